@@ -1,0 +1,104 @@
+"""The catalogue of error codes: status and public message of each.
+
+A code that is retired stays here with ``retired=True``, so that old logs keep their meaning.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+
+class Status(StrEnum):
+    """The gRPC status that a code becomes at a process border (names as in ``grpc.StatusCode``)."""
+
+    INVALID_ARGUMENT = "INVALID_ARGUMENT"
+    FAILED_PRECONDITION = "FAILED_PRECONDITION"
+    PERMISSION_DENIED = "PERMISSION_DENIED"
+    UNAUTHENTICATED = "UNAUTHENTICATED"
+    NOT_FOUND = "NOT_FOUND"
+    RESOURCE_EXHAUSTED = "RESOURCE_EXHAUSTED"
+    UNAVAILABLE = "UNAVAILABLE"
+    DEADLINE_EXCEEDED = "DEADLINE_EXCEEDED"
+    ABORTED = "ABORTED"
+    DATA_LOSS = "DATA_LOSS"
+    INTERNAL = "INTERNAL"
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorSpec:
+    """What a code means to an outsider.
+
+    Attributes:
+        status: gRPC status at a process border.
+        public_message: The only text that leaves the process; it carries no value of any request.
+        retryable: Whether the same call may succeed later without anybody changing anything.
+        retired: No longer raised; kept so that old logs keep their meaning.
+    """
+
+    status: Status
+    public_message: str
+    retryable: bool = False
+    retired: bool = False
+
+
+_S = Status
+
+CATALOGUE: Final = MappingProxyType(
+    {
+        # Configuration
+        "config.invalid": ErrorSpec(_S.FAILED_PRECONDITION, "The configuration of this site is not valid."),
+        "config.missing-file": ErrorSpec(_S.FAILED_PRECONDITION, "A file that the configuration names is missing."),
+        "config.exists": ErrorSpec(_S.FAILED_PRECONDITION, "This would overwrite what is already there."),
+        "config.insecure-file": ErrorSpec(_S.FAILED_PRECONDITION, "A secret file can be read by others."),
+        "config.bad-data": ErrorSpec(_S.FAILED_PRECONDITION, "The data source of this site is not as declared."),
+        # Protocol
+        "protocol.malformed": ErrorSpec(_S.INVALID_ARGUMENT, "The message could not be read."),
+        "protocol.unexpected-step": ErrorSpec(_S.FAILED_PRECONDITION, "This step is not due."),
+        "protocol.replayed": ErrorSpec(_S.FAILED_PRECONDITION, "This message was seen before."),
+        "protocol.version": ErrorSpec(_S.FAILED_PRECONDITION, "The protocol versions do not match."),
+        "protocol.code-in-bundle": ErrorSpec(
+            _S.PERMISSION_DENIED, "The bundle carries more than configuration; members run installed code only."
+        ),
+        # Identity
+        "identity.bad-key": ErrorSpec(_S.INVALID_ARGUMENT, "A key is not valid."),
+        "identity.bad-signature": ErrorSpec(_S.UNAUTHENTICATED, "A signature does not verify."),
+        "identity.unknown-signer": ErrorSpec(_S.UNAUTHENTICATED, "The signer is not known here."),
+        "identity.unauthenticated": ErrorSpec(_S.UNAUTHENTICATED, "The caller is not known here."),
+        # Policy: refusals
+        "policy.invalid": ErrorSpec(_S.INVALID_ARGUMENT, "The agreement or policy document is not valid."),
+        "policy.unsigned": ErrorSpec(_S.PERMISSION_DENIED, "A signature that the agreement needs is missing."),
+        "policy.denied": ErrorSpec(_S.PERMISSION_DENIED, "The policy denies this."),
+        "policy.purpose": ErrorSpec(_S.PERMISSION_DENIED, "The purpose is not covered by the agreement."),
+        "policy.column": ErrorSpec(_S.PERMISSION_DENIED, "A column is not covered by the agreement."),
+        "policy.cohort": ErrorSpec(_S.FAILED_PRECONDITION, "Fewer admitted rows than the agreement's minimum."),
+        "policy.software": ErrorSpec(
+            _S.FAILED_PRECONDITION, "The installed software is not the one that the agreement names."
+        ),
+        # Privacy: refusals
+        "privacy.exhausted": ErrorSpec(_S.RESOURCE_EXHAUSTED, "The privacy budget does not cover this."),
+        "privacy.unsupported": ErrorSpec(_S.INVALID_ARGUMENT, "The privacy mechanism is not supported."),
+        "privacy.ledger": ErrorSpec(_S.DATA_LOSS, "The privacy ledger is not readable."),
+        # Audit
+        "audit.unavailable": ErrorSpec(
+            _S.UNAVAILABLE, "The audit log cannot be written; nothing is processed.", retryable=True
+        ),
+        "audit.integrity": ErrorSpec(_S.DATA_LOSS, "The audit log does not verify."),
+        # Training
+        "run.insufficient-members": ErrorSpec(
+            _S.UNAVAILABLE, "Fewer members answered than the agreement's minimum.", retryable=True
+        ),
+        "run.update-rejected": ErrorSpec(_S.ABORTED, "An update was rejected."),
+        "run.unknown": ErrorSpec(_S.NOT_FOUND, "There is no such run."),
+        "run.busy": ErrorSpec(_S.RESOURCE_EXHAUSTED, "Another run is active.", retryable=True),
+        "run.interrupted": ErrorSpec(_S.ABORTED, "The coordinator stopped during the run.", retryable=True),
+        "run.cancelled": ErrorSpec(_S.ABORTED, "The run was cancelled."),
+        "run.member-refused": ErrorSpec(_S.PERMISSION_DENIED, "A member refused to take part."),
+        "run.engine": ErrorSpec(_S.INTERNAL, "The federated engine failed.", retryable=True),
+        # Serving
+        "model.not-found": ErrorSpec(_S.NOT_FOUND, "There is no such model version."),
+        "model.invalid": ErrorSpec(_S.FAILED_PRECONDITION, "The model version is not valid."),
+        "scoring.bad-input": ErrorSpec(_S.INVALID_ARGUMENT, "The inputs do not fit the model."),
+        "internal.error": ErrorSpec(_S.INTERNAL, "Something failed inside; the site's own log has the detail."),
+    }
+)
