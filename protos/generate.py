@@ -1,9 +1,10 @@
 """Generates the protobuf modules beside their .proto files.
 
 The directory path of a .proto file is its protobuf package is its Python package, so nothing has to
-be rewritten. One exception: the Open Inference Protocol is generated onto a private descriptor pool,
-because any other stub of that protocol in the same process (tritonclient, kserve) would otherwise
-make the import fail with "duplicate symbol".
+be rewritten. One exception: the Open Inference Protocol in ``hanse/api/inference`` keeps its published
+package ``inference`` and is generated onto a private descriptor pool, because any other stub of that
+protocol in the same process (tritonclient, kserve) would otherwise make the import fail with
+"duplicate symbol".
 
 Usage: ``python protos/generate.py [--check]``; ``--check`` exits 1 when the committed files differ.
 """
@@ -18,7 +19,7 @@ from pathlib import Path
 from grpc_tools import protoc
 
 ROOT = Path(__file__).resolve().parent
-PRIVATE_POOL = ("inference",)
+PRIVATE_POOL = Path("hanse/api/inference")
 
 
 def generate(out: Path) -> None:
@@ -31,7 +32,7 @@ def generate(out: Path) -> None:
     if protoc.main(["protoc", f"-I{ROOT}", f"-I{well_known}", *flags, *protos]) != 0:
         raise SystemExit("protoc failed")
     for module in out.rglob("*_pb2.py"):
-        if any(part in PRIVATE_POOL for part in module.parts):
+        if module.parent == out / PRIVATE_POOL:
             text = module.read_text()
             module.write_text(text.replace("_descriptor_pool.Default()", "_descriptor_pool.DescriptorPool()"))
 
