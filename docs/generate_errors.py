@@ -4,7 +4,6 @@ Usage: ``python docs/generate_errors.py [--check]``; ``--check`` exits 1 when th
 """
 
 import sys
-from itertools import groupby
 from pathlib import Path
 
 from hanse.errors import CATALOGUE, ErrorSpec
@@ -33,9 +32,10 @@ HEAD = """\
 Every error that Hanse raises on purpose has a code `area.reason`. The code is what logs, audit entries and
 gRPC trailers carry; it keeps its meaning for ever and is never used for something else.
 
-* **Public message** is the only text about an error that leaves the process. The detail behind it may name files,
-  rules and parties of the own site, and stays there.
-* **Status** is the [gRPC status](https://grpc.io/docs/guides/status-codes/) that the code becomes at a process border.
+* **Public message** is the only text about an error that leaves the process. The detail behind it may name
+  files, rules and parties of the own site, and stays there.
+* **Status** is the [gRPC status](https://grpc.io/docs/guides/status-codes/) that the code becomes at a
+  process border.
 * **Retry** says whether the same call may succeed later without anybody changing anything.
 
 Where a rule of the policy layer refused, the message ends with its identifier, such as `rule P15`.
@@ -49,13 +49,18 @@ def row(code: str, spec: ErrorSpec) -> str:
     return f"| `{code}`{note} | {spec.public_message} | {spec.status} | {retry} |"
 
 
+def section(area: str, rows: list[str]) -> str:
+    """The heading and table of one area."""
+    head = "| code | public message | status | retry |\n|---|---|---|---|"
+    return "\n".join([f"\n## {area}\n", f"{AREAS[area]}\n", head, *rows, ""])
+
+
 def page() -> str:
     """The whole page."""
-    parts = [HEAD]
-    for area, codes in groupby(CATALOGUE, key=lambda code: code.partition(".")[0]):
-        parts.append(f"\n## {area}\n\n{AREAS[area]}\n\n| code | public message | status | retry |\n|---|---|---|---|\n")
-        parts.extend(f"{row(code, CATALOGUE[code])}\n" for code in codes)
-    return "".join(parts)
+    areas: dict[str, list[str]] = {area: [] for area in AREAS}
+    for code, spec in CATALOGUE.items():
+        areas[code.partition(".")[0]].append(row(code, spec))
+    return HEAD + "".join(section(area, rows) for area, rows in areas.items())
 
 
 def main() -> None:
@@ -64,7 +69,7 @@ def main() -> None:
     if "--check" not in sys.argv[1:]:
         PAGE.write_text(text, encoding="utf-8")
     elif not PAGE.exists() or PAGE.read_text(encoding="utf-8") != text:
-        raise SystemExit("docs/ref-errors.md is not that of the catalogue: run `python docs/generate_errors.py`.")
+        raise SystemExit("docs/ref-errors.md differs: run `python docs/generate_errors.py`.")
 
 
 if __name__ == "__main__":
