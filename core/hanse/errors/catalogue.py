@@ -51,6 +51,7 @@ CATALOGUE: Final = MappingProxyType(
         "config.missing-file": ErrorSpec(_S.FAILED_PRECONDITION, "A file that the configuration names is missing."),
         "config.exists": ErrorSpec(_S.FAILED_PRECONDITION, "This would overwrite what is already there."),
         "config.insecure-file": ErrorSpec(_S.FAILED_PRECONDITION, "A secret file can be read by others."),
+        "config.unwritable": ErrorSpec(_S.FAILED_PRECONDITION, "A file of this site cannot be written."),
         "config.bad-data": ErrorSpec(_S.FAILED_PRECONDITION, "The data source of this site is not as declared."),
         # Protocol
         "protocol.malformed": ErrorSpec(_S.INVALID_ARGUMENT, "The message could not be read."),
