@@ -1,0 +1,125 @@
+"""Flower's grid, without its three-second sleeps, as a :class:`~hanse.server.transport.Transport`."""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from flwr.app import ConfigRecord, Message, RecordDict
+from flwr.superlink.grid import HttpGrid
+
+from hanse.server.flower.door import FleetDoor
+from hanse.server.transport import Replies
+
+RECORD = "hanse"
+FIELD = "signed"
+MESSAGE_TYPE = "train.step"
+# A waiting round looks again after this time even when no node has handed anything in, because an
+# error reply (a node that went offline) is made up by Flower itself.
+RECHECK_S = 2.0
+PRESENCE_POLL_S = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A registered node: Flower's id for it, and the key that it authenticates with."""
+
+    node_id: int
+    public_key: bytes
+
+
+class FlowerTransport:
+    """Carries commands to the nodes of one Flower run.
+
+    Args:
+        grid: Flower's grid of that run.
+        door: The fleet routes' front, which knows when there is something to fetch.
+        nodes: Flower's node id and public key per member.
+        cancelled: Returns True when the run is to end; asked between waits.
+    """
+
+    def __init__(
+        self,
+        grid: HttpGrid,
+        door: FleetDoor,
+        nodes: Mapping[str, Node],
+        cancelled: Callable[[], bool],
+    ) -> None:
+        self._grid = grid
+        self._door = door
+        self._nodes = nodes
+        self._cancelled = cancelled
+
+    def wait_for(self, members: frozenset[str], timeout_s: float) -> frozenset[str]:
+        """See :meth:`hanse.server.transport.Transport.wait_for`."""
+        deadline_s = time.monotonic() + timeout_s
+        while True:
+            online = set(self._grid.get_node_ids())
+            present = frozenset(member for member in members if member in self._nodes and self._nodes[member].node_id in online)
+            if present == members or self._cancelled() or time.monotonic() > deadline_s:
+                return present
+            time.sleep(PRESENCE_POLL_S)
+
+    def exchange(self, commands: Mapping[str, bytes], timeout_s: float) -> Replies:
+        """See :meth:`hanse.server.transport.Transport.exchange`."""
+        seen = {self._key(member): self._door.asked(self._key(member)) for member in commands}
+        waiting = self._push(commands)
+        collected = _Collected(self._nodes, {m: "not-delivered" for m in commands if m not in waiting})
+        deadline_s, recheck_s = time.monotonic() + timeout_s, time.monotonic() + RECHECK_S
+        while waiting and not self._cancelled() and (now_s := time.monotonic()) < deadline_s:
+            self._door.wait_for_question(seen, min(deadline_s - now_s, RECHECK_S))
+            asked = {member: self._door.asked(self._key(member)) for member in waiting}
+            everything = time.monotonic() > recheck_s
+            ready = {m for m, count in asked.items() if everything or count > seen[self._key(m)]}
+            seen = {self._key(member): count for member, count in asked.items()}
+            recheck_s = time.monotonic() + RECHECK_S if everything else recheck_s
+            for member in collected.file(self._grid.pull_messages([waiting[m] for m in ready]), waiting):
+                del waiting[member]
+        collected.failures.update(dict.fromkeys(waiting, "no-answer-in-time"))
+        return Replies(collected.bodies, collected.failures)
+
+    def _key(self, member: str) -> bytes:
+        return self._nodes[member].public_key
+
+    def _push(self, commands: Mapping[str, bytes]) -> dict[str, str]:
+        """Pushes the commands; returns the message id per member that Flower accepted one for."""
+        messages = [self._message(member, body) for member, body in commands.items()]
+        pushed = zip(commands, self._grid.push_messages(messages), strict=True)
+        self._door.announce()
+        return {member: message_id for member, message_id in pushed if message_id}
+
+    def _message(self, member: str, body: bytes) -> Message:
+        content = RecordDict({RECORD: ConfigRecord({FIELD: body})})
+        return Message(content, dst_node_id=self._nodes[member].node_id, message_type=MESSAGE_TYPE)
+
+
+class _Collected:
+    """Replies filed under the member that each one answers for."""
+
+    def __init__(self, nodes: Mapping[str, Node], failures: dict[str, str]) -> None:
+        self._nodes = nodes
+        self.bodies: dict[str, bytes] = {}
+        self.failures = failures
+
+    def file(self, replies: Iterable[Message], waiting: Mapping[str, str]) -> list[str]:
+        """Files the replies; returns the members that need no more waiting for."""
+        members = {message_id: member for member, message_id in waiting.items()}
+        answered = []
+        for reply in replies:
+            member = members[reply.metadata.reply_to_message_id]
+            answered.append(member)
+            if reply.has_error():
+                self.failures[member] = f"engine-error-{reply.error.code}"
+            elif reply.metadata.src_node_id != self._nodes[member].node_id:
+                self.failures[member] = "wrong-sender"
+            elif (body := _body(reply.content.config_records)) is None:
+                self.failures[member] = "malformed"
+            else:
+                self.bodies[member] = body
+        return answered
+
+
+def _body(records: Mapping[str, ConfigRecord]) -> bytes | None:
+    record = records.get(RECORD)
+    body = None if record is None else record.get(FIELD)
+    return body if isinstance(body, bytes) else None
+

@@ -1,0 +1,75 @@
+"""The border of the process: what of an error an outsider learns."""
+
+import logging
+import traceback
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import grpc
+import grpc.aio
+from typing_extensions import override
+
+from hanse.errors import HanseError
+
+CODE_TRAILER: Final = "hanse-error-code"
+
+_log = logging.getLogger(__name__)
+
+_Handler = Callable[[Any, "grpc.aio.ServicerContext[Any, Any]"], Awaitable[Any]]
+
+
+def known(error: Exception) -> HanseError:
+    """The error of our own that stands for any exception.
+
+    An exception that nobody foresaw may quote the data it failed on. The log of the process gets its type
+    and where it was raised, never its text.
+
+    Args:
+        error: What was raised.
+
+    Returns:
+        The error itself if it is ours, else ``internal.error``.
+    """
+    if isinstance(error, HanseError):
+        return error
+    frames = "".join(traceback.format_tb(error.__traceback__))
+    _log.error("unexpected %s\n%s", type(error).__name__, frames)
+    return HanseError("internal.error", type(error).__name__)
+
+
+class ErrorTranslator(grpc.aio.ServerInterceptor):
+    """Turns every exception of a unary call into its catalogue status and public message.
+
+    The code travels in the trailer ``hanse-error-code``, so that a client need not read prose.
+    """
+
+    @override
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler[Any, Any] | None:
+        """Wraps unary handlers; streams (reflection, health watch) are gRPC's own and pass unchanged."""
+        handler = await continuation(handler_call_details)
+        if handler is None or handler.unary_unary is None:
+            return handler
+        return grpc.unary_unary_rpc_method_handler(
+            _guarded(handler.unary_unary),
+            request_deserializer=handler.request_deserializer,
+            response_serializer=handler.response_serializer,
+        )
+
+
+def _guarded(handler: Any) -> _Handler:  # noqa: ANN401 - grpc types its handlers for the synchronous API
+    async def guarded(request: Any, context: "grpc.aio.ServicerContext[Any, Any]") -> Any:  # noqa: ANN401
+        try:
+            return await handler(request, context)
+        except grpc.aio.AbortError:
+            raise
+        except Exception as raised:  # noqa: BLE001 - this is the border: nothing may pass untranslated
+            error = known(raised)
+        _log.info("refused: %s", error)
+        context.set_trailing_metadata(((CODE_TRAILER, error.code),))
+        return await context.abort(grpc.StatusCode[error.spec.status.value], error.public_message)
+
+    return guarded
