@@ -115,8 +115,6 @@ def test_every_page_is_reachable_from_the_index() -> None:
         if page in seen:
             continue
         seen.add(page)
-        links = (target.partition("#")[0] for target in LINK.findall(prose(page)))
-        todo += [
-            (page.parent / link).resolve() for link in links if link.endswith(".md") and "://" not in link
-        ]
+        links = {target.partition("#")[0] for target in LINK.findall(prose(page)) if "://" not in target}
+        todo += [(page.parent / link).resolve() for link in links if link.endswith(".md")]
     assert set(PAGES) <= seen
