@@ -57,8 +57,7 @@ proto: dev ## Generate the protobuf modules
 proto-check: dev ## Fail when the committed protobuf modules are not those of the .proto files
 	$(BIN)/python protos/generate.py --check
 
-docs: dev ## Check links, examples and command lines of the docs, and the generated pages
-	$(BIN)/python docs/generate_errors.py --check
+docs: dev ## Check links, examples, command lines and generated pages of the docs
 	$(RUN_PYTEST) tests/docs
 
 bench: dev ## Run the benchmarks

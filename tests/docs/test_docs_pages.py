@@ -95,8 +95,9 @@ def test_glossary_has_each_term_once_in_order() -> None:
     assert terms == sorted(set(terms), key=str.casefold)
 
 
-def test_page_of_error_codes_is_that_of_the_catalogue() -> None:
-    program = [sys.executable, str(ROOT / "docs/generate_errors.py"), "--check"]
+@pytest.mark.parametrize("name", ["generate_errors.py", "generate_settings.py"])
+def test_generated_page_is_up_to_date(name: str) -> None:
+    program = [sys.executable, str(ROOT / "docs" / name), "--check"]
     done = subprocess.run(program, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
