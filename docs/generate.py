@@ -1,0 +1,180 @@
+"""Writes the reference pages that are made from code: error codes, rules, settings.
+
+Usage: ``python docs/generate.py [--check]``; ``--check`` exits 1 when a committed page differs.
+"""
+
+import inspect
+import re
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Literal, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from hanse.client.data import DatasetManifest, DeclaredColumn
+from hanse.client.settings import NodeSettings
+from hanse.errors import CATALOGUE
+from hanse.policies.rules import RULES
+from hanse.server.scoring.settings import ScoringSettings
+
+DOCS = Path(__file__).resolve().parent
+
+# One sentence per area; a code of an area that is not here makes the generator fail.
+AREAS = {
+    "config": "The operator of this site must change something.",
+    "protocol": "A peer sent bytes that do not parse, or a step that is not due.",
+    "identity": "A key, a signature or a certificate is wrong.",
+    "policy": "The agreement or the consent rules refuse. A refusal is an outcome, not a fault.",
+    "privacy": "The privacy budget refuses, or its ledger cannot be trusted.",
+    "audit": "The audit log cannot be written, or does not verify.",
+    "run": "A run cannot go on.",
+    "model": "A model version is not acceptable.",
+    "scoring": "A scoring call is not acceptable.",
+    "internal": "Something failed that no other code names.",
+}
+
+ERRORS_HEAD = """\
+# Error codes
+
+Every error that Hanse raises on purpose has a code `area.reason`. The code is what logs, audit entries and
+gRPC trailers (`hanse-error-code`) carry; it keeps its meaning for ever and is never used for something else.
+
+* **Public message** is the only text about an error that leaves the process. The detail behind it may name
+  files, rules and parties of the own site, and stays there.
+* **Status** is the [gRPC status](https://grpc.io/docs/guides/status-codes/) that the code becomes at a
+  process border.
+* **Retry** says whether the same call may succeed later without anybody changing anything.
+
+Where a rule of the policy layer refused, the message ends with its identifier, such as `rule P15`; the
+identifiers are in the [rules](ref-rules.md).
+"""
+
+RULES_HEAD = """\
+# Rules
+
+The rules that this version enforces. Identifiers are stable; those that are not in the table are not enforced.
+A rule's text says what this version checks, not what the article says in full: read the
+[note on the law](legal-note.md) before relying on an article number.
+"""
+
+SETTINGS_HEAD = """\
+# Settings
+
+Each process reads its own section of `hanse.toml` in its folder, then the environment, then the flags of its
+command; later ones win. An unknown name is an error. Secrets are never in settings, which name the files that
+hold them; a secret file that others can read is refused (`config.insecure-file`).
+"""
+
+SETTINGS: list[tuple[str, type[BaseModel]]] = [
+    ("A member's node: `[node]`, `HANSE_NODE_…`", NodeSettings),
+    ("The node's data set: `[node.dataset]`", DatasetManifest),
+    ("Each declared column: `[[node.dataset.columns]]`", DeclaredColumn),
+    ("The scorer", ScoringSettings),
+]
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """A Markdown table."""
+    names = list(head)
+    lines = [names, ["---"] * len(names), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def errors() -> str:
+    """The page of error codes."""
+    areas: dict[str, list[list[str]]] = {area: [] for area in AREAS}
+    for code, spec in CATALOGUE.items():
+        name = f"`{code}`{' *(retired)*' if spec.retired else ''}"
+        row = [name, spec.public_message, spec.status, "yes" if spec.retryable else "no"]
+        areas[code.partition(".")[0]].append(row)
+    head = ("code", "public message", "status", "retry")
+    sections = (f"\n## {area}\n\n{AREAS[area]}\n\n{table(head, rows)}" for area, rows in areas.items())
+    return ERRORS_HEAD + "".join(sections)
+
+
+def rules() -> str:
+    """The page of rules."""
+
+    def articles(law: str, given: tuple[str, ...]) -> str:
+        return ", ".join(article.removeprefix(law) for article in given if article.startswith(law))
+
+    rows = [
+        [
+            rule.id,
+            rule.message,
+            rule.remedy,
+            articles("PIPL ", rule.articles),
+            articles("GDPR ", rule.articles),
+        ]
+        for rule in RULES.values()
+    ]
+    return f"{RULES_HEAD}\n{table(('rule', 'refuses because', 'what to do', 'PIPL', 'GDPR'), rows)}"
+
+
+def descriptions(kind: type[BaseModel]) -> dict[str, str]:
+    """The ``Attributes:`` of a class docstring, one line each."""
+    lines = inspect.cleandoc(kind.__doc__ or "").partition("\nAttributes:\n")[2].splitlines()
+    found: dict[str, str] = {}
+    name = ""
+    for line in lines:
+        if match := re.fullmatch(r" {4}(\w+): (.*)", line):
+            name, found[match[1]] = match[1], match[2]
+        elif line.startswith(" " * 8) and name:
+            found[name] += f" {line.strip()}"
+    return found
+
+
+def default(field: FieldInfo) -> str:
+    """The default of a field, as a person writes it."""
+    if field.is_required():
+        return "required"
+    if isinstance(field.default, bool):
+        return "yes" if field.default else "no"
+    return f"`{field.default}`" if field.default not in (None, "") else "none"
+
+
+def choices(field: FieldInfo) -> str:
+    """The values of a field that takes one of a few."""
+    if get_origin(field.annotation) is not Literal:
+        return ""
+    return "One of " + ", ".join(f"`{value}`" for value in get_args(field.annotation)) + "."
+
+
+def settings() -> str:
+    """The page of settings."""
+    page = SETTINGS_HEAD
+    for title, kind in SETTINGS:
+        about = descriptions(kind)
+        rows = [
+            [f"`{name}`", default(field), about.get(name, choices(field)).replace("``", "`")]
+            for name, field in kind.model_fields.items()
+        ]
+        page += f"\n## {title}\n\n{table(('setting', 'default', 'what it is'), rows)}"
+    return page
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "ref-errors.md": errors,
+    "ref-rules.md": rules,
+    "ref-settings.md": settings,
+}
+
+
+def main() -> None:
+    """Writes the pages, or compares them with the committed ones."""
+    stale = []
+    for name, make in PAGES.items():
+        text = f"<!-- Generated by docs/generate.py; do not edit. -->\n\n{make()}"
+        page = DOCS / name
+        if not page.exists() or page.read_text(encoding="utf-8") != text:
+            stale.append(name)
+        if "--check" not in sys.argv[1:]:
+            page.write_text(text, encoding="utf-8")
+    if stale and "--check" in sys.argv[1:]:
+        raise SystemExit(f"Not those of the code: {', '.join(stale)}. Run `python docs/generate.py`.")
+
+
+if __name__ == "__main__":
+    main()
