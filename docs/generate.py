@@ -54,7 +54,7 @@ identifiers are in the [rules](ref-rules.md).
 RULES_HEAD = """\
 # Rules
 
-The rules that this version enforces. Identifiers are stable; those that are not in the table are not enforced.
+The rules that this version enforces. Identifiers are stable; one that is not in the table is not enforced.
 A rule's text says what this version checks, not what the article says in full: read the
 [note on the law](legal-note.md) before relying on an article number.
 """
