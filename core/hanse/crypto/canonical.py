@@ -19,6 +19,7 @@ JsonValue: TypeAlias = bool | int | float | str | list["JsonValue"] | dict[str, 
 JsonInput: TypeAlias = bool | int | float | str | Sequence["JsonInput"] | Mapping[str, "JsonInput"] | None
 """What :func:`canonical_json` takes. Sequences are lists or tuples, mappings are dicts with string keys."""
 
+_ENCODER: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 _MAX_DEPTH: Final = 64  # no document of ours nests deeper than ten; below any interpreter's recursion limit
 
 
@@ -36,7 +37,7 @@ def canonical_json(value: JsonInput) -> bytes:
     """
     _check(value, _MAX_DEPTH)
     try:
-        text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+        text = _ENCODER.encode(value)
     except ValueError as error:  # an int beyond the interpreter's digit limit
         raise ProtocolError("protocol.malformed", "a number is too long for canonical JSON") from error
     return text.encode("ascii")

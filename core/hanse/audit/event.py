@@ -1,0 +1,204 @@
+"""What is logged: counts, digests and codes. No field can carry free text, an identifier or a row value.
+
+An :class:`Event` is what the caller states; :class:`hanse.audit.Entry` adds who wrote it, when and as which
+one. Every string is matched against a pattern without room for a sentence or an e-mail address. That proves
+little about a caller who means to leak: callers pass codes and digests, nothing that they read from data.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Annotated, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+
+from hanse.audit.checkpoint import parse_checkpoint
+from hanse.crypto import unverified_text
+from hanse.errors import ProtocolError
+
+Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+"""SHA-256, 64 lower-case hex digits."""
+
+RuleId = Annotated[str, StringConstraints(pattern=r"^P[0-9]{2}$")]
+"""A rule of the policy layer."""
+
+Reason = Annotated[
+    str,
+    StringConstraints(pattern=r"^(P[0-9]{2}|[a-z]+(-[a-z]+)*(\.[a-z]+(-[a-z]+)*)+)$", max_length=64),
+]
+"""A rule of the policy layer, or an error code."""
+
+Token = Annotated[str, StringConstraints(pattern=r"^[a-z]+([._-][a-z]+)*$", max_length=64)]
+"""An error code or another word of the program's own vocabulary; no digits."""
+
+PurposeId = Annotated[
+    str, StringConstraints(pattern=r"^[a-z]+(_[a-z]+)*(\.[a-z]+(_[a-z]+)*)*$", max_length=128)
+]
+"""A purpose of the purpose tree."""
+
+RunId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]
+"""The identifier of a run, chosen by the program."""
+
+PeerName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9._-]{0,63}$")]
+"""The name by which an agreement knows a member, coordinator or calling system."""
+
+Count = Annotated[int, Field(ge=0)] | Annotated[str, StringConstraints(pattern=r"^<[1-9][0-9]*$")]
+"""A number of rows, or ``<k`` where it is too small to be shown."""
+
+FROZEN: Final = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
+
+
+class EventType(StrEnum):
+    """What happened."""
+
+    MEMBER_INITIALISED = "member.initialised"
+    AGREEMENT_SIGNED = "agreement.signed"
+    AGREEMENT_REFUSED = "agreement.refused"
+    AGREEMENT_ACCEPTED = "agreement.accepted"
+    BUNDLE_REFUSED = "bundle.refused"
+    RUN_STARTED = "run.started"
+    RUN_PREPARED = "run.prepared"
+    RUN_REFUSED = "run.refused"
+    RUN_FINISHED = "run.finished"
+    RUN_FAILED = "run.failed"
+    ROUND_ADMITTED = "round.admitted"
+    ROUND_DENIED = "round.denied"
+    ROUND_TRAINED = "round.trained"
+    ROUND_AGGREGATED = "round.aggregated"
+    RUN_EVALUATED = "run.evaluated"
+    BUDGET_PLANNED = "budget.planned"
+    BUDGET_SPENT = "budget.spent"
+    MEMBER_LEFT = "member.left"
+    MEMBER_CHECKPOINT = "member.checkpoint"
+    MODEL_REGISTERED = "model.registered"
+    CONSENT_RECORDED = "consent.recorded"
+    CONSENT_WITHDRAWN = "consent.withdrawn"
+    SCORER_STARTED = "scorer.started"
+    SCORE_ANSWERED = "score.answered"
+    SCORE_DENIED = "score.denied"
+    MESSAGE_REFUSED = "message.refused"
+    LOG_RECOVERED = "log.recovered"
+
+
+class ConsentState(BaseModel):
+    """The consent ledger that a decision was taken on.
+
+    Attributes:
+        head: Sequence number of the last consent event that counted.
+        size: Number of records with a current state.
+        root: Digest of those records, where one was computed.
+    """
+
+    model_config = FROZEN
+
+    head: int = Field(ge=0)
+    size: int = Field(ge=0)
+    root: Digest | None = None
+
+
+class Counts(BaseModel):
+    """How many rows went into a step and came out of it.
+
+    Attributes:
+        rows_in: Rows considered.
+        rows_out: Rows admitted.
+        by_rule: Rows excluded, by the first rule that each failed.
+    """
+
+    model_config = FROZEN
+
+    rows_in: Count
+    rows_out: Count
+    by_rule: Mapping[RuleId, Count] = Field(default_factory=dict)
+
+
+class PrivacySpend(BaseModel):
+    """A price that was planned or paid.
+
+    Attributes:
+        epsilon: Composed over everything charged to the population and purpose so far, this one included.
+        delta: At which epsilon holds.
+        events: The mechanisms charged by this entry: flat parameters, names and numbers only.
+    """
+
+    model_config = FROZEN
+
+    epsilon: float = Field(ge=0)
+    delta: float = Field(ge=0, lt=1)
+    events: tuple[
+        Mapping[str, int | float | Annotated[str, StringConstraints(pattern=r"^[A-Za-z_-]{1,64}$")]], ...
+    ] = ()
+
+
+class Cut(BaseModel):
+    """Bytes that an interrupted write left behind and that were removed; they were never acknowledged.
+
+    Attributes:
+        size_bytes: How many.
+        digest: Their SHA-256.
+    """
+
+    model_config = FROZEN
+
+    size_bytes: int = Field(gt=0)
+    digest: Digest
+
+
+class Event(BaseModel):
+    """What the caller states. All digests are SHA-256; what does not apply is left out.
+
+    Attributes:
+        type: What happened.
+        decision: What was decided, if this is a decision.
+        reasons: Rules and error codes that led to it.
+        agreement: Digest of the agreement.
+        run: The run.
+        round: The round of the run, from 1.
+        purpose: Purpose asked for.
+        peer: The other side: a member, the coordinator or a calling system, by its name in the agreement.
+        policy_digest: The rules in force.
+        consent: The consent ledger that counted.
+        counts: Rows in, out and excluded.
+        subject_set_root: Root of the tree of subject tags of the admitted rows.
+        columns_digest: The columns that were read.
+        app_digest: The software that ran.
+        model_in: Weights before the step.
+        model_out: Weights after it.
+        privacy: Privacy loss planned or spent.
+        member_checkpoint: Signed checkpoint of a member's own log, a note.
+        cut: What recovery removed.
+        detail: An error code or known word.
+    """
+
+    model_config = FROZEN
+
+    type: EventType
+    decision: Literal["permit", "deny"] | None = None
+    reasons: tuple[Reason, ...] = ()
+    agreement: Digest | None = None
+    run: RunId | None = None
+    round: int | None = Field(default=None, ge=1)
+    purpose: PurposeId | None = None
+    peer: PeerName | None = None
+    policy_digest: Digest | None = None
+    consent: ConsentState | None = None
+    counts: Counts | None = None
+    subject_set_root: Digest | None = None
+    columns_digest: Digest | None = None
+    app_digest: Digest | None = None
+    model_in: Digest | None = None
+    model_out: Digest | None = None
+    privacy: PrivacySpend | None = None
+    member_checkpoint: str | None = None
+    cut: Cut | None = None
+    detail: Token | None = None
+
+    @field_validator("member_checkpoint")
+    @classmethod
+    def _is_checkpoint(cls, note: str | None) -> str | None:
+        """Only the form: whose signature counts is the verifier's decision."""
+        if note is not None:
+            try:
+                parse_checkpoint(unverified_text(note.encode()))
+            except (ProtocolError, UnicodeEncodeError) as error:
+                raise ValueError("not a signed checkpoint") from error
+        return note
