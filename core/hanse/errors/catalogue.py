@@ -73,12 +73,16 @@ CATALOGUE: Final = MappingProxyType(
         "policy.purpose": ErrorSpec(_S.PERMISSION_DENIED, "The purpose is not covered by the agreement."),
         "policy.column": ErrorSpec(_S.PERMISSION_DENIED, "A column is not covered by the agreement."),
         "policy.cohort": ErrorSpec(_S.FAILED_PRECONDITION, "Fewer admitted rows than the agreement's minimum."),
+        "policy.ledger": ErrorSpec(_S.DATA_LOSS, "The consent ledger cannot be used; nothing is processed."),
         "policy.software": ErrorSpec(
             _S.FAILED_PRECONDITION, "The installed software is not the one that the agreement names."
         ),
         # Privacy: refusals
         "privacy.exhausted": ErrorSpec(_S.RESOURCE_EXHAUSTED, "The privacy budget does not cover this."),
         "privacy.unsupported": ErrorSpec(_S.INVALID_ARGUMENT, "The privacy mechanism is not supported."),
+        "privacy.run-state": ErrorSpec(
+            _S.FAILED_PRECONDITION, "The privacy plan of this run does not allow this step."
+        ),
         "privacy.ledger": ErrorSpec(_S.DATA_LOSS, "The privacy ledger is not readable."),
         # Audit
         "audit.unavailable": ErrorSpec(

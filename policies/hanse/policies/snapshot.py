@@ -1,0 +1,39 @@
+"""What a consent ledger said at one moment."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+
+from hanse.policies.consent import Standing
+
+
+@dataclass(frozen=True)
+class ConsentSnapshot:
+    """The standings of all, or of some, subjects of a ledger.
+
+    Attributes:
+        head: Number of the last event that it knows, 0 if there is none.
+        root: Digest of the whole history up to ``head``, 64 hex digits.
+        taken_at: When it was taken, by the clock of who took it.
+        standings: By purpose of use, then by subject_ref.
+    """
+
+    head: int
+    root: str
+    taken_at: datetime
+    standings: Mapping[str, Mapping[str, Standing]]
+
+    def standing(self, subject_ref: str, purpose: str) -> Standing | None:
+        """What stands for a subject and a purpose of use; None if nothing was ever recorded."""
+        subjects = self.standings.get(purpose)
+        return None if subjects is None else subjects.get(subject_ref)
+
+    def knows(self, subject_ref: str) -> bool:
+        """Whether anything was ever recorded about a subject."""
+        return any(subject_ref in subjects for subjects in self.standings.values())
+
+    @cached_property
+    def size(self) -> int:
+        """Number of subjects in the snapshot."""
+        return len(set().union(*self.standings.values()))

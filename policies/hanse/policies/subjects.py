@@ -1,0 +1,85 @@
+"""Pseudonyms: the only names of people that this layer handles.
+
+Identifiers (customer numbers, phone numbers) become pseudonyms where they are read and go no further.
+Two members, or two keys, give the same person unrelated pseudonyms.
+"""
+
+import hashlib
+import hmac
+from typing import Final
+
+from hanse.errors import ConfigurationError, IdentityError
+
+MINIMUM_KEY_BYTES: Final = 32
+_REF_CONTEXT: Final = b"hanse/subject-ref/v1\0"
+_TAG_CONTEXT: Final = b"hanse/subject-tag/v1\0"
+_REF_BYTES: Final = 16
+
+
+class Pseudonymiser:
+    """Turns identifiers into pseudonyms with a secret key of the member.
+
+    Args:
+        key: At least 32 random bytes.
+
+    Raises:
+        IdentityError: ``identity.bad-key`` if the key is shorter.
+    """
+
+    __slots__ = ("_keyed",)
+
+    def __init__(self, key: bytes) -> None:
+        _check_key(key)
+        self._keyed = hmac.new(key, _REF_CONTEXT, hashlib.sha256)
+
+    def ref(self, identifier: str) -> str:
+        """The pseudonym of an identifier.
+
+        Args:
+            identifier: As the data source writes it; not normalised, so that no two people become one.
+
+        Returns:
+            The first 16 bytes of HMAC-SHA256, as 32 hex digits.
+
+        Raises:
+            ConfigurationError: ``config.bad-data`` if the identifier is blank, or not valid Unicode.
+        """
+        if not identifier.strip():
+            # All blank identifiers would share one pseudonym, and one consent.
+            raise ConfigurationError(
+                "config.bad-data", "a record has no identifier; give it one or leave it out"
+            )
+        keyed = self._keyed.copy()
+        try:
+            keyed.update(identifier.encode())
+        except UnicodeEncodeError as error:
+            raise ConfigurationError("config.bad-data", "an identifier is not valid Unicode") from error
+        return keyed.digest()[:_REF_BYTES].hex()
+
+
+def subject_tag(key: bytes, agreement: str, run: str, epoch: int, ref: str) -> bytes:
+    """A tag that stands for a subject in one set of admitted subjects, and nowhere else.
+
+    Args:
+        key: At least 32 secret bytes; who has them can tell that the subject was in the set.
+        agreement: Digest of the agreement.
+        run: Identifier of the run.
+        epoch: Number of the set within the run, from 0.
+        ref: Pseudonym of the subject.
+
+    Returns:
+        HMAC-SHA256 of all of them, 32 bytes.
+
+    Raises:
+        IdentityError: ``identity.bad-key`` if the key is too short.
+    """
+    _check_key(key)
+    parts = (agreement.encode(), run.encode(), epoch.to_bytes(8, "big"), ref.encode())
+    # Each part with its length: parts cannot run into each other.
+    body = b"".join(len(part).to_bytes(4, "big") + part for part in parts)
+    return hmac.digest(key, _TAG_CONTEXT + body, hashlib.sha256)
+
+
+def _check_key(key: bytes) -> None:
+    if len(key) < MINIMUM_KEY_BYTES:
+        raise IdentityError("identity.bad-key", f"a subject key has at least {MINIMUM_KEY_BYTES} bytes")
