@@ -1,0 +1,106 @@
+"""What one run will cost at one member, fixed before it starts.
+
+A member's records are of two kinds, by a coin that depends on nothing but the record: training records and
+held-out records. No record is of both, so the run costs each the epsilon of its own part, and the run's
+epsilon is the larger of the two (parallel composition). That holds over several runs only if the coin of a
+record falls the same way in all of them.
+
+* Training records pay for one noisy count of cells (:data:`COUNT_SHARE` of the budget on its own) and for
+  every step of DP-SGD. Composed, the count costs the training next to nothing.
+* Held-out records pay for one noisy histogram of scores per round, and one more at the end.
+
+The numbers of rows that a member reports are exact and outside this guarantee: they are public by agreement.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+from hanse.policies import Privacy, Training
+from hanse.privacy.accountant import calibrate, epsilon
+from hanse.privacy.events import GaussianRelease, PrivacyEvent, SampledGaussian
+
+COUNT_SHARE: Final = 0.1
+"""Share of the budget that the cell counts would cost if they were released alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class PrivacyPlan:
+    """Noise and cost of one run at one member, for the unit record, add or remove one.
+
+    Attributes:
+        delta: Delta of every epsilon here.
+        counts: The release of the cell counts.
+        count_noise_std: Standard deviation of the noise in each cell count, in rows.
+        training: All steps of DP-SGD of the run; its noise multiplier is relative to the clipping norm.
+        histograms: The releases of score histograms.
+        histogram_noise_std: Standard deviation of the noise in each histogram count, in rows.
+        training_epsilon: What the run costs a training record.
+        holdout_epsilon: What the run costs a held-out record.
+    """
+
+    delta: float
+    counts: GaussianRelease
+    count_noise_std: float
+    training: SampledGaussian
+    histograms: GaussianRelease
+    histogram_noise_std: float
+    training_epsilon: float
+    holdout_epsilon: float
+
+    @property
+    def epsilon(self) -> float:
+        """What the run costs any one record; at most the budget it was planned for."""
+        return max(self.training_epsilon, self.holdout_epsilon)
+
+    @property
+    def training_events(self) -> tuple[PrivacyEvent, ...]:
+        """All releases about the training records."""
+        return (self.counts, self.training)
+
+    @property
+    def holdout_events(self) -> tuple[PrivacyEvent, ...]:
+        """All releases about the held-out records."""
+        return (self.histograms,)
+
+    def training_steps(self, steps: int) -> SampledGaussian:
+        """The release of that many steps of DP-SGD, as one round makes it."""
+        return SampledGaussian(self.training.noise_multiplier, self.training.sample_rate, steps)
+
+    def histogram(self) -> GaussianRelease:
+        """The release of one score histogram."""
+        return GaussianRelease(self.histograms.noise_multiplier)
+
+
+def make_plan(training: Training, privacy: Privacy, columns: int) -> PrivacyPlan:
+    """Fixes the noise of a run so that both parts of the records stay within the budget.
+
+    Args:
+        training: Model and schedule of the agreement.
+        privacy: Budget of the agreement, for one run.
+        columns: Number of columns, each of which puts one row into one cell: the cell counts of one record
+            have the L2 norm √columns.
+
+    Returns:
+        The plan. Takes about two seconds, and always the same for the same arguments.
+
+    Raises:
+        PrivacyError: ``privacy.exhausted`` if no noise keeps the run within the budget.
+    """
+    budget, delta = privacy.epsilon, privacy.delta
+    counts = GaussianRelease(calibrate(lambda z: [GaussianRelease(z)], COUNT_SHARE * budget, delta))
+    releases = training.rounds + 1
+    histograms = GaussianRelease(calibrate(lambda z: [GaussianRelease(z, releases)], budget, delta), releases)
+    rate, steps = training.sample_rate, training.rounds * training.local_steps
+    noise = calibrate(lambda z: [counts, SampledGaussian(z, rate, steps)], budget, delta)
+    steps_of_run = SampledGaussian(noise, rate, steps)
+    return PrivacyPlan(
+        delta=delta,
+        counts=counts,
+        count_noise_std=counts.noise_multiplier * math.sqrt(columns),
+        training=steps_of_run,
+        histograms=histograms,
+        histogram_noise_std=histograms.noise_multiplier,
+        training_epsilon=epsilon([counts, steps_of_run], delta),
+        holdout_epsilon=epsilon([histograms], delta),
+    )
