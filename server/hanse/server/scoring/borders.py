@@ -1,20 +1,22 @@
-"""The border of the process: what of an error an outsider learns."""
+"""The border of the process: bytes become messages, errors become what an outsider may learn."""
 
 import logging
 import traceback
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import grpc
 import grpc.aio
+from google.protobuf.message import DecodeError, Message
 from typing_extensions import override
 
-from hanse.errors import HanseError
+from hanse.errors import HanseError, ProtocolError
 
 CODE_TRAILER: Final = "hanse-error-code"
 
 _log = logging.getLogger(__name__)
 
+_Message = TypeVar("_Message", bound=Message)
 _Handler = Callable[[Any, "grpc.aio.ServicerContext[Any, Any]"], Awaitable[Any]]
 
 
@@ -35,6 +37,25 @@ def known(error: Exception) -> HanseError:
     frames = "".join(traceback.format_tb(error.__traceback__))
     _log.error("unexpected %s\n%s", type(error).__name__, frames)
     return HanseError("internal.error", type(error).__name__)
+
+
+def parse(kind: type[_Message], body: bytes) -> _Message:
+    """Reads a message.
+
+    Args:
+        kind: Its type.
+        body: Bytes from anywhere.
+
+    Returns:
+        The message.
+
+    Raises:
+        ProtocolError: ``protocol.malformed`` if the bytes are no message.
+    """
+    try:
+        return kind.FromString(body)
+    except DecodeError:
+        raise ProtocolError("protocol.malformed", f"not a {kind.DESCRIPTOR.name}") from None
 
 
 class ErrorTranslator(grpc.aio.ServerInterceptor):

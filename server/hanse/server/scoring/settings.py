@@ -7,6 +7,8 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from hanse.audit import PeerName
+
 
 class ScoringSettings(BaseModel):
     """Settings of one scorer: one model version, one agreement, one member.
@@ -40,7 +42,7 @@ class ScoringSettings(BaseModel):
     pseudonym_key: Path
     log: Path
     signing_key: Path
-    callers: Annotated[Mapping[str, Path], Field(min_length=1)]
+    callers: Annotated[Mapping[PeerName, Path], Field(min_length=1)]
     tls_key: Path | None = None
     tls_certificate: Path | None = None
     maximum_rows: int = Field(default=4096, ge=1, le=65536)
