@@ -13,11 +13,14 @@ from typing import Literal, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from hanse.audit import Actor, Entry, EventType
+from hanse.audit.event import ConsentState, Counts, Cut, Event, PrivacySpend
 from hanse.client.data import DatasetManifest, DeclaredColumn
 from hanse.client.settings import NodeSettings
 from hanse.errors import CATALOGUE
 from hanse.policies.rules import RULES
 from hanse.server.scoring.settings import ScoringSettings
+from hanse.server.settings import ServerSettings
 
 DOCS = Path(__file__).resolve().parent
 
@@ -59,6 +62,14 @@ A rule's text says what this version checks, not what the article says in full: 
 [note on the law](legal-note.md) before relying on an article number.
 """
 
+ENTRIES_HEAD = """\
+# Entries of the audit log
+
+What an entry can say. Every field is a number, a digest, a time or a word of the program's own vocabulary;
+none has room for a sentence, an identifier or a row value. What does not apply is left out. All digests are
+SHA-256 in lower-case hex. How entries are stored and signed is in the [format](ref-audit-log.md).
+"""
+
 SETTINGS_HEAD = """\
 # Settings
 
@@ -67,10 +78,20 @@ command; later ones win. An unknown name is an error. Secrets are never in setti
 hold them; a secret file that others can read is refused (`config.insecure-file`).
 """
 
+ENTRIES: list[tuple[str, tuple[type[BaseModel], ...]]] = [
+    ("Fields of an entry", (Entry, Event)),
+    ("`actor`", (Actor,)),
+    ("`consent`", (ConsentState,)),
+    ("`counts`", (Counts,)),
+    ("`privacy`", (PrivacySpend,)),
+    ("`cut`", (Cut,)),
+]
+
 SETTINGS: list[tuple[str, type[BaseModel]]] = [
     ("A member's node: `[node]`, `HANSE_NODE_…`", NodeSettings),
     ("The node's data set: `[node.dataset]`", DatasetManifest),
     ("Each declared column: `[[node.dataset.columns]]`", DeclaredColumn),
+    ("The coordinator: `[server]`, `HANSE_SERVER_…`", ServerSettings),
     ("The scorer", ScoringSettings),
 ]
 
@@ -126,6 +147,25 @@ def descriptions(kind: type[BaseModel]) -> dict[str, str]:
     return found
 
 
+def entries() -> str:
+    """The page of log entries."""
+    types = "".join(f"* `{kind}`\n" for kind in sorted(EventType))
+    page = f"{ENTRIES_HEAD}\n## Types\n\n{types}"
+    for title, kinds in ENTRIES:
+        about = {name: text for kind in kinds for name, text in descriptions(kind).items()}
+        missing = set(kinds[0].model_fields) - set(about)
+        if missing:
+            raise SystemExit(f"{kinds[0].__name__} does not document {', '.join(sorted(missing))}.")
+        rows = [[f"`{name}`", markdown(text)] for name, text in about.items()]
+        page += f"\n## {title}\n\n{table(('field', 'what it is'), rows)}"
+    return page
+
+
+def markdown(text: str) -> str:
+    """A docstring's text as Markdown."""
+    return re.sub(r":\w+:`([^`]+)`", r"`\1`", text).replace("``", "`")
+
+
 def default(field: FieldInfo) -> str:
     """The default of a field, as a person writes it."""
     if field.is_required():
@@ -148,7 +188,7 @@ def settings() -> str:
     for title, kind in SETTINGS:
         about = descriptions(kind)
         rows = [
-            [f"`{name}`", default(field), about.get(name, choices(field)).replace("``", "`")]
+            [f"`{name}`", default(field), markdown(about.get(name, choices(field)))]
             for name, field in kind.model_fields.items()
         ]
         page += f"\n## {title}\n\n{table(('setting', 'default', 'what it is'), rows)}"
@@ -156,6 +196,7 @@ def settings() -> str:
 
 
 PAGES: dict[str, Callable[[], str]] = {
+    "ref-audit-entries.md": entries,
     "ref-errors.md": errors,
     "ref-rules.md": rules,
     "ref-settings.md": settings,

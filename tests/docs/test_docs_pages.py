@@ -13,7 +13,7 @@ from hanse.errors import CATALOGUE
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
-FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 INLINE = re.compile(r"`([^`\n]+)`")
 
@@ -78,14 +78,15 @@ def test_named_codes_exist(page: Path) -> None:
 
 
 @by_page
-def test_python_examples_run(page: Path, tmp_path: Path) -> None:
-    blocks = [
-        body for language, body in FENCE.findall(page.read_text(encoding="utf-8")) if language == "python"
-    ]
+def test_python_examples_run_and_print_what_the_page_says(page: Path, tmp_path: Path) -> None:
+    fences = FENCE.findall(page.read_text(encoding="utf-8"))
+    blocks = [body for info, body in fences if info == "python"]
+    printed = "".join(body for info, body in fences if info == "text output")
     if blocks:  # the blocks of one page are one program
         program = [sys.executable, "-c", "\n".join(blocks)]
         done = subprocess.run(program, cwd=tmp_path, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
+        assert done.stdout == printed
 
 
 def test_glossary_has_each_term_once_in_order() -> None:
