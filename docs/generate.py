@@ -1,4 +1,4 @@
-"""Writes the reference pages that are made from code: error codes, rules, settings.
+"""Writes the reference pages that are made from code: commands, error codes, log entries, rules, settings.
 
 Usage: ``python docs/generate.py [--check]``; ``--check`` exits 1 when a committed page differs.
 """
@@ -6,15 +6,19 @@ Usage: ``python docs/generate.py [--check]``; ``--check`` exits 1 when a committ
 import inspect
 import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Literal, get_args, get_origin
 
+import click
+import typer.main
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from hanse.audit import Actor, Entry, EventType
 from hanse.audit.event import ConsentState, Counts, Cut, Event, PrivacySpend
+from hanse.cli.main import app
+from hanse.cli.output import EXIT_CODES
 from hanse.client.data import DatasetManifest, DeclaredColumn
 from hanse.client.settings import NodeSettings
 from hanse.errors import CATALOGUE
@@ -52,6 +56,13 @@ gRPC trailers (`hanse-error-code`) carry; it keeps its meaning for ever and is n
 
 Where a rule of the policy layer refused, the message ends with its identifier, such as `rule P15`; the
 identifiers are in the [rules](ref-rules.md).
+"""
+
+CLI_HEAD = """\
+# The command `hanse`
+
+Every command says this itself with `--help`. A command that answers with a table prints one JSON document
+instead when it is given `--json`.
 """
 
 RULES_HEAD = """\
@@ -113,6 +124,45 @@ def errors() -> str:
     head = ("code", "public message", "status", "retry")
     sections = (f"\n## {area}\n\n{AREAS[area]}\n\n{table(head, rows)}" for area, rows in areas.items())
     return ERRORS_HEAD + "".join(sections)
+
+
+def leaves(command: click.Command, path: tuple[str, ...]) -> Iterator[tuple[str, click.Command]]:
+    """Every command with its path, in the order of the program."""
+    if isinstance(command, click.Group):
+        for name, child in command.commands.items():
+            yield from leaves(child, (*path, name))
+    else:
+        yield " ".join(path), command
+
+
+def usage(parameter: click.Parameter) -> str:
+    """How a parameter is written on the command line."""
+    if isinstance(parameter, click.Argument):
+        return f"`{(parameter.name or '').upper()}`"
+    return ", ".join(f"`{name}`" for name in [*parameter.opts, *parameter.secondary_opts])
+
+
+def cli() -> str:
+    """The page of commands and exit codes."""
+    codes = [["0", "done"], ["2", "the command line is wrong"]]
+    areas: dict[int, list[str]] = {}
+    for area, code in EXIT_CODES.items():
+        areas.setdefault(code, []).append(f"`{area}`")
+    codes += [[str(code), f"an error of the area {', '.join(names)}"] for code, names in areas.items()]
+    about = "The codes behind an exit code are in the [error codes](ref-errors.md)."
+    rows = table(("exit code", "means"), sorted(codes, key=lambda row: int(row[0])))
+    page = f"{CLI_HEAD}\n## Exit codes\n\n{about}\n\n{rows}"
+    for path, command in leaves(typer.main.get_command(app), ("hanse",)):
+        text = re.sub(r"\[bold\](.+?)\[/\]", r"`\1`", inspect.cleandoc(command.help or ""), flags=re.DOTALL)
+        rows = table(
+            ("option", "needed", "what it is"),
+            (
+                [usage(parameter), "yes" if parameter.required else "", getattr(parameter, "help", "") or ""]
+                for parameter in command.params
+            ),
+        )
+        page += f"\n## `{path}`\n\n{text}\n" + (f"\n{rows}" if command.params else "")
+    return page
 
 
 def rules() -> str:
@@ -197,6 +247,7 @@ def settings() -> str:
 
 PAGES: dict[str, Callable[[], str]] = {
     "ref-audit-entries.md": entries,
+    "ref-cli.md": cli,
     "ref-errors.md": errors,
     "ref-rules.md": rules,
     "ref-settings.md": settings,

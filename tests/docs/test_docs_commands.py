@@ -81,7 +81,7 @@ def test_documentation_has_command_lines() -> None:
     assert sum(1 for page in PAGES for _ in command_lines(page)) > 10
 
 
-@pytest.mark.parametrize(("path", "command"), list(leaves(COMMAND)), ids=lambda value: str(value))
+@pytest.mark.parametrize(("path", "command"), list(leaves(COMMAND)), ids=str)
 def test_help_has_an_example_that_is_accepted(path: str, command: click.Command) -> None:
     examples = HELP_EXAMPLE.findall(command.help or "")
     assert any(example.startswith(path) for example in examples), f"{path} --help shows no example"
