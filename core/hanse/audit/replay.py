@@ -212,8 +212,8 @@ def read_commits(state: Replay, data: bytes, key: SigningKey) -> tuple[Replay, i
 
     What follows the last seal is a write that was interrupted, or the work of somebody who changed the file.
     A commit is written front to back, so an interruption leaves the beginning of one: whole entries and the
-    beginning of one more line, perhaps followed by zeros where the file system had made room. Ed25519
-    signatures are deterministic, so even the beginning of the seal is known. Everything else is refused.
+    beginning of one more line. Ed25519 signatures are deterministic, so even the beginning of the seal is
+    known. Everything else is refused.
 
     Args:
         state: After some seal, or before the header. It is left alone.
@@ -234,7 +234,7 @@ def read_commits(state: Replay, data: bytes, key: SigningKey) -> tuple[Replay, i
             sealed, end = state.copy(), position
     if not sealed.note:
         state.finish()
-    rest = data[position:].rstrip(b"\0")
+    rest = data[position:]
     expected = state.seal(key) if state.size > state.sealed else b""
     if not _TORN_ENTRY.fullmatch(rest) and not expected.startswith(rest):
         raise AuditError("audit.integrity", f"what follows entry {state.size} is no entry", entry=state.size)
