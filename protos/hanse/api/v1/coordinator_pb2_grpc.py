@@ -49,6 +49,11 @@ class CoordinatorStub:
                 request_serializer=hanse_dot_api_dot_v1_dot_coordinator__pb2.WatchRunRequest.SerializeToString,
                 response_deserializer=hanse_dot_api_dot_v1_dot_coordinator__pb2.RunEvent.FromString,
                 _registered_method=True)
+        self.CancelRun = channel.unary_unary(
+                '/hanse.api.v1.Coordinator/CancelRun',
+                request_serializer=hanse_dot_api_dot_v1_dot_coordinator__pb2.CancelRunRequest.SerializeToString,
+                response_deserializer=hanse_dot_api_dot_v1_dot_coordinator__pb2.CancelRunResponse.FromString,
+                _registered_method=True)
         self.GetModel = channel.unary_unary(
                 '/hanse.api.v1.Coordinator/GetModel',
                 request_serializer=hanse_dot_api_dot_v1_dot_coordinator__pb2.GetModelRequest.SerializeToString,
@@ -85,6 +90,13 @@ class CoordinatorServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CancelRun(self, request, context):
+        """Asks a run to end; it ends as run.cancelled.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetModel(self, request, context):
         """Fetches a registered model version.
         """
@@ -116,6 +128,11 @@ def add_CoordinatorServicer_to_server(servicer, server):
                     servicer.WatchRun,
                     request_deserializer=hanse_dot_api_dot_v1_dot_coordinator__pb2.WatchRunRequest.FromString,
                     response_serializer=hanse_dot_api_dot_v1_dot_coordinator__pb2.RunEvent.SerializeToString,
+            ),
+            'CancelRun': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelRun,
+                    request_deserializer=hanse_dot_api_dot_v1_dot_coordinator__pb2.CancelRunRequest.FromString,
+                    response_serializer=hanse_dot_api_dot_v1_dot_coordinator__pb2.CancelRunResponse.SerializeToString,
             ),
             'GetModel': grpc.unary_unary_rpc_method_handler(
                     servicer.GetModel,
@@ -209,6 +226,33 @@ class Coordinator:
             '/hanse.api.v1.Coordinator/WatchRun',
             hanse_dot_api_dot_v1_dot_coordinator__pb2.WatchRunRequest.SerializeToString,
             hanse_dot_api_dot_v1_dot_coordinator__pb2.RunEvent.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelRun(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hanse.api.v1.Coordinator/CancelRun',
+            hanse_dot_api_dot_v1_dot_coordinator__pb2.CancelRunRequest.SerializeToString,
+            hanse_dot_api_dot_v1_dot_coordinator__pb2.CancelRunResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -39,6 +39,8 @@ class CoordinatorStub:
     """Starts a run of an agreement, and follows it to its end."""
     WatchRun: _grpc.UnaryStreamMultiCallable[_coordinator_pb2.WatchRunRequest, _coordinator_pb2.RunEvent]
     """Follows a run that was started before."""
+    CancelRun: _grpc.UnaryUnaryMultiCallable[_coordinator_pb2.CancelRunRequest, _coordinator_pb2.CancelRunResponse]
+    """Asks a run to end; it ends as run.cancelled."""
     GetModel: _grpc.UnaryUnaryMultiCallable[_coordinator_pb2.GetModelRequest, _coordinator_pb2.GetModelResponse]
     """Fetches a registered model version."""
     GetLog: _grpc.UnaryStreamMultiCallable[_coordinator_pb2.GetLogRequest, _coordinator_pb2.GetLogResponse]
@@ -53,6 +55,8 @@ class CoordinatorAsyncStub(CoordinatorStub):
     """Starts a run of an agreement, and follows it to its end."""
     WatchRun: _aio.UnaryStreamMultiCallable[_coordinator_pb2.WatchRunRequest, _coordinator_pb2.RunEvent]  # type: ignore[assignment]
     """Follows a run that was started before."""
+    CancelRun: _aio.UnaryUnaryMultiCallable[_coordinator_pb2.CancelRunRequest, _coordinator_pb2.CancelRunResponse]  # type: ignore[assignment]
+    """Asks a run to end; it ends as run.cancelled."""
     GetModel: _aio.UnaryUnaryMultiCallable[_coordinator_pb2.GetModelRequest, _coordinator_pb2.GetModelResponse]  # type: ignore[assignment]
     """Fetches a registered model version."""
     GetLog: _aio.UnaryStreamMultiCallable[_coordinator_pb2.GetLogRequest, _coordinator_pb2.GetLogResponse]  # type: ignore[assignment]
@@ -82,6 +86,14 @@ class CoordinatorServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_coordinator_pb2.RunEvent], _abc.AsyncIterator[_coordinator_pb2.RunEvent]]:
         """Follows a run that was started before."""
+
+    @_abc_1.abstractmethod
+    def CancelRun(
+        self,
+        request: _coordinator_pb2.CancelRunRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_coordinator_pb2.CancelRunResponse, _abc.Awaitable[_coordinator_pb2.CancelRunResponse]]:
+        """Asks a run to end; it ends as run.cancelled."""
 
     @_abc_1.abstractmethod
     def GetModel(

@@ -1,0 +1,1 @@
+"""The ``hanse`` command: a thin Typer application over public functions."""

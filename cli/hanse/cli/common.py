@@ -1,0 +1,39 @@
+"""Options and start-up steps that several commands share."""
+
+import signal
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hanse.audit import Actor, AuditLog
+from hanse.client.home import MemberHome
+from hanse.crypto import SigningKey
+from hanse.policies import Identity
+
+Home = Annotated[
+    Path,
+    typer.Option("--home", "-C", envvar="HANSE_HOME", help="Folder of this site, made by `hanse init`.", file_okay=False),
+]
+
+
+def utc_now() -> datetime:
+    """The current time, aware, UTC."""
+    return datetime.now(UTC)
+
+
+def member_log(home: MemberHome, role: str) -> AuditLog:
+    """Opens a member's own log, to write as the given role."""
+    identity = Identity.load(home.identity)
+    key = SigningKey.load(home.node_key)
+    return AuditLog.open(home.log, key, Actor(organisation=identity.name, key_id=key.verifier.key_id, role=role), utc_now)
+
+
+def stop_on_signals() -> threading.Event:
+    """An event that SIGINT and SIGTERM set, so that a service ends cleanly."""
+    stopping = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopping.set())
+    return stopping

@@ -1,0 +1,42 @@
+"""Entry point of the ``hanse`` command."""
+
+import logging
+import sys
+
+import typer
+
+from hanse.cli import agreement, audit, consent, demo, run, serve, setup, services
+from hanse.cli.output import report_error
+from hanse.errors import HanseError
+
+app = typer.Typer(
+    name="hanse",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help="Train shared propensity models without sharing rows, under consent rules that the software enforces.\n\n"
+    "Start with [bold]hanse demo[/]: a brand and its partners on this machine, on real data.",
+)
+app.add_typer(setup.init_app, name="init")
+app.command("enrol")(setup.enrol)
+app.command("server")(services.server)
+app.command("client")(services.client)
+app.add_typer(consent.app, name="consent")
+app.add_typer(agreement.app, name="agreement")
+app.command("run")(run.run)
+app.command("serve")(serve.serve)
+app.add_typer(audit.app, name="audit")
+app.command("demo")(demo.demo)
+
+
+def main() -> None:
+    """Runs a command; deliberate errors become one clear message and an exit code (docs/ref-cli.md)."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        app()
+    except HanseError as error:
+        sys.exit(report_error(error, as_json="--json" in sys.argv))
+
+
+if __name__ == "__main__":
+    main()

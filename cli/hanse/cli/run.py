@@ -1,0 +1,99 @@
+"""``hanse run``: train under a signed agreement, and take the model home."""
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from hanse.cli.common import Home
+from hanse.cli.output import Json, console, print_json, table
+from hanse.client.home import MemberHome
+from hanse.client.models import fetch_model
+from hanse.client.remote import CoordinatorClient, RunEvent
+from hanse.client.settings import NodeSettings
+from hanse.errors import CATALOGUE, HanseError
+from hanse.policies import SignedAgreement, open_agreement
+
+RUN_FAILED = "run.failed"
+
+
+def run(
+    agreement: Annotated[Path, typer.Argument(help="The agreement that every member has signed.", exists=True, dir_okay=False)],
+    home: Home = Path(),
+    as_json: Json = False,
+) -> None:
+    """Start a run, follow it to its end, and fetch and check the model.
+
+    Example: [bold]hanse run deal.agreement --home brand[/]
+
+    A run that fails ends with a named error and exit code 7; its entries are in the logs of all who took part.
+    """
+    site = MemberHome(home)
+    settings = NodeSettings.load(home)
+    signed = open_agreement(agreement.read_bytes())
+    with CoordinatorClient(site, settings.coordinator_address) as client:
+        digest = client.submit(signed.note)
+        events = follow(client.start(digest), signed, quiet=as_json)
+        failed = [event for event in events if event.type == RUN_FAILED]
+        if failed:
+            raise failure(failed[0])
+        folder, model = fetch_model(client, site, str(events[-1].facts["model"]), signed)
+    if as_json:
+        print_json({"model": str(folder), "manifest_digest": model.digest, "events": [asdict(event) for event in events]})
+        return
+    console().print(rounds_table(events))
+    console().print(f"model [bold]{folder.name}[/] is in {folder}. Next: hanse serve {folder.name} --home {home}")
+
+
+def follow(events: Iterable[RunEvent], signed: SignedAgreement, *, quiet: bool) -> list[RunEvent]:
+    """Collects a run's events under a progress bar."""
+    rounds = signed.agreement.training.rounds
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total} rounds"), TimeElapsedColumn())
+    collected: list[RunEvent] = []
+    with Progress(*columns, disable=quiet, transient=False) as progress:
+        task = progress.add_task("waiting for members", total=rounds)
+        for event in events:
+            collected.append(event)
+            progress.update(task, description=describe(event), completed=_completed(event, rounds))
+    return collected
+
+
+def describe(event: RunEvent) -> str:
+    """One line about an event, for a progress bar."""
+    if event.type == "round.aggregated":
+        return f"round {event.round}: AUC {_auc(event.facts)} going in"
+    return event.type.replace(".", " ")
+
+
+def _completed(event: RunEvent, rounds: int) -> int | None:
+    if event.type == "round.aggregated":
+        return event.round
+    return rounds if event.type == "run.finished" else None
+
+
+def failure(event: RunEvent) -> HanseError:
+    """The error that a failed run ended with."""
+    code = str(event.facts.get("code", "internal.error"))
+    known = code if code in CATALOGUE else "internal.error"
+    rule = event.facts.get("rule")
+    return HanseError(known, f"run {event.run} ended: {event.facts.get('message', code)}", rule=rule)
+
+
+def rounds_table(events: Iterable[RunEvent]) -> Any:  # noqa: ANN401 - a rich table
+    """Per evaluated model: AUC with its standard error, loss, members and the largest epsilon."""
+    rows = []
+    for event in events:
+        if event.type in ("round.aggregated", "run.evaluated"):
+            facts = event.facts
+            epsilon = facts.get("epsilon") or {}
+            spent = f"{max(epsilon.values()):.3f}" if epsilon else "no budget"
+            rows.append((facts["evaluated_round"], _auc(facts), f"{facts['log_loss']:.4f}", spent))
+    note = "held-out rows of all members; AUC ± standard error, privacy noise included"
+    return table(f"Models after each round ({note})", ("after round", "AUC", "log loss", "largest epsilon spent"), rows)
+
+
+def _auc(facts: dict[str, Any]) -> str:
+    return f"{facts['auc']:.3f} ± {facts['auc_standard_error']:.3f}"

@@ -1,0 +1,96 @@
+"""``hanse init`` and ``hanse enrol``: keys, identities and whom a site trusts."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hanse.cli.common import Home, utc_now
+from hanse.cli.output import Json, console, print_json, table
+from hanse.client.home import MemberHome
+from hanse.client.setup import DatasetHints, init_member
+from hanse.crypto import write_atomic
+from hanse.errors import ConfigurationError
+from hanse.policies import Identity
+from hanse.server.setup import init_coordinator
+
+init_app = typer.Typer(no_args_is_help=True, help="Make the folder of a member or of the coordinator: keys, identity, settings.")
+
+Name = Annotated[str, typer.Option(help="Short name, as it appears in agreements and logs.")]
+Organisation = Annotated[str, typer.Option(help="Legal name, as consents name it.")]
+Jurisdiction = Annotated[str, typer.Option(help="Country of the data, two letters, for example DE.")]
+
+
+@init_app.command("member")
+def member(
+    home: Home,
+    name: Name,
+    organisation: Organisation,
+    jurisdiction: Jurisdiction,
+    data: Annotated[Path | None, typer.Option(help="Parquet or CSV file, one row per subject.", dir_okay=False)] = None,
+    subject_column: Annotated[str, typer.Option(help="Column with this site's identifier of a subject.")] = "subject_id",
+    label_column: Annotated[str, typer.Option(help="Column with the label.")] = "label",
+    as_json: Json = False,
+) -> None:
+    """Make a member's folder.
+
+    Example: [bold]hanse init member --home brand --name brand --organisation "Brand AG" --jurisdiction DE --data customers.parquet --label-column y[/]
+
+    Hand identity.json to the coordinator and the other members. The folder keys/ never leaves this site.
+    """
+    hints = DatasetHints(data, subject_column, label_column)
+    identity = init_member(home, name, organisation, jurisdiction, hints, utc_now())
+    _show(home, identity, as_json)
+
+
+@init_app.command("coordinator")
+def coordinator(
+    home: Home,
+    name: Name,
+    organisation: Organisation,
+    jurisdiction: Jurisdiction,
+    host: Annotated[list[str] | None, typer.Option(help="Host name or address that members use; repeatable.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Make the coordinator's folder: its identity, certificate authority and server certificate.
+
+    Example: [bold]hanse init coordinator --home hub --name hub --organisation "Hub" --jurisdiction DE[/]
+    """
+    identity = init_coordinator(home, name, organisation, jurisdiction, host or [], utc_now())
+    _show(home, identity, as_json)
+
+
+def enrol(
+    identities: Annotated[list[Path], typer.Argument(help="Identity files received from others.", exists=True, dir_okay=False)],
+    home: Home = Path(),
+    as_json: Json = False,
+) -> None:
+    """Trust the identities of others, from now on and until their file in peers/ is removed.
+
+    Example: [bold]hanse enrol --home hub brand/identity.json insurer/identity.json[/]
+
+    Compare the printed key ids with their owners over another channel before you rely on them.
+    """
+    peers = home / "peers"
+    if not peers.is_dir():
+        raise ConfigurationError("config.missing-file", f"{home} is not a folder made by `hanse init`")
+    accepted = [Identity.load(path) for path in identities]
+    for identity in accepted:
+        target = peers / f"{identity.name}.json"
+        if target.exists() and Identity.load(target) != identity:
+            raise ConfigurationError("config.exists", f"{target} holds another identity; remove it first if that is meant")
+        identity.save(target)
+        if identity.role == "coordinator" and identity.tls_certificate:
+            write_atomic(MemberHome(home).authority, identity.tls_certificate.encode())
+    if as_json:
+        print_json([identity.model_dump(mode="json") for identity in accepted])
+        return
+    rows = [(i.name, i.role, i.organisation, i.jurisdiction, i.node_key.split("+")[1]) for i in accepted]
+    console().print(table("Trusted from now on", ("name", "role", "organisation", "country", "key id"), rows))
+
+
+def _show(home: Path, identity: Identity, as_json: bool) -> None:  # noqa: FBT001 - a flag of the command line
+    if as_json:
+        print_json(identity.model_dump(mode="json"))
+        return
+    console().print(f"made [bold]{home}[/] for {identity.role} [bold]{identity.name}[/]; hand {home / 'identity.json'} to the others")

@@ -1,0 +1,143 @@
+"""The member's data source: declared columns only, and only of the subjects that are asked for.
+
+The query engine is DuckDB, so that projection and row filter are pushed into the scan: a column that is
+not asked for, or a row of a subject who is not admitted, is not materialised in this process.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+import duckdb
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field
+
+from hanse.errors import ConfigurationError
+
+Columns = Mapping[str, npt.NDArray[np.generic]]
+
+
+class DeclaredColumn(BaseModel):
+    """A column that this site declares for collaborations; anything else in the file is never read."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    kind: Literal["numeric", "categorical"]
+    classification: Literal["basic", "behavioural", "transaction", "sensitive"]
+
+
+class DatasetManifest(BaseModel):
+    """What a member's data set is called, where it lies and what is declared of it.
+
+    Attributes:
+        name: Name of the population; privacy budgets are kept per population and purpose.
+        path: Parquet or CSV file (``.parquet``, ``.csv``, ``.csv.gz``), one row per subject.
+        subject_column: Column with the site's own identifier of a subject.
+        label_column: Column with the label.
+        columns: Declared columns.
+        note: Free text for people, for example that identifiers were generated.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(min_length=1)
+    path: Path
+    subject_column: str
+    label_column: str
+    columns: tuple[DeclaredColumn, ...]
+    note: str = ""
+
+
+class DataSource:
+    """Reads a data set as its manifest declares it."""
+
+    def __init__(self, manifest: DatasetManifest) -> None:
+        self.manifest = manifest
+        self._kinds = {column.name: column.kind for column in manifest.columns}
+
+    def subject_ids(self) -> list[str]:
+        """The site's own subject identifiers, in file order; the only column that is read before admission.
+
+        Raises:
+            ConfigurationError: ``config.bad-data`` when a subject is missing or has more than one row,
+                because then a record would not be a person.
+        """
+        name = _quoted(self.manifest.subject_column)
+        rows = self._query(f"SELECT CAST({name} AS VARCHAR) FROM {self._scan()}").fetchall()  # noqa: S608 - quoted name
+        ids = [row[0] for row in rows]
+        missing, repeated = sum(value is None for value in ids), len(ids) - len(set(ids))
+        if missing or repeated:
+            raise ConfigurationError(
+                "config.bad-data",
+                f"{self.manifest.path}: column {self.manifest.subject_column} has {missing} empty and {repeated} "
+                "repeated values; give every subject exactly one row",
+            )
+        return ids
+
+    def read(self, columns: Sequence[str], subject_ids: Sequence[str]) -> tuple[Columns, npt.NDArray[np.str_]]:
+        """Reads the label and the given declared columns of the given subjects, in the order given.
+
+        Returns:
+            The columns (numeric ones float64 with NaN for missing, categorical ones str with "" for missing)
+            and the labels as str, each of shape ``(len(subject_ids),)``.
+
+        Raises:
+            ConfigurationError: ``config.bad-data`` when a column is not declared or does not hold what is
+                declared, or the file has changed since the subjects were listed.
+        """
+        undeclared = [name for name in columns if name not in self._kinds]
+        if undeclared:
+            raise ConfigurationError("config.bad-data", f"not declared in the manifest: {', '.join(undeclared)}")
+        selected = [f"{self._cast(name)} AS c{index}" for index, name in enumerate(columns)]
+        label = f"CAST(s.{_quoted(self.manifest.label_column)} AS VARCHAR) AS label"
+        on = f"CAST(s.{_quoted(self.manifest.subject_column)} AS VARCHAR) = a.id"
+        sql = f"SELECT {', '.join([*selected, label])} FROM {self._scan()} s JOIN admitted a ON {on} ORDER BY a.place"  # noqa: S608 - quoted names
+        table = self._query(sql, list(subject_ids)).fetchnumpy()
+        if len(table["label"]) != len(subject_ids):
+            raise ConfigurationError("config.bad-data", f"{self.manifest.path} changed while it was read")
+        values = {name: self._values(name, table[f"c{index}"]) for index, name in enumerate(columns)}
+        return values, _text(table["label"])
+
+    def _cast(self, name: str) -> str:
+        kind = "DOUBLE" if self._kinds[name] == "numeric" else "VARCHAR"
+        return f"CAST(s.{_quoted(name)} AS {kind})"
+
+    def _values(self, name: str, column: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+        if self._kinds[name] == "numeric":
+            return np.ma.filled(np.ma.asarray(column, dtype=np.float64), np.nan)
+        return _text(column)
+
+    def _scan(self) -> str:
+        path = str(self.manifest.path).replace("'", "''")
+        return f"read_parquet('{path}')" if path.endswith(".parquet") else f"read_csv('{path}', all_varchar=true)"
+
+    def _query(self, sql: str, admitted: list[str] | None = None) -> duckdb.DuckDBPyConnection:
+        if not self.manifest.path.is_file():
+            raise ConfigurationError("config.missing-file", f"data file {self.manifest.path} is missing")
+        connection = duckdb.connect(":memory:", config={"threads": 1})
+        try:
+            if admitted is not None:
+                connection.execute("CREATE TABLE admitted (id VARCHAR, place BIGINT)")
+                connection.execute(
+                    "INSERT INTO admitted SELECT unnest($1::VARCHAR[]), unnest(range(len($1::VARCHAR[])))", [admitted]
+                )
+            return connection.execute(sql)
+        except duckdb.Error as error:
+            # DuckDB quotes the offending value; only the kind of problem may go on.
+            raise ConfigurationError(
+                "config.bad-data",
+                f"{self.manifest.path} does not hold what its manifest declares ({type(error).__name__}); "
+                "check names and kinds of the columns",
+            ) from None
+
+
+def _text(column: npt.NDArray[np.generic]) -> npt.NDArray[np.str_]:
+    filled = np.ma.filled(np.ma.asarray(column, dtype=object), "")
+    return np.asarray(["" if value is None else str(value) for value in filled], dtype=np.str_)
+
+
+def _quoted(name: str) -> str:
+    escaped = name.replace('"', '""')
+    return f'"{escaped}"'

@@ -1,0 +1,202 @@
+"""The enforcement point: the only door from a member's data to anything that computes on it.
+
+The order is fixed. Subjects are listed (their identifiers only), turned into pseudonyms, and judged by
+the consent rules; the decision becomes durable in the site's log; and only then are columns read, those
+of the agreement and no other, of the admitted subjects and no other. If the log cannot be written,
+nothing is read (P28). What comes out is :class:`AdmittedRecords`; training code accepts no other type.
+"""
+
+import hashlib
+import hmac
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+import numpy.typing as npt
+
+from hanse.audit import AuditLog, ConsentState, Counts, Event, EventType, root_hash
+from hanse.client.data import Columns, DataSource
+from hanse.crypto import canonical_json, sha256_hex
+from hanse.errors import PolicyError
+from hanse.policies import (
+    Admission,
+    Agreement,
+    ConsentLedger,
+    Pseudonymiser,
+    admit,
+    check_columns,
+    subject_tag,
+    suppress,
+)
+
+HOLDOUT_CONTEXT = b"hanse/holdout\0"
+
+
+@dataclass(frozen=True, slots=True)
+class AdmittedRecords:
+    """Records that the gate has let through for one step of one run.
+
+    Attributes:
+        columns: Declared values per column, each of shape ``(rows,)``.
+        labels: 1.0 for the agreement's positive label, else 0.0, shape ``(rows,)``.
+        subject_set_root: Merkle root over keyed tags of the subjects; it reveals nobody.
+    """
+
+    columns: Columns
+    labels: npt.NDArray[np.float32]
+    subject_set_root: bytes
+
+    @property
+    def rows(self) -> int:
+        """Number of records."""
+        return len(self.labels)
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """Both parts of what was admitted: the records to train on, and the held-out ones."""
+
+    training: AdmittedRecords
+    holdout: AdmittedRecords
+    considered: int
+    excluded_by_rule: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What the records are wanted for."""
+
+    agreement: Agreement
+    digest: str
+    run: str
+    round: int
+
+
+class Gate:
+    """See the module docstring.
+
+    Args:
+        source: The member's data.
+        ledger: The consent ledger.
+        key: The site's pseudonym key.
+        log: The site's audit log.
+        clock: The current time, UTC.
+    """
+
+    def __init__(
+        self,
+        source: DataSource,
+        ledger: ConsentLedger,
+        key: bytes,
+        log: AuditLog,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._source = source
+        self._ledger = ledger
+        self._key = key
+        self._pseudonymiser = Pseudonymiser(key)
+        self._log = log
+        self._clock = clock
+
+    def open(self, step: Step) -> Admitted:
+        """Decides, logs, reads.
+
+        Raises:
+            PolicyError: ``policy.column`` or ``policy.cohort``; the refusal is in the log.
+            AuditError: ``audit.unavailable``; nothing was read.
+            ConfigurationError: The data is not as declared.
+        """
+        names = [column.name for column in step.agreement.columns]
+        ids = self._source.subject_ids()
+        refs = [self._pseudonymiser.ref(subject_id) for subject_id in ids]
+        now = self._clock()
+        snapshot = self._ledger.snapshot(now)
+        consent = ConsentState(head=snapshot.head, size=len(snapshot.records))
+        try:
+            check_columns(step.agreement, names)
+            admission = admit(step.agreement, refs, snapshot, now)
+        except PolicyError as error:
+            self._log.append(_denied(step, consent, names, error))
+            raise
+        parts = self._split(step, admission, refs)
+        roots = [self._root(step, [refs[row] for row in part]) for part in parts]
+        whole = self._root(step, [refs[row] for row in admission.rows])
+        self._log.append(_admitted(step, consent, admission, names, whole))
+        training, holdout = (
+            self._read(step, names, [ids[row] for row in part], root)
+            for part, root in zip(parts, roots, strict=True)
+        )
+        return Admitted(training, holdout, admission.considered, dict(admission.excluded_by_rule))
+
+    def _split(
+        self, step: Step, admission: Admission, refs: Sequence[str]
+    ) -> tuple[list[int], list[int]]:
+        """Training and held-out rows. A keyed hash of the subject decides, for ever the same way, so that
+        the two populations stay disjoint over rounds, runs and changes of the data (their privacy budgets
+        are kept apart because of that).
+        """
+        training: list[int] = []
+        holdout: list[int] = []
+        for row in admission.rows:
+            digest = hmac.digest(self._key, HOLDOUT_CONTEXT + refs[row].encode(), hashlib.sha256)
+            share = int.from_bytes(digest[:8], "big") / 2**64
+            (holdout if share < step.agreement.training.holdout_fraction else training).append(row)
+        return training, holdout
+
+    def _root(self, step: Step, refs: Sequence[str]) -> bytes:
+        tags = sorted(
+            subject_tag(self._key, step.digest, step.run, str(step.round), ref) for ref in refs
+        )
+        return root_hash(tags)
+
+    def _read(
+        self, step: Step, names: Sequence[str], ids: Sequence[str], root: bytes
+    ) -> AdmittedRecords:
+        columns, labels = self._source.read(names, ids)
+        positive = (labels == step.agreement.label.positive).astype(np.float32)
+        return AdmittedRecords(columns, positive, root)
+
+
+def _admitted(
+    step: Step, consent: ConsentState, admission: Admission, names: Sequence[str], root: bytes
+) -> Event:
+    return _event(
+        step,
+        EventType.ROUND_ADMITTED,
+        names,
+        consent=consent,
+        counts=Counts(
+            rows_in=admission.considered, rows_out=len(admission.rows), by_rule=dict(admission.excluded_by_rule)
+        ),
+        subject_set_root=root.hex(),
+        decision="permit",
+    )
+
+
+def _denied(step: Step, consent: ConsentState, names: Sequence[str], error: PolicyError) -> Event:
+    return _event(
+        step,
+        EventType.ROUND_DENIED,
+        names,
+        consent=consent,
+        decision="deny",
+        reasons=(error.code, *((error.rule,) if error.rule else ())),
+    )
+
+
+def _event(step: Step, kind: EventType, names: Sequence[str], **fields: object) -> Event:
+    return Event.model_validate(
+        {
+            "type": kind,
+            "agreement": step.digest,
+            "run": step.run,
+            "round": step.round or None,
+            "purpose": step.agreement.purpose,
+            "columns_digest": sha256_hex(canonical_json(sorted(names))),
+            "app_digest": step.agreement.software.digest,
+            **fields,
+        }
+    )
+
+

@@ -1,0 +1,106 @@
+"""Where a member keeps what: one folder, made by ``hanse init``, nothing of it elsewhere."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class MemberHome:
+    """The paths below a member's folder."""
+
+    root: Path
+
+    @property
+    def settings(self) -> Path:
+        """Settings of the node, the data set and the scorer."""
+        return self.root / "hanse.toml"
+
+    @property
+    def identity(self) -> Path:
+        """The public identity, to be handed to the other members and the coordinator."""
+        return self.root / "identity.json"
+
+    @property
+    def peers(self) -> Path:
+        """Public identities of the others, received once and trusted from then on."""
+        return self.root / "peers"
+
+    @property
+    def authority(self) -> Path:
+        """Certificate that the coordinator's certificate chains to; from the coordinator's identity."""
+        return self.root / "peers" / "authority.crt"
+
+    @property
+    def node_key(self) -> Path:
+        """Signs the node's replies and its log."""
+        return self.root / "keys" / "node.key"
+
+    @property
+    def approver_key(self) -> Path:
+        """Signs agreements; the data-protection officer's. Keep it elsewhere where that is another person's machine."""
+        return self.root / "keys" / "approver.key"
+
+    @property
+    def flower_key(self) -> Path:
+        """Authenticates the node to Flower."""
+        return self.root / "keys" / "flower.key"
+
+    @property
+    def tls_key(self) -> Path:
+        """Key of the client certificate."""
+        return self.root / "keys" / "tls.key"
+
+    @property
+    def tls_certificate(self) -> Path:
+        """Client certificate, self-signed; the others pin it."""
+        return self.root / "keys" / "tls.crt"
+
+    @property
+    def pseudonym_key(self) -> Path:
+        """Turns identifiers into this site's pseudonyms."""
+        return self.root / "keys" / "pseudonym.key"
+
+    @property
+    def serving_key(self) -> Path:
+        """Key of the scorer's server certificate."""
+        return self.root / "keys" / "serving.key"
+
+    @property
+    def serving_certificate(self) -> Path:
+        """The scorer's server certificate."""
+        return self.root / "keys" / "serving.crt"
+
+    @property
+    def serving_authority(self) -> Path:
+        """What callers of the scorer trust."""
+        return self.root / "keys" / "serving-authority.crt"
+
+    @property
+    def log(self) -> Path:
+        """The site's own audit log."""
+        return self.root / "state" / "audit.log"
+
+    @property
+    def consent(self) -> Path:
+        """The consent ledger."""
+        return self.root / "state" / "consent.db"
+
+    @property
+    def privacy(self) -> Path:
+        """The privacy ledger."""
+        return self.root / "state" / "privacy.db"
+
+    @property
+    def flower_state(self) -> Path:
+        """What Flower itself may write."""
+        return self.root / "state" / "flower"
+
+    @property
+    def agreements(self) -> Path:
+        """Signed agreements that this site ran, by digest."""
+        return self.root / "agreements"
+
+    @property
+    def models(self) -> Path:
+        """Registered model versions that this site fetched."""
+        return self.root / "models"

@@ -1,0 +1,83 @@
+"""Puts the node's process together and keeps it running."""
+
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from hanse.audit import Actor, AuditLog
+from hanse.client.data import DataSource
+from hanse.client.flower import prepare_environment
+from hanse.client.gate import Gate
+from hanse.client.home import MemberHome
+from hanse.client.settings import NodeSettings
+from hanse.client.software import software_digest
+from hanse.crypto import SigningKey, VerifierKey, read_secret
+from hanse.errors import ConfigurationError
+from hanse.policies import ConsentLedger, Identity
+from hanse.privacy import PrivacyLedger
+
+
+def utc_now() -> datetime:
+    """The current time, aware, UTC."""
+    return datetime.now(UTC)
+
+
+def run_node(
+    home_folder: Path, settings: NodeSettings, ready: Callable[[], None], stopping: threading.Event
+) -> None:
+    """Runs the node until ``stopping`` is set.
+
+    Args:
+        home_folder: The member's folder.
+        settings: Its settings.
+        ready: Called once the coordinator has accepted the node.
+        stopping: Set by a signal handler.
+
+    Raises:
+        HanseError: When it cannot start or the coordinator refuses it; the error names what to change.
+    """
+    home = MemberHome(home_folder)
+    prepare_environment(home.flower_state)
+    # Imported now: Flower reads its environment when it is first imported, and torch takes seconds.
+    import torch  # noqa: PLC0415
+
+    from hanse.client.flower import app  # noqa: PLC0415
+    from hanse.client.flower.supernode import NodeConnection, SuperNode  # noqa: PLC0415
+    from hanse.client.node import Node, SessionTools  # noqa: PLC0415
+
+    torch.set_num_threads(1)
+    key = SigningKey.load(home.node_key)
+    audit_log = AuditLog.open(home.log, key, Actor(organisation=settings.name, key_id=key.verifier.key_id, role="member"))
+    source = DataSource(settings.dataset)
+    gate = Gate(source, ConsentLedger(home.consent), read_secret(home.pseudonym_key), audit_log, utc_now)
+    tools = SessionTools(gate, PrivacyLedger(home.privacy), settings.dataset.name)
+    node = Node(make_site(home, settings.name, key), tools, audit_log, utc_now)
+    app.install(node.handle)
+    connection = NodeConnection(settings.fleet_address, home.authority, home.flower_key)
+    SuperNode(connection, node.bundle_refused, ready, stopping).serve()
+
+
+def make_site(home: MemberHome, name: str, key: SigningKey) -> "Site":
+    """Reads whom the site trusts.
+
+    Raises:
+        ConfigurationError: ``config.missing-file`` when no coordinator, or more than one, is enrolled.
+    """
+    from hanse.client.node import Site  # noqa: PLC0415
+
+    own = Identity.load(home.identity)
+    peers = [Identity.load(path) for path in sorted(home.peers.glob("*.json"))]
+    coordinators = [peer for peer in peers if peer.role == "coordinator"]
+    if len(coordinators) != 1:
+        raise ConfigurationError(
+            "config.missing-file", f"{len(coordinators)} coordinators are enrolled in {home.peers}; enrol exactly one"
+        )
+    return Site(
+        name=name,
+        key=key,
+        identity=own,
+        trusted={identity.name: identity for identity in (own, *peers)},
+        coordinator=VerifierKey.decode(coordinators[0].node_key),
+        software_digest=software_digest(),
+    )

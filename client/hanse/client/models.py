@@ -1,0 +1,35 @@
+"""Takes a registered model version home: checked first, written whole, with the agreement it was made under."""
+
+from pathlib import Path
+
+from hanse.client.home import MemberHome
+from hanse.client.remote import CoordinatorClient
+from hanse.crypto import VerifierKey, write_atomic
+from hanse.errors import ServingError
+from hanse.learning import LoadedModel, load_model, store_model
+from hanse.policies import SignedAgreement
+
+
+def fetch_model(
+    client: CoordinatorClient, home: MemberHome, reference: str, signed: SignedAgreement
+) -> tuple[Path, LoadedModel]:
+    """Fetches a model version, checks it against the agreement, and keeps both.
+
+    Returns:
+        The folder of the model version, and the model.
+
+    Raises:
+        ServingError: ``model.invalid`` when the coordinator of the agreement did not sign it, or it was made
+            under another agreement.
+    """
+    manifest, weights = client.model(reference)
+    folder = home.models / reference
+    if folder.parent != home.models:
+        raise ServingError("model.invalid", "the reference is not a model name")
+    store_model(folder, manifest, weights)
+    model = load_model(folder, VerifierKey.decode(signed.agreement.coordinator.key))
+    if model.manifest.agreement_digest != signed.digest:
+        raise ServingError("model.invalid", "the model was made under another agreement")
+    home.agreements.mkdir(exist_ok=True)
+    write_atomic(home.agreements / f"{signed.digest}.agreement", signed.note)
+    return folder, model

@@ -1,0 +1,264 @@
+"""The member's side of a run: open a command, check it against the site's own policy, do it, sign the reply.
+
+The node trusts the identities that its operator enrolled, its own approver's signature, its own ledgers
+and its own clock. What the coordinator says about the agreement is checked against the signatures in it;
+what it says about anything else has no effect. Every refusal is in the site's log before it is answered.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+import numpy.typing as npt
+
+from hanse.api.v1 import round_pb2 as pb
+from hanse.audit import AuditLog, Event, EventType, PrivacySpend
+from hanse.client.gate import Admitted
+from hanse.client.session import Session, SessionTools
+from hanse.client.wire import PROTOCOL, open_command, sign_reply
+from hanse.crypto import SigningKey, VerifierKey, sha256_hex
+from hanse.errors import HanseError, PolicyError, ProtocolError
+from hanse.learning import ScoreHistogram, Transform, check_weights, weights_from_bytes, weights_to_bytes
+from hanse.policies import Identity, SignedAgreement, open_agreement, require_known, require_no_gap, suppress
+
+log = logging.getLogger("hanse.node")
+
+MAX_SESSIONS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """The member that the node works for.
+
+    Attributes:
+        name: Member name, as in agreements.
+        key: Signs replies and the log.
+        identity: The site's own public identity.
+        trusted: Identities that the site enrolled, its own included, by name.
+        coordinator: Key of the coordinator that the site enrolled.
+        software_digest: Digest of the installed software.
+    """
+
+    name: str
+    key: SigningKey
+    identity: Identity
+    trusted: Mapping[str, Identity]
+    coordinator: VerifierKey
+    software_digest: str
+
+
+class Node:
+    """Answers commands; one at a time, as the receive loop hands them in."""
+
+    def __init__(self, site: Site, tools: SessionTools, audit_log: AuditLog, clock: Callable[[], datetime]) -> None:
+        self._site = site
+        self._tools = tools
+        self._log = audit_log
+        self._clock = clock
+        self._sessions: dict[str, Session] = {}
+
+    def handle(self, data: bytes) -> bytes:
+        """Answers one command: serialised ``SignedMessage`` in and out.
+
+        Raises:
+            HanseError: When the bytes are no valid command of the coordinator; there is nothing to sign then.
+        """
+        try:
+            command = open_command(data, self._site.name, self._site.coordinator)
+        except HanseError as error:
+            self._log.append(Event(type=EventType.MESSAGE_REFUSED, decision="deny", reasons=(error.code,)))
+            raise
+        reply = pb.Reply(
+            protocol=PROTOCOL,
+            agreement_digest=command.agreement_digest,
+            run=command.run,
+            member=self._site.name,
+            sequence=command.sequence,
+        )
+        try:
+            self._answer(command, reply)
+        except HanseError as error:
+            log.warning("refused: %s", error)
+            self._log.append(_refusal(command, error))
+            reply.refused.CopyFrom(
+                pb.Refused(code=error.code, public_message=error.public_message, rule=error.rule or "")
+            )
+        reply.log_checkpoint = self._log.checkpoint()
+        return sign_reply(reply, self._site.key)
+
+    def bundle_refused(self, error: ProtocolError) -> None:
+        """Logs that a run's bundle carried more than configuration."""
+        self._log.append(Event(type=EventType.BUNDLE_REFUSED, decision="deny", reasons=(error.code,)))
+
+    def _answer(self, command: pb.Command, reply: pb.Reply) -> None:
+        step = command.WhichOneof("step")
+        session = self._begin(command) if step == "prepare" else self._session(command)
+        session.check_sequence(command.sequence)
+        if step == "prepare":
+            reply.prepared.CopyFrom(self._prepare(session))
+        elif step == "train":
+            reply.trained.CopyFrom(self._train(session, command.train))
+        elif step == "evaluate":
+            reply.evaluated.CopyFrom(self._evaluate(session, command.evaluate))
+        else:
+            self._finish(session, command.finish)
+            reply.finished.CopyFrom(pb.Finished())
+
+    def _begin(self, command: pb.Command) -> Session:
+        """Opens the agreement and holds it against everything this site knows."""
+        if command.run in self._sessions:
+            raise ProtocolError("protocol.replayed", "the run has begun already")
+        signed = open_agreement(command.prepare.agreement)
+        if signed.digest != command.agreement_digest:
+            raise PolicyError("policy.invalid", "the agreement is not the one that the command names")
+        self._check_agreement(signed)
+        if len(self._sessions) >= MAX_SESSIONS:
+            self._sessions.pop(next(iter(self._sessions)))
+        session = Session(command.run, signed, self._tools)
+        self._sessions[command.run] = session
+        self._log.append(self._event(session, EventType.AGREEMENT_ACCEPTED, decision="permit"))
+        return session
+
+    def _check_agreement(self, signed: SignedAgreement) -> None:
+        agreement = signed.agreement
+        require_known(agreement, self._site.trusted)
+        if self._site.name not in {member.name for member in agreement.members}:
+            raise PolicyError("policy.denied", "this site is no member of the agreement", rule="P20")
+        if agreement.coordinator.key != self._site.coordinator.encode():
+            raise PolicyError("policy.denied", "the agreement names another coordinator", rule="P20")
+        require_no_gap(agreement, self._clock())
+        if agreement.software.digest != self._site.software_digest:
+            raise PolicyError(
+                "policy.software",
+                f"the agreement names software {agreement.software.version} with another digest than is installed",
+                rule="P20",
+            )
+
+    def _session(self, command: pb.Command) -> Session:
+        session = self._sessions.get(command.run)
+        if session is None:
+            raise ProtocolError("protocol.unexpected-step", "no such run here; the node may have restarted")
+        if session.signed.digest != command.agreement_digest:
+            raise ProtocolError("protocol.unexpected-step", "the run is under another agreement")
+        # A long run must not outlive its agreement.
+        require_no_gap(session.signed.agreement, self._clock())
+        return session
+
+    def _prepare(self, session: Session) -> pb.Prepared:
+        planned = session.reserve()
+        self._log.append(self._event(session, EventType.BUDGET_PLANNED, privacy=self._spend(session, planned)))
+        admitted = session.admit(0)
+        counts, noise_std = session.count(admitted.training)
+        self._log.append(self._event(session, EventType.RUN_PREPARED, privacy=self._spend(session)))
+        return pb.Prepared(
+            training=self._rows(session, admitted, training=True),
+            holdout=self._rows(session, admitted, training=False),
+            cell_counts=counts.tolist(),
+            noise_std=noise_std,
+            planned_epsilon=planned,
+        )
+
+    def _train(self, session: Session, step: pb.Train) -> pb.Trained:
+        weights, transform = _model(session, step.weights, step.transform)
+        admitted = session.admit(step.round)
+        histogram = session.histogram(weights, transform, admitted.holdout)
+        delta = session.train(step.round, weights, transform, admitted.training)
+        body = weights_to_bytes(delta)
+        self._log.append(
+            self._event(
+                session,
+                EventType.ROUND_TRAINED,
+                round=step.round,
+                model_in=sha256_hex(step.weights),
+                model_out=sha256_hex(body),
+                privacy=self._spend(session),
+            )
+        )
+        return pb.Trained(
+            round=step.round,
+            training=self._rows(session, admitted, training=True),
+            holdout=self._rows(session, admitted, training=False),
+            delta=body,
+            histogram=_histogram(histogram),
+            epsilon=session.epsilon(),
+        )
+
+    def _evaluate(self, session: Session, step: pb.Evaluate) -> pb.Evaluated:
+        weights, transform = _model(session, step.weights, step.transform)
+        admitted = session.admit(0)
+        histogram = session.histogram(weights, transform, admitted.holdout)
+        self._log.append(self._event(session, EventType.RUN_EVALUATED, privacy=self._spend(session)))
+        return pb.Evaluated(
+            holdout=self._rows(session, admitted, training=False),
+            histogram=_histogram(histogram),
+            epsilon=session.epsilon(),
+        )
+
+    def _finish(self, session: Session, step: pb.Finish) -> None:
+        session.close()
+        del self._sessions[session.run]
+        if step.error_code:
+            event = self._event(session, EventType.RUN_FAILED, reasons=(step.error_code,))
+        else:
+            event = self._event(session, EventType.RUN_FINISHED, model_out=step.manifest_digest)
+        self._log.append(event)
+
+    def _rows(self, session: Session, admitted: Admitted, *, training: bool) -> pb.AdmittedRows:
+        """What the coordinator learns of the rows: totals, and no count that is too small."""
+        records = admitted.training if training else admitted.holdout
+        below = session.signed.agreement.cohort.suppress_below
+        shown = suppress(admitted.excluded_by_rule, below)
+        rules = {rule: count for rule, count in shown.items() if isinstance(count, int)}
+        complete = len(rules) == len(shown)
+        return pb.AdmittedRows(
+            rows=records.rows,
+            subject_set_root=records.subject_set_root,
+            # Beside the sum of the others, the total would give a suppressed count away.
+            considered=admitted.considered if complete else 0,
+            excluded_by_rule=rules,
+        )
+
+    def _spend(self, session: Session, planned: float | None = None) -> PrivacySpend | None:
+        if session.plan is None:
+            return None
+        return PrivacySpend(epsilon=session.epsilon() if planned is None else planned, delta=session.plan.delta)
+
+    def _event(self, session: Session, kind: EventType, **fields: object) -> Event:
+        return Event.model_validate(
+            {
+                "type": kind,
+                "agreement": session.signed.digest,
+                "run": session.run,
+                "purpose": session.signed.agreement.purpose,
+                "app_digest": self._site.software_digest,
+                **fields,
+            }
+        )
+
+
+def _model(session: Session, weights: bytes, transform: bytes) -> tuple[npt.NDArray[np.float32], Transform]:
+    """Parses what the coordinator sent, and holds it against the agreement."""
+    fitted = Transform.from_json(transform)
+    fitted.check_columns(session.signed.agreement.columns)
+    vector = weights_from_bytes(weights)
+    check_weights(session.signed.agreement.training, fitted.n_features, vector)
+    return vector, fitted
+
+
+def _histogram(histogram: ScoreHistogram) -> pb.ScoreHistogram:
+    return pb.ScoreHistogram(
+        positives=histogram.positives.tolist(),
+        negatives=histogram.negatives.tolist(),
+        noise_std=histogram.noise_std,
+    )
+
+
+def _refusal(command: pb.Command, error: HanseError) -> Event:
+    return Event(
+        type=EventType.RUN_REFUSED,
+        run=command.run,
+        decision="deny",
+        reasons=(error.code, *((error.rule,) if error.rule else ())),
+    )

@@ -1,0 +1,154 @@
+"""One run at one member: what was agreed, what was planned, and the trainer whose noise is accounted for.
+
+A session lives in the node's memory. When the node dies, the session is gone and so is its engine's state;
+the privacy ledger on disk keeps what was reserved and spent, and the run goes on without this member.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from hanse.client.gate import Admitted, AdmittedRecords, Gate, Step
+from hanse.errors import ProtocolError
+from hanse.learning import (
+    HISTOGRAM_BINS,
+    LocalTrainer,
+    Predictor,
+    ScoreHistogram,
+    Transform,
+    add_gaussian_noise,
+    count_cells,
+    score_histogram,
+)
+from hanse.policies import SignedAgreement
+from hanse.privacy import Budget, LedgerKey, PrivacyEvent, PrivacyLedger, PrivacyPlan, make_plan
+
+Vector = npt.NDArray[np.float32]
+
+__all__ = ["HISTOGRAM_BINS", "Session", "SessionTools"]
+
+
+@dataclass(frozen=True, slots=True)
+class SessionTools:
+    """What a session works with.
+
+    Attributes:
+        gate: The door to the data.
+        ledger: The site's privacy ledger.
+        population: Name of the data set; training and held-out records are two populations of it.
+    """
+
+    gate: Gate
+    ledger: PrivacyLedger
+    population: str
+
+
+@dataclass(slots=True)
+class Session:
+    """See the module docstring.
+
+    Attributes:
+        run: Run identifier.
+        signed: The opened agreement.
+        plan: Noise and price of the whole run; None when the agreement has no privacy budget.
+        last_sequence: Sequence of the last command that was answered.
+    """
+
+    run: str
+    signed: SignedAgreement
+    tools: SessionTools
+    plan: PrivacyPlan | None = None
+    last_sequence: int = 0
+    trained_rounds: int = 0
+    _trainer: LocalTrainer | None = None
+    _spent_epsilon: float = field(default=0.0)
+
+    def check_sequence(self, sequence: int) -> None:
+        """Refuses a command that is not newer than all before.
+
+        Raises:
+            ProtocolError: ``protocol.replayed``.
+        """
+        if sequence <= self.last_sequence:
+            raise ProtocolError("protocol.replayed", f"command {sequence} after {self.last_sequence}")
+        self.last_sequence = sequence
+
+    def reserve(self) -> float:
+        """Plans the run's noise and reserves its whole price; returns the epsilon it will have cost.
+
+        Raises:
+            PrivacyError: ``privacy.exhausted`` when earlier runs left too little of the budget.
+        """
+        agreement = self.signed.agreement
+        if agreement.privacy is None:
+            return 0.0
+        self.plan = make_plan(agreement.training, agreement.privacy, len(agreement.columns))
+        budget = Budget(agreement.privacy.epsilon, agreement.privacy.delta)
+        ledger = self.tools.ledger
+        training = ledger.plan(self._key("training"), self.run, self.plan.training_events, budget)
+        holdout = ledger.plan(self._key("holdout"), self.run, self.plan.holdout_events, budget)
+        return max(training, holdout)
+
+    def admit(self, round_number: int) -> Admitted:
+        """Lets the gate decide, log and read for one step."""
+        return self.tools.gate.open(Step(self.signed.agreement, self.signed.digest, self.run, round_number))
+
+    def count(self, records: AdmittedRecords) -> tuple[npt.NDArray[np.float64], float]:
+        """Noisy rows per preprocessing cell, and the standard deviation of the noise. Pays first."""
+        counts = count_cells(self.signed.agreement.columns, records.columns)
+        if self.plan is None:
+            return counts, 0.0
+        self._pay("training", [self.plan.counts])
+        return add_gaussian_noise(counts, self.plan.count_noise_std), self.plan.count_noise_std
+
+    def train(self, round_number: int, weights: Vector, transform: Transform, records: AdmittedRecords) -> Vector:
+        """Trains one round from the given weights; returns the update. Pays first.
+
+        Raises:
+            ProtocolError: ``protocol.unexpected-step`` when the round is not the next one.
+        """
+        if round_number != self.trained_rounds + 1:
+            raise ProtocolError("protocol.unexpected-step", f"round {round_number} after {self.trained_rounds}")
+        training = self.signed.agreement.training
+        if self.plan is not None:
+            self._pay("training", [self.plan.training_steps(training.local_steps)])
+        self.trained_rounds = round_number
+        features = transform.apply(records.columns)
+        return self._engine(transform).run_round(weights, features, records.labels, round_number).delta
+
+    def histogram(self, weights: Vector, transform: Transform, records: AdmittedRecords) -> ScoreHistogram:
+        """How the weights score the held-out records, with noise added. Pays first."""
+        predictor = Predictor(self.signed.agreement.training, transform.n_features, weights)
+        exact = score_histogram(predictor.scores(transform.apply(records.columns)), records.labels)
+        if self.plan is None:
+            return exact
+        self._pay("holdout", [self.plan.histogram()])
+        return exact.with_noise(self.plan.histogram_noise_std)
+
+    def epsilon(self) -> float:
+        """Epsilon that this site has spent for the agreement's purpose so far, over all runs."""
+        if self.plan is None:
+            return 0.0
+        spent = [self.tools.ledger.spent(self._key(part), self.plan.delta) for part in ("training", "holdout")]
+        return max(spent)
+
+    def close(self) -> None:
+        """Ends the run: what was reserved and never spent is free again."""
+        if self.plan is not None:
+            for part in ("training", "holdout"):
+                self.tools.ledger.close_run(self._key(part), self.run)
+
+    def _engine(self, transform: Transform) -> LocalTrainer:
+        """The one trainer of this run: an engine made anew each round would under-report epsilon."""
+        if self._trainer is None:
+            noise = None if self.plan is None else self.plan.training.noise_multiplier
+            self._trainer = LocalTrainer(self.signed.agreement.training, noise, transform.n_features)
+        return self._trainer
+
+    def _pay(self, part: str, events: Sequence[PrivacyEvent]) -> None:
+        self.tools.ledger.spend(self._key(part), self.run, events)
+
+    def _key(self, part: str) -> LedgerKey:
+        return LedgerKey(f"{self.tools.population}:{part}", self.signed.agreement.purpose)

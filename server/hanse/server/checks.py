@@ -1,0 +1,54 @@
+"""What a member's figures must look like before the coordinator computes with them."""
+
+import math
+from collections.abc import Sequence
+
+from hanse.api.v1 import round_pb2 as pb
+from hanse.errors import TrainingError
+from hanse.learning import HISTOGRAM_BINS, cell_count
+from hanse.policies import Agreement
+
+MAX_ABSOLUTE = 1e9
+
+
+def check_figures(reply: pb.Reply, agreement: Agreement) -> None:
+    """Returns when every figure of the reply has the right shape and range.
+
+    Raises:
+        TrainingError: ``run.update-rejected`` naming the figure.
+    """
+    outcome = reply.WhichOneof("outcome")
+    if outcome == "prepared":
+        _vector("cell_counts", reply.prepared.cell_counts, cell_count(agreement.columns))
+        _number("noise_std", reply.prepared.noise_std)
+        _epsilon("planned_epsilon", reply.prepared.planned_epsilon, agreement)
+    elif outcome == "trained":
+        _histogram(reply.trained.histogram)
+        _epsilon("epsilon", reply.trained.epsilon, agreement)
+    elif outcome == "evaluated":
+        _histogram(reply.evaluated.histogram)
+        _epsilon("epsilon", reply.evaluated.epsilon, agreement)
+
+
+def _histogram(histogram: pb.ScoreHistogram) -> None:
+    _vector("positives", histogram.positives, HISTOGRAM_BINS)
+    _vector("negatives", histogram.negatives, HISTOGRAM_BINS)
+    _number("noise_std", histogram.noise_std)
+
+
+def _vector(name: str, values: Sequence[float], size: int) -> None:
+    if len(values) != size:
+        raise TrainingError("run.update-rejected", f"{name} has {len(values)} instead of {size} values")
+    if not all(math.isfinite(value) and abs(value) < MAX_ABSOLUTE for value in values):
+        raise TrainingError("run.update-rejected", f"{name} is not finite")
+
+
+def _number(name: str, value: float) -> None:
+    if not (math.isfinite(value) and 0 <= value < MAX_ABSOLUTE):
+        raise TrainingError("run.update-rejected", f"{name} is out of range")
+
+
+def _epsilon(name: str, value: float, agreement: Agreement) -> None:
+    _number(name, value)
+    if agreement.privacy is not None and value > agreement.privacy.epsilon:
+        raise TrainingError("run.update-rejected", f"{name} is above the agreement's budget", rule="P18")

@@ -1,0 +1,94 @@
+"""Puts the coordinator's process together and keeps it running."""
+
+import logging
+import socket
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from hanse.audit import Actor, AuditLog
+from hanse.crypto import SigningKey
+from hanse.server.coordinator import Coordinator, CoordinatorFolders
+from hanse.server.flower import prepare_environment
+from hanse.server.home import CoordinatorHome
+from hanse.server.runs import RunBook
+from hanse.server.service import CoordinatorService, serve
+from hanse.server.settings import ServerSettings
+
+PEERS_RESCAN_S = 2.0
+
+log = logging.getLogger("hanse.server")
+
+
+def utc_now() -> datetime:
+    """The current time, aware, UTC."""
+    return datetime.now(UTC)
+
+
+def run_coordinator(
+    home_folder: Path, settings: ServerSettings, ready: Callable[[], None], stopping: threading.Event
+) -> None:
+    """Runs the coordinator until ``stopping`` is set.
+
+    Args:
+        home_folder: The coordinator's folder.
+        settings: Its settings.
+        ready: Called once nodes and people can connect.
+        stopping: Set by a signal handler.
+
+    Raises:
+        HanseError: When it cannot start; the error names what to change.
+    """
+    home = CoordinatorHome(home_folder)
+    key = SigningKey.load(home.node_key)
+    actor = Actor(organisation=settings.name, key_id=key.verifier.key_id, role="coordinator")
+    shared_log = AuditLog.open(home.log, key, actor, utc_now)
+    book = RunBook(home.runs, shared_log, utc_now)
+    for run in book.close_interrupted():
+        log.warning("run %s was interrupted when the coordinator stopped; it is closed", run)
+    prepare_environment(home.flower_state)
+    # Imported now: Flower reads its environment when it is first imported.
+    from hanse.server.flower.engine import EngineSettings, FlowerEngine  # noqa: PLC0415
+
+    engine = FlowerEngine(
+        EngineSettings(
+            host=settings.host,
+            port=settings.fleet_port,
+            private_port=settings.private_port or free_port(),
+            certificate=home.server_certificate,
+            key=home.server_key,
+            authority=home.authority,
+            state_folder=home.flower_state,
+        )
+    )
+    engine.start()
+    try:
+        folders = CoordinatorFolders(home.agreements, home.models, home.peers)
+        coordinator = Coordinator(folders, key, shared_log, book, engine, utc_now)
+        coordinator.enrol_peers()
+        service = CoordinatorService(coordinator, book, home.log)
+        address = f"{settings.host}:{settings.port}"
+        server = serve(service, address, home.server_key, home.server_certificate, lambda: _certificates(coordinator))
+        try:
+            ready()
+            while not stopping.wait(PEERS_RESCAN_S):
+                coordinator.enrol_peers()
+        finally:
+            for record in book.active():
+                record.cancel()
+            server.stop(grace=1.0).wait()
+    finally:
+        engine.stop()
+
+
+def _certificates(coordinator: Coordinator) -> list[str]:
+    return [peer.tls_certificate for peer in coordinator.peers().values() if peer.tls_certificate]
+
+
+def free_port() -> int:
+    """A loopback port that nothing listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
