@@ -19,11 +19,11 @@ from hanse.audit import Actor, Entry, EventType
 from hanse.audit.event import ConsentState, Counts, Cut, Event, PrivacySpend
 from hanse.cli.main import app
 from hanse.cli.output import EXIT_CODES
+from hanse.cli.serve import ServeSettings
 from hanse.client.data import DatasetManifest, DeclaredColumn
 from hanse.client.settings import NodeSettings
 from hanse.errors import CATALOGUE
 from hanse.policies.rules import RULES
-from hanse.server.scoring.settings import ScoringSettings
 from hanse.server.settings import ServerSettings
 
 DOCS = Path(__file__).resolve().parent
@@ -46,7 +46,7 @@ ERRORS_HEAD = """\
 # Error codes
 
 Every error that Hanse raises on purpose has a code `area.reason`. The code is what logs, audit entries and
-gRPC trailers (`hanse-error-code`) carry; it keeps its meaning for ever and is never used for something else.
+gRPC trailers carry; it keeps its meaning for ever and is never used for something else.
 
 * **Public message** is the only text about an error that leaves the process. The detail behind it may name
   files, rules and parties of the own site, and stays there.
@@ -103,7 +103,7 @@ SETTINGS: list[tuple[str, type[BaseModel]]] = [
     ("The node's data set: `[node.dataset]`", DatasetManifest),
     ("Each declared column: `[[node.dataset.columns]]`", DeclaredColumn),
     ("The coordinator: `[server]`, `HANSE_SERVER_…`", ServerSettings),
-    ("The scorer", ScoringSettings),
+    ("The scorer: `[serve]`, `HANSE_SERVE_…`", ServeSettings),
 ]
 
 
