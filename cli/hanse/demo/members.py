@@ -188,7 +188,7 @@ def _consent_csv(
         given = terms.now - timedelta(days=int(days))
         for event in _events(profile, given, terms, needs_sensitive=_has_sensitive(member)):
             serial += 1
-            event_id = f"generated-{member.name}-{serial:07d}"
+            event_id = f"generated-{member.name}-event-{serial:07d}"
             writer.writerow(form | {"event_id": event_id, "subject_ref": ref(str(subject))} | event)
     return stream.getvalue().encode()
 

@@ -6,7 +6,7 @@ from typing import Final
 from rich.table import Table
 from rich.text import Text
 
-from hanse.demo.results import DemoResult, RoundFacts
+from hanse.demo.results import DemoResult, MemberQuality, RoundFacts
 
 _NONE: Final = "-"
 
@@ -49,19 +49,22 @@ def members_table(result: DemoResult) -> Table:
         table.add_column(heading, justify="right")
     quality = {member.name: member for member in result.quality.members}
     for member in result.members:
-        own = quality.get(member.name)
         table.add_row(
             Text(member.name),
             f"{member.rows:,}",
             f"{member.admitted:,}",
             *(f"{member.excluded_by_rule.get(rule, 0):,}" for rule in rules),
-            *(
-                _number(value, 3)
-                for value in (own and own.alone_own, own and own.federated_own, own and own.pooled_own)
-            ),
+            *_own_figures(quality.get(member.name)),
             _number(member.epsilon, 2),
         )
     return table
+
+
+def _own_figures(own: MemberQuality | None) -> tuple[str, str, str]:
+    """Alone, federated, pooled; a member that is not in the comparison has none."""
+    if own is None:
+        return _NONE, _NONE, _NONE
+    return _number(own.alone_own, 3), _number(own.federated_own, 3), _number(own.pooled_own, 3)
 
 
 def summary_table(result: DemoResult) -> Table:

@@ -1,0 +1,173 @@
+import io
+import json
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+from rich.console import Console
+from rich.table import Table
+from typing_extensions import override
+
+from hanse.demo.report import render_report, write_report
+from hanse.demo.results import DemoResult, RoundFacts
+from hanse.demo.tables import members_table, rounds_table, summary_table
+from hanse.errors import ConfigurationError
+
+MakeResult = Callable[..., DemoResult]
+HOSTILE = "<script>alert('$x$')</script> & \"co\""
+
+
+class _Outline(HTMLParser):
+    """Collects what the tests ask about; HTML is not XML, so a real parser and no pattern."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.ids: list[str] = []
+        self.attributes: list[tuple[str, str]] = []
+        self.feed(page)
+
+    @override
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.ids += [value or "" for name, value in attrs if name == "id"]
+        self.attributes += [(name, value or "") for name, value in attrs]
+
+
+def hostile(result: DemoResult) -> DemoResult:
+    """The same result with a hostile text wherever a text is shown."""
+
+    def spoil(value: object) -> object:
+        if isinstance(value, dict):
+            return {key: spoil(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [spoil(item) for item in value]
+        shown = isinstance(value, str) and not re.match(r"\d{4}-\d\d-\d\dT|permit|deny", value)
+        return f"{value}{HOSTILE}" if shown else value
+
+    return DemoResult.model_validate(spoil(result.model_dump(mode="json")))
+
+
+def test_report_shows_every_figure_of_the_result(make_result: MakeResult) -> None:
+    page = render_report(make_result())
+    for text in ("0.741", "+0.080", "−0.014", "2.61", "0.748 ± 0.021", "policy.purpose", "hanse.demo/brand"):  # noqa: RUF001
+        assert text in page, text
+
+
+def test_report_is_one_file_that_loads_nothing(make_result: MakeResult) -> None:
+    page = render_report(make_result())
+    outline = _Outline(page)
+    assert not {"script", "link", "img", "iframe", "object"} & set(outline.tags)
+    references = [value for name, value in outline.attributes if name in {"href", "xlink:href", "src"}]
+    assert references
+    assert all(value.startswith("#") for value in references)
+    assert ("content", "default-src 'none'; style-src 'unsafe-inline'") in outline.attributes
+    assert not re.search(r"@import|url\((?!#)", page)
+
+
+def test_report_is_accessible(make_result: MakeResult) -> None:
+    page = render_report(make_result())
+    outline = _Outline(page)
+    assert outline.tags.count("svg") == outline.tags.count("desc") == outline.tags.count("figure") == 5
+    assert outline.tags.count("table") >= outline.tags.count("figure")
+    assert len(set(outline.ids)) == len(outline.ids), "an identifier appears twice"
+    labels = [value for name, value in outline.attributes if name == "aria-labelledby"]
+    assert all(part in outline.ids for value in labels for part in value.split())
+    targets = [value[1:] for name, value in outline.attributes if name in {"href", "xlink:href"}]
+    assert set(targets) <= set(outline.ids)
+
+
+def test_charts_follow_the_colour_scheme(make_result: MakeResult) -> None:
+    page = render_report(make_result())
+    svg = "".join(re.findall(r"<svg.*?</svg>", page, flags=re.DOTALL))
+    assert "var(--federated)" in svg
+    # A fixed colour would be wrong in one of the two schemes.
+    assert not re.findall(r"#[0-9a-f]{6}", svg)
+
+
+def test_report_escapes_every_text(make_result: MakeResult) -> None:
+    page = render_report(hostile(make_result()))
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page
+
+
+@pytest.mark.parametrize("missing", ["scoring", "logs", "timeline", "rules"])
+def test_report_without_a_part(make_result: MakeResult, missing: str) -> None:
+    document = json.loads(make_result().to_json())
+    del document[missing]
+    assert "<h1>" in render_report(DemoResult.model_validate(document))
+
+
+def test_report_without_privacy(make_result: MakeResult) -> None:
+    document = json.loads(make_result().to_json())
+    document["agreement"] |= {"epsilon": None, "delta": None}
+    document["rounds"] = [entry | {"epsilon": {}} for entry in document["rounds"]]
+    document["members"] = [
+        entry | {"epsilon": None, "excluded_by_rule": {}, "considered": 0, "admitted": 0}
+        for entry in document["members"]
+    ]
+    result = DemoResult.model_validate(document)
+    page = render_report(result)
+    assert "Privacy spent" not in page
+    assert "the agreement has no budget" in page
+    assert "the agreement has no budget" in printed(summary_table(result))
+
+
+def test_report_is_written_whole(make_result: MakeResult, tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    write_report(path, make_result())
+    assert path.read_text().startswith("<!doctype html>")
+    assert path.read_text().rstrip().endswith("</html>")
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_json_round_trips(make_result: MakeResult) -> None:
+    result = make_result()
+    assert DemoResult.from_json(result.to_json()) == result
+
+
+@pytest.mark.parametrize("data", [b"", b"[]", b"{}", b"\xff", b'{"schema_version": 2}'])
+def test_other_json_is_refused(data: bytes) -> None:
+    with pytest.raises(ConfigurationError, match="not a demo result"):
+        DemoResult.from_json(data)
+
+
+def test_a_figure_that_is_no_number_is_refused(make_result: MakeResult) -> None:
+    document = json.loads(make_result().to_json())
+    document["duration_s"] = float("nan")
+    with pytest.raises(ValidationError):
+        DemoResult.model_validate(document)
+
+
+def test_an_estimate_needs_its_error() -> None:
+    with pytest.raises(ValidationError, match="come together"):
+        RoundFacts(round=1, duration_s=1, auc_exact=0.7, auc_estimate=0.7)
+
+
+def printed(*tables: Table) -> str:
+    console = Console(width=160, file=io.StringIO(), record=True)
+    console.print(*tables)
+    return console.export_text()
+
+
+def test_tables_show_the_figures(make_result: MakeResult) -> None:
+    result = make_result()
+    text = printed(rounds_table(result.rounds), members_table(result), summary_table(result))
+    for figure in (
+        "0.748 ± 0.021",
+        "2,560",
+        "0.640",
+        "+0.080",
+        "1 allowed, 1 denied",
+        "4 of 4 logs verified",
+    ):
+        assert figure in text, figure
+
+
+def test_tables_do_not_read_names_as_markup(make_result: MakeResult) -> None:
+    document = json.loads(make_result().to_json())
+    document["members"][0]["name"] = "[red]x[/red]"
+    assert "[red]x[/red]" in printed(members_table(DemoResult.model_validate(document)))
