@@ -161,6 +161,7 @@ class Event(BaseModel):
         subject_set_root: Root of the tree of subject tags of the admitted rows.
         columns_digest: The columns that were read.
         app_digest: The software that ran.
+        request: The scoring request, keyed by the site so that nobody can confirm a guess of what was in it.
         model_in: Weights before the step.
         model_out: Weights after it.
         privacy: Privacy loss planned or spent.
@@ -185,6 +186,7 @@ class Event(BaseModel):
     subject_set_root: Digest | None = None
     columns_digest: Digest | None = None
     app_digest: Digest | None = None
+    request: Digest | None = None
     model_in: Digest | None = None
     model_out: Digest | None = None
     privacy: PrivacySpend | None = None
