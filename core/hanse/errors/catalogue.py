@@ -94,6 +94,7 @@ CATALOGUE: Final = MappingProxyType(
             _S.UNAVAILABLE, "Fewer members answered than the agreement's minimum.", retryable=True
         ),
         "run.update-rejected": ErrorSpec(_S.ABORTED, "An update was rejected."),
+        "run.no-features": ErrorSpec(_S.FAILED_PRECONDITION, "No feature has enough rows behind it."),
         "run.unknown": ErrorSpec(_S.NOT_FOUND, "There is no such run."),
         "run.busy": ErrorSpec(_S.RESOURCE_EXHAUSTED, "Another run is active.", retryable=True),
         "run.interrupted": ErrorSpec(_S.ABORTED, "The coordinator stopped during the run.", retryable=True),

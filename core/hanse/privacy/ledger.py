@@ -2,8 +2,8 @@
 
 An epsilon that is kept in a process is forgotten when the process ends, and an accountant that is made anew
 for every round reports a fraction of what was spent. So a release is written down before it is made, in an
-append-only table whose rows are chained by SHA-256, and every decision is made from a replay of that table inside
-one SQLite transaction. Three kinds of rows:
+append-only table whose rows are chained by SHA-256, and every decision is made from a replay of that table
+inside one SQLite transaction. Three kinds of rows:
 
 * *plan* reserves the releases of a whole run. It is refused if everything ever spent, everything still
   reserved and the new run would together exceed the budget.

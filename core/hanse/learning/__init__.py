@@ -1,0 +1,55 @@
+"""Training, aggregation and use of models on tabular data, in pure functions; nothing here knows a network.
+
+Importing this package loads no torch: a scorer needs only what is named below. Training is in
+:mod:`hanse.learning.training`.
+
+* :mod:`hanse.learning.transform`: rows to one-hot features over public cells.
+* :mod:`hanse.learning.shapes`, :mod:`hanse.learning.models`: the models, in numpy and in torch.
+* :mod:`hanse.learning.training`, :mod:`hanse.learning.dpsgd`: a member's part of a run.
+* :mod:`hanse.learning.aggregation`: the coordinator's part.
+* :mod:`hanse.learning.metrics`: how good a model is, from exact scores or from noisy counts.
+* :mod:`hanse.learning.artifact`, :mod:`hanse.learning.predictor`: model folders, and scores without torch.
+* :mod:`hanse.learning.recipe`: the one schedule that is recommended.
+* :mod:`hanse.learning.random_source`: noise that nobody can predict.
+"""
+
+from hanse.learning.aggregation import Update, aggregate, check_update
+from hanse.learning.metrics import (
+    SCORE_EDGES,
+    ScoreHistogram,
+    add_gaussian_noise,
+    auc_from_histogram,
+    auc_standard_error,
+    log_loss_from_histogram,
+    roc_auc,
+    score_histogram,
+)
+from hanse.learning.predictor import Predictor
+from hanse.learning.random_source import SecureRandom
+from hanse.learning.recipe import recommend
+from hanse.learning.shapes import initial_weights, layer_shapes, parameter_count
+from hanse.learning.transform import Transform, count_cells, n_cells, rare_below
+
+__all__ = [
+    "SCORE_EDGES",
+    "Predictor",
+    "ScoreHistogram",
+    "SecureRandom",
+    "Transform",
+    "Update",
+    "add_gaussian_noise",
+    "aggregate",
+    "auc_from_histogram",
+    "auc_standard_error",
+    "check_update",
+    "count_cells",
+    "initial_weights",
+    "layer_shapes",
+    "log_loss_from_histogram",
+    "n_cells",
+    "parameter_count",
+    "rare_below",
+    "recommend",
+    "roc_auc",
+    "score_histogram",
+]
