@@ -23,6 +23,7 @@ from hanse.policies.admission import (
     suppress,
 )
 from hanse.policies.agreement import (
+    HEADER,
     Agreement,
     Assessment,
     Border,
@@ -56,6 +57,7 @@ from hanse.policies.snapshot import ConsentSnapshot
 from hanse.policies.subjects import Pseudonymiser, subject_tag
 
 __all__ = [
+    "HEADER",
     "POLICY_DIGEST",
     "PURPOSES",
     "ROW_RULES",

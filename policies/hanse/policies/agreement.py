@@ -21,6 +21,7 @@ from hanse.policies.fields import (
     Count,
     Country,
     Document,
+    Many,
     Name,
     Positive,
     PublicKey,
@@ -87,8 +88,8 @@ class Column(Document):
     name: ColumnName
     kind: Literal["numeric", "categorical"]
     classification: Classification
-    edges: Annotated[tuple[float, ...], Field(max_length=MAX_CELLS)] = ()
-    categories: Annotated[tuple[Text, ...], Field(max_length=MAX_CELLS)] = ()
+    edges: Annotated[Many[float], Field(max_length=MAX_CELLS)] = ()
+    categories: Annotated[Many[Text], Field(max_length=MAX_CELLS)] = ()
     necessity: Text | None = None
 
     @model_validator(mode="after")
@@ -128,7 +129,7 @@ class Training(Document):
     """
 
     model: Literal["logistic", "mlp"]
-    hidden: Annotated[tuple[Annotated[int, Field(ge=1, le=4096)], ...], Field(max_length=8)]
+    hidden: Annotated[Many[Annotated[int, Field(ge=1, le=4096)]], Field(max_length=8)]
     rounds: _Small
     local_steps: _Small
     sample_rate: Annotated[float, Field(gt=0, le=1)]
@@ -180,10 +181,10 @@ class Scoring(Document):
     """
 
     purpose: PurposeKey
-    callers: tuple[Name, ...]
+    callers: Many[Name]
     output: Literal["score", "band"]
     decimals: Annotated[int, Field(ge=0, le=6)]
-    prohibited_uses: tuple[Name, ...]
+    prohibited_uses: Many[Name]
 
 
 class Assessment(Document):
@@ -219,9 +220,9 @@ class Agreement(Document):
     legal_basis: Literal["consent"]
     proposer: Text
     auditor: Text
-    members: Annotated[tuple[Member, ...], Field(min_length=2, max_length=100)]
+    members: Annotated[Many[Member], Field(min_length=2, max_length=100)]
     coordinator: Coordinator
-    columns: Annotated[tuple[Column, ...], Field(min_length=1, max_length=5000)]
+    columns: Annotated[Many[Column], Field(min_length=1, max_length=5000)]
     label: Label
     training: Training
     privacy: Privacy | None

@@ -18,6 +18,7 @@ from hanse.policies.fields import (
     Country,
     Document,
     EventId,
+    Many,
     PurposeKey,
     Sha256Hex,
     SubjectRef,
@@ -108,12 +109,12 @@ class ConsentEvent(Document):
     recorded_at: UtcTime
     subject_ref: SubjectRef
     state: State
-    purposes: Annotated[tuple[PurposeKey, ...], Field(min_length=1, max_length=20)]
+    purposes: Annotated[Many[PurposeKey], Field(min_length=1, max_length=20)]
     given_at: UtcTime | None = None
     expires_at: UtcTime | None = None
     controller: Text | None = None
-    recipients: Annotated[tuple[Text, ...], Field(max_length=100)] = ()
-    categories: Annotated[tuple[Classification, ...], Field(max_length=10)] = ()
+    recipients: Annotated[Many[Text], Field(max_length=100)] = ()
+    categories: Annotated[Many[Classification], Field(max_length=10)] = ()
     notice_version: Text | None = None
     notice_sha256: Sha256Hex | None = None
     notice_published_at: UtcTime | None = None
@@ -238,9 +239,7 @@ def _barrier_ms(standing: Standing | None) -> int:
 
 
 def _earliest_ms(standing: Standing) -> int:
-    """When a grant must have been given to replace this: after every end, not before the grant that
-    stands.
-    """
+    """When a grant must have been given to replace this: after every end, not before what stands."""
     after_end = _NEVER if standing.barrier_ms is None else standing.barrier_ms + 1
     return max(after_end, _time(standing.given_ms))
 

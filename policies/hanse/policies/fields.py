@@ -6,7 +6,7 @@ field and what to do, and never repeat the value, because a value may be a perso
 
 import re
 from datetime import UTC, datetime
-from typing import Annotated, Final, Literal, TypeAlias
+from typing import Annotated, Final, Literal, TypeAlias, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -163,6 +163,11 @@ PublicKey: TypeAlias = Annotated[str, AfterValidator(_check_key)]
 
 Classification: TypeAlias = Literal["basic", "behavioural", "transaction", "sensitive"]
 """Class of a column's content, from least to most protected."""
+
+_Item = TypeVar("_Item")
+
+Many: TypeAlias = Annotated[tuple[_Item, ...], Field(strict=False)]
+"""A tuple; written as a list. Its items are as strict as everything else."""
 
 Count: TypeAlias = Annotated[int, Field(ge=1, le=1_000_000_000)]
 """A whole number of things, at least one."""

@@ -7,7 +7,7 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-from hanse.crypto import write_atomic
+from hanse.crypto import VerifierKey, write_atomic
 from hanse.errors import ConfigurationError
 from hanse.policies.fields import Country, Document, Name, PublicKey, Text, problems
 
@@ -42,7 +42,7 @@ class Identity(Document):
     def _approver_fits_role(self) -> Self:
         if (self.approver_key is not None) != (self.role == "member"):
             raise PydanticCustomError("approver", "give approver_key to a member, and to nobody else")
-        if self.approver_key is not None and self.approver_key.split("+")[2] == self.node_key.split("+")[2]:
+        if self.approver_key is not None and _value(self.approver_key) == _value(self.node_key):
             raise PydanticCustomError("approver", "use another key for the approver than for the node")
         return self
 
@@ -98,3 +98,7 @@ class Identity(Document):
         """
         text = json.dumps(self.model_dump(mode="json"), indent=2, ensure_ascii=False)
         write_atomic(path, f"{text}\n".encode())
+
+
+def _value(key: str) -> bytes:
+    return VerifierKey.decode(key).public_bytes

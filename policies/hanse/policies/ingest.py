@@ -14,9 +14,10 @@ from typing import BinaryIO, Final, NamedTuple
 
 from pydantic import ValidationError
 
-from hanse.errors import PolicyError
+from hanse.errors import ConfigurationError, PolicyError
 from hanse.policies.consent import ConsentEvent
 from hanse.policies.fields import problems
+from hanse.policies.subjects import Pseudonymiser
 
 MAX_LINE_BYTES: Final = 1 << 16
 MAX_LISTED_REFUSALS: Final = 10_000
@@ -25,7 +26,9 @@ _LISTS: Final = frozenset({"purposes", "recipients", "categories"})
 _FLAGS: Final = frozenset({"preticked", "bundled"})
 _FLAG_VALUES: Final = {"true": True, "false": False}
 _COLUMNS: Final = frozenset(ConsentEvent.model_fields) - {"recorded_at"}
-_REQUIRED: Final = frozenset({"event_id", "subject_ref", "state", "purposes"})
+_IDENTIFIER: Final = "subject"
+_REF: Final = "subject_ref"
+_REQUIRED: Final = frozenset({"event_id", _REF, "state", "purposes"})
 # A cell that starts so is run as a formula by spreadsheets, where people look at exports of the ledger.
 _FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t")
 
@@ -54,16 +57,20 @@ class IngestReport:
     refused: tuple[Refusal, ...]
 
 
-def read_events(file: BinaryIO, now: datetime) -> Iterator[tuple[int, ConsentEvent | str]]:
+def read_events(
+    file: BinaryIO, now: datetime, pseudonymiser: Pseudonymiser | None = None
+) -> Iterator[tuple[int, ConsentEvent | str]]:
     """Reads events one by one, holding one line at a time.
 
     The header names columns by the fields of :class:`hanse.policies.ConsentEvent` except ``recorded_at``,
     which is ``now``. An empty cell is a missing value; lists are separated by ``|``; flags are ``true`` or
-    ``false``.
+    ``false``. A file of this site may name subjects by their identifiers, in a column ``subject`` in the
+    place of ``subject_ref``; the identifiers go no further than the line they are on.
 
     Args:
         file: CSV (RFC 4180 without line breaks in cells) in UTF-8.
         now: When the events are recorded.
+        pseudonymiser: Needed if the file has a column ``subject``.
 
     Yields:
         Line number, and the event or the reason why there is none. Blank lines are left out.
@@ -73,11 +80,13 @@ def read_events(file: BinaryIO, now: datetime) -> Iterator[tuple[int, ConsentEve
     """
     lines = _lines(file)
     header = _read_header(next(lines, (1, b""))[1])
+    if _IDENTIFIER in header and pseudonymiser is None:
+        raise PolicyError("policy.invalid", "line 1: name subjects by subject_ref, not by subject")
     for number, line in lines:
         if line is None:
             yield number, f"longer than {MAX_LINE_BYTES} bytes"
         elif line.strip():
-            yield number, _read_row(header, line, now)
+            yield number, _read_row(header, line, now, pseudonymiser)
 
 
 def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes | None]]:
@@ -93,7 +102,8 @@ def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes | None]]:
 def _read_header(line: bytes | None) -> tuple[str, ...]:
     """Names of the columns; without them no row means anything, so this refuses the whole file."""
     cells = [] if line is None else _cells(line.removeprefix(codecs.BOM_UTF8))
-    if isinstance(cells, str) or not _REQUIRED <= set(cells) <= _COLUMNS or len(set(cells)) != len(cells):
+    named = [_REF if cell == _IDENTIFIER else cell for cell in cells]
+    if isinstance(cells, str) or not _REQUIRED <= set(named) <= _COLUMNS or len(set(named)) != len(named):
         raise PolicyError(
             "policy.invalid",
             f"line 1: the header must name each column once: {', '.join(sorted(_REQUIRED))}, and any of "
@@ -113,7 +123,9 @@ def _cells(line: bytes) -> list[str] | str:
         return "not one CSV row; quote marks must be closed on the same line"
 
 
-def _read_row(header: tuple[str, ...], line: bytes, now: datetime) -> ConsentEvent | str:
+def _read_row(
+    header: tuple[str, ...], line: bytes, now: datetime, pseudonymiser: Pseudonymiser | None
+) -> ConsentEvent | str:
     """The event of one line, or why there is none."""
     cells = _cells(line)
     if isinstance(cells, str):
@@ -125,7 +137,11 @@ def _read_row(header: tuple[str, ...], line: bytes, now: datetime) -> ConsentEve
         return f"{formulas[0]}: begins like a spreadsheet formula; write plain text"
     given = {name: _value(name, cell) for name, cell in zip(header, cells, strict=True) if cell}
     try:
+        if pseudonymiser is not None and _IDENTIFIER in header:
+            given[_REF] = pseudonymiser.ref(str(given.pop(_IDENTIFIER, "")))
         return ConsentEvent.model_validate({**given, "recorded_at": now})
+    except ConfigurationError as error:
+        return f"{_IDENTIFIER}: {error.detail}"
     except ValidationError as error:
         return "; ".join(problems(error))
 

@@ -25,6 +25,7 @@ from hanse.policies.fields import problems
 from hanse.policies.ingest import MAX_LISTED_REFUSALS, IngestReport, Refusal, read_events
 from hanse.policies.purposes import require_purpose
 from hanse.policies.snapshot import ConsentSnapshot
+from hanse.policies.subjects import Pseudonymiser
 
 _INGEST_BATCH_ROWS: Final = 2000
 _MAX_CACHED_TERMS: Final = 10_000
@@ -126,12 +127,15 @@ class ConsentLedger:
         self.record([event])
         return self.head()
 
-    def ingest_csv(self, path: Path, now: datetime) -> IngestReport:
+    def ingest_csv(
+        self, path: Path, now: datetime, pseudonymiser: Pseudonymiser | None = None
+    ) -> IngestReport:
         """Records the events of a CSV file; a bad row is refused and stops no other.
 
         Args:
             path: The file (see :func:`hanse.policies.ingest.read_events`).
             now: When the events are recorded.
+            pseudonymiser: Needed if the file names subjects by their identifiers.
 
         Returns:
             What became of the rows.
@@ -145,7 +149,7 @@ class ConsentLedger:
         refused: list[Refusal] = []
         try:
             with path.open("rb") as file:
-                rows = read_events(file, now)
+                rows = read_events(file, now, pseudonymiser)
                 while batch := list(islice(rows, _INGEST_BATCH_ROWS)):
                     for line, outcome in self._append_rows(batch):
                         if outcome is _Outcome.NEW:

@@ -57,14 +57,14 @@ class Pseudonymiser:
         return keyed.digest()[:_REF_BYTES].hex()
 
 
-def subject_tag(key: bytes, agreement: str, run: str, epoch: int, ref: str) -> bytes:
+def subject_tag(key: bytes, agreement: str, run: str, epoch: str, ref: str) -> bytes:
     """A tag that stands for a subject in one set of admitted subjects, and nowhere else.
 
     Args:
         key: At least 32 secret bytes; who has them can tell that the subject was in the set.
         agreement: Digest of the agreement.
         run: Identifier of the run.
-        epoch: Number of the set within the run, from 0.
+        epoch: Which set of the run: its round.
         ref: Pseudonym of the subject.
 
     Returns:
@@ -74,7 +74,7 @@ def subject_tag(key: bytes, agreement: str, run: str, epoch: int, ref: str) -> b
         IdentityError: ``identity.bad-key`` if the key is too short.
     """
     _check_key(key)
-    parts = (agreement.encode(), run.encode(), epoch.to_bytes(8, "big"), ref.encode())
+    parts = (agreement.encode(), run.encode(), epoch.encode(), ref.encode())
     # Each part with its length: parts cannot run into each other.
     body = b"".join(len(part).to_bytes(4, "big") + part for part in parts)
     return hmac.digest(key, _TAG_CONTEXT + body, hashlib.sha256)
