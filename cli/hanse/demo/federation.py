@@ -28,7 +28,7 @@ from hanse.policies import (
     require_no_gap,
     sign_agreement,
 )
-from hanse.server.main import free_port
+from hanse.server.ports import free_port
 from hanse.server.setup import init_coordinator
 
 COORDINATOR = "hub"

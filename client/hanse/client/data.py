@@ -56,6 +56,7 @@ class DataSource:
     def __init__(self, manifest: DatasetManifest) -> None:
         self.manifest = manifest
         self._kinds = {column.name: column.kind for column in manifest.columns}
+        self._connection = duckdb.connect(":memory:", config={"threads": 1})
 
     def subject_ids(self) -> list[str]:
         """The site's own subject identifiers, in file order; the only column that is read before admission.
@@ -116,13 +117,12 @@ class DataSource:
     def _query(self, sql: str, admitted: list[str] | None = None) -> duckdb.DuckDBPyConnection:
         if not self.manifest.path.is_file():
             raise ConfigurationError("config.missing-file", f"data file {self.manifest.path} is missing")
-        connection = duckdb.connect(":memory:", config={"threads": 1})
+        connection = self._connection
         try:
             if admitted is not None:
-                connection.execute("CREATE TABLE admitted (id VARCHAR, place BIGINT)")
-                connection.execute(
-                    "INSERT INTO admitted SELECT unnest($1::VARCHAR[]), unnest(range(len($1::VARCHAR[])))", [admitted]
-                )
+                # A numpy array is scanned in place; a Python list would be converted value by value.
+                table = {"id": np.array(admitted, dtype=object), "place": np.arange(len(admitted))}
+                connection.register("admitted", table)
             return connection.execute(sql)
         except duckdb.Error as error:
             # DuckDB quotes the offending value; only the kind of problem may go on.

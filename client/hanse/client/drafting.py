@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from hanse.client.home import MemberHome
 from hanse.client.software import software_digest, software_version
 from hanse.errors import ConfigurationError
-from hanse.policies import Agreement, Column, Identity
+from hanse.policies import Agreement, Column, Identity, Training
 
 CLOCK_SLACK = timedelta(minutes=5)
 ASSESSMENT_VALIDITY = timedelta(days=365)
@@ -29,7 +29,7 @@ class Draft:
         columns: The columns, with their public cells.
         label: Label column.
         positive: Value of the label that is predicted.
-        training: Fields of ``Training``.
+        training: Model and schedule.
         epsilon: Privacy budget per record; None for no differential privacy.
         delta: Delta of the budget.
         minimum_rows: Admitted rows that a member needs.
@@ -46,7 +46,7 @@ class Draft:
     columns: Sequence[Column]
     label: str
     positive: str
-    training: dict[str, object]
+    training: Training
     epsilon: float | None
     delta: float
     minimum_rows: int

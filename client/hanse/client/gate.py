@@ -112,7 +112,7 @@ class Gate:
         refs = [self._pseudonymiser.ref(subject_id) for subject_id in ids]
         now = self._clock()
         snapshot = self._ledger.snapshot(now)
-        consent = ConsentState(head=snapshot.head, size=len(snapshot.records))
+        consent = ConsentState(head=snapshot.head, size=snapshot.size, root=snapshot.root)
         try:
             check_columns(step.agreement, names)
             admission = admit(step.agreement, refs, snapshot, now)
@@ -123,10 +123,7 @@ class Gate:
         roots = [self._root(step, [refs[row] for row in part]) for part in parts]
         whole = self._root(step, [refs[row] for row in admission.rows])
         self._log.append(_admitted(step, consent, admission, names, whole))
-        training, holdout = (
-            self._read(step, names, [ids[row] for row in part], root)
-            for part, root in zip(parts, roots, strict=True)
-        )
+        training, holdout = self._read(step, names, ids, parts, roots)
         return Admitted(training, holdout, admission.considered, dict(admission.excluded_by_rule))
 
     def _split(
@@ -151,11 +148,18 @@ class Gate:
         return root_hash(tags)
 
     def _read(
-        self, step: Step, names: Sequence[str], ids: Sequence[str], root: bytes
-    ) -> AdmittedRecords:
-        columns, labels = self._source.read(names, ids)
+        self, step: Step, names: Sequence[str], ids: Sequence[str], parts: Sequence[list[int]], roots: Sequence[bytes]
+    ) -> list[AdmittedRecords]:
+        """One query for all admitted rows, then one set of records per part."""
+        columns, labels = self._source.read(names, [ids[row] for part in parts for row in part])
         positive = (labels == step.agreement.label.positive).astype(np.float32)
-        return AdmittedRecords(columns, positive, root)
+        ends = np.cumsum([0, *(len(part) for part in parts)])
+        return [
+            AdmittedRecords(
+                {name: values[start:end] for name, values in columns.items()}, positive[start:end], root
+            )
+            for start, end, root in zip(ends, ends[1:], roots, strict=False)
+        ]
 
 
 def _admitted(

@@ -20,7 +20,9 @@ from hanse.client.session import Session, SessionTools
 from hanse.client.wire import PROTOCOL, open_command, sign_reply
 from hanse.crypto import SigningKey, VerifierKey, sha256_hex
 from hanse.errors import HanseError, PolicyError, ProtocolError
-from hanse.learning import ScoreHistogram, Transform, check_weights, weights_from_bytes, weights_to_bytes
+from hanse.learning import ScoreHistogram, Transform, weights_from_bytes, weights_to_bytes
+from hanse.learning.models import check_weights
+from hanse.learning.training import MAX_WEIGHT
 from hanse.policies import Identity, SignedAgreement, open_agreement, require_known, require_no_gap, suppress
 
 log = logging.getLogger("hanse.node")
@@ -181,7 +183,7 @@ class Node:
             training=self._rows(session, admitted, training=True),
             holdout=self._rows(session, admitted, training=False),
             delta=body,
-            histogram=_histogram(histogram),
+            histogram=_histogram(session, histogram),
             epsilon=session.epsilon(),
         )
 
@@ -192,7 +194,7 @@ class Node:
         self._log.append(self._event(session, EventType.RUN_EVALUATED, privacy=self._spend(session)))
         return pb.Evaluated(
             holdout=self._rows(session, admitted, training=False),
-            histogram=_histogram(histogram),
+            histogram=_histogram(session, histogram),
             epsilon=session.epsilon(),
         )
 
@@ -241,17 +243,21 @@ class Node:
 def _model(session: Session, weights: bytes, transform: bytes) -> tuple[npt.NDArray[np.float32], Transform]:
     """Parses what the coordinator sent, and holds it against the agreement."""
     fitted = Transform.from_json(transform)
-    fitted.check_columns(session.signed.agreement.columns)
+    agreement = session.signed.agreement
+    if [(c.name, c.kind, c.edges, c.categories) for c in fitted.columns] != [
+        (c.name, c.kind, c.edges, c.categories) for c in agreement.columns
+    ]:
+        raise PolicyError("policy.column", "the preprocessing is not over the agreement's columns", rule="P13")
     vector = weights_from_bytes(weights)
-    check_weights(session.signed.agreement.training, fitted.n_features, vector)
+    check_weights(agreement.training, fitted.n_features, vector, MAX_WEIGHT)
     return vector, fitted
 
 
-def _histogram(histogram: ScoreHistogram) -> pb.ScoreHistogram:
+def _histogram(session: Session, histogram: ScoreHistogram) -> pb.ScoreHistogram:
     return pb.ScoreHistogram(
         positives=histogram.positives.tolist(),
         negatives=histogram.negatives.tolist(),
-        noise_std=histogram.noise_std,
+        noise_std=session.histogram_noise_std,
     )
 
 

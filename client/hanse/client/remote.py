@@ -110,7 +110,7 @@ class _Translated:
     ) -> None:
         if not isinstance(error, grpc.RpcError):
             return
-        code = dict(error.trailing_metadata() or ()).get("hanse-code", "")
+        code = dict(error.trailing_metadata() or ()).get("hanse-error-code", "")
         if code in CATALOGUE:
             raise HanseError(str(code), f"the coordinator answered: {error.details()}") from error
         raise HanseError(

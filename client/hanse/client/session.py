@@ -12,23 +12,13 @@ import numpy.typing as npt
 
 from hanse.client.gate import Admitted, AdmittedRecords, Gate, Step
 from hanse.errors import ProtocolError
-from hanse.learning import (
-    HISTOGRAM_BINS,
-    LocalTrainer,
-    Predictor,
-    ScoreHistogram,
-    Transform,
-    add_gaussian_noise,
-    count_cells,
-    score_histogram,
-)
+from hanse.learning import Predictor, ScoreHistogram, Transform, add_gaussian_noise, count_cells, score_histogram
+from hanse.learning.random_source import SecureRandom
+from hanse.learning.training import LocalTrainer
 from hanse.policies import SignedAgreement
 from hanse.privacy import Budget, LedgerKey, PrivacyEvent, PrivacyLedger, PrivacyPlan, make_plan
 
 Vector = npt.NDArray[np.float32]
-
-__all__ = ["HISTOGRAM_BINS", "Session", "SessionTools"]
-
 
 @dataclass(frozen=True, slots=True)
 class SessionTools:
@@ -62,8 +52,8 @@ class Session:
     plan: PrivacyPlan | None = None
     last_sequence: int = 0
     trained_rounds: int = 0
-    _trainer: LocalTrainer | None = None
-    _spent_epsilon: float = field(default=0.0)
+    random: SecureRandom = field(default_factory=SecureRandom)
+    trainer: LocalTrainer | None = None
 
     def check_sequence(self, sequence: int) -> None:
         """Refuses a command that is not newer than all before.
@@ -101,7 +91,8 @@ class Session:
         if self.plan is None:
             return counts, 0.0
         self._pay("training", [self.plan.counts])
-        return add_gaussian_noise(counts, self.plan.count_noise_std), self.plan.count_noise_std
+        std = self.plan.count_noise_std
+        return add_gaussian_noise(counts, std, self.random), std
 
     def train(self, round_number: int, weights: Vector, transform: Transform, records: AdmittedRecords) -> Vector:
         """Trains one round from the given weights; returns the update. Pays first.
@@ -116,7 +107,8 @@ class Session:
             self._pay("training", [self.plan.training_steps(training.local_steps)])
         self.trained_rounds = round_number
         features = transform.apply(records.columns)
-        return self._engine(transform).run_round(weights, features, records.labels, round_number).delta
+        engine = self._engine(transform)
+        return engine.run_round(weights, features, records.labels, round_number, training.local_steps).delta
 
     def histogram(self, weights: Vector, transform: Transform, records: AdmittedRecords) -> ScoreHistogram:
         """How the weights score the held-out records, with noise added. Pays first."""
@@ -125,7 +117,13 @@ class Session:
         if self.plan is None:
             return exact
         self._pay("holdout", [self.plan.histogram()])
-        return exact.with_noise(self.plan.histogram_noise_std)
+        std = self.plan.histogram_noise_std
+        return ScoreHistogram(*(add_gaussian_noise(counts, std, self.random) for counts in exact))
+
+    @property
+    def histogram_noise_std(self) -> float:
+        """Standard deviation of the noise in each count of :meth:`histogram`."""
+        return 0.0 if self.plan is None else self.plan.histogram_noise_std
 
     def epsilon(self) -> float:
         """Epsilon that this site has spent for the agreement's purpose so far, over all runs."""
@@ -142,10 +140,11 @@ class Session:
 
     def _engine(self, transform: Transform) -> LocalTrainer:
         """The one trainer of this run: an engine made anew each round would under-report epsilon."""
-        if self._trainer is None:
+        if self.trainer is None:
             noise = None if self.plan is None else self.plan.training.noise_multiplier
-            self._trainer = LocalTrainer(self.signed.agreement.training, noise, transform.n_features)
-        return self._trainer
+            training = self.signed.agreement.training
+            self.trainer = LocalTrainer(training, transform.n_features, noise, self.random)
+        return self.trainer
 
     def _pay(self, part: str, events: Sequence[PrivacyEvent]) -> None:
         self.tools.ledger.spend(self._key(part), self.run, events)

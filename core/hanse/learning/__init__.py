@@ -14,6 +14,7 @@ Importing this package loads no torch: a scorer needs only what is named below. 
 """
 
 from hanse.learning.aggregation import Update, aggregate, check_update
+from hanse.learning.codec import weights_from_bytes, weights_to_bytes
 from hanse.learning.metrics import (
     SCORE_EDGES,
     ScoreHistogram,
@@ -52,4 +53,6 @@ __all__ = [
     "recommend",
     "roc_auc",
     "score_histogram",
+    "weights_from_bytes",
+    "weights_to_bytes",
 ]

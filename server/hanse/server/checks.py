@@ -5,10 +5,11 @@ from collections.abc import Sequence
 
 from hanse.api.v1 import round_pb2 as pb
 from hanse.errors import TrainingError
-from hanse.learning import HISTOGRAM_BINS, cell_count
+from hanse.learning import SCORE_EDGES, n_cells
 from hanse.policies import Agreement
 
 MAX_ABSOLUTE = 1e9
+HISTOGRAM_BINS = len(SCORE_EDGES) - 1
 
 
 def check_figures(reply: pb.Reply, agreement: Agreement) -> None:
@@ -19,7 +20,7 @@ def check_figures(reply: pb.Reply, agreement: Agreement) -> None:
     """
     outcome = reply.WhichOneof("outcome")
     if outcome == "prepared":
-        _vector("cell_counts", reply.prepared.cell_counts, cell_count(agreement.columns))
+        _vector("cell_counts", reply.prepared.cell_counts, sum(map(n_cells, agreement.columns)))
         _number("noise_std", reply.prepared.noise_std)
         _epsilon("planned_epsilon", reply.prepared.planned_epsilon, agreement)
     elif outcome == "trained":

@@ -1,7 +1,6 @@
 """Puts the coordinator's process together and keeps it running."""
 
 import logging
-import socket
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -12,6 +11,7 @@ from hanse.crypto import SigningKey
 from hanse.server.coordinator import Coordinator, CoordinatorFolders
 from hanse.server.flower import prepare_environment
 from hanse.server.home import CoordinatorHome
+from hanse.server.ports import free_port
 from hanse.server.runs import RunBook
 from hanse.server.service import CoordinatorService, serve
 from hanse.server.settings import ServerSettings
@@ -84,11 +84,3 @@ def run_coordinator(
 
 def _certificates(coordinator: Coordinator) -> list[str]:
     return [peer.tls_certificate for peer in coordinator.peers().values() if peer.tls_certificate]
-
-
-def free_port() -> int:
-    """A loopback port that nothing listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

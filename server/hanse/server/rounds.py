@@ -15,21 +15,21 @@ import numpy.typing as npt
 
 from hanse.api.v1 import round_pb2 as pb
 from hanse.audit import Event, EventType
-from hanse.crypto import SigningKey, VerifierKey
+from hanse.crypto import SigningKey, VerifierKey, sha256_hex
 from hanse.errors import HanseError, ProtocolError, TrainingError
 from hanse.learning import (
-    Metrics,
     Transform,
     Update,
     aggregate,
     check_update,
     initial_weights,
-    metrics_from_histogram,
+    rare_below,
     weights_from_bytes,
     weights_to_bytes,
 )
 from hanse.policies import Agreement, SignedAgreement
 from hanse.server.checks import check_figures
+from hanse.server.evaluation import Metrics, evaluate
 from hanse.server.transport import Transport
 from hanse.server.wire import PROTOCOL, open_reply, sign_command
 
@@ -120,7 +120,7 @@ class Rounds:
         """
         self._gather()
         transform = self._prepare()
-        weights = initial_weights(self._agreement.training, transform.n_features)
+        weights = initial_weights(self._agreement.training, transform.n_features, self._public_rng())
         self._store.keep(0, weights)
         for number in range(1, self._agreement.training.rounds + 1):
             weights = self._round(number, weights, transform)
@@ -145,10 +145,9 @@ class Rounds:
         """Lets every member check the agreement, and fits the preprocessing on their summed counts."""
         replies = self._ask(lambda: {"prepare": pb.Prepare(agreement=self._context.note)}, "prepared")
         counts = [np.asarray(reply.prepared.cell_counts, dtype=np.float64) for reply in replies.values()]
-        noise_std = float(np.sqrt(sum(reply.prepared.noise_std**2 for reply in replies.values())))
-        transform = Transform.fit(
-            self._agreement.columns, np.sum(counts, axis=0), self._minimum_cell(noise_std)
-        )
+        noise_stds = [reply.prepared.noise_std for reply in replies.values()]
+        rare = rare_below(self._agreement.cohort.suppress_below, noise_stds)
+        transform = Transform.fit(self._agreement.columns, np.sum(counts, axis=0), rare)
         planned = {member: reply.prepared.planned_epsilon for member, reply in replies.items()}
         self._record(
             EventType.RUN_PREPARED,
@@ -161,9 +160,9 @@ class Rounds:
         )
         return transform
 
-    def _minimum_cell(self, noise_std: float) -> float:
-        """A cell needs as many rows as the agreement lets be told, and must stand out of the noise."""
-        return max(float(self._agreement.cohort.suppress_below), 3.0 * noise_std)
+    def _public_rng(self) -> np.random.Generator:
+        """Draws the start of a network from the run's public name: no secret, and the same for all to check."""
+        return np.random.default_rng(int(sha256_hex(self._context.run.encode())[:16], 16))
 
     def _round(self, number: int, weights: Vector, transform: Transform) -> Vector:
         step = pb.Train(round=number, weights=weights_to_bytes(weights), transform=transform.to_json())
@@ -171,7 +170,7 @@ class Rounds:
         updates = self._updates(replies, weights.size, number)
         updated = aggregate(weights, updates, self._agreement.cohort.minimum_members)
         self._epsilon.update({m: r.trained.epsilon for m, r in replies.items() if self._agreement.privacy})
-        metrics = metrics_from_histogram(*_summed(r.trained.histogram for r in replies.values()))
+        metrics = evaluate([reply.trained.histogram for reply in replies.values()])
         self._store.keep(number, updated)
         self._record(
             EventType.ROUND_AGGREGATED,
@@ -203,7 +202,7 @@ class Rounds:
     def _evaluate(self, weights: Vector, transform: Transform) -> Metrics:
         step = pb.Evaluate(weights=weights_to_bytes(weights), transform=transform.to_json())
         replies = self._ask(lambda: {"evaluate": step}, "evaluated")
-        metrics = metrics_from_histogram(*_summed(r.evaluated.histogram for r in replies.values()))
+        metrics = evaluate([reply.evaluated.histogram for reply in replies.values()])
         self._epsilon.update({m: r.evaluated.epsilon for m, r in replies.items() if self._agreement.privacy})
         facts = {"evaluated_round": self._agreement.training.rounds, **metrics.as_facts()}
         self._record(EventType.RUN_EVALUATED, {**facts, "epsilon": dict(self._epsilon)})
@@ -297,10 +296,3 @@ def _rows_facts(training: pb.AdmittedRows, holdout: pb.AdmittedRows) -> dict[str
         "considered": training.considered,
         "excluded_by_rule": dict(training.excluded_by_rule),
     }
-
-
-def _summed(histograms: Any) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], float]:  # noqa: ANN401
-    parts = list(histograms)
-    positives = np.sum([np.asarray(part.positives) for part in parts], axis=0)
-    negatives = np.sum([np.asarray(part.negatives) for part in parts], axis=0)
-    return positives, negatives, float(np.sqrt(sum(part.noise_std**2 for part in parts)))

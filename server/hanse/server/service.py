@@ -26,7 +26,7 @@ R = TypeVar("R")
 def abort(context: grpc.ServicerContext, error: Exception) -> None:
     """Ends the call with the error's status and public message, and nothing else of it."""
     known = error if isinstance(error, HanseError) else HanseError("internal.error", repr(error))
-    context.set_trailing_metadata((("hanse-code", known.code),))
+    context.set_trailing_metadata((("hanse-error-code", known.code),))
     context.abort(grpc.StatusCode[known.spec.status.value], known.public_message)
 
 

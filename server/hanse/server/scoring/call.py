@@ -68,7 +68,9 @@ def read_call(request: oip.ModelInferRequest, columns: Sequence[Column], maximum
     inputs = {tensor.name: (tensor, content) for tensor, content in zip(request.inputs, raw, strict=True)}
     if Counter(tensor.name for tensor in request.inputs) != Counter(input_names(columns)):
         raise bad_input("the inputs are not the agreement's columns and subject_id, each once")
-    if any(tensor.parameters for tensor in (*request.inputs, *request.outputs)):
+    if any(tensor.parameters for tensor in request.inputs) or any(
+        output.parameters for output in request.outputs
+    ):
         # Shared memory is asked for by such parameters; reading it as "no values" would hide the refusal.
         raise bad_input("parameters of a tensor are not served")
     rows = row_count(inputs[SUBJECT_INPUT][0], maximum_rows)

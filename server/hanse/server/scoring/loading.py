@@ -6,10 +6,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
+from hanse.learning.artifact import LoadedModel, load_model
+
 from hanse.audit import Actor, AuditLog
 from hanse.crypto import SigningKey, VerifierKey, read_secret
 from hanse.errors import ConfigurationError, IdentityError, ServingError
-from hanse.learning.artifact import LoadedModel, load_model
 from hanse.policies import Agreement, ConsentLedger, Member, SignedAgreement, open_agreement
 from hanse.server.scoring.call import SUBJECT_INPUT
 from hanse.server.scoring.callers import Callers

@@ -10,20 +10,20 @@ from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
+from hanse.learning.artifact import LoadedModel
 
 from hanse.api.inference import open_inference_grpc_pb2 as oip
 from hanse.audit import ConsentState, Counts, Event, EventType
 from hanse.errors import HanseError, PolicyError, ServingError
-from hanse.learning.artifact import LoadedModel
 from hanse.policies import (
     POLICY_DIGEST,
+    PURPOSES,
     ConsentLedger,
     ConsentSnapshot,
     Pseudonymiser,
     SignedAgreement,
     check_call,
     check_columns,
-    is_known,
     score_subjects,
 )
 from hanse.server.scoring.borders import known, parse
@@ -185,7 +185,7 @@ class Scorer:
             reasons=reasons,
             agreement=self.site.agreement.digest,
             # A purpose that is not in the tree is the caller's own text, which no log entry carries.
-            purpose=facts.purpose if facts.purpose is not None and is_known(facts.purpose) else None,
+            purpose=facts.purpose if facts.purpose in PURPOSES else None,
             peer=facts.caller,
             policy_digest=POLICY_DIGEST,
             consent=_consent_state(facts.consent),

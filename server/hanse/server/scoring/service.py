@@ -39,7 +39,7 @@ class InferenceService:
         self._version = version
         self.ready = True
 
-    def handler(self) -> grpc.GenericRpcHandler[Any, Any]:
+    def handler(self) -> grpc.GenericRpcHandler:
         """What to register with a server."""
         methods = {
             "ServerLive": self._plain(oip.ServerLiveRequest, self.server_live),
@@ -51,8 +51,8 @@ class InferenceService:
         }
         # Requests arrive as bytes: gRPC would answer those that do not parse with an error of its own,
         # and the log names a scoring request by the digest of exactly what came.
-        handlers = {
-            name: grpc.unary_unary_rpc_method_handler(method, response_serializer=_serialise)  # type: ignore[arg-type]
+        handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
+            name: grpc.unary_unary_rpc_method_handler(method, response_serializer=_serialise)
             for name, method in methods.items()
         }
         return grpc.method_handlers_generic_handler(SERVICE_NAME, handlers)

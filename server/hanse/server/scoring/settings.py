@@ -7,7 +7,7 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from hanse.audit import PeerName
+from hanse.audit.event import PeerName
 
 
 class ScoringSettings(BaseModel):

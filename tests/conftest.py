@@ -1,0 +1,145 @@
+"""A small federation in one process: real homes, ledgers, logs and nodes; only the network is left out."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from hanse.audit import Actor, AuditLog
+from hanse.client.data import DataSource
+from hanse.client.drafting import Draft
+from hanse.client.gate import Gate
+from hanse.client.main import make_site
+from hanse.client.node import Node
+from hanse.client.session import SessionTools
+from hanse.client.settings import NodeSettings
+from hanse.crypto import SigningKey, read_secret
+from hanse.demo.data import load
+from hanse.demo.federation import CALLER, Federation, Site
+from hanse.demo.partition import partition
+from hanse.learning import recommend
+from hanse.policies import Agreement, ConsentLedger, SignedAgreement, open_agreement
+from hanse.privacy import PrivacyLedger
+from hanse.server.home import CoordinatorHome
+from hanse.server.rounds import Rounds, RunContext
+from hanse.server.runs import RunBook, RunRecord
+from hanse.server.transport import Replies
+
+torch.set_num_threads(1)
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def draft(dictionary: Any, epsilon: float | None, rounds: int = 3, **changes: Any) -> Draft:
+    """An agreement over the bundled data; short, so that tests are quick."""
+    training = recommend("logistic", 1000, 3, epsilon).model_copy(update={"rounds": rounds, "round_timeout_s": 30})
+    values = {
+        "identifier": "propensity",
+        "title": "Test",
+        "proposer": "a proposer",
+        "auditor": "an auditor",
+        "columns": dictionary.columns,
+        "label": dictionary.label,
+        "positive": dictionary.positive,
+        "training": training,
+        "epsilon": epsilon,
+        "delta": 1e-5,
+        "minimum_rows": 100,
+        "minimum_members": 2,
+        "callers": [CALLER],
+        "assessment": "assessment of the test",
+    }
+    return Draft(**(values | changes))
+
+
+class LocalTransport:
+    """Hands commands to nodes in this process; members can be cut off and bytes tampered with."""
+
+    def __init__(self, nodes: Mapping[str, Node]) -> None:
+        self.nodes = nodes
+        self.silent: set[str] = set()
+        self.before: Callable[[Mapping[str, bytes]], None] = lambda _: None
+        self.tamper: Callable[[str, bytes], bytes] = lambda _, body: body
+        self.sent: list[Mapping[str, bytes]] = []
+
+    def wait_for(self, members: frozenset[str], timeout_s: float) -> frozenset[str]:
+        del timeout_s
+        return members - self.silent
+
+    def exchange(self, commands: Mapping[str, bytes], timeout_s: float) -> Replies:
+        del timeout_s
+        self.before(commands)
+        self.sent.append(dict(commands))
+        bodies = {m: self.tamper(m, self.nodes[m].handle(body)) for m, body in commands.items() if m not in self.silent}
+        return Replies(bodies, dict.fromkeys(set(commands) & self.silent, "silent"))
+
+
+@dataclass
+class LocalFederation:
+    federation: Federation
+    agreement: Agreement
+    signed: SignedAgreement
+    key: SigningKey
+    shared_log: AuditLog
+    book: RunBook
+    nodes: dict[str, Node] = field(default_factory=dict)
+
+    @property
+    def home(self) -> CoordinatorHome:
+        return CoordinatorHome(self.federation.hub)
+
+    def node(self, site: Site) -> Node:
+        settings = NodeSettings.load(site.home.root)
+        key = SigningKey.load(site.home.node_key)
+        actor = Actor(organisation=settings.name, key_id=key.verifier.key_id, role="member")
+        log = AuditLog.open(site.home.log, key, actor)
+        ledger = ConsentLedger(site.home.consent)
+        gate = Gate(DataSource(settings.dataset), ledger, read_secret(site.home.pseudonym_key), log, utc_now)
+        tools = SessionTools(gate, PrivacyLedger(site.home.privacy), settings.dataset.name)
+        return Node(make_site(site.home, settings.name, key), tools, log, utc_now)
+
+    def transport(self) -> LocalTransport:
+        return LocalTransport(self.nodes)
+
+    def rounds(self, transport: LocalTransport) -> tuple[Rounds, RunRecord]:
+        record = self.book.new(secrets.token_hex(3))
+        context = RunContext(record.run, self.signed, self.signed.note)
+        return Rounds(context, transport, self.key, record, record), record
+
+
+def build_federation(folder: Path, members: int, epsilon: float | None, **changes: Any) -> LocalFederation:
+    data = load()
+    federation = Federation(folder, partition(data, members), utc_now())
+    federation.make_keys()
+    terms = draft(data.dictionary, epsilon, **changes)
+    federation.write_data("joint_modelling.propensity", "scoring.marketing", np.random.default_rng(7))
+    agreement, note = federation.agree(terms)
+    key = SigningKey.load(federation.hub / "keys" / "node.key")
+    actor = Actor(organisation="hub", key_id=key.verifier.key_id, role="coordinator")
+    home = CoordinatorHome(federation.hub)
+    log = AuditLog.open(home.log, key, actor)
+    built = LocalFederation(
+        federation, agreement, open_agreement(note), key, log, RunBook(home.runs, log, utc_now)
+    )
+    built.nodes = {site.data.name: built.node(site) for site in federation.sites}
+    return built
+
+
+@pytest.fixture
+def federation(tmp_path: Path) -> Iterator[Callable[..., LocalFederation]]:
+    """Builds a federation over the bundled data: ``federation(members, epsilon)``."""
+
+    def build(members: int = 3, epsilon: float | None = 3.0, **changes: Any) -> LocalFederation:
+        return build_federation(tmp_path, members, epsilon, **changes)
+
+    yield build
