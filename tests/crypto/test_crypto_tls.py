@@ -21,6 +21,7 @@ from hanse.errors import ConfigurationError, IdentityError
 
 NOW = datetime.now(UTC)
 Pair = tuple[bytes, bytes]
+Make = Callable[[], Pair]
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +89,7 @@ def test_validity_allows_for_clocks(authority: Pair) -> None:
 
 def test_bad_arguments(authority: Pair) -> None:
     naive = NOW.replace(tzinfo=None)
-    calls: list[Callable[[], Pair]] = [
+    calls: list[Make] = [
         lambda: make_authority("", NOW, 1),
         lambda: make_authority("a\nb", NOW, 1),
         lambda: make_authority("a" * 65, NOW, 1),

@@ -4,16 +4,16 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, Field, StringConstraints, ValidationError, field_validator
+from pydantic import Field, StringConstraints, ValidationError, field_validator
 
-from hanse.audit.event import FROZEN, Event, Token
+from hanse.audit.event import Document, Event, Token
 from hanse.crypto import canonical_json
 from hanse.errors import ProtocolError
 
 _TIME: Final = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z", re.ASCII)
 
 
-class Actor(BaseModel):
+class Actor(Document):
     """Who writes an entry.
 
     Attributes:
@@ -21,8 +21,6 @@ class Actor(BaseModel):
         key_id: Identifier of the key that it acts with, 8 hex digits.
         role: What it acts as, e.g. ``member``, ``coordinator``, ``scorer``.
     """
-
-    model_config = FROZEN
 
     organisation: Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f@]{1,128}$")]
     key_id: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8}$")]

@@ -7,7 +7,7 @@ little about a caller who means to leak: callers pass codes and digests, nothing
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
@@ -31,7 +31,7 @@ Token = Annotated[str, StringConstraints(pattern=r"^[a-z]+([._-][a-z]+)*$", max_
 """An error code or another word of the program's own vocabulary; no digits."""
 
 PurposeId = Annotated[
-    str, StringConstraints(pattern=r"^[a-z]+(_[a-z]+)*(\.[a-z]+(_[a-z]+)*)*$", max_length=128)
+    str, StringConstraints(pattern=r"^[a-z]+(_[a-z]+)*(\.[a-z]+(_[a-z]+)*)*$", max_length=64)
 ]
 """A purpose of the purpose tree."""
 
@@ -44,7 +44,11 @@ PeerName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9._-]{0,
 Count = Annotated[int, Field(ge=0)] | Annotated[str, StringConstraints(pattern=r"^<[1-9][0-9]*$")]
 """A number of rows, or ``<k`` where it is too small to be shown."""
 
-FROZEN: Final = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
+
+class Document(BaseModel):
+    """A frozen value that takes no unknown field and never quotes what it refuses."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
 
 
 class EventType(StrEnum):
@@ -79,7 +83,7 @@ class EventType(StrEnum):
     LOG_RECOVERED = "log.recovered"
 
 
-class ConsentState(BaseModel):
+class ConsentState(Document):
     """The consent ledger that a decision was taken on.
 
     Attributes:
@@ -88,14 +92,12 @@ class ConsentState(BaseModel):
         root: Digest of those records, where one was computed.
     """
 
-    model_config = FROZEN
-
     head: int = Field(ge=0)
     size: int = Field(ge=0)
     root: Digest | None = None
 
 
-class Counts(BaseModel):
+class Counts(Document):
     """How many rows went into a step and came out of it.
 
     Attributes:
@@ -104,14 +106,12 @@ class Counts(BaseModel):
         by_rule: Rows excluded, by the first rule that each failed.
     """
 
-    model_config = FROZEN
-
     rows_in: Count
     rows_out: Count
     by_rule: Mapping[RuleId, Count] = Field(default_factory=dict)
 
 
-class PrivacySpend(BaseModel):
+class PrivacySpend(Document):
     """A price that was planned or paid.
 
     Attributes:
@@ -120,8 +120,6 @@ class PrivacySpend(BaseModel):
         events: The mechanisms charged by this entry: flat parameters, names and numbers only.
     """
 
-    model_config = FROZEN
-
     epsilon: float = Field(ge=0)
     delta: float = Field(ge=0, lt=1)
     events: tuple[
@@ -129,7 +127,7 @@ class PrivacySpend(BaseModel):
     ] = ()
 
 
-class Cut(BaseModel):
+class Cut(Document):
     """Bytes that an interrupted write left behind and that were removed; they were never acknowledged.
 
     Attributes:
@@ -137,13 +135,11 @@ class Cut(BaseModel):
         digest: Their SHA-256.
     """
 
-    model_config = FROZEN
-
     size_bytes: int = Field(gt=0)
     digest: Digest
 
 
-class Event(BaseModel):
+class Event(Document):
     """What the caller states. All digests are SHA-256; what does not apply is left out.
 
     Attributes:
@@ -169,8 +165,6 @@ class Event(BaseModel):
         cut: What recovery removed.
         detail: An error code or known word.
     """
-
-    model_config = FROZEN
 
     type: EventType
     decision: Literal["permit", "deny"] | None = None

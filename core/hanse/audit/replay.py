@@ -101,6 +101,8 @@ class Replay:
                 ``entry`` is the first entry that is not known to be as it was written. The state is then
                 void.
         """
+        if not line.endswith(b"\n"):
+            raise self._cut_off("in the middle of a line")
         if not self.origin:
             self._read_header(line)
         elif line.startswith(b"e "):
@@ -116,10 +118,7 @@ class Replay:
             AuditError: ``audit.integrity`` if it ends before the first seal, or with entries under no seal.
         """
         if not self.note or self.size != self.sealed:
-            raise AuditError(
-                "audit.integrity", "the log ends without a seal: cut off, or a write that was interrupted",
-                entry=self.sealed,
-            )  # fmt: skip
+            raise self._cut_off("without a seal")
 
     def add(self, entry: Entry) -> bytes:
         """Adds an entry.
@@ -200,6 +199,11 @@ class Replay:
         if self.note and self.size == self.sealed:
             raise self._bad_seal("is repeated")
         self.note, self.sealed = note, self.size
+
+    def _cut_off(self, where: str) -> AuditError:
+        return AuditError(
+            "audit.integrity", f"the log ends {where}: cut off, or a write was interrupted", entry=self.sealed
+        )
 
     def _bad_seal(self, problem: str) -> AuditError:
         return AuditError(
