@@ -1,10 +1,13 @@
-"""A small made-up result, so that report and tables are tested without a run."""
+"""A small made-up result and an agreement, so that all parts are tested without a run."""
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from hanse.crypto import SigningKey
+from hanse.demo.partition import MemberData
 from hanse.demo.results import (
     AgreementFacts,
     DatasetFacts,
@@ -18,6 +21,7 @@ from hanse.demo.results import (
     ScoringCall,
     TimelineEntry,
 )
+from hanse.policies import Agreement
 
 START = datetime(2026, 3, 1, 9, 30, tzinfo=UTC)
 ORGANISATIONS = {
@@ -26,6 +30,69 @@ ORGANISATIONS = {
     "media": "Bergen Media House",
     "retailer": "Riga Department Stores",
 }
+
+
+def make_agreement(members: list[MemberData]) -> Agreement:
+    def key(name: str) -> str:
+        return SigningKey.generate(name).verifier.encode()
+
+    document = {
+        "schema_version": 1,
+        "id": "term-deposit",
+        "version": 1,
+        "title": "Term deposits",
+        "purpose": "joint_modelling.propensity",
+        "legal_basis": "consent",
+        "proposer": "Ada",
+        "auditor": "Ben",
+        "members": [
+            {
+                "name": member.name,
+                "organisation": member.organisation,
+                "jurisdiction": "SE",
+                "role": "joint",
+                "approver": f"Officer of {member.name}",
+                "node_key": key(f"{member.name}.node"),
+                "approver_key": key(f"{member.name}.approver"),
+            }
+            for member in members
+        ],
+        "coordinator": {"name": "coordinator", "jurisdiction": "SE", "key": key("coordinator")},
+        "columns": [column.model_dump(mode="json") for column in members[0].dictionary.columns],
+        "label": {"name": "y", "positive": "yes"},
+        "training": {
+            "model": "logistic",
+            "hidden": [],
+            "rounds": 5,
+            "local_steps": 10,
+            "sample_rate": 0.05,
+            "learning_rate": 4.0,
+            "clip_norm": 2.0,
+            "max_update_norm": 100.0,
+            "round_timeout_s": 60,
+            "holdout_fraction": 0.2,
+        },
+        "privacy": {"unit": "record", "adjacency": "add-or-remove-one", "epsilon": 3.0, "delta": 1e-5},
+        "cohort": {"minimum_rows": 100, "minimum_members": 2, "suppress_below": 10},
+        "scoring": {
+            "purpose": "scoring.marketing",
+            "callers": ["crm"],
+            "output": "score",
+            "decimals": 4,
+            "prohibited_uses": [],
+        },
+        "assessment": {
+            "reference": "DPIA-1",
+            "approved_at": "2026-01-01T00:00:00Z",
+            "expires_at": "2026-12-01T00:00:00Z",
+        },
+        "border": {"mechanism": "none", "reference": None},
+        "retention_days": 30,
+        "valid_from": "2026-01-01T00:00:00Z",
+        "valid_until": "2026-12-01T00:00:00Z",
+        "software": {"version": "0.1.0", "digest": "0" * 64},
+    }
+    return Agreement.from_yaml(json.dumps(document))
 
 
 def _rounds(names: list[str], n_rounds: int) -> tuple[RoundFacts, ...]:
@@ -169,6 +236,11 @@ def make_result(n_members: int = 4, n_rounds: int = 10) -> DemoResult:
     )
 
 
-@pytest.fixture(name="make_result")
+@pytest.fixture(name="make_result", scope="session")
 def _make_result() -> Callable[..., DemoResult]:
     return make_result
+
+
+@pytest.fixture(name="agreement_of", scope="session")
+def _agreement_of() -> Callable[[list[MemberData]], Agreement]:
+    return make_agreement

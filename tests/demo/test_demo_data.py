@@ -120,9 +120,9 @@ def test_folder_set(tmp_path: Path) -> None:
 
 def test_empty_cells_are_missing(tmp_path: Path) -> None:
     row = ROW.replace("30,services,single", ",services,")
-    data = load(write_set(tmp_path, rows=[row + "yes", ROW + "no"]))
-    assert np.isnan(data.rows.columns["age"].astype(np.float64)).tolist() == [True, False]
-    assert data.rows.columns["marital"].tolist() == [None, "single"]
+    data = load(write_set(tmp_path, rows=[row + "yes", ROW + "no", ROW + "no"]))
+    assert np.isnan(data.rows.columns["age"].astype(np.float64)).tolist() == [True, False, False]
+    assert data.rows.columns["marital"].tolist() == [None, "single", "single"]
 
 
 def test_a_set_without_a_dictionary_is_refused(tmp_path: Path) -> None:
@@ -177,7 +177,8 @@ def test_a_spec_that_does_not_fit_is_refused(tmp_path: Path, spec: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "split", ["row,fold\n0,0\n1,0\n2,0\n", "row,fold\n0,0\n2,1\n1,1\n", "row\n0\n1\n2\n"]
+    "split",
+    ["row,fold\n0,0\n1,0\n2,0\n", "row,fold\n0,0\n2,1\n1,1\n", "row\n0\n1\n2\n", "row,fold\n0,0\n1,1\n2,1\n"],
 )
 def test_a_split_that_does_not_fit_is_refused(tmp_path: Path, split: str) -> None:
     (write_set(tmp_path) / "split.csv.gz").write_bytes(gzip.compress(split.encode()))

@@ -1,4 +1,5 @@
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -6,76 +7,12 @@ import duckdb
 import numpy as np
 import pytest
 
-from hanse.crypto import SigningKey
 from hanse.demo.data import load
 from hanse.demo.members import GENERATED_NOTE, PROFILES, ConsentTerms, WrittenMember, write_member
 from hanse.demo.partition import MemberData, partition
 from hanse.policies import Agreement, ConsentLedger, Pseudonymiser, screen
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
-
-
-def make_agreement(members: list[MemberData]) -> Agreement:
-    def key(name: str) -> str:
-        return SigningKey.generate(name).verifier.encode()
-
-    document = {
-        "schema_version": 1,
-        "id": "term-deposit",
-        "version": 1,
-        "title": "Term deposits",
-        "purpose": "joint_modelling.propensity",
-        "legal_basis": "consent",
-        "proposer": "Ada",
-        "auditor": "Ben",
-        "members": [
-            {
-                "name": member.name,
-                "organisation": member.organisation,
-                "jurisdiction": "SE",
-                "role": "joint",
-                "approver": f"Officer of {member.name}",
-                "node_key": key(f"{member.name}.node"),
-                "approver_key": key(f"{member.name}.approver"),
-            }
-            for member in members
-        ],
-        "coordinator": {"name": "coordinator", "jurisdiction": "SE", "key": key("coordinator")},
-        "columns": [column.model_dump(mode="json") for column in members[0].dictionary.columns],
-        "label": {"name": "y", "positive": "yes"},
-        "training": {
-            "model": "logistic",
-            "hidden": [],
-            "rounds": 5,
-            "local_steps": 10,
-            "sample_rate": 0.05,
-            "learning_rate": 4.0,
-            "clip_norm": 2.0,
-            "max_update_norm": 100.0,
-            "round_timeout_s": 60,
-            "holdout_fraction": 0.2,
-        },
-        "privacy": {"unit": "record", "adjacency": "add-or-remove-one", "epsilon": 3.0, "delta": 1e-5},
-        "cohort": {"minimum_rows": 100, "minimum_members": 2, "suppress_below": 10},
-        "scoring": {
-            "purpose": "scoring.marketing",
-            "callers": ["crm"],
-            "output": "score",
-            "decimals": 4,
-            "prohibited_uses": [],
-        },
-        "assessment": {
-            "reference": "DPIA-1",
-            "approved_at": "2026-01-01T00:00:00Z",
-            "expires_at": "2026-12-01T00:00:00Z",
-        },
-        "border": {"mechanism": "none", "reference": None},
-        "retention_days": 30,
-        "valid_from": "2026-01-01T00:00:00Z",
-        "valid_until": "2026-12-01T00:00:00Z",
-        "software": {"version": "0.1.0", "digest": "0" * 64},
-    }
-    return Agreement.from_yaml(json.dumps(document))
 
 
 @pytest.fixture(name="members", scope="module")
@@ -117,10 +54,12 @@ def test_what_is_generated_says_so(members: list[MemberData], tmp_path: Path) ->
     assert dict(metadata)[b"generated"] == f"subject_id: {GENERATED_NOTE}".encode()
 
 
-def test_profiles_are_what_the_rules_decide(members: list[MemberData], tmp_path: Path) -> None:
+def test_profiles_are_what_the_rules_decide(
+    members: list[MemberData], agreement_of: Callable[[list[MemberData]], Agreement], tmp_path: Path
+) -> None:
     ref = Pseudonymiser(bytes(32))
     written = write(members, tmp_path, ref)
-    agreement = make_agreement(members)
+    agreement = agreement_of(members)
     refs = [ref.ref(str(subject)) for subject in written.subject_ids]
     with ConsentLedger(tmp_path / "consent.db") as ledger:
         report = ledger.ingest_csv(written.consent, NOW)

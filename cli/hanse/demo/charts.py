@@ -30,6 +30,7 @@ _SERIES: Final = tuple(_MARKER[f"series-{number}"] for number in range(1, 7))
 _DASHES: Final = ("-", "--", ":", "-.")
 _COIN: Final = 0.5
 _WIDTH_IN = 6.6
+_FULL_WIDTH_IN = 13.5
 
 _STYLE: Final[dict[Any, Any]] = {
     "svg.fonttype": "none",
@@ -58,9 +59,9 @@ _STYLE: Final[dict[Any, Any]] = {
 
 
 @contextmanager
-def _axes(height_in: float) -> Iterator[tuple[Figure, Axes]]:
+def _axes(height_in: float, width_in: float = _WIDTH_IN) -> Iterator[tuple[Figure, Axes]]:
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(_WIDTH_IN, height_in), layout="constrained")
+        figure = Figure(figsize=(width_in, height_in), layout="constrained")
         axes = figure.add_subplot()
         axes.set_axisbelow(True)
         axes.tick_params(length=0)
@@ -70,7 +71,7 @@ def _axes(height_in: float) -> Iterator[tuple[Figure, Axes]]:
 def _svg(figure: Figure, name: str, title: str, description: str) -> Markup:
     """The figure as an accessible element; identifiers are made unique to the page by ``name``."""
     stream = io.StringIO()
-    with mpl.rc_context(_STYLE | {"svg.hashsalt": name}):
+    with mpl.rc_context(_STYLE), mpl.rc_context({"svg.hashsalt": name}):
         figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
     text = stream.getvalue()
     text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
@@ -259,7 +260,7 @@ def excluded_by_rule(result: DemoResult) -> Markup:
 def timeline(result: DemoResult) -> Markup:
     """When each log grew; denials stand out."""
     logs = list(dict.fromkeys(entry.log for entry in result.timeline))
-    with _axes(1.0 + 0.38 * len(logs)) as (figure, axes):
+    with _axes(0.9 + 0.34 * len(logs), _FULL_WIDTH_IN) as (figure, axes):
         for denied, marker, size, colour, label in (
             (False, "|", 90, _MARKER["federated"], "entry"),
             (True, "X", 60, _MARKER["deny"], "denial"),

@@ -93,7 +93,7 @@ def load(source: Path | None = None) -> DemoData:
     dictionary = _specified(source / "spec.json")
     name = f"{dictionary.name}.csv.gz"
     rows, groups = _rows(_parse(_read(source / name), name), dictionary)
-    return DemoData(dictionary, rows, groups, _split_test_rows(source / "split.csv.gz", len(rows)))
+    return DemoData(dictionary, rows, groups, _split_test_rows(source / "split.csv.gz", rows.labels))
 
 
 def _read(path: Path) -> bytes:
@@ -182,12 +182,13 @@ def _drawn_test_rows(labels: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return test
 
 
-def _split_test_rows(path: Path, n_rows: int) -> NDArray[np.bool_]:
+def _split_test_rows(path: Path, labels: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Fold 0 of a ``split.csv.gz``."""
     split = _parse(_read(path), path.name)
+    n_rows = len(labels)
     if split.get("row") != [str(row) for row in range(n_rows)] or "fold" not in split:
         raise _bad(f"{path} does not give the fold of each of the {n_rows} rows in order")
     test = np.array([fold == "0" for fold in split["fold"]])
-    if not 0 < test.sum() < n_rows:
-        raise _bad(f"{path} must put some rows, but not all, in fold 0")
+    if test.all() or len(set(labels[test].tolist())) != len((True, False)):
+        raise _bad(f"{path} must put rows of both classes, but not all rows, in fold 0")
     return test
