@@ -3,7 +3,7 @@
 import logging
 import traceback
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 import grpc
 import grpc.aio
@@ -17,6 +17,7 @@ CODE_TRAILER: Final = "hanse-error-code"
 _log = logging.getLogger(__name__)
 
 _Message = TypeVar("_Message", bound=Message)
+_MethodHandler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 _Handler = Callable[[Any, "grpc.aio.ServicerContext[Any, Any]"], Awaitable[Any]]
 
 
@@ -67,11 +68,9 @@ class ErrorTranslator(grpc.aio.ServerInterceptor):
     @override
     async def intercept_service(
         self,
-        continuation: Callable[
-            [grpc.HandlerCallDetails], Awaitable["grpc.RpcMethodHandler[Any, Any] | None"]
-        ],
+        continuation: "Callable[[grpc.HandlerCallDetails], Awaitable[_MethodHandler | None]]",
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> "grpc.RpcMethodHandler[Any, Any] | None":
+    ) -> "_MethodHandler | None":
         """Wraps unary handlers; streams (reflection, health watch) are gRPC's own and pass unchanged."""
         handler = await continuation(handler_call_details)
         if handler is None or handler.unary_unary is None:

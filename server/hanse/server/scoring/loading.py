@@ -53,7 +53,7 @@ async def load_site(settings: ScoringSettings, clock: Callable[[], datetime]) ->
         ConfigurationError: ``config.missing-file``, ``config.insecure-file``, ``config.invalid``.
         IdentityError: ``identity.unknown-signer`` if the agreement names another coordinator than the pinned
             one, or no member with this site's key.
-        PolicyError: ``policy.invalid`` or ``policy.unsigned`` if not all members signed the agreement as it is.
+        PolicyError: ``policy.invalid``, ``policy.unsigned`` if not all members signed the agreement as it is.
         ServingError: ``model.invalid`` if the model version is not signed, altered, or of another agreement.
         AuditError: If the log does not verify or cannot be written.
     """

@@ -1,0 +1,296 @@
+"""A member's site with real components, and a scorer that serves it over mutual TLS on loopback."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Self
+
+import grpc
+import numpy as np
+import pytest
+import uvloop
+import yaml
+
+from hanse.audit import AuditLog, Entry, verify_log
+from hanse.crypto import SigningKey, make_authority, make_client_certificate, make_server_certificate
+from hanse.learning.artifact import ModelManifest, write_model
+from hanse.learning.transform import Transform
+from hanse.policies import Agreement, ConsentEvent, ConsentLedger, Pseudonymiser, sign_agreement
+from hanse.server.scoring import ScoringSettings, serve
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+PURPOSE = "scoring.marketing"
+CALLER = "campaign"
+OTHER_CALLER = "billing"
+GRANTED = tuple(f"customer-{number}" for number in range(8))
+UNKNOWN = "customer-unknown"
+PSEUDONYM_KEY = bytes(range(32))
+AGES = (18.0, 25.0, 30.0, 41.0, 55.0, 60.5, 70.0, 99.0)
+JOBS = ("admin", "student", "retired", "admin", "other", "student", "admin", "retired")
+
+
+def now_plus(**delta: float) -> str:
+    return (NOW + timedelta(**delta)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+@dataclass
+class Keys:
+    """Every key of the federation."""
+
+    coordinator: SigningKey = field(default_factory=lambda: SigningKey.generate("hub"))
+    node: SigningKey = field(default_factory=lambda: SigningKey.generate("brand"))
+    partner: SigningKey = field(default_factory=lambda: SigningKey.generate("partner"))
+    approvers: tuple[SigningKey, SigningKey] = field(
+        default_factory=lambda: (SigningKey.generate("brand-dpo"), SigningKey.generate("partner-dpo"))
+    )
+
+
+def make_agreement(keys: Keys, **changes: object) -> Agreement:
+    """An agreement without gaps that is in force now."""
+    brand, partner = keys.approvers
+    values: dict[str, Any] = {
+        "schema_version": 1,
+        "id": "propensity",
+        "version": 1,
+        "title": "Propensity to buy",
+        "purpose": "joint_modelling.propensity",
+        "legal_basis": "consent",
+        "proposer": "Pia Proposer",
+        "auditor": "Aud Auditor",
+        "members": [
+            make_member("brand", "Brand AG", keys.node, brand, "Bea Brand"),
+            make_member("partner", "Partner GmbH", keys.partner, partner, "Pat Partner"),
+        ],
+        "coordinator": {"name": "hub", "jurisdiction": "DE", "key": keys.coordinator.verifier.encode()},
+        "columns": [
+            {"name": "age", "kind": "numeric", "classification": "basic", "edges": [30.0, 60.0]},
+            {
+                "name": "job", "kind": "categorical", "classification": "basic",
+                "categories": ["admin", "student"],
+            },
+        ],
+        "label": {"name": "bought", "positive": "yes"},
+        "training": {
+            "model": "logistic", "hidden": [], "rounds": 2, "local_steps": 1, "sample_rate": 0.1,
+            "learning_rate": 0.1, "clip_norm": 1.0, "max_update_norm": 10.0, "round_timeout_s": 60,
+            "holdout_fraction": 0.2,
+        },
+        "privacy": {"unit": "record", "adjacency": "add-or-remove-one", "epsilon": 3.0, "delta": 1e-5},
+        "cohort": {"minimum_rows": 1000, "minimum_members": 2, "suppress_below": 10},
+        "scoring": {
+            "purpose": PURPOSE, "callers": [CALLER], "output": "score", "decimals": 2,
+            "prohibited_uses": ["tracing"],
+        },
+        "assessment": {
+            "reference": "DPIA 7", "approved_at": now_plus(days=-5), "expires_at": now_plus(days=90),
+        },
+        "border": {"mechanism": "none", "reference": None},
+        "retention_days": 365,
+        "valid_from": now_plus(days=-5),
+        "valid_until": now_plus(days=60),
+        "software": {"version": "0.1.0", "digest": "0" * 64},
+    }  # fmt: skip
+    values |= changes
+    return Agreement.from_yaml(yaml.safe_dump(values))
+
+
+def make_member(
+    name: str, organisation: str, node: SigningKey, approver: SigningKey, person: str
+) -> dict[str, Any]:
+    return {
+        "name": name,
+        "organisation": organisation,
+        "jurisdiction": "DE",
+        "role": "joint",
+        "approver": person,
+        "node_key": node.verifier.encode(),
+        "approver_key": approver.verifier.encode(),
+    }
+
+
+def make_grant(ref: str, **changes: object) -> ConsentEvent:
+    """A grant for scoring that satisfies every rule now."""
+    values: dict[str, Any] = {
+        "event_id": f"grant-{ref}",
+        "recorded_at": NOW - timedelta(days=1),
+        "subject_ref": ref,
+        "state": "given",
+        "purposes": ("scoring",),
+        "given_at": NOW - timedelta(days=1),
+        "expires_at": NOW + timedelta(days=30),
+        "controller": "Brand AG",
+        "recipients": ("Partner GmbH",),
+        "categories": ("basic",),
+        "notice_version": "1",
+        "notice_sha256": "0" * 64,
+        "notice_published_at": NOW - timedelta(days=2),
+        "method": "active_click",
+        "preticked": False,
+        "bundled": False,
+        "jurisdiction": "DE",
+        "storage_country": "DE",
+    }
+    return ConsentEvent(**values | changes)
+
+
+def write_note(path: Path, agreement: Agreement, keys: Keys) -> None:
+    note: Agreement | bytes = agreement
+    for approver in keys.approvers:
+        note = sign_agreement(note, approver)
+    assert isinstance(note, bytes)
+    path.write_bytes(note)
+
+
+def write_registered_model(folder: Path, agreement: Agreement, key: SigningKey) -> None:
+    """A logistic model with weights that differ for every cell, signed by the coordinator."""
+    transform = Transform.fit(agreement.columns, None, 0.0)
+    weights = np.linspace(-2.0, 2.0, transform.n_features + 1, dtype=np.float32)
+    values: dict[str, Any] = {
+        "name": "propensity",
+        "version": 3,
+        "agreement_digest": agreement.digest,
+        "run": "run-1",
+        "purpose": agreement.purpose,
+        "transform": transform,
+        "training": agreement.training,
+        "label": agreement.label,
+        "metrics": {"auc": 0.7},
+        "privacy": agreement.privacy,
+        "epsilon": {},
+        "members": tuple(member.name for member in agreement.members),
+        "created_at": NOW,
+    }
+    write_model(folder, ModelManifest(**values), weights, key)
+
+
+@dataclass
+class MemberSite:
+    """Everything that a member has on disk for its scorer, and what its callers have."""
+
+    root: Path
+    keys: Keys
+    agreement: Agreement
+    settings: ScoringSettings
+
+    @property
+    def ledger(self) -> ConsentLedger:
+        """The ledger as another process of the member opens it."""
+        return ConsentLedger(self.settings.consent_ledger)
+
+    def ref(self, subject: str) -> str:
+        return Pseudonymiser(PSEUDONYM_KEY).ref(subject)
+
+    def entries(self) -> list[Entry]:
+        """Every entry of the log, after every byte of it was checked."""
+        return list(verify_log(self.settings.log, self.keys.node.verifier, origin="brand-log").entries)
+
+    def credentials(self, caller: str | None) -> grpc.ChannelCredentials:
+        authority = (self.root / "authority.crt").read_bytes()
+        if caller is None:
+            return grpc.ssl_channel_credentials(authority)
+        key, certificate = (self.root / f"{caller}.{kind}" for kind in ("key", "crt"))
+        return grpc.ssl_channel_credentials(authority, key.read_bytes(), certificate.read_bytes())
+
+
+def make_site(root: Path, **agreement_changes: object) -> MemberSite:
+    """Writes a site: keys, signed agreement, consents, signed model, empty log, certificates."""
+    keys = Keys()
+    agreement = make_agreement(keys, **agreement_changes)
+    write_note(root / "agreement.note", agreement, keys)
+    write_registered_model(root / "model", agreement, keys.coordinator)
+    keys.node.save(root / "node.key")
+    (root / "pseudonym.key").touch(mode=0o600)
+    (root / "pseudonym.key").write_bytes(PSEUDONYM_KEY)
+    AuditLog.create(root / "audit.log", "brand-log", keys.node)
+    with ConsentLedger(root / "consent.db") as ledger:
+        ledger.record(make_grant(Pseudonymiser(PSEUDONYM_KEY).ref(subject)) for subject in GRANTED)
+    write_certificates(root)
+    settings = ScoringSettings(
+        address="127.0.0.1:0",
+        model=root / "model",
+        registry_key=keys.coordinator.verifier.encode(),
+        agreement=root / "agreement.note",
+        consent_ledger=root / "consent.db",
+        pseudonym_key=root / "pseudonym.key",
+        log=root / "audit.log",
+        signing_key=root / "node.key",
+        callers={CALLER: root / f"{CALLER}.crt", OTHER_CALLER: root / f"{OTHER_CALLER}.crt"},
+        tls_key=root / "server.key",
+        tls_certificate=root / "server.crt",
+        maximum_rows=64,
+        grace_s=1.0,
+    )
+    return MemberSite(root, keys, agreement, settings)
+
+
+def write_certificates(root: Path) -> None:
+    authority = make_authority("brand authority", NOW, 30)
+    pairs = {
+        "authority": authority,
+        "server": make_server_certificate(*authority, ["localhost", "127.0.0.1"], NOW, 30),
+        **{name: make_client_certificate(name, NOW, 30) for name in (CALLER, OTHER_CALLER, "stranger")},
+    }
+    for name, (key, certificate) in pairs.items():
+        (root / f"{name}.key").touch(mode=0o600)
+        (root / f"{name}.key").write_bytes(key)
+        (root / f"{name}.crt").write_bytes(certificate)
+
+
+class RunningScorer:
+    """A scorer in a thread of its own, as its process would run it."""
+
+    def __init__(self, settings: ScoringSettings, clock: Callable[[], datetime] | None = None) -> None:
+        self.settings = settings
+        self.address = ""
+        self._ready = threading.Event()
+        self._clock = clock or (lambda: datetime.now(UTC))
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="scorer", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        assert self._ready.wait(20)
+        if self._failure is not None:
+            raise self._failure
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+        self._thread.join(20)
+        assert not self._thread.is_alive()
+        if self._failure is not None:
+            raise self._failure
+
+    def stop(self) -> None:
+        self._loop.call_soon_threadsafe(self._stop.set)
+
+    def _run(self) -> None:
+        try:
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(self._serve())
+        except BaseException as failure:  # noqa: BLE001 - told to the test that started the scorer
+            self._failure = failure
+            self._ready.set()
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stop = asyncio.Event()
+        await serve(self.settings, self._stop, self._announce, self._clock)
+
+    def _announce(self, address: str) -> None:
+        self.address = address
+        self._ready.set()
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> MemberSite:
+    return make_site(tmp_path_factory.mktemp("site"))
+
+
+@pytest.fixture(scope="session")
+def scorer(site: MemberSite) -> Iterator[RunningScorer]:
+    with RunningScorer(site.settings) as running:
+        yield running
