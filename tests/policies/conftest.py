@@ -72,7 +72,7 @@ def changed(agreement: Agreement) -> Callable[..., Agreement]:
 def grant() -> Callable[..., ConsentEvent]:
     """A grant that every rule is satisfied with, except for the fields that are given."""
 
-    def make(**fields: Any) -> ConsentEvent:
+    def make(**fields: object) -> ConsentEvent:
         return ConsentEvent.model_validate({**GRANT, **fields})
 
     return make

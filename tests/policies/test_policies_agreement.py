@@ -47,7 +47,9 @@ def test_digest_is_of_the_text_and_changes_with_any_field(agreement: Agreement, 
 
 
 @given(title=st.text(min_size=1, max_size=60), positive=st.text(min_size=1, max_size=20))
-def test_any_text_that_is_accepted_survives_yaml_and_text(changed: Changed, title: str, positive: str) -> None:
+def test_any_text_that_is_accepted_survives_yaml_and_text(
+    changed: Changed, title: str, positive: str
+) -> None:
     try:
         agreement = changed({"title": title, "label.positive": positive})
     except ValueError:
@@ -187,7 +189,7 @@ REFUSED_YAML = {
     "two documents": "a: 1\n---\nb: 2",
     "unclosed": "a: [1",
     "control character": "a: \x07",
-    "deep": "[" * 5000,
+    "deep": "[" * 1500,
     "number that is none": "a: !!int twelve",
     "too long": " " * (MAX_DOCUMENT_CHARACTERS + 1),
 }
@@ -207,12 +209,9 @@ def test_a_yaml_mistake_says_where() -> None:
 
 @given(st.text(max_size=200))
 def test_reading_yaml_is_total(text: str) -> None:
-    try:
+    with pytest.raises(PolicyError) as refusal:
         Agreement.from_yaml(text)
-    except PolicyError as refusal:
-        assert refusal.code == "policy.invalid"
-    else:
-        pytest.fail("no random text is an agreement")
+    assert refusal.value.code == "policy.invalid"
 
 
 @given(st.one_of(st.text(), st.builds(lambda body: f"{HEADER}{body}\n", st.text())))

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -22,7 +21,7 @@ def at(day: int) -> datetime:
     return START + timedelta(days=day)
 
 
-def event(grant: Grant, state: str, given: int | None, recorded: int, **fields: Any) -> ConsentEvent:
+def event(grant: Grant, state: str, given: int | None, recorded: int, **fields: object) -> ConsentEvent:
     return grant(
         **{
             "event_id": f"event-{recorded}-{state}",
@@ -127,7 +126,11 @@ def test_subjects_do_not_affect_each_other(grant: Grant) -> None:
 
 def _stands(events: Sequence[ConsentEvent]) -> bool:
     """The same in the plainest words: a grant that was recorded and given after every end."""
-    ends = [(i, min(e.given_at or e.recorded_at, e.recorded_at)) for i, e in enumerate(events) if e.state != "given"]
+    ends = [
+        (i, min(e.given_at or e.recorded_at, e.recorded_at))
+        for i, e in enumerate(events)
+        if e.state != "given"
+    ]
     return any(
         all(i > end and (grant.given_at or datetime.min.replace(tzinfo=UTC)) > time for end, time in ends)
         for i, grant in enumerate(events)

@@ -63,7 +63,7 @@ def test_unsigned_text_does_not_open(signable: Agreement) -> None:
         assert refusal.value.code == "policy.invalid"
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(position=st.integers(0, 1 << 16), bit=st.integers(0, 7))
 @example(position=0, bit=0)
 def test_any_flipped_bit_does_not_open(signed: bytes, position: int, bit: int) -> None:
