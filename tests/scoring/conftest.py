@@ -133,7 +133,7 @@ def make_grant(ref: str, **changes: object) -> ConsentEvent:
         "jurisdiction": "DE",
         "storage_country": "DE",
     }
-    return ConsentEvent(**values | changes)
+    return ConsentEvent.model_validate(values | changes)
 
 
 def write_note(path: Path, agreement: Agreement, keys: Keys) -> None:

@@ -40,7 +40,7 @@ def serve(
 ) -> None:
     """Serve a model version over gRPC with mutual TLS; every answer is in the log before it is given.
 
-    Example: [bold]hanse serve propensity@run-20260101-120000-abcdef --home brand[/]
+    Example: [bold]hanse serve propensity@1 --home brand[/]
 
     Callers are listed in \\[serve.callers] of hanse.toml and in the agreement; everybody else is refused.
     """

@@ -99,7 +99,7 @@ def auc_per_round(result: DemoResult) -> Markup:
     rounds, quality = result.rounds, result.quality
     with _axes(3.5) as (figure, axes):
         for level, role, label in (
-            (quality.pooled, "pooled", "pooled, no privacy (demo only)"),
+            (quality.pooled, "pooled", "pooled, no noise (demo only)"),
             (quality.alone_mean, "alone", "members alone, mean (demo only)"),
         ):
             axes.axhline(level, color=_MARKER[role], linewidth=1.6, linestyle="--", label=label)
@@ -186,9 +186,9 @@ def _bars(
         color=_MARKER[kind],
         error_kw={"ecolor": _MARKER["ink"], "elinewidth": 0.9, "capsize": 2},
         label={
-            "alone": "alone, same privacy",
-            "federated": "federated, private",
-            "pooled": "pooled, no privacy",
+            "alone": "alone",
+            "federated": "federated",
+            "pooled": "pooled, no noise",
         }[kind],
     )
 
@@ -201,24 +201,21 @@ def epsilon_per_round(result: DemoResult) -> Markup:
             axes.axhline(
                 budget, color=_MARKER["deny"], linewidth=1.4, linestyle="--", label=f"budget {budget:g}"
             )
-        for number, member in enumerate(result.members):
-            spent = [
-                (entry.round, entry.epsilon[member.name]) for entry in rounds if member.name in entry.epsilon
-            ]
+        for number, (spent, names) in enumerate(_same_epsilon(result).items()):
             axes.plot(
                 [at for at, _ in spent],
                 [epsilon for _, epsilon in spent],
                 color=_SERIES[number % len(_SERIES)],
-                # Members with the same plan have the same line; thinner and thinner, all of them can be seen.
                 linestyle=_DASHES[number % len(_DASHES)],
-                linewidth=max(1.2, 4.0 - 0.7 * number),
-                label=member.name,
+                marker="o",
+                markersize=3.5,
+                label=_some(names),
             )
         axes.grid(visible=True, axis="y")
         axes.set(xlabel="round", ylabel="epsilon spent")
         axes.set_ylim(bottom=0)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=10))
-        _legend(figure, 5)
+        _legend(figure, 3)
         return _svg(
             figure,
             "epsilon",
@@ -230,6 +227,24 @@ def epsilon_per_round(result: DemoResult) -> Markup:
             )
             + (f"; the budget is {budget:g}." if budget is not None else "."),
         )
+
+
+def _same_epsilon(result: DemoResult) -> dict[tuple[tuple[int, float], ...], list[str]]:
+    """Members by what they spent: those with the same plan share a line, and would hide each other."""
+    found: dict[tuple[tuple[int, float], ...], list[str]] = {}
+    for member in result.members:
+        spent = tuple(
+            (entry.round, entry.epsilon[member.name])
+            for entry in result.rounds
+            if member.name in entry.epsilon
+        )
+        found.setdefault(spent, []).append(member.name)
+    return found
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = 4
+    return ", ".join(names[:shown]) + (f" and {len(names) - shown} more" if len(names) > shown else "")
 
 
 def excluded_by_rule(result: DemoResult) -> Markup:

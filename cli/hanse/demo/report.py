@@ -68,7 +68,7 @@ def _count(value: int | None) -> str:
 
 
 def _epsilon(value: float | None) -> str:
-    return _NONE if value is None else f"{value:.3g}"
+    return _NONE if value is None else f"{value:.2f}"
 
 
 def _share(value: float) -> str:

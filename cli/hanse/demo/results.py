@@ -14,8 +14,6 @@ from hanse.errors import ConfigurationError
 Auc = Annotated[float, Field(ge=0, le=1)]
 """Area under the ROC curve, 0 to 1; 0.5 is a coin."""
 
-# A private estimate carries noise and is not clamped, because clamping would bias it (it may leave 0 to 1).
-AucEstimate = float
 NonNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=0)]
 
@@ -137,7 +135,7 @@ class RoundFacts(_Facts):
     round: Annotated[int, Field(ge=1)]
     duration_s: NonNegative
     auc_exact: Auc
-    auc_estimate: AucEstimate | None = None
+    auc_estimate: Auc | None = None
     auc_standard_error: NonNegative | None = None
     loss_exact: NonNegative | None = None
     admitted: dict[str, Count] = {}

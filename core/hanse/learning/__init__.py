@@ -14,6 +14,16 @@ Importing this package loads no torch: a scorer needs only what is named below. 
 """
 
 from hanse.learning.aggregation import Update, aggregate, check_update
+from hanse.learning.artifact import (
+    LoadedModel,
+    ModelManifest,
+    encode_weights,
+    load_model,
+    open_model,
+    sign_manifest,
+    store_model,
+    write_model,
+)
 from hanse.learning.codec import weights_from_bytes, weights_to_bytes
 from hanse.learning.metrics import (
     SCORE_EDGES,
@@ -33,6 +43,8 @@ from hanse.learning.transform import Transform, count_cells, n_cells, rare_below
 
 __all__ = [
     "SCORE_EDGES",
+    "LoadedModel",
+    "ModelManifest",
     "Predictor",
     "ScoreHistogram",
     "SecureRandom",
@@ -44,15 +56,20 @@ __all__ = [
     "auc_standard_error",
     "check_update",
     "count_cells",
+    "encode_weights",
     "initial_weights",
     "layer_shapes",
+    "load_model",
     "log_loss_from_histogram",
     "n_cells",
+    "open_model",
     "parameter_count",
     "rare_below",
     "recommend",
     "roc_auc",
     "score_histogram",
+    "store_model",
     "weights_from_bytes",
     "weights_to_bytes",
+    "write_model",
 ]

@@ -12,7 +12,7 @@ from typing import Protocol
 from hanse.audit import AuditLog, Event, EventType
 from hanse.crypto import SigningKey, write_atomic
 from hanse.errors import IdentityError, PolicyError, ServingError
-from hanse.learning import ModelManifest, sha256_of_weights, write_model
+from hanse.learning import ModelManifest, write_model
 from hanse.policies import Identity, SignedAgreement, check_agreement, open_agreement, require_known
 from hanse.server.rounds import Outcome, Rounds, RunContext
 from hanse.server.runs import RunBook, RunRecord, error_facts
@@ -170,28 +170,28 @@ class Coordinator:
     def _register(self, context: RunContext, outcome: Outcome) -> tuple[str, str]:
         """Writes the signed model version; returns ``name@version`` and the manifest's digest."""
         agreement = context.agreement
-        manifest = ModelManifest.model_validate(
-            {
-                "name": agreement.id,
-                "version": context.run,
-                "agreement_digest": context.signed.digest,
-                "run": context.run,
-                "purpose": agreement.purpose,
-                "label": agreement.label,
-                "columns": agreement.columns,
-                "transform": outcome.transform.to_json().decode(),
-                "training": agreement.training,
-                "weights_sha256": sha256_of_weights(outcome.weights),
-                "metrics": outcome.metrics.as_facts(),
-                "privacy": agreement.privacy,
-                "epsilon": dict(outcome.epsilon),
-                "members": outcome.members,
-                "created_at": self._clock(),
-            }
+        manifest = ModelManifest(
+            name=agreement.id,
+            version=self._next_version(agreement.id),
+            agreement_digest=context.signed.digest,
+            run=context.run,
+            purpose=agreement.purpose,
+            label=agreement.label,
+            training=agreement.training,
+            transform=outcome.transform,
+            metrics=outcome.metrics.as_facts(),
+            privacy=agreement.privacy,
+            epsilon=dict(outcome.epsilon),
+            members=outcome.members,
+            created_at=self._clock(),
         )
-        reference = f"{manifest.name}@{manifest.version}"
-        digest = write_model(self._folders.models / reference, manifest, outcome.weights, self._key)
-        return reference, digest
+        digest = write_model(self._folders.models / manifest.reference, manifest, outcome.weights, self._key)
+        return manifest.reference, digest
+
+    def _next_version(self, name: str) -> int:
+        """Versions count up within a name; one run at a time, so no two take the same."""
+        taken = [path.name.rpartition("@")[2] for path in self._folders.models.glob(f"{name}@*")]
+        return max((int(version) for version in taken if version.isdecimal()), default=0) + 1
 
     def authenticate(self, certificate_fingerprint: str) -> Identity:
         """The enrolled identity that owns a client certificate.

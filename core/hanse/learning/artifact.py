@@ -1,0 +1,268 @@
+"""Model folders: weights as safetensors, and a signed manifest that says what they are.
+
+A folder holds exactly two files:
+
+* ``weights.safetensors``: one float32 vector, named ``weights``; nothing in this format is executed.
+* ``manifest.note``: a signed note. Its text is the line ``hanse model v1`` and then the manifest as canonical
+  JSON, which names the SHA-256 of the weights, so that the signature covers every byte of the folder.
+"""
+
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Final, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, ValidationError, model_validator
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from hanse.crypto import (
+    SigningKey,
+    VerifierKey,
+    canonical_json,
+    open_note,
+    parse_canonical_json,
+    sha256_hex,
+    sign_note,
+    write_atomic,
+)
+from hanse.crypto.files import sync_folder
+from hanse.errors import ConfigurationError, HanseError, ServingError
+from hanse.learning.predictor import Predictor
+from hanse.learning.transform import Transform
+from hanse.policies import Label, Privacy, Training
+from hanse.policies.fields import ColumnName, Count, Document, Name, PurposeKey, Sha256Hex, Text, UtcTime
+
+WEIGHTS_FILE: Final = "weights.safetensors"
+MANIFEST_FILE: Final = "manifest.note"
+MAX_WEIGHTS_BYTES: Final = 1 << 30
+MAX_MANIFEST_BYTES: Final = 4 << 20
+
+_HEADER: Final = "hanse model v1\n"
+_TENSOR: Final = "weights"
+
+
+class ModelManifest(Document):
+    """What a model version is, where it comes from and how good it is.
+
+    Attributes:
+        schema_version: Version of this form.
+        name: Name of the model.
+        version: Version of the model, from 1.
+        agreement_digest: The agreement that it was trained under.
+        run: The run that trained it.
+        purpose: What it was trained for.
+        label: What it predicts.
+        columns: Columns that it reads, in the order of the transform.
+        transform: The preprocessing, as its canonical JSON.
+        training: Model and schedule.
+        weights_sha256: Digest of the weights file.
+        metrics: Figures on held-out records, by name.
+        privacy: The largest epsilon that the run cost a record of any member; None without privacy.
+        members: Members that took part.
+        created_at: When it was registered.
+    """
+
+    schema_version: Literal[1]
+    name: Name
+    version: Count
+    agreement_digest: Sha256Hex
+    run: Text
+    purpose: PurposeKey
+    label: Label
+    columns: tuple[ColumnName, ...]
+    transform: str
+    training: Training
+    weights_sha256: Sha256Hex
+    metrics: dict[Text, float]
+    privacy: Privacy | None
+    members: Annotated[tuple[Name, ...], Field(min_length=2)]
+    created_at: UtcTime
+
+    @model_validator(mode="after")
+    def _columns_fit(self) -> Self:
+        if self.columns != tuple(column.name for column in self.read_transform().columns):
+            raise ValueError("the columns are those of the transform")
+        return self
+
+    def read_transform(self) -> Transform:
+        """The preprocessing."""
+        try:
+            return Transform.from_json(self.transform.encode(errors="replace"))
+        except HanseError as error:
+            raise ValueError("not a transform") from error
+
+    def text(self) -> str:
+        """The text that is signed: a first line, then canonical JSON, then a newline."""
+        return f"{_HEADER}{canonical_json(self.model_dump(mode='json')).decode('ascii')}\n"
+
+    @classmethod
+    def from_text(cls, text: str) -> Self:
+        """Reads what :meth:`text` wrote.
+
+        Args:
+            text: Text from anywhere.
+
+        Returns:
+            The manifest, with ``manifest.text() == text``.
+
+        Raises:
+            ServingError: ``model.invalid`` for every other text.
+        """
+        if not text.startswith(_HEADER) or not text.endswith("\n"):
+            raise ServingError("model.invalid", "not a model manifest")
+        body = text.removeprefix(_HEADER).removesuffix("\n").encode(errors="replace")
+        try:
+            parse_canonical_json(body)
+            manifest = cls.model_validate_json(body)
+        except (HanseError, ValidationError) as error:
+            raise ServingError("model.invalid", "the manifest is not valid") from error
+        if manifest.text() != text:
+            raise ServingError("model.invalid", "the manifest is not in its canonical form")
+        return manifest
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A model version whose signature and weights have been checked.
+
+    Attributes:
+        manifest: What it is.
+        transform: Rows to features.
+        predictor: Features to scores.
+        digest: SHA-256 of the signed manifest, 64 hex digits: names this version in logs.
+    """
+
+    manifest: ModelManifest
+    transform: Transform
+    predictor: Predictor
+    digest: str
+
+
+def encode_weights(weights: NDArray[np.float32]) -> bytes:
+    """The weights file: safetensors with one vector; equal weights give equal bytes."""
+    return save({_TENSOR: np.ascontiguousarray(weights, dtype=np.float32)})
+
+
+def sign_manifest(manifest: ModelManifest, key: SigningKey) -> bytes:
+    """The manifest file: a note with one signature."""
+    return sign_note(manifest.text(), key)
+
+
+def open_model(manifest_file: bytes, weights_file: bytes, verifier: VerifierKey) -> LoadedModel:
+    """Checks a model version and makes it ready to score.
+
+    Args:
+        manifest_file: The signed manifest, from anywhere.
+        weights_file: The weights, from anywhere.
+        verifier: Key of whoever registered the model.
+
+    Returns:
+        The model.
+
+    Raises:
+        ServingError: ``model.invalid`` if the signature, any digest or any part is not right.
+    """
+    try:
+        manifest = ModelManifest.from_text(open_note(manifest_file, verifier).text)
+    except HanseError as error:
+        raise ServingError("model.invalid", f"the manifest does not verify: {error.detail}") from error
+    if sha256_hex(weights_file) != manifest.weights_sha256:
+        raise ServingError("model.invalid", "the weights are not those of the manifest")
+    transform = manifest.read_transform()
+    predictor = Predictor(manifest.training, transform.n_features, _decode_weights(weights_file))
+    return LoadedModel(manifest, transform, predictor, sha256_hex(manifest_file))
+
+
+def store_model(folder: Path, manifest_file: bytes, weights_file: bytes) -> str:
+    """Writes a model folder; it appears whole or not at all.
+
+    Args:
+        folder: The folder, not there yet; its parent must exist.
+        manifest_file: The signed manifest.
+        weights_file: The weights.
+
+    Returns:
+        The model's digest.
+
+    Raises:
+        ConfigurationError: ``config.exists`` if the folder exists, ``config.unwritable`` if the file system
+            refuses.
+    """
+    if folder.exists():
+        raise ConfigurationError("config.exists", f"{folder} exists")
+    try:
+        building = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        try:
+            building.chmod(0o755)
+            write_atomic(building / WEIGHTS_FILE, weights_file)
+            write_atomic(building / MANIFEST_FILE, manifest_file)
+            building.rename(folder)
+        finally:
+            shutil.rmtree(building, ignore_errors=True)  # gone if it was renamed
+        sync_folder(folder.parent)
+    except OSError as error:
+        raise ConfigurationError("config.unwritable", f"cannot write {folder}: {error.strerror}") from error
+    return sha256_hex(manifest_file)
+
+
+def write_model(folder: Path, manifest: ModelManifest, weights: NDArray[np.float32], key: SigningKey) -> str:
+    """Signs a model version and writes its folder.
+
+    Args:
+        folder: The folder, not there yet; its parent must exist.
+        manifest: What the model is; its ``weights_sha256`` is that of :func:`encode_weights`.
+        weights: All weights as one vector.
+        key: Key of whoever registers the model.
+
+    Returns:
+        The model's digest.
+
+    Raises:
+        ServingError: ``model.invalid`` if manifest and weights do not belong together; nothing is written.
+        ConfigurationError: As :func:`store_model`.
+    """
+    manifest_file, weights_file = sign_manifest(manifest, key), encode_weights(weights)
+    open_model(manifest_file, weights_file, key.verifier)
+    return store_model(folder, manifest_file, weights_file)
+
+
+def load_model(folder: Path, verifier: VerifierKey) -> LoadedModel:
+    """Reads and checks a model folder.
+
+    Args:
+        folder: The folder.
+        verifier: Key of whoever registered the model.
+
+    Returns:
+        The model.
+
+    Raises:
+        ServingError: ``model.not-found`` if a file is missing, ``model.invalid`` if anything in it is not right.
+    """
+    manifest_file = _read(folder / MANIFEST_FILE, MAX_MANIFEST_BYTES)
+    return open_model(manifest_file, _read(folder / WEIGHTS_FILE, MAX_WEIGHTS_BYTES), verifier)
+
+
+def _read(path: Path, limit_bytes: int) -> bytes:
+    try:
+        with path.open("rb") as file:
+            data = file.read(limit_bytes + 1)
+    except OSError as error:
+        raise ServingError("model.not-found", f"cannot read {path}: {error.strerror}") from error
+    if len(data) > limit_bytes:
+        raise ServingError("model.invalid", f"{path} is larger than {limit_bytes} bytes")
+    return data
+
+
+def _decode_weights(data: bytes) -> NDArray[np.float32]:
+    try:
+        tensors = load(data)
+    except (SafetensorError, ValueError, TypeError, KeyError) as error:
+        raise ServingError("model.invalid", "the weights are not safetensors") from error
+    if set(tensors) != {_TENSOR} or tensors[_TENSOR].dtype != np.float32 or tensors[_TENSOR].ndim != 1:
+        raise ServingError("model.invalid", "the weights are not one float32 vector")
+    return tensors[_TENSOR]
