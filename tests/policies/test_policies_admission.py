@@ -304,9 +304,15 @@ def test_one_more_rule_never_admits_more(
     mechanism=st.booleans(),
 )
 def test_one_more_member_never_admits_more(
-    *, changed: Changed, grant: Grant, now: datetime, drawn: list[dict[str, Any]], role: str, jurisdiction: str,
+    *,
+    changed: Changed,
+    grant: Grant,
+    now: datetime,
+    drawn: list[dict[str, Any]],
+    role: str,
+    jurisdiction: str,
     mechanism: bool,
-) -> None:  # fmt: skip
+) -> None:
     border = (
         {"mechanism": "certification", "reference": "C 1"}
         if mechanism

@@ -247,7 +247,7 @@ def suppress(counts: Mapping[str, int], below: int) -> dict[str, int | str]:
 
 
 def _consented(_: Request, case: Case) -> bool:
-    return case.snapshot.knows(case.subject_ref)
+    return case.standing is not None or case.snapshot.knows(case.subject_ref)
 
 
 def _for_this_purpose(_: Request, case: Case) -> bool:

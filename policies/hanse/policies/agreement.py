@@ -210,7 +210,32 @@ class Software(Document):
 
 
 class Agreement(Document):
-    """One agreement, version 1 of its form. Field docs: :doc:`how-to/agreement`."""
+    """One agreement, in version 1 of its form.
+
+    Attributes:
+        schema_version: Version of the form.
+        id: Short name; models are named after it.
+        version: Version of this agreement, from 1.
+        title: What it is for, in one line.
+        purpose: Purpose of the training.
+        legal_basis: ``consent`` and nothing else.
+        proposer: The person who proposes it.
+        auditor: The person who audits it.
+        members: Who takes part, at least two.
+        coordinator: Who runs the rounds.
+        columns: The columns that may be used; no other is read.
+        label: What is predicted.
+        training: How.
+        privacy: Budget per record; null, which must be written, for training without differential privacy.
+        cohort: How many there must be.
+        scoring: What scores may be used for.
+        assessment: The impact assessment.
+        border: What allows processing in several jurisdictions.
+        retention_days: Days for which the results of a run are kept.
+        valid_from: First moment at which it is in force.
+        valid_until: First moment at which it no longer is.
+        software: What every node runs.
+    """
 
     schema_version: Literal[1]
     id: Name

@@ -5,7 +5,7 @@ field and what to do, and never repeat the value, because a value may be a perso
 """
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final, Literal, TypeAlias, TypeVar
 
 from pydantic import (
@@ -24,6 +24,8 @@ from hanse.errors import IdentityError
 
 MAX_TEXT_CHARACTERS: Final = 400
 _MAX_PROBLEMS: Final = 20
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND: Final = timedelta(milliseconds=1)
 _RFC3339: Final = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+-][0-9]{2}:[0-9]{2})"
 )
@@ -102,8 +104,7 @@ def format_time(value: datetime) -> str:
 
 def to_ms(value: datetime) -> int:
     """Milliseconds since 1970-01-01T00:00:00Z, rounded down."""
-    delta = value - datetime(1970, 1, 1, tzinfo=UTC)
-    return (delta.days * 86_400 + delta.seconds) * 1000 + delta.microseconds // 1000
+    return (value - _EPOCH) // _MILLISECOND
 
 
 UtcTime: TypeAlias = Annotated[
