@@ -5,9 +5,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from hanse.audit import Actor, AuditLog, Counts, Event, EventType
 from hanse.crypto import SigningKey
+
+# How long one example takes says something about the machine's other work, not about the code.
+settings.register_profile("no-deadline", deadline=None)
+settings.load_profile("no-deadline")
 
 ORIGIN = "brand.example/log"
 

@@ -57,7 +57,7 @@ def flip(data: bytes, offset: int, mask: int) -> bytes:
     return data[:offset] + bytes([data[offset] ^ mask]) + data[offset + 1 :]
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.data())
 def test_any_flipped_byte_is_found_and_its_entry_named(
     sample: Sample, key: SigningKey, data: st.DataObject
@@ -140,7 +140,7 @@ def test_rearranged_lines_are_found(
     assert caught.value.entry == entry
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.data())
 def test_foreign_lines_are_refused(sample: Sample, key: SigningKey, data: st.DataObject) -> None:
     """A line of anything after any line of the log."""
