@@ -195,7 +195,7 @@ def _bars(
 
 def epsilon_per_round(result: DemoResult) -> Markup:
     """Epsilon spent by each member up to each round, below the budget."""
-    rounds, budget = result.rounds, result.agreement.epsilon
+    budget = result.agreement.epsilon
     with _axes(3.3) as (figure, axes):
         if budget is not None:
             axes.axhline(
