@@ -154,6 +154,7 @@ def cli() -> str:
     page = f"{CLI_HEAD}\n## Exit codes\n\n{about}\n\n{rows}"
     for path, command in leaves(typer.main.get_command(app), ("hanse",)):
         text = re.sub(r"\[bold\](.+?)\[/\]", r"`\1`", inspect.cleandoc(command.help or ""), flags=re.DOTALL)
+        text = text.replace("\\[", "[")  # an escape of the terminal's markup
         rows = table(
             ("option", "needed", "what it is"),
             (
@@ -220,6 +221,8 @@ def default(field: FieldInfo) -> str:
     """The default of a field, as a person writes it."""
     if field.is_required():
         return "required"
+    if field.default_factory is not None:
+        return "none"
     if isinstance(field.default, bool):
         return "yes" if field.default else "no"
     return f"`{field.default}`" if field.default not in (None, "") else "none"
