@@ -20,7 +20,6 @@ from hanse.learning.artifact import (
     encode_weights,
     load_model,
     open_model,
-    sign_manifest,
     store_model,
     write_model,
 )

@@ -3,19 +3,19 @@
 A folder holds exactly two files:
 
 * ``weights.safetensors``: one float32 vector, named ``weights``; nothing in this format is executed.
-* ``manifest.note``: a signed note. Its text is the line ``hanse model v1`` and then the manifest as canonical
-  JSON, which names the SHA-256 of the weights, so that the signature covers every byte of the folder.
+* ``manifest.note``: a signed note. Its text is the line ``hanse model v1``, the SHA-256 of the weights file,
+  and the manifest as canonical JSON, so that the signature covers every byte of the folder.
 """
 
 import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
@@ -24,7 +24,6 @@ from hanse.crypto import (
     VerifierKey,
     canonical_json,
     open_note,
-    parse_canonical_json,
     sha256_hex,
     sign_note,
     write_atomic,
@@ -34,14 +33,15 @@ from hanse.errors import ConfigurationError, HanseError, ServingError
 from hanse.learning.predictor import Predictor
 from hanse.learning.transform import Transform
 from hanse.policies import Label, Privacy, Training
-from hanse.policies.fields import ColumnName, Count, Document, Name, PurposeKey, Sha256Hex, Text, UtcTime
+from hanse.policies.fields import Count, Document, Name, PurposeKey, Sha256Hex, Text, UtcTime
 
 WEIGHTS_FILE: Final = "weights.safetensors"
 MANIFEST_FILE: Final = "manifest.note"
 MAX_WEIGHTS_BYTES: Final = 1 << 30
 MAX_MANIFEST_BYTES: Final = 4 << 20
 
-_HEADER: Final = "hanse model v1\n"
+_HEADER: Final = "hanse model v1"
+_TEXT_LINES: Final = 4  # the last one is empty
 _TENSOR: Final = "weights"
 
 
@@ -56,73 +56,34 @@ class ModelManifest(Document):
         run: The run that trained it.
         purpose: What it was trained for.
         label: What it predicts.
-        columns: Columns that it reads, in the order of the transform.
-        transform: The preprocessing, as its canonical JSON.
+        transform: The preprocessing, which names the columns that it reads.
         training: Model and schedule.
-        weights_sha256: Digest of the weights file.
-        metrics: Figures on held-out records, by name.
-        privacy: The largest epsilon that the run cost a record of any member; None without privacy.
+        metrics: Figures on held-out records, by name; None where noise or data left none.
+        privacy: The budget that every member kept, or None without privacy.
+        epsilon: What each member states that the run has cost a record; empty without privacy.
         members: Members that took part.
         created_at: When it was registered.
     """
 
-    schema_version: Literal[1]
+    schema_version: Literal[1] = 1
     name: Name
     version: Count
     agreement_digest: Sha256Hex
     run: Text
     purpose: PurposeKey
     label: Label
-    columns: tuple[ColumnName, ...]
-    transform: str
+    transform: Transform
     training: Training
-    weights_sha256: Sha256Hex
-    metrics: dict[Text, float]
+    metrics: dict[Text, float | None]
     privacy: Privacy | None
+    epsilon: dict[Name, float]
     members: Annotated[tuple[Name, ...], Field(min_length=2)]
     created_at: UtcTime
 
-    @model_validator(mode="after")
-    def _columns_fit(self) -> Self:
-        if self.columns != tuple(column.name for column in self.read_transform().columns):
-            raise ValueError("the columns are those of the transform")
-        return self
-
-    def read_transform(self) -> Transform:
-        """The preprocessing."""
-        try:
-            return Transform.from_json(self.transform.encode(errors="replace"))
-        except HanseError as error:
-            raise ValueError("not a transform") from error
-
-    def text(self) -> str:
-        """The text that is signed: a first line, then canonical JSON, then a newline."""
-        return f"{_HEADER}{canonical_json(self.model_dump(mode='json')).decode('ascii')}\n"
-
-    @classmethod
-    def from_text(cls, text: str) -> Self:
-        """Reads what :meth:`text` wrote.
-
-        Args:
-            text: Text from anywhere.
-
-        Returns:
-            The manifest, with ``manifest.text() == text``.
-
-        Raises:
-            ServingError: ``model.invalid`` for every other text.
-        """
-        if not text.startswith(_HEADER) or not text.endswith("\n"):
-            raise ServingError("model.invalid", "not a model manifest")
-        body = text.removeprefix(_HEADER).removesuffix("\n").encode(errors="replace")
-        try:
-            parse_canonical_json(body)
-            manifest = cls.model_validate_json(body)
-        except (HanseError, ValidationError) as error:
-            raise ServingError("model.invalid", "the manifest is not valid") from error
-        if manifest.text() != text:
-            raise ServingError("model.invalid", "the manifest is not in its canonical form")
-        return manifest
+    @property
+    def reference(self) -> str:
+        """``name@version``: names the version to people, and its folder."""
+        return f"{self.name}@{self.version}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,25 +92,23 @@ class LoadedModel:
 
     Attributes:
         manifest: What it is.
-        transform: Rows to features.
         predictor: Features to scores.
         digest: SHA-256 of the signed manifest, 64 hex digits: names this version in logs.
     """
 
     manifest: ModelManifest
-    transform: Transform
     predictor: Predictor
     digest: str
+
+    @property
+    def transform(self) -> Transform:
+        """Rows to features."""
+        return self.manifest.transform
 
 
 def encode_weights(weights: NDArray[np.float32]) -> bytes:
     """The weights file: safetensors with one vector; equal weights give equal bytes."""
     return save({_TENSOR: np.ascontiguousarray(weights, dtype=np.float32)})
-
-
-def sign_manifest(manifest: ModelManifest, key: SigningKey) -> bytes:
-    """The manifest file: a note with one signature."""
-    return sign_note(manifest.text(), key)
 
 
 def open_model(manifest_file: bytes, weights_file: bytes, verifier: VerifierKey) -> LoadedModel:
@@ -167,14 +126,15 @@ def open_model(manifest_file: bytes, weights_file: bytes, verifier: VerifierKey)
         ServingError: ``model.invalid`` if the signature, any digest or any part is not right.
     """
     try:
-        manifest = ModelManifest.from_text(open_note(manifest_file, verifier).text)
+        text = open_note(manifest_file, verifier).text
     except HanseError as error:
         raise ServingError("model.invalid", f"the manifest does not verify: {error.detail}") from error
-    if sha256_hex(weights_file) != manifest.weights_sha256:
+    manifest, weights_sha256 = _parse_text(text)
+    if sha256_hex(weights_file) != weights_sha256:
         raise ServingError("model.invalid", "the weights are not those of the manifest")
-    transform = manifest.read_transform()
-    predictor = Predictor(manifest.training, transform.n_features, _decode_weights(weights_file))
-    return LoadedModel(manifest, transform, predictor, sha256_hex(manifest_file))
+    weights = _decode_weights(weights_file)
+    predictor = Predictor(manifest.training, manifest.transform.n_features, weights)
+    return LoadedModel(manifest, predictor, sha256_hex(manifest_file))
 
 
 def store_model(folder: Path, manifest_file: bytes, weights_file: bytes) -> str:
@@ -214,7 +174,7 @@ def write_model(folder: Path, manifest: ModelManifest, weights: NDArray[np.float
 
     Args:
         folder: The folder, not there yet; its parent must exist.
-        manifest: What the model is; its ``weights_sha256`` is that of :func:`encode_weights`.
+        manifest: What the model is.
         weights: All weights as one vector.
         key: Key of whoever registers the model.
 
@@ -225,7 +185,8 @@ def write_model(folder: Path, manifest: ModelManifest, weights: NDArray[np.float
         ServingError: ``model.invalid`` if manifest and weights do not belong together; nothing is written.
         ConfigurationError: As :func:`store_model`.
     """
-    manifest_file, weights_file = sign_manifest(manifest, key), encode_weights(weights)
+    weights_file = encode_weights(weights)
+    manifest_file = sign_note(_format_text(manifest, sha256_hex(weights_file)), key)
     open_model(manifest_file, weights_file, key.verifier)
     return store_model(folder, manifest_file, weights_file)
 
@@ -241,10 +202,31 @@ def load_model(folder: Path, verifier: VerifierKey) -> LoadedModel:
         The model.
 
     Raises:
-        ServingError: ``model.not-found`` if a file is missing, ``model.invalid`` if anything in it is not right.
+        ServingError: ``model.not-found`` if a file is missing, ``model.invalid`` if anything in it is not
+            right.
     """
     manifest_file = _read(folder / MANIFEST_FILE, MAX_MANIFEST_BYTES)
     return open_model(manifest_file, _read(folder / WEIGHTS_FILE, MAX_WEIGHTS_BYTES), verifier)
+
+
+def _format_text(manifest: ModelManifest, weights_sha256: str) -> str:
+    """The text that is signed: a first line, the digest of the weights, the manifest."""
+    body = canonical_json(manifest.model_dump(mode="json")).decode("ascii")
+    return f"{_HEADER}\n{weights_sha256}\n{body}\n"
+
+
+def _parse_text(text: str) -> tuple[ModelManifest, str]:
+    """Reads what :func:`_format_text` wrote, and no other spelling of it."""
+    lines = text.split("\n")
+    if len(lines) != _TEXT_LINES:
+        raise ServingError("model.invalid", "not a model manifest")
+    try:
+        manifest = ModelManifest.model_validate_json(lines[2].encode(errors="replace"))
+    except ValidationError as error:
+        raise ServingError("model.invalid", "the manifest is not valid") from error
+    if _format_text(manifest, lines[1]) != text:
+        raise ServingError("model.invalid", "the manifest is not in its canonical form")
+    return manifest, lines[1]
 
 
 def _read(path: Path, limit_bytes: int) -> bytes:

@@ -25,7 +25,8 @@ def weights_from_bytes(data: bytes) -> NDArray[np.float32]:
         A vector of finite numbers.
 
     Raises:
-        ProtocolError: ``protocol.malformed`` when the bytes are no whole number of floats, or one is not finite.
+        ProtocolError: ``protocol.malformed`` when the bytes are no whole number of floats, or one is not
+            finite.
     """
     if len(data) % _WORD_BYTES:
         raise ProtocolError("protocol.malformed", f"{len(data)} bytes are no whole number of float32")

@@ -32,17 +32,29 @@ class _FiniteClipping(GradSampleModuleFastGradientClipping):  # type: ignore[mis
 
 
 class _SecureOptimizer(DPOptimizerFastGradientClipping):  # type: ignore[misc] # as above
-    def __init__(self, random: SecureRandom, **arguments: object) -> None:
-        super().__init__(**arguments)
+    def __init__(
+        self,
+        optimizer: torch.optim.Optimizer,
+        noise_multiplier: float,
+        clip_norm: float,
+        random: SecureRandom,
+    ) -> None:
+        super().__init__(
+            optimizer,
+            noise_multiplier=noise_multiplier,
+            max_grad_norm=clip_norm,
+            expected_batch_size=None,  # the caller divides: with "sum" Opacus does not
+            loss_reduction="sum",
+        )
         self._random = random
 
     @override
     def add_noise(self) -> None:
         std = self.noise_multiplier * self.max_grad_norm
         for parameter in self.params:
-            noise = std * self._random.normal(parameter.numel())
-            noised = parameter.summed_grad.double() + torch.from_numpy(noise).view_as(parameter)
-            parameter.grad = noised.to(parameter.dtype)
+            clipped: torch.Tensor = parameter.summed_grad  # pyright: ignore[reportAttributeAccessIssue]
+            noise = std * torch.from_numpy(self._random.normal(parameter.numel()))
+            parameter.grad = (clipped.double() + noise.view_as(parameter)).to(parameter.dtype)
 
 
 class PrivateSgd:
@@ -58,15 +70,16 @@ class PrivateSgd:
     def __init__(
         self, model: nn.Module, *, noise_multiplier: float, clip_norm: float, random: SecureRandom
     ) -> None:
-        self._model = _FiniteClipping(model, max_grad_norm=clip_norm, use_ghost_clipping=True)
-        self._optimizer = _SecureOptimizer(
-            random,
-            optimizer=torch.optim.SGD(model.parameters(), lr=0.0),
-            noise_multiplier=noise_multiplier,
-            max_grad_norm=clip_norm,
-            expected_batch_size=1,
+        self._model = _FiniteClipping(
+            model,
+            loss_reduction="sum",
+            max_grad_norm=clip_norm,  # pyright: ignore[reportArgumentType] # Opacus' default is an int
+            use_ghost_clipping=True,
         )
-        self._loss = DPLossFastGradientClipping(self._model, self._optimizer, nn.BCEWithLogitsLoss())
+        sgd = torch.optim.SGD(model.parameters(), lr=0.0)
+        self._optimizer = _SecureOptimizer(sgd, noise_multiplier, clip_norm, random)
+        criterion = nn.BCEWithLogitsLoss(reduction="sum")
+        self._loss = DPLossFastGradientClipping(self._model, self._optimizer, criterion, "sum")
 
     def step(
         self,
@@ -84,10 +97,10 @@ class PrivateSgd:
             expected_rows: Sample rate times number of rows that were sampled from.
             learning_rate: Step size.
         """
-        self._optimizer.expected_batch_size = expected_rows
-        self._optimizer.param_groups[0]["lr"] = learning_rate
+        self._optimizer.param_groups[0]["lr"] = learning_rate / expected_rows
         self._optimizer.zero_grad()
-        logits = self._model(torch.from_numpy(x))
+        # With inputs that need no gradient, torch warns about Opacus' hooks at every first step.
+        logits = self._model(torch.from_numpy(x).requires_grad_())
         self._loss(logits[:, 0], torch.from_numpy(y)).backward()
         self._optimizer.step()
 
@@ -112,11 +125,11 @@ class PlainSgd:
         learning_rate: float,
     ) -> None:
         """Takes one step; arguments as in :meth:`PrivateSgd.step`."""
-        self._optimizer.param_groups[0]["lr"] = learning_rate
+        self._optimizer.param_groups[0]["lr"] = learning_rate / expected_rows
         self._optimizer.zero_grad()
         logits = self._model(torch.from_numpy(x))
-        losses = nn.functional.binary_cross_entropy_with_logits(
+        loss = nn.functional.binary_cross_entropy_with_logits(
             logits[:, 0], torch.from_numpy(y), reduction="sum"
         )
-        (losses / expected_rows).backward()  # type: ignore[no-untyped-call]
+        loss.backward()  # type: ignore[no-untyped-call]
         self._optimizer.step()
