@@ -11,7 +11,7 @@ from hanse.cli.common import Home
 from hanse.client.home import MemberHome
 from hanse.crypto import VerifierKey
 from hanse.errors import ServingError
-from hanse.learning import load_model
+from hanse.learning.artifact import MANIFEST_FILE, load_model
 from hanse.policies import Identity
 from hanse.server.scoring import ScoringSettings, run_scorer
 from hanse.settings import LayeredSettings, load_settings
@@ -57,7 +57,7 @@ def scoring_settings(home: Path, model: str, address: str | None) -> ScoringSett
     site = MemberHome(home)
     settings = load_settings(ServeSettings, site.settings, "serve", {"address": address})
     folder = site.models / model
-    if not (folder / "manifest").is_file():
+    if not (folder / MANIFEST_FILE).is_file():
         known = ", ".join(sorted(path.name for path in site.models.glob("*@*"))) or "none"
         raise ServingError("model.not-found", f"no model version {model} in {site.models}; there are: {known}")
     registry_key = _coordinator_key(site)

@@ -73,6 +73,18 @@ class Step:
     round: int
 
 
+def in_holdout(key: bytes, ref: str, fraction: float) -> bool:
+    """Whether a subject is held out at this site: a keyed hash decides, for ever the same way.
+
+    Args:
+        key: The site's pseudonym key.
+        ref: Pseudonym of the subject.
+        fraction: Share that is held out, in [0, 1].
+    """
+    digest = hmac.digest(key, HOLDOUT_CONTEXT + ref.encode(), hashlib.sha256)
+    return int.from_bytes(digest[:8], "big") / 2**64 < fraction
+
+
 class Gate:
     """See the module docstring.
 
@@ -136,9 +148,8 @@ class Gate:
         training: list[int] = []
         holdout: list[int] = []
         for row in admission.rows:
-            digest = hmac.digest(self._key, HOLDOUT_CONTEXT + refs[row].encode(), hashlib.sha256)
-            share = int.from_bytes(digest[:8], "big") / 2**64
-            (holdout if share < step.agreement.training.holdout_fraction else training).append(row)
+            part = holdout if in_holdout(self._key, refs[row], step.agreement.training.holdout_fraction) else training
+            part.append(row)
         return training, holdout
 
     def _root(self, step: Step, refs: Sequence[str]) -> bytes:

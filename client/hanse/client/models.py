@@ -6,7 +6,7 @@ from hanse.client.home import MemberHome
 from hanse.client.remote import CoordinatorClient
 from hanse.crypto import VerifierKey, write_atomic
 from hanse.errors import ServingError
-from hanse.learning import LoadedModel, load_model, store_model
+from hanse.learning import LoadedModel, open_model, store_model
 from hanse.policies import SignedAgreement
 
 
@@ -23,13 +23,12 @@ def fetch_model(
             under another agreement.
     """
     manifest, weights = client.model(reference)
+    model = open_model(manifest, weights, VerifierKey.decode(signed.agreement.coordinator.key))
+    if model.manifest.agreement_digest != signed.digest or model.manifest.reference != reference:
+        raise ServingError("model.invalid", "the model is another one, or was made under another agreement")
     folder = home.models / reference
-    if folder.parent != home.models:
-        raise ServingError("model.invalid", "the reference is not a model name")
-    store_model(folder, manifest, weights)
-    model = load_model(folder, VerifierKey.decode(signed.agreement.coordinator.key))
-    if model.manifest.agreement_digest != signed.digest:
-        raise ServingError("model.invalid", "the model was made under another agreement")
+    if not folder.exists():
+        store_model(folder, manifest, weights)
     home.agreements.mkdir(exist_ok=True)
     write_atomic(home.agreements / f"{signed.digest}.agreement", signed.note)
     return folder, model

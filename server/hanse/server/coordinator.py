@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Protocol
 
 from hanse.audit import AuditLog, Event, EventType
-from hanse.crypto import SigningKey, write_atomic
+from hanse.crypto import SigningKey, fingerprint, write_atomic
 from hanse.errors import IdentityError, PolicyError, ServingError
 from hanse.learning import ModelManifest, write_model
+from hanse.learning.artifact import MANIFEST_FILE, WEIGHTS_FILE
 from hanse.policies import Identity, SignedAgreement, check_agreement, open_agreement, require_known
 from hanse.server.rounds import Outcome, Rounds, RunContext
 from hanse.server.runs import RunBook, RunRecord, error_facts
@@ -49,6 +50,7 @@ class Coordinator:
         self,
         folders: CoordinatorFolders,
         key: SigningKey,
+        identity: Identity,
         shared_log: AuditLog,
         book: RunBook,
         engine: Engine,
@@ -56,6 +58,7 @@ class Coordinator:
     ) -> None:
         self._folders = folders
         self._key = key
+        self._identity = identity
         self._log = shared_log
         self._book = book
         self._engine = engine
@@ -90,7 +93,7 @@ class Coordinator:
         signed = open_agreement(note)
         if signed.agreement.coordinator.key != self._key.verifier.encode():
             raise PolicyError("policy.denied", "the agreement names another coordinator key", rule="P20")
-        require_known(signed.agreement, self.peers())
+        require_known(signed.agreement, {**self.peers(), self._identity.name: self._identity})
         gaps = check_agreement(signed.agreement, self._clock())
         if gaps:
             raise PolicyError("policy.denied", "; ".join(gap.message for gap in gaps), rule=gaps[0].rule)
@@ -126,9 +129,9 @@ class Coordinator:
             ServingError: ``model.not-found``.
         """
         folder = self._folders.models / reference
-        if folder.parent != self._folders.models or not (folder / "manifest").is_file():
+        if folder.parent != self._folders.models or not (folder / MANIFEST_FILE).is_file():
             raise ServingError("model.not-found", "no registered model of that name and version")
-        return (folder / "manifest").read_bytes(), (folder / "weights.safetensors").read_bytes()
+        return (folder / MANIFEST_FILE).read_bytes(), (folder / WEIGHTS_FILE).read_bytes()
 
     def _conduct(self, context: RunContext, record: RunRecord) -> None:
         """One run from start to its last entry; every error ends in a named one."""
@@ -200,6 +203,6 @@ class Coordinator:
             IdentityError: ``identity.unauthenticated``.
         """
         for identity in self.peers().values():
-            if identity.certificate_fingerprint == certificate_fingerprint:
+            if identity.tls_certificate and fingerprint(identity.tls_certificate.encode()) == certificate_fingerprint:
                 return identity
         raise IdentityError("identity.unauthenticated", "the client certificate is not an enrolled one")

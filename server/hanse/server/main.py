@@ -8,6 +8,7 @@ from pathlib import Path
 
 from hanse.audit import Actor, AuditLog
 from hanse.crypto import SigningKey
+from hanse.policies import Identity
 from hanse.server.coordinator import Coordinator, CoordinatorFolders
 from hanse.server.flower import prepare_environment
 from hanse.server.home import CoordinatorHome
@@ -65,7 +66,7 @@ def run_coordinator(
     engine.start()
     try:
         folders = CoordinatorFolders(home.agreements, home.models, home.peers)
-        coordinator = Coordinator(folders, key, shared_log, book, engine, utc_now)
+        coordinator = Coordinator(folders, key, Identity.load(home.identity), shared_log, book, engine, utc_now)
         coordinator.enrol_peers()
         service = CoordinatorService(coordinator, book, home.log)
         address = f"{settings.host}:{settings.port}"

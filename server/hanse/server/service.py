@@ -1,10 +1,11 @@
 """The coordinator's gRPC service: mutual TLS, callers are enrolled members, errors say no more than they may."""
 
+import logging
 from collections.abc import Callable, Iterator
 from concurrent import futures
 from functools import wraps
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, TypeVar
 
 import grpc
 
@@ -19,13 +20,15 @@ CHUNK_BYTES = 64 * 1024
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 WORKERS = 16
 
-P = ParamSpec("P")
+log = logging.getLogger("hanse.server")
+
 R = TypeVar("R")
 
 
 def abort(context: grpc.ServicerContext, error: Exception) -> None:
     """Ends the call with the error's status and public message, and nothing else of it."""
     known = error if isinstance(error, HanseError) else HanseError("internal.error", repr(error))
+    log.warning("call refused: %s", known, exc_info=known if known is error else error)
     context.set_trailing_metadata((("hanse-error-code", known.code),))
     context.abort(grpc.StatusCode[known.spec.status.value], known.public_message)
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.serialization import load_ssh_private_key
 from flwr.app import Context, Error, Message, RecordDict
@@ -39,6 +40,7 @@ from hanse.errors import HanseError, IdentityError, ProtocolError, TrainingError
 # Between questions that the coordinator answered at once with nothing (it does so only when it does
 # not hold questions, an older version for example).
 IDLE_S = 0.2
+RETRY_S = 2.0
 ERROR_CODE = 2
 
 log = logging.getLogger("hanse.node")
@@ -115,10 +117,25 @@ class SuperNode:
             TaskIdentity.node_id, TaskIdentity.task_id = link[0], 0
             self._connected()
             while not self._stopping.is_set():
-                if not self._once(link):
-                    self._stopping.wait(IDLE_S)
+                self._stopping.wait(self._pause_s(link))
         except Exception as error:  # noqa: BLE001 - re-raised by serve()
             self._failure = error
+
+    def _pause_s(self, link: tuple[Any, ...]) -> float:
+        """Answers a command if there is one; returns how long to wait before asking again.
+
+        A coordinator that restarts, or a network that fails, is waited for; one that no longer knows this
+        node is not.
+        """
+        try:
+            return 0.0 if self._once(link) else IDLE_S
+        except httpx.HTTPStatusError as error:
+            if error.response.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
+                raise
+            log.warning("the coordinator answered %s; asking again", error.response.status_code)
+        except httpx.TransportError as error:
+            log.warning("the coordinator is not reachable (%s); asking again", type(error).__name__)
+        return RETRY_S
 
     def _once(self, link: tuple[Any, ...]) -> bool:
         """Answers one command; False when there was none."""

@@ -63,6 +63,7 @@ class FleetDoor:
         self._seen: dict[bytes, int] = {}
         self._asked: dict[bytes, int] = {}
         self._question = threading.Condition()
+        self._closing = False
 
     def enrol(self, public_keys: frozenset[bytes]) -> None:
         """Sets whose questions may be held. Everybody else is answered, and refused, at once."""
@@ -74,6 +75,11 @@ class FleetDoor:
         self._generation += 1
         if loop is not None and not loop.is_closed():
             loop.call_soon_threadsafe(self._release)
+
+    def close(self) -> None:
+        """Answers every held question now and holds none any more, so that the listener can stop."""
+        self._closing = True
+        self.announce()
 
     def asked(self, key: bytes) -> int:
         """How many questions the node with this key has asked so far."""
@@ -111,7 +117,7 @@ class FleetDoor:
 
         Passing on the question of a node that hung up would mark messages as delivered that nobody got.
         """
-        if self._generation > self._seen.get(key, -1):
+        if self._closing or self._generation > self._seen.get(key, -1):
             self._seen[key] = self._generation
             return True
         waiter = asyncio.get_running_loop().create_future()

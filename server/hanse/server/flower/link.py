@@ -116,6 +116,7 @@ class SuperLink:
 
     def stop(self) -> None:
         """Closes both listeners; held questions are dropped."""
+        self.door.close()
         for server in self._servers:
             server.should_exit = True
         for thread in self._threads:

@@ -6,11 +6,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from hanse.learning.artifact import LoadedModel, load_model
-
 from hanse.audit import Actor, AuditLog
 from hanse.crypto import SigningKey, VerifierKey, read_secret
 from hanse.errors import ConfigurationError, IdentityError, ServingError
+from hanse.learning.artifact import LoadedModel, load_model
 from hanse.policies import Agreement, ConsentLedger, Member, SignedAgreement, open_agreement
 from hanse.server.scoring.call import SUBJECT_INPUT
 from hanse.server.scoring.callers import Callers
@@ -118,8 +117,9 @@ def _own_member(agreement: Agreement, key: VerifierKey, registry: VerifierKey) -
 
 def _require_same(agreement: SignedAgreement, model: LoadedModel) -> None:
     """The model was trained under this agreement, on its columns."""
-    names = [column.name for column in agreement.agreement.columns]
-    if model.manifest.agreement_digest != agreement.digest:
+    names = tuple(column.name for column in agreement.agreement.columns)
+    read = tuple(column.name for column in model.transform.columns)
+    if (model.manifest.agreement_digest, read) != (agreement.digest, names):
         raise ServingError("model.invalid", "the model was registered under another agreement")
     if SUBJECT_INPUT in names:
         raise ServingError(

@@ -11,7 +11,7 @@ from typing import Final
 import grpc.aio
 import uvloop
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_health.v1.health import aio as health
+from grpc_health.v1.health import aio as health  # pyright: ignore[reportAttributeAccessIssue]
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from hanse.api.inference import open_inference_grpc_pb2 as oip
