@@ -15,7 +15,12 @@ import uvloop
 import yaml
 
 from hanse.audit import AuditLog, Entry, verify_log
-from hanse.crypto import SigningKey, make_authority, make_client_certificate, make_server_certificate
+from hanse.crypto import (
+    SigningKey,
+    make_authority,
+    make_client_certificate,
+    make_server_certificate,
+)
 from hanse.learning.artifact import ModelManifest, write_model
 from hanse.learning.transform import Transform
 from hanse.policies import Agreement, ConsentEvent, ConsentLedger, Pseudonymiser, sign_agreement
@@ -148,22 +153,22 @@ def write_registered_model(folder: Path, agreement: Agreement, key: SigningKey) 
     """A logistic model with weights that differ for every cell, signed by the coordinator."""
     transform = Transform.fit(agreement.columns, None, 0.0)
     weights = np.linspace(-2.0, 2.0, transform.n_features + 1, dtype=np.float32)
-    values: dict[str, Any] = {
-        "name": "propensity",
-        "version": 3,
-        "agreement_digest": agreement.digest,
-        "run": "run-1",
-        "purpose": agreement.purpose,
-        "transform": transform,
-        "training": agreement.training,
-        "label": agreement.label,
-        "metrics": {"auc": 0.7},
-        "privacy": agreement.privacy,
-        "epsilon": {},
-        "members": tuple(member.name for member in agreement.members),
-        "created_at": NOW,
-    }
-    write_model(folder, ModelManifest(**values), weights, key)
+    manifest = ModelManifest(
+        name="propensity",
+        version=3,
+        agreement_digest=agreement.digest,
+        run="run-1",
+        purpose=agreement.purpose,
+        label=agreement.label,
+        transform=transform,
+        training=agreement.training,
+        metrics={},
+        privacy=None,
+        epsilon={},
+        members=tuple(member.name for member in agreement.members),
+        created_at=NOW,
+    )
+    write_model(folder, manifest, weights, key)
 
 
 @dataclass

@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 import grpc
 import numpy as np
@@ -36,6 +36,10 @@ from hanse.audit import EventType
 
 NOT_COVERED = "The purpose is not covered by the agreement."
 Stub = GRPCInferenceServiceStub
+# tritonclient and grpcio's own services publish no types.
+Client: TypeAlias = Any
+Result: TypeAlias = Any
+Untyped: TypeAlias = Any
 Inputs = list[triton.InferInput]
 
 
@@ -73,16 +77,16 @@ def make_typed(subjects: Sequence[str] = GRANTED[:3], **parameters: str) -> oip.
     return request
 
 
-def infer(client: triton.InferenceServerClient, inputs: Inputs, **options: object) -> triton.InferResult:
+def infer(client: Client, inputs: Inputs, **options: object) -> Result:
     return client.infer("propensity", inputs, **{"parameters": {"purpose": PURPOSE}} | options)
 
 
-def decisions(result: triton.InferResult) -> list[bytes]:
+def decisions(result: Result) -> list[bytes]:
     return list(result.as_numpy("decision"))
 
 
 @pytest.fixture(scope="module")
-def client(site: MemberSite, scorer: RunningScorer) -> Iterator[triton.InferenceServerClient]:
+def client(site: MemberSite, scorer: RunningScorer) -> Iterator[Client]:
     with triton.InferenceServerClient(scorer.address, creds=site.credentials(CALLER)) as made:
         yield made
 
@@ -98,7 +102,7 @@ def stub(channel: grpc.Channel) -> GRPCInferenceServiceStub:
     return GRPCInferenceServiceStub(channel)
 
 
-def test_scores_and_decisions_for_a_raw_call(client: triton.InferenceServerClient, site: MemberSite) -> None:
+def test_scores_and_decisions_for_a_raw_call(client: Client, site: MemberSite) -> None:
     result = infer(client, make_inputs(), request_id="raw-1")
     scores = result.as_numpy("score")
     assert scores.dtype == np.float32
@@ -115,7 +119,7 @@ def test_scores_and_decisions_for_a_raw_call(client: triton.InferenceServerClien
 
 
 def test_every_numeric_type_and_both_forms_give_the_same_scores(
-    client: triton.InferenceServerClient, stub: GRPCInferenceServiceStub
+    client: Client, stub: GRPCInferenceServiceStub
 ) -> None:
     ages = AGES[:3]
     expected = infer(client, make_inputs(ages=ages)).as_numpy("score")
@@ -133,28 +137,24 @@ def test_every_numeric_type_and_both_forms_give_the_same_scores(
 
 
 def test_the_asynchronous_client(site: MemberSite, scorer: RunningScorer) -> None:
-    async def call() -> tuple[bool, list[list[bytes]]]:
+    async def call() -> list[list[bytes]]:
         async with triton_aio.InferenceServerClient(scorer.address, creds=site.credentials(CALLER)) as made:
-            results = await asyncio.gather(
-                *(
-                    made.infer("propensity", make_inputs(), headers={"x-hanse-purpose": PURPOSE})
-                    for _ in range(20)
-                )
-            )
-            return await made.is_server_ready(), list(map(decisions, results))
+            assert await made.is_server_ready()
+            headers = {"x-hanse-purpose": PURPOSE}
+            calls = (made.infer("propensity", make_inputs(), headers=headers) for _ in range(20))
+            results: list[Result] = await asyncio.gather(*calls)
+            return list(map(decisions, results))
 
-    assert asyncio.run(call()) == (True, [[b"permit"] * 3] * 20)
+    assert asyncio.run(call()) == [[b"permit"] * 3] * 20
 
 
-def test_one_output_may_be_asked_for(client: triton.InferenceServerClient) -> None:
+def test_one_output_may_be_asked_for(client: Client) -> None:
     result = infer(client, make_inputs(), outputs=[triton.InferRequestedOutput("decision")])
     assert result.as_numpy("score") is None
     assert decisions(result) == [b"permit"] * 3
 
 
-def test_a_subject_without_a_grant_is_marked_not_dropped(
-    client: triton.InferenceServerClient, site: MemberSite
-) -> None:
+def test_a_subject_without_a_grant_is_marked_not_dropped(client: Client, site: MemberSite) -> None:
     alone = infer(client, make_inputs(GRANTED[:1])).as_numpy("score")
     result = infer(client, make_inputs((GRANTED[0], UNKNOWN)))
     assert decisions(result) == [b"permit", b"deny:P26"]
@@ -165,9 +165,7 @@ def test_a_subject_without_a_grant_is_marked_not_dropped(
     assert (entry.purpose, entry.peer, entry.decision) == (PURPOSE, CALLER, "permit")
 
 
-def test_a_withdrawn_subject_is_denied_at_the_next_call(
-    client: triton.InferenceServerClient, site: MemberSite
-) -> None:
+def test_a_withdrawn_subject_is_denied_at_the_next_call(client: Client, site: MemberSite) -> None:
     subject = "customer-who-withdraws"
     ref = site.ref(subject)
     with site.ledger as ledger:
@@ -203,7 +201,7 @@ def test_a_withdrawn_subject_is_denied_at_the_next_call(
 )
 def test_a_purpose_outside_the_agreement_is_denied(
     *,
-    client: triton.InferenceServerClient,
+    client: Client,
     site: MemberSite,
     parameters: dict[str, Any] | None,
     headers: dict[str, str],
@@ -241,7 +239,7 @@ def test_an_unknown_certificate_or_none_gets_no_connection(
     before = len(site.entries())
     with grpc.secure_channel(scorer.address, site.credentials(caller)) as refused:
         stub: GRPCInferenceServiceStub = GRPCInferenceServiceStub(refused)
-        health = health_pb2_grpc.HealthStub(refused)
+        health: Untyped = health_pb2_grpc.HealthStub(refused)
         with pytest.raises(grpc.RpcError) as scored:
             stub.ModelInfer(make_typed(), timeout=10)
         with pytest.raises(grpc.RpcError) as checked:
@@ -283,9 +281,7 @@ def bad_calls() -> dict[str, Inputs]:
 
 
 @pytest.mark.parametrize("case", list(bad_calls()))
-def test_inputs_that_do_not_fit_are_refused(
-    client: triton.InferenceServerClient, site: MemberSite, case: str
-) -> None:
+def test_inputs_that_do_not_fit_are_refused(client: Client, site: MemberSite, case: str) -> None:
     with pytest.raises(InferenceServerException) as caught:
         infer(client, bad_calls()[case])
     assert caught.value.status() == "StatusCode.INVALID_ARGUMENT"
@@ -294,16 +290,14 @@ def test_inputs_that_do_not_fit_are_refused(
     assert (entry.type, entry.reasons) == (EventType.SCORE_DENIED, ("scoring.bad-input",))
 
 
-def test_a_column_that_the_agreement_does_not_list_is_denied(client: triton.InferenceServerClient) -> None:
+def test_a_column_that_the_agreement_does_not_list_is_denied(client: Client) -> None:
     with pytest.raises(InferenceServerException, match="rule P13") as caught:
         infer(client, [*make_inputs(), make_input("income", np.ones(3))])
     assert caught.value.status() == "StatusCode.PERMISSION_DENIED"
 
 
 @pytest.mark.parametrize("outputs", [["score", "score"], ["weights"]])
-def test_outputs_that_are_not_served_are_refused(
-    client: triton.InferenceServerClient, outputs: list[str]
-) -> None:
+def test_outputs_that_are_not_served_are_refused(client: Client, outputs: list[str]) -> None:
     with pytest.raises(InferenceServerException, match=r"scoring\.bad-input"):
         infer(client, make_inputs(), outputs=[triton.InferRequestedOutput(name) for name in outputs])
 
@@ -319,7 +313,7 @@ def test_raw_and_typed_contents_are_not_mixed(stub: GRPCInferenceServiceStub) ->
         assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
-def test_shared_memory_is_refused(client: triton.InferenceServerClient) -> None:
+def test_shared_memory_is_refused(client: Client) -> None:
     inputs = make_inputs()
     inputs[1].set_shared_memory("region", 24)
     with pytest.raises(InferenceServerException) as caught:
@@ -342,9 +336,7 @@ def test_bytes_that_are_no_request_are_refused_and_logged(channel: grpc.Channel,
     assert site.entries()[-1].reasons == ("protocol.malformed",)
 
 
-def test_another_model_or_version_is_not_found(
-    client: triton.InferenceServerClient, stub: GRPCInferenceServiceStub
-) -> None:
+def test_another_model_or_version_is_not_found(client: Client, stub: GRPCInferenceServiceStub) -> None:
     for name, version in (("other", ""), ("propensity", "2"), ("", "")):
         request = make_typed()
         request.model_name, request.model_version = name, version
@@ -352,13 +344,13 @@ def test_another_model_or_version_is_not_found(
             stub.ModelInfer(request)
         assert caught.value.code() is grpc.StatusCode.NOT_FOUND
         trailer = {item.key: item.value for item in caught.value.trailing_metadata()}
-        assert trailer["hanse-error-code"] == "model.not-found"
+        assert str(trailer["hanse-error-code"]) == "model.not-found"
     assert not client.is_model_ready("propensity", "2")
     with pytest.raises(InferenceServerException):
         client.get_model_metadata("propensity", "2")
 
 
-def test_metadata_says_what_is_served(client: triton.InferenceServerClient) -> None:
+def test_metadata_says_what_is_served(client: Client) -> None:
     assert client.is_server_live()
     assert client.is_server_ready()
     assert client.is_model_ready("propensity")
@@ -380,7 +372,8 @@ def test_metadata_says_what_is_served(client: triton.InferenceServerClient) -> N
 
 @pytest.mark.parametrize("service", ["", "inference.GRPCInferenceService"])
 def test_health(channel: grpc.Channel, service: str) -> None:
-    answer = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(service=service))
+    health: Untyped = health_pb2_grpc.HealthStub(channel)
+    answer = health.Check(health_pb2.HealthCheckRequest(service=service))
     assert answer.status == health_pb2.HealthCheckResponse.SERVING
 
 
@@ -390,8 +383,8 @@ def test_reflection_describes_every_service(channel: grpc.Channel) -> None:
         reflection_pb2.ServerReflectionRequest(file_containing_symbol="inference.GRPCInferenceService"),
         reflection_pb2.ServerReflectionRequest(file_containing_symbol="grpc.health.v1.Health"),
     ]
-    reflect = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo
-    listed, inference, health = list(reflect(iter(requests)))
+    reflection: Untyped = reflection_pb2_grpc.ServerReflectionStub(channel)
+    listed, inference, health = list(reflection.ServerReflectionInfo(iter(requests)))
     assert {service.name for service in listed.list_services_response.service} == {
         "inference.GRPCInferenceService",
         "grpc.health.v1.Health",
@@ -402,16 +395,14 @@ def test_reflection_describes_every_service(channel: grpc.Channel) -> None:
         assert file.service[0].name == name
 
 
-def test_a_request_over_the_size_limit_is_refused(client: triton.InferenceServerClient) -> None:
+def test_a_request_over_the_size_limit_is_refused(client: Client) -> None:
     huge = np.array([b"x" * (17 * 2**20)], dtype=np.object_)
     with pytest.raises(InferenceServerException) as caught:
         infer(client, [make_input("subject_id", huge)])
     assert caught.value.status() == "StatusCode.RESOURCE_EXHAUSTED"
 
 
-def test_the_log_holds_no_identifier_value_or_pseudonym(
-    client: triton.InferenceServerClient, site: MemberSite
-) -> None:
+def test_the_log_holds_no_identifier_value_or_pseudonym(client: Client, site: MemberSite) -> None:
     infer(client, make_inputs(GRANTED, ages=[123.4375] * 8))
     entry = site.entries()[-1]
     assert entry.request is not None
