@@ -45,11 +45,17 @@ class Writers:
         lines = [process.stdout.readline() for _ in range(after_commits)]
         time.sleep(0.008)
         process.kill()
-        lines += process.communicate()[0].splitlines()
-        return acknowledged(lines)
+        return acknowledged(lines + last_words(process))
 
     def verify(self) -> VerifiedLog:
         return verify_log(self.path, self.key.verifier)
+
+
+def last_words(process: subprocess.Popen[str]) -> list[str]:
+    """What it still prints. Not ``communicate``: that loses what was read ahead of the last line."""
+    with process:
+        assert process.stdout is not None
+        return process.stdout.read().splitlines()
 
 
 def acknowledged(lines: list[str]) -> list[tuple[int, int]]:
@@ -104,7 +110,7 @@ def test_two_processes_write_one_gapless_log(writers: Writers) -> None:
         assert process.stdin is not None
         process.stdin.write("go\n")
         process.stdin.flush()
-    commits = [acknowledged(process.communicate()[0].splitlines()) for process in processes]
+    commits = [acknowledged(last_words(process)) for process in processes]
     assert [len(done) for done in commits] == [40, 40]
     together = sorted(commits[0] + commits[1])
     assert together[0][0] == 0
@@ -118,8 +124,7 @@ def test_two_processes_write_one_gapless_log(writers: Writers) -> None:
 @pytest.mark.parametrize("room_bytes", [0, 1, 200, 5_000])
 def test_full_disk(writers: Writers, new_log: NewLog, room_bytes: int) -> None:
     """The limit on the file's size makes the kernel refuse the write, partly or altogether."""
-    process = writers.start("starve", room_bytes)
-    lines = process.communicate(timeout=30)[0].splitlines()
+    lines = last_words(writers.start("starve", room_bytes))
     assert lines[-1] == "audit.unavailable"
     done = acknowledged(lines[:-1])
     assert writers.verify().size == (done[-1][1] if done else 0)

@@ -182,6 +182,14 @@ def test_there_is_no_proof_of_what_is_not_there() -> None:
             prove_consistency(LEAVES[:3], old)
 
 
+def test_the_root_of_a_part_is_not_the_root() -> None:
+    """A proof that stops early leads to a hash inside the tree; a tree of that root has another size."""
+    with pytest.raises(AuditError, match="does not lead to the root"):
+        check_inclusion(LEAVES[0], 0, 2, leaf_hash(LEAVES[0]), ())
+    with pytest.raises(AuditError, match="does not lead to the root"):
+        check_inclusion(LEAVES[0], 0, 4, ROOTS[2], prove_inclusion(LEAVES[:2], 0))
+
+
 def test_a_leaf_is_never_an_inner_node() -> None:
     """Second preimage: the two children of a root, taken as one leaf, give another root (RFC 6962, 2.1)."""
     left, right = leaf_hash(LEAVES[0]), leaf_hash(LEAVES[1])
