@@ -230,7 +230,7 @@ def test_plaintext_on_loopback_counts_as_the_one_caller(tmp_path: Path) -> None:
         {"callers": {"Erika Mustermann": Path("x")}},
         {"address": "127.0.0.1"},
         {"address": "127.0.0.1:port"},
-        {"dangerously_insecure": True},  # with TLS files
+        {"dangerously_insecure": True, "callers": {CALLER: Path("x")}},  # with TLS files
         {"dangerously_insecure": True, "tls_key": None, "tls_certificate": None},  # two callers
         {"dangerously_insecure": True, "tls_key": None, "tls_certificate": None, "address": "0.0.0.0:1"},
         {"dangerously_insecure": True, "tls_key": None, "tls_certificate": None, "address": "localhost:1"},

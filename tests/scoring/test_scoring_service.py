@@ -313,6 +313,16 @@ def test_raw_and_typed_contents_are_not_mixed(stub: GRPCInferenceServiceStub) ->
         assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
+def test_parameters_of_a_tensor_are_refused(stub: Stub) -> None:
+    of_input, of_output = make_typed(), make_typed()
+    of_input.inputs[1].parameters["shared_memory_region"].string_param = "region"
+    of_output.outputs.add(name="score").parameters["classification"].int64_param = 3
+    for request in (of_input, of_output):
+        with pytest.raises(grpc.RpcError) as caught:
+            stub.ModelInfer(request)
+        assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
 def test_shared_memory_is_refused(client: Client) -> None:
     inputs = make_inputs()
     inputs[1].set_shared_memory("region", 24)
@@ -375,6 +385,13 @@ def test_health(channel: grpc.Channel, service: str) -> None:
     health: Untyped = health_pb2_grpc.HealthStub(channel)
     answer = health.Check(health_pb2.HealthCheckRequest(service=service))
     assert answer.status == health_pb2.HealthCheckResponse.SERVING
+
+
+def test_health_of_a_service_that_is_not_there(channel: grpc.Channel) -> None:
+    health: Untyped = health_pb2_grpc.HealthStub(channel)
+    with pytest.raises(grpc.RpcError) as caught:
+        health.Check(health_pb2.HealthCheckRequest(service="other"))
+    assert caught.value.code() is grpc.StatusCode.NOT_FOUND
 
 
 def test_reflection_describes_every_service(channel: grpc.Channel) -> None:
