@@ -90,10 +90,17 @@ def rounds_table(events: Iterable[RunEvent]) -> Any:  # noqa: ANN401 - a rich ta
             facts = event.facts
             epsilon = facts.get("epsilon") or {}
             spent = f"{max(epsilon.values()):.3f}" if epsilon else "no budget"
-            rows.append((facts["evaluated_round"], _auc(facts), f"{facts['log_loss']:.4f}", spent))
+            rows.append((facts["evaluated_round"], _auc(facts), _loss(facts), spent))
     note = "held-out rows of all members; AUC ± standard error, privacy noise included"
     return table(f"Models after each round ({note})", ("after round", "AUC", "log loss", "largest epsilon spent"), rows)
 
 
 def _auc(facts: dict[str, Any]) -> str:
+    """The estimate with its standard error; noise can leave none where there are few records."""
+    if facts.get("auc") is None or facts.get("auc_standard_error") is None:
+        return "not known"
     return f"{facts['auc']:.3f} ± {facts['auc_standard_error']:.3f}"
+
+
+def _loss(facts: dict[str, Any]) -> str:
+    return "not known" if facts.get("log_loss") is None else f"{facts['log_loss']:.4f}"

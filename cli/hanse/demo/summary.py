@@ -142,13 +142,14 @@ def _rounds(
             continue
         model = models[event.round]
         auc, error = estimates.get(event.round, (None, None))
+        known = auc is not None and error is not None
         rounds.append(
             RoundFacts(
                 round=event.round,
                 duration_s=second - previous_s,
                 auc_exact=exact_auc(model, test) or 0.0,
-                auc_estimate=auc,
-                auc_standard_error=error,
+                auc_estimate=auc if known else None,
+                auc_standard_error=error if known else None,
                 loss_exact=exact_loss(model, test),
                 admitted={m: rows["training"] + rows["holdout"] for m, rows in event.facts["rows"].items()},
                 epsilon=event.facts["epsilon"],

@@ -7,9 +7,10 @@ protection officers read and signed is what runs, at every member.
 import functools
 import hashlib
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
-import hanse
+from hanse.errors import ConfigurationError
 
 # What runs at a member. The coordinator's and the demonstration's code are not part of it.
 PARTS = ("alignment", "api", "audit", "client", "crypto", "errors", "learning", "policies", "privacy", "settings")
@@ -22,17 +23,22 @@ def software_version() -> str:
 
 @functools.cache
 def software_digest() -> str:
-    """SHA-256 over name and content of every Python file of :data:`PARTS`, lower-case hex."""
+    """SHA-256 over name and content of every Python file of :data:`PARTS`, lower-case hex.
+
+    Computed once per process, from the files that this process imports its code from.
+    """
     digest = hashlib.sha256()
-    for name, path in sorted(_files()):
-        digest.update(f"{name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    for part in PARTS:
+        folder = _folder(part)
+        for path in sorted(folder.rglob("*.py")):
+            name = f"{part}/{path.relative_to(folder).as_posix()}"
+            digest.update(f"{name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
     return digest.hexdigest()
 
 
-def _files() -> list[tuple[str, Path]]:
-    folders = [Path(root) / part for root in hanse.__path__ for part in PARTS]
-    return [
-        (path.relative_to(folder.parent).as_posix(), path)
-        for folder in folders
-        for path in folder.rglob("*.py")
-    ]
+def _folder(part: str) -> Path:
+    """Where Python takes ``hanse.<part>`` from."""
+    spec = find_spec(f"hanse.{part}")
+    if spec is None or not spec.submodule_search_locations:
+        raise ConfigurationError("config.invalid", f"this installation lacks hanse.{part}")
+    return Path(next(iter(spec.submodule_search_locations)))
