@@ -228,6 +228,15 @@ def test_a_disk_that_refuses_loses_nothing(ledger: ConsentLedger, grant: Grant, 
     ledger.verify()
 
 
+def test_two_processes_may_make_it_at_the_same_moment(tmp_path: Path) -> None:
+    path = tmp_path / "consent.db"
+    processes = [_start(path, number, number + 1) for number in range(3)]
+    assert [process.wait(60) for process in processes] == [0, 0, 0]
+    with ConsentLedger(path) as ledger:
+        assert ledger.head() == 3
+        ledger.verify()
+
+
 def test_a_changed_purpose_tree_is_projected_anew(tmp_path: Path, grant: Grant, now: datetime) -> None:
     path = tmp_path / "consent.db"
     with ConsentLedger(path) as ledger:

@@ -59,9 +59,7 @@ class ConsentLedger:
         except OSError as error:
             raise PolicyError("policy.ledger", f"cannot open the consent ledger: {error.strerror}") from error
         with store.ledger_errors():
-            self._writer = store.connect(path)
-            store.prepare(self._writer)
-            self._reader = store.connect(path)
+            self._writer, self._reader = store.open_ledger(path)
 
     def close(self) -> None:
         """Closes the file; what was recorded is on disk already."""

@@ -8,7 +8,7 @@ import hashlib
 import json
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
@@ -76,18 +76,30 @@ def transaction(connection: sqlite3.Connection, begin: str) -> Iterator[sqlite3.
         raise
 
 
-def connect(path: Path) -> sqlite3.Connection:
-    """Opens the database with the settings that durability rests on."""
-    connection = sqlite3.connect(
-        path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False, cached_statements=64
-    )
+def open_ledger(path: Path) -> tuple[sqlite3.Connection, sqlite3.Connection]:
+    """Two connections to a ledger, one to write and one to read; none is left open if one fails."""
+    with ExitStack() as opened:
+        writer = opened.enter_context(closing(_connect(path)))
+        _configure(writer)
+        _prepare(writer)
+        reader = opened.enter_context(closing(_connect(path)))
+        _configure(reader)
+        opened.pop_all()
+    return writer, reader
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+
+
+def _configure(connection: sqlite3.Connection) -> None:
+    """The settings that durability rests on; they belong to the connection, not to the file."""
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
-    return connection
 
 
-def prepare(connection: sqlite3.Connection) -> None:
+def _prepare(connection: sqlite3.Connection) -> None:
     """Makes the tables of a new database; refuses one that is not ours; brings the projection up to date."""
     with transaction(connection, "BEGIN IMMEDIATE"):
         application = connection.execute("PRAGMA application_id").fetchone()[0]
