@@ -26,13 +26,17 @@ NOTE_START = b"hanse agreement v1\n"
 
 app = typer.Typer(no_args_is_help=True, help="Draft, check, sign and show agreements.")
 
-File = Annotated[Path, typer.Argument(help="Agreement: YAML, or the signed file.", exists=True, dir_okay=False)]
+File = Annotated[
+    Path, typer.Argument(help="Agreement: YAML, or the signed file.", exists=True, dir_okay=False)
+]
 
 
 @app.command("new")
 def new(
     out: Annotated[Path, typer.Argument(help="YAML file to write.")],
-    columns: Annotated[Path, typer.Option(help="Data dictionary: YAML list of columns with public edges or categories.")],
+    columns: Annotated[
+        Path, typer.Option(help="Data dictionary: YAML list of columns with public edges or categories.")
+    ],
     label: Annotated[str, typer.Option(help="Label column.")],
     positive: Annotated[str, typer.Option(help="Label value that is predicted.")],
     home: Home = Path(),
@@ -40,13 +44,21 @@ def new(
     title: Annotated[str, typer.Option(help="One line for people.")] = "Shared propensity model",
     proposer: Annotated[str, typer.Option(help="Person who proposes.")] = "data scientist",
     auditor: Annotated[str, typer.Option(help="Person who audits.")] = "internal audit",
-    assessment: Annotated[str, typer.Option(help="Reference of the impact assessment.")] = "impact assessment",
+    assessment: Annotated[
+        str, typer.Option(help="Reference of the impact assessment.")
+    ] = "impact assessment",
     model: Annotated[str, typer.Option(help="logistic or mlp.")] = "logistic",
-    epsilon: Annotated[float | None, typer.Option(help="Privacy budget per record; leave out for none.")] = None,
+    epsilon: Annotated[
+        float | None, typer.Option(help="Privacy budget per record; leave out for none.")
+    ] = None,
     delta: Annotated[float, typer.Option(help="Delta of the budget.")] = 1e-5,
-    rows: Annotated[int, typer.Option(help="Rows per member, roughly; the training recipe depends on it.")] = 5000,
+    rows: Annotated[
+        int, typer.Option(help="Rows per member, roughly; the training recipe depends on it.")
+    ] = 5000,
     minimum_rows: Annotated[int, typer.Option(help="Admitted rows that a member needs to take part.")] = 1000,
-    callers: Annotated[list[str] | None, typer.Option("--caller", help="System that may ask for scores; repeatable.")] = None,
+    callers: Annotated[
+        list[str] | None, typer.Option("--caller", help="System that may ask for scores; repeatable.")
+    ] = None,
 ) -> None:
     """Draft an agreement between this site, the members it has enrolled, and the enrolled coordinator.
 
@@ -87,11 +99,18 @@ def check(file: File, as_json: Json = False) -> None:
     agreement = _read(file)
     gaps = check_agreement(agreement, utc_now())
     if as_json:
-        facts = [{"rule": g.rule, "articles": list(g.articles), "message": g.message, "remedy": g.remedy} for g in gaps]
+        facts = [
+            {"rule": g.rule, "articles": list(g.articles), "message": g.message, "remedy": g.remedy}
+            for g in gaps
+        ]
         print_json({"digest": agreement.digest, "gaps": facts})
     elif gaps:
         rows = [(g.rule, ", ".join(g.articles), g.message, g.remedy) for g in gaps]
-        console().print(table(f"{len(gaps)} gaps in {file.name}", ("rule", "articles", "what is wrong", "what to do"), rows))
+        console().print(
+            table(
+                f"{len(gaps)} gaps in {file.name}", ("rule", "articles", "what is wrong", "what to do"), rows
+            )
+        )
     else:
         console().print(f"no gaps. Digest {agreement.digest}. Next: hanse agreement sign {file}")
     if gaps:
@@ -102,7 +121,9 @@ def check(file: File, as_json: Json = False) -> None:
 def sign(
     file: File,
     home: Home = Path(),
-    out: Annotated[Path | None, typer.Option(help="Signed file; default: the input with the ending .agreement.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Signed file; default: the input with the ending .agreement.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Approve an agreement with this member's approver key. An agreement with gaps cannot be signed.
@@ -124,7 +145,9 @@ def sign(
     if as_json:
         print_json({"file": str(target), "digest": agreement.digest, "missing": missing})
         return
-    after = f"still to sign: {', '.join(missing)}" if missing else f"all have signed. Next: hanse run {target}"
+    after = (
+        f"still to sign: {', '.join(missing)}" if missing else f"all have signed. Next: hanse run {target}"
+    )
     console().print(f"signed [bold]{target}[/] as {key.name}; {after}")
 
 
@@ -137,7 +160,13 @@ def show(file: File, as_json: Json = False) -> None:
     agreement = _read(file)
     signatures = _signatures(agreement, file.read_bytes())
     if as_json:
-        print_json({"digest": agreement.digest, "signatures": signatures, "agreement": agreement.model_dump(mode="json")})
+        print_json(
+            {
+                "digest": agreement.digest,
+                "signatures": signatures,
+                "agreement": agreement.model_dump(mode="json"),
+            }
+        )
         return
     budget = agreement.privacy
     facts = [
@@ -146,15 +175,32 @@ def show(file: File, as_json: Json = False) -> None:
         ("purpose", agreement.purpose),
         ("valid", f"{agreement.valid_from:%Y-%m-%d} to {agreement.valid_until:%Y-%m-%d}"),
         ("model", f"{agreement.training.model}, {agreement.training.rounds} rounds"),
-        ("privacy", f"epsilon {budget.epsilon:g}, delta {budget.delta:g} per {budget.unit}, {budget.adjacency}" if budget else "none: updates carry no noise"),
+        (
+            "privacy",
+            f"epsilon {budget.epsilon:g}, delta {budget.delta:g} per {budget.unit}, {budget.adjacency}"
+            if budget
+            else "none: updates carry no noise",
+        ),
         ("scoring", f"{agreement.scoring.purpose}, by {', '.join(agreement.scoring.callers) or 'nobody'}"),
         ("people", f"proposed by {agreement.proposer}, audited by {agreement.auditor}"),
     ]
     out = console()
     out.print(table(f"Agreement {agreement.id} version {agreement.version}", ("", ""), facts))
-    rows = [(m.name, m.organisation, m.jurisdiction, m.role, "signed" if signatures[m.name] else "[red]missing[/]") for m in agreement.members]
+    rows = [
+        (
+            m.name,
+            m.organisation,
+            m.jurisdiction,
+            m.role,
+            "signed" if signatures[m.name] else "[red]missing[/]",
+        )
+        for m in agreement.members
+    ]
     out.print(table("Members", ("name", "organisation", "country", "role", "approval"), rows))
-    cells = [(c.name, c.kind, c.classification, len(c.edges) or len(c.categories), c.necessity or "") for c in agreement.columns]
+    cells = [
+        (c.name, c.kind, c.classification, len(c.edges) or len(c.categories), c.necessity or "")
+        for c in agreement.columns
+    ]
     out.print(table("Columns", ("name", "kind", "class", "public cells", "necessity"), cells))
 
 

@@ -15,8 +15,12 @@ from hanse.policies import Identity
 
 app = typer.Typer(no_args_is_help=True, help="Verify and read audit logs.")
 
-Log = Annotated[Path | None, typer.Option(help="Log file; default: the log of the site.", exists=True, dir_okay=False)]
-Key = Annotated[str | None, typer.Option(help="Verifier key of the log (name+id+key); default: the site's identity.")]
+Log = Annotated[
+    Path | None, typer.Option(help="Log file; default: the log of the site.", exists=True, dir_okay=False)
+]
+Key = Annotated[
+    str | None, typer.Option(help="Verifier key of the log (name+id+key); default: the site's identity.")
+]
 
 
 @app.command("verify")
@@ -25,9 +29,12 @@ def verify(
     log: Log = None,
     key: Key = None,
     since: Annotated[
-        Path | None, typer.Option(help="Checkpoint that you saved earlier; the log must still contain it.", exists=True)
+        Path | None,
+        typer.Option(help="Checkpoint that you saved earlier; the log must still contain it.", exists=True),
     ] = None,
-    save: Annotated[Path | None, typer.Option(help="Save the checkpoint of this verification, for --since next time.")] = None,
+    save: Annotated[
+        Path | None, typer.Option(help="Save the checkpoint of this verification, for --since next time.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Replay every byte of a log: hashes, signatures, order, completeness. Exit code 6 names what is wrong.
@@ -40,10 +47,21 @@ def verify(
     if save is not None:
         save.write_bytes(verified.checkpoint)
     if as_json:
-        print_json({"origin": verified.origin, "entries": verified.size, "root": verified.root.hex(), "compared": since is not None})
+        print_json(
+            {
+                "origin": verified.origin,
+                "entries": verified.size,
+                "root": verified.root.hex(),
+                "compared": since is not None,
+            }
+        )
         return
-    compared = "and contains the saved checkpoint" if since else "(no earlier checkpoint given to compare with)"
-    console().print(f"[green]verified[/] {verified.origin}: {verified.size} entries, root {verified.root.hex()} {compared}")
+    compared = (
+        "and contains the saved checkpoint" if since else "(no earlier checkpoint given to compare with)"
+    )
+    console().print(
+        f"[green]verified[/] {verified.origin}: {verified.size} entries, root {verified.root.hex()} {compared}"
+    )
 
 
 @app.command("show")
@@ -61,10 +79,30 @@ def show(
     entries = list(_verify(home, log, key, None).entries)
     shown = list(enumerate(entries))[-last:]
     if as_json:
-        print_json([{"index": index, **entry.model_dump(mode="json", exclude_none=True)} for index, entry in shown])
+        print_json(
+            [{"index": index, **entry.model_dump(mode="json", exclude_none=True)} for index, entry in shown]
+        )
         return
-    rows = [(i, e.time[:19].replace("T", " "), e.actor.role, e.type.value, e.run or "", e.round or "", _counts(e), " ".join(e.reasons)) for i, e in shown]
-    console().print(table(f"{len(shown)} of {len(entries)} entries", ("entry", "time (UTC)", "actor", "what", "run", "round", "rows", "reasons"), rows))
+    rows = [
+        (
+            i,
+            e.time[:19].replace("T", " "),
+            e.actor.role,
+            e.type.value,
+            e.run or "",
+            e.round or "",
+            _counts(e),
+            " ".join(e.reasons),
+        )
+        for i, e in shown
+    ]
+    console().print(
+        table(
+            f"{len(shown)} of {len(entries)} entries",
+            ("entry", "time (UTC)", "actor", "what", "run", "round", "rows", "reasons"),
+            rows,
+        )
+    )
 
 
 def _counts(entry: object) -> str:
@@ -77,7 +115,9 @@ def _counts(entry: object) -> str:
 
 def _verify(home: Path, log: Path | None, key: str | None, since: bytes | None) -> VerifiedLog:
     if key is None and not MemberHome(home).identity.is_file():
-        raise ConfigurationError("config.missing-file", "name a log and its key with --log and --key, or a site with --home")
+        raise ConfigurationError(
+            "config.missing-file", "name a log and its key with --log and --key, or a site with --home"
+        )
     text = key or Identity.load(MemberHome(home).identity).node_key
     verifier = VerifierKey.decode(text)
     return verify_log(log or MemberHome(home).log, verifier, origin=verifier.name, since=since)

@@ -15,7 +15,13 @@ from hanse.policies import Identity
 
 Home = Annotated[
     Path,
-    typer.Option("--home", "-C", envvar="HANSE_HOME", help="Folder of this site, made by `hanse init`.", file_okay=False),
+    typer.Option(
+        "--home",
+        "-C",
+        envvar="HANSE_HOME",
+        help="Folder of this site, made by `hanse init`.",
+        file_okay=False,
+    ),
 ]
 
 
@@ -28,7 +34,9 @@ def member_log(home: MemberHome, role: str) -> AuditLog:
     """Opens a member's own log, to write as the given role."""
     identity = Identity.load(home.identity)
     key = SigningKey.load(home.node_key)
-    return AuditLog.open(home.log, key, Actor(organisation=identity.name, key_id=key.verifier.key_id, role=role), utc_now)
+    return AuditLog.open(
+        home.log, key, Actor(organisation=identity.name, key_id=key.verifier.key_id, role=role), utc_now
+    )
 
 
 def stop_on_signals() -> threading.Event:

@@ -31,19 +31,26 @@ def import_events(
     """
     site = MemberHome(home)
     pseudonymiser = Pseudonymiser(read_secret(site.pseudonym_key))
-    with tempfile.TemporaryDirectory(dir=site.consent.parent) as folder, ConsentLedger(site.consent) as ledger:
+    with (
+        tempfile.TemporaryDirectory(dir=site.consent.parent) as folder,
+        ConsentLedger(site.consent) as ledger,
+    ):
         replace_identifiers(file, Path(folder) / file.name, pseudonymiser.ref)
         report = ledger.ingest_csv(Path(folder) / file.name, utc_now())
         head = ledger.head()
     rows = report.accepted + report.repeated + report.refused_total
     counts = Counts(rows_in=rows, rows_out=report.accepted)
     consent = ConsentState(head=head, size=report.accepted)
-    member_log(site, "operator").append(Event(type=EventType.CONSENT_RECORDED, counts=counts, consent=consent))
+    member_log(site, "operator").append(
+        Event(type=EventType.CONSENT_RECORDED, counts=counts, consent=consent)
+    )
     if as_json:
         refused = [{"line": line, "reason": reason} for line, reason in report.refused]
         print_json({"accepted": report.accepted, "repeated": report.repeated, "refused": refused})
         return
-    console().print(f"{report.accepted} events accepted, {report.repeated} known before, {report.refused_total} refused")
+    console().print(
+        f"{report.accepted} events accepted, {report.repeated} known before, {report.refused_total} refused"
+    )
     if report.refused:
         console().print(table("Refused", ("line", "reason"), report.refused))
 
@@ -68,4 +75,6 @@ def withdraw(
     if as_json:
         print_json({"head": head, "purpose": purpose})
         return
-    console().print(f"withdrawn for {purpose}; effective from the next round and the next scoring call (ledger event {head})")
+    console().print(
+        f"withdrawn for {purpose}; effective from the next round and the next scoring call (ledger event {head})"
+    )

@@ -12,14 +12,23 @@ from hanse.errors import ConfigurationError
 def demo(
     data: Annotated[
         Path | None,
-        typer.Option(help="Folder with a data set (NAME.csv.gz, split.csv.gz, spec.json); default: bundled bank data.", file_okay=False),
+        typer.Option(
+            help="Folder with a data set (NAME.csv.gz, split.csv.gz, spec.json); default: bundled bank data.",
+            file_okay=False,
+        ),
     ] = None,
-    members: Annotated[int, typer.Option(min=2, max=40, help="How many members share the data.")] = 4,
+    members: Annotated[int, typer.Option(min=2, max=40, help="How many members share the data.")] = 3,
     epsilon: Annotated[float, typer.Option(help="Privacy budget per record and member.")] = 3.0,
-    no_privacy: Annotated[bool, typer.Option("--no-privacy", help="Train without differential privacy, to compare.")] = False,
+    no_privacy: Annotated[
+        bool, typer.Option("--no-privacy", help="Train without differential privacy. Rule P18 refuses that for sets with sensitive columns.")
+    ] = False,
     model: Annotated[str, typer.Option(help="logistic or mlp.")] = "logistic",
-    folder: Annotated[Path, typer.Option(help="Folder for the sites, the logs and the report; replaced by each demo.")] = Path("hanse-demo"),
-    json_path: Annotated[Path | None, typer.Option("--json", help="Also write all results to this JSON file.", dir_okay=False)] = None,
+    folder: Annotated[
+        Path, typer.Option(help="Folder for the sites, the logs and the report; replaced by each demo.")
+    ] = Path("hanse-demo"),
+    json_path: Annotated[
+        Path | None, typer.Option("--json", help="Also write all results to this JSON file.", dir_okay=False)
+    ] = None,
 ) -> None:
     """Train one model between a brand and its partners: real processes, real data, real logs, on loopback.
 

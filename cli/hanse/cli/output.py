@@ -52,7 +52,12 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
 def report_error(error: HanseError, *, as_json: bool) -> int:
     """Prints a deliberate error to the person at this site, detail included; returns the exit code."""
     if as_json:
-        facts = {"code": error.code, "detail": error.detail, "rule": error.rule, "message": error.spec.public_message}
+        facts = {
+            "code": error.code,
+            "detail": error.detail,
+            "rule": error.rule,
+            "message": error.spec.public_message,
+        }
         print_json({"error": facts})
     else:
         rule = f" [rule {error.rule}]" if error.rule else ""

@@ -21,7 +21,9 @@ RUN_FAILED = "run.failed"
 
 
 def run(
-    agreement: Annotated[Path, typer.Argument(help="The agreement that every member has signed.", exists=True, dir_okay=False)],
+    agreement: Annotated[
+        Path, typer.Argument(help="The agreement that every member has signed.", exists=True, dir_okay=False)
+    ],
     home: Home = Path(),
     as_json: Json = False,
 ) -> None:
@@ -42,16 +44,29 @@ def run(
             raise failure(failed[0])
         folder, model = fetch_model(client, site, str(events[-1].facts["model"]), signed)
     if as_json:
-        print_json({"model": str(folder), "manifest_digest": model.digest, "events": [asdict(event) for event in events]})
+        print_json(
+            {
+                "model": str(folder),
+                "manifest_digest": model.digest,
+                "events": [asdict(event) for event in events],
+            }
+        )
         return
     console().print(rounds_table(events))
-    console().print(f"model [bold]{folder.name}[/] is in {folder}. Next: hanse serve {folder.name} --home {home}")
+    console().print(
+        f"model [bold]{folder.name}[/] is in {folder}. Next: hanse serve {folder.name} --home {home}"
+    )
 
 
 def follow(events: Iterable[RunEvent], signed: SignedAgreement, *, quiet: bool) -> list[RunEvent]:
     """Collects a run's events under a progress bar."""
     rounds = signed.agreement.training.rounds
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total} rounds"), TimeElapsedColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total} rounds"),
+        TimeElapsedColumn(),
+    )
     collected: list[RunEvent] = []
     with Progress(*columns, disable=quiet, transient=False) as progress:
         task = progress.add_task("waiting for members", total=rounds)
@@ -92,7 +107,9 @@ def rounds_table(events: Iterable[RunEvent]) -> Any:  # noqa: ANN401 - a rich ta
             spent = f"{max(epsilon.values()):.3f}" if epsilon else "no budget"
             rows.append((facts["evaluated_round"], _auc(facts), _loss(facts), spent))
     note = "held-out rows of all members; AUC ± standard error, privacy noise included"
-    return table(f"Models after each round ({note})", ("after round", "AUC", "log loss", "largest epsilon spent"), rows)
+    return table(
+        f"Models after each round ({note})", ("after round", "AUC", "log loss", "largest epsilon spent"), rows
+    )
 
 
 def _auc(facts: dict[str, Any]) -> str:

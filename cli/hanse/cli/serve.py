@@ -59,7 +59,9 @@ def scoring_settings(home: Path, model: str, address: str | None) -> ScoringSett
     folder = site.models / model
     if not (folder / MANIFEST_FILE).is_file():
         known = ", ".join(sorted(path.name for path in site.models.glob("*@*"))) or "none"
-        raise ServingError("model.not-found", f"no model version {model} in {site.models}; there are: {known}")
+        raise ServingError(
+            "model.not-found", f"no model version {model} in {site.models}; there are: {known}"
+        )
     registry_key = _coordinator_key(site)
     loaded = load_model(folder, VerifierKey.decode(registry_key))
     return ScoringSettings(

@@ -11,8 +11,12 @@ from hanse.cli.output import console
 
 def server(
     home: Home = Path(),
-    fleet_port: Annotated[int | None, typer.Option(min=1, max=65_535, help="Port for the members' nodes.")] = None,
-    port: Annotated[int | None, typer.Option(min=1, max=65_535, help="Port for people and tools (gRPC).")] = None,
+    fleet_port: Annotated[
+        int | None, typer.Option(min=1, max=65_535, help="Port for the members' nodes.")
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65_535, help="Port for people and tools (gRPC).")
+    ] = None,
 ) -> None:
     """Run the coordinator: Flower over TLS for the nodes, gRPC over mutual TLS for people.
 
@@ -46,4 +50,9 @@ def client(home: Home = Path()) -> None:
     from hanse.client.settings import NodeSettings  # noqa: PLC0415
 
     settings = NodeSettings.load(home)
-    run_node(home, settings, lambda: console().print(f"ready: {settings.name} at {settings.fleet_address}"), stop_on_signals())
+    run_node(
+        home,
+        settings,
+        lambda: console().print(f"ready: {settings.name} at {settings.fleet_address}"),
+        stop_on_signals(),
+    )

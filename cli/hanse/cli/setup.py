@@ -14,7 +14,9 @@ from hanse.errors import ConfigurationError
 from hanse.policies import Identity
 from hanse.server.setup import init_coordinator
 
-init_app = typer.Typer(no_args_is_help=True, help="Make the folder of a member or of the coordinator: keys, identity, settings.")
+init_app = typer.Typer(
+    no_args_is_help=True, help="Make the folder of a member or of the coordinator: keys, identity, settings."
+)
 
 Name = Annotated[str, typer.Option(help="Short name, as it appears in agreements and logs.")]
 Organisation = Annotated[str, typer.Option(help="Legal name, as consents name it.")]
@@ -27,8 +29,12 @@ def member(
     name: Name,
     organisation: Organisation,
     jurisdiction: Jurisdiction,
-    data: Annotated[Path | None, typer.Option(help="Parquet or CSV file, one row per subject.", dir_okay=False)] = None,
-    subject_column: Annotated[str, typer.Option(help="Column with this site's identifier of a subject.")] = "subject_id",
+    data: Annotated[
+        Path | None, typer.Option(help="Parquet or CSV file, one row per subject.", dir_okay=False)
+    ] = None,
+    subject_column: Annotated[
+        str, typer.Option(help="Column with this site's identifier of a subject.")
+    ] = "subject_id",
     label_column: Annotated[str, typer.Option(help="Column with the label.")] = "label",
     as_json: Json = False,
 ) -> None:
@@ -49,7 +55,9 @@ def coordinator(
     name: Name,
     organisation: Organisation,
     jurisdiction: Jurisdiction,
-    host: Annotated[list[str] | None, typer.Option(help="Host name or address that members use; repeatable.")] = None,
+    host: Annotated[
+        list[str] | None, typer.Option(help="Host name or address that members use; repeatable.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Make the coordinator's folder: its identity, certificate authority and server certificate.
@@ -61,7 +69,9 @@ def coordinator(
 
 
 def enrol(
-    identities: Annotated[list[Path], typer.Argument(help="Identity files received from others.", exists=True, dir_okay=False)],
+    identities: Annotated[
+        list[Path], typer.Argument(help="Identity files received from others.", exists=True, dir_okay=False)
+    ],
     home: Home = Path(),
     as_json: Json = False,
 ) -> None:
@@ -78,7 +88,9 @@ def enrol(
     for identity in accepted:
         target = peers / f"{identity.name}.json"
         if target.exists() and Identity.load(target) != identity:
-            raise ConfigurationError("config.exists", f"{target} holds another identity; remove it first if that is meant")
+            raise ConfigurationError(
+                "config.exists", f"{target} holds another identity; remove it first if that is meant"
+            )
         identity.save(target)
         if identity.role == "coordinator" and identity.tls_certificate:
             write_atomic(MemberHome(home).authority, identity.tls_certificate.encode())
@@ -93,4 +105,6 @@ def _show(home: Path, identity: Identity, as_json: bool) -> None:  # noqa: FBT00
     if as_json:
         print_json(identity.model_dump(mode="json"))
         return
-    console().print(f"made [bold]{home}[/] for {identity.role} [bold]{identity.name}[/]; hand {home / 'identity.json'} to the others")
+    console().print(
+        f"made [bold]{home}[/] for {identity.role} [bold]{identity.name}[/]; hand {home / 'identity.json'} to the others"
+    )

@@ -9,6 +9,9 @@ from rich.text import Text
 from hanse.demo.results import DemoResult, MemberQuality, RoundFacts
 
 _NONE: Final = "-"
+_LOST: Final = "lost in noise"
+_MAXIMUM_ERROR: Final = 0.2
+"""Standard error of an AUC above which the estimate says nothing."""
 
 
 def rounds_table(rounds: Sequence[RoundFacts]) -> Table:
@@ -18,7 +21,7 @@ def rounds_table(rounds: Sequence[RoundFacts]) -> Table:
         table.add_column(heading, justify="right")
     for entry in rounds:
         estimate = (
-            f"{entry.auc_estimate:.3f} ± {entry.auc_standard_error:.3f}" if _has_estimate(entry) else _NONE
+            f"{entry.auc_estimate:.3f} ± {entry.auc_standard_error:.3f}" if _has_estimate(entry) else _LOST
         )
         table.add_row(
             str(entry.round),
@@ -33,7 +36,7 @@ def rounds_table(rounds: Sequence[RoundFacts]) -> Table:
 
 
 def _has_estimate(entry: RoundFacts) -> bool:
-    return entry.auc_estimate is not None
+    return entry.auc_standard_error is not None and entry.auc_standard_error <= _MAXIMUM_ERROR
 
 
 def _number(value: float | None, decimals: int) -> str:
@@ -42,10 +45,12 @@ def _number(value: float | None, decimals: int) -> str:
 
 def members_table(result: DemoResult) -> Table:
     """One line per member: rows, what was excluded by rule, AUC on its own test rows, epsilon."""
-    rules = sorted({rule for member in result.members for rule in member.excluded_by_rule})
     table = Table(title="Members", caption="AUC: exact, on the test rows of the member's kind; demo only")
     table.add_column("member")
-    for heading in ("rows", "admitted", *rules, "alone", "federated", "pooled", "epsilon"):
+    for heading in ("rows", "admitted"):
+        table.add_column(heading, justify="right")
+    table.add_column("excluded by rule")
+    for heading in ("alone", "federated", "pooled", "epsilon"):
         table.add_column(heading, justify="right")
     quality = {member.name: member for member in result.quality.members}
     for member in result.members:
@@ -53,7 +58,7 @@ def members_table(result: DemoResult) -> Table:
             Text(member.name),
             f"{member.rows:,}",
             f"{member.admitted:,}",
-            *(f"{member.excluded_by_rule.get(rule, 0):,}" for rule in rules),
+            ", ".join(f"{rule} {count:,}" for rule, count in sorted(member.excluded_by_rule.items())) or _NONE,
             *_own_figures(quality.get(member.name)),
             _number(member.epsilon, 2),
         )

@@ -77,7 +77,9 @@ class DataSource:
             )
         return ids
 
-    def read(self, columns: Sequence[str], subject_ids: Sequence[str]) -> tuple[Columns, npt.NDArray[np.str_]]:
+    def read(
+        self, columns: Sequence[str], subject_ids: Sequence[str]
+    ) -> tuple[Columns, npt.NDArray[np.str_]]:
         """Reads the label and the given declared columns of the given subjects, in the order given.
 
         Returns:
@@ -90,7 +92,9 @@ class DataSource:
         """
         undeclared = [name for name in columns if name not in self._kinds]
         if undeclared:
-            raise ConfigurationError("config.bad-data", f"not declared in the manifest: {', '.join(undeclared)}")
+            raise ConfigurationError(
+                "config.bad-data", f"not declared in the manifest: {', '.join(undeclared)}"
+            )
         selected = [f"{self._cast(name)} AS c{index}" for index, name in enumerate(columns)]
         label = f"CAST(s.{_quoted(self.manifest.label_column)} AS VARCHAR) AS label"
         on = f"CAST(s.{_quoted(self.manifest.subject_column)} AS VARCHAR) = a.id"
@@ -112,7 +116,11 @@ class DataSource:
 
     def _scan(self) -> str:
         path = str(self.manifest.path).replace("'", "''")
-        return f"read_parquet('{path}')" if path.endswith(".parquet") else f"read_csv('{path}', all_varchar=true)"
+        return (
+            f"read_parquet('{path}')"
+            if path.endswith(".parquet")
+            else f"read_csv('{path}', all_varchar=true)"
+        )
 
     def _query(self, sql: str, admitted: list[str] | None = None) -> duckdb.DuckDBPyConnection:
         if not self.manifest.path.is_file():

@@ -58,7 +58,10 @@ class Draft:
 
 def known_identities(home: MemberHome) -> list[Identity]:
     """The site's own identity, then those that it enrolled."""
-    return [Identity.load(home.identity), *(Identity.load(path) for path in sorted(home.peers.glob("*.json")))]
+    return [
+        Identity.load(home.identity),
+        *(Identity.load(path) for path in sorted(home.peers.glob("*.json"))),
+    ]
 
 
 def draft_agreement(draft: Draft, identities: Sequence[Identity], now: datetime) -> Agreement:
@@ -153,7 +156,9 @@ def read_columns(path: Path) -> tuple[Column, ...]:
     if not path.is_file():
         raise ConfigurationError("config.missing-file", f"data dictionary {path} is missing")
     try:
-        return TypeAdapter(tuple[Column, ...]).validate_python(yaml.safe_load(path.read_text(encoding="utf-8")))
+        return TypeAdapter(tuple[Column, ...]).validate_python(
+            yaml.safe_load(path.read_text(encoding="utf-8"))
+        )
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise ConfigurationError("config.invalid", f"{path}: {problems}") from None

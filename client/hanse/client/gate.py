@@ -138,9 +138,7 @@ class Gate:
         training, holdout = self._read(step, names, ids, parts, roots)
         return Admitted(training, holdout, admission.considered, dict(admission.excluded_by_rule))
 
-    def _split(
-        self, step: Step, admission: Admission, refs: Sequence[str]
-    ) -> tuple[list[int], list[int]]:
+    def _split(self, step: Step, admission: Admission, refs: Sequence[str]) -> tuple[list[int], list[int]]:
         """Training and held-out rows. A keyed hash of the subject decides, for ever the same way, so that
         the two populations stay disjoint over rounds, runs and changes of the data (their privacy budgets
         are kept apart because of that).
@@ -148,18 +146,25 @@ class Gate:
         training: list[int] = []
         holdout: list[int] = []
         for row in admission.rows:
-            part = holdout if in_holdout(self._key, refs[row], step.agreement.training.holdout_fraction) else training
+            part = (
+                holdout
+                if in_holdout(self._key, refs[row], step.agreement.training.holdout_fraction)
+                else training
+            )
             part.append(row)
         return training, holdout
 
     def _root(self, step: Step, refs: Sequence[str]) -> bytes:
-        tags = sorted(
-            subject_tag(self._key, step.digest, step.run, str(step.round), ref) for ref in refs
-        )
+        tags = sorted(subject_tag(self._key, step.digest, step.run, str(step.round), ref) for ref in refs)
         return root_hash(tags)
 
     def _read(
-        self, step: Step, names: Sequence[str], ids: Sequence[str], parts: Sequence[list[int]], roots: Sequence[bytes]
+        self,
+        step: Step,
+        names: Sequence[str],
+        ids: Sequence[str],
+        parts: Sequence[list[int]],
+        roots: Sequence[bytes],
     ) -> list[AdmittedRecords]:
         """One query for all admitted rows, then one set of records per part."""
         columns, labels = self._source.read(names, [ids[row] for part in parts for row in part])
@@ -182,7 +187,9 @@ def _admitted(
         names,
         consent=consent,
         counts=Counts(
-            rows_in=admission.considered, rows_out=len(admission.rows), by_rule=dict(admission.excluded_by_rule)
+            rows_in=admission.considered,
+            rows_out=len(admission.rows),
+            by_rule=dict(admission.excluded_by_rule),
         ),
         subject_set_root=root.hex(),
         decision="permit",
@@ -213,5 +220,3 @@ def _event(step: Step, kind: EventType, names: Sequence[str], **fields: object) 
             **fields,
         }
     )
-
-

@@ -48,7 +48,9 @@ def run_node(
 
     torch.set_num_threads(1)
     key = SigningKey.load(home.node_key)
-    audit_log = AuditLog.open(home.log, key, Actor(organisation=settings.name, key_id=key.verifier.key_id, role="member"))
+    audit_log = AuditLog.open(
+        home.log, key, Actor(organisation=settings.name, key_id=key.verifier.key_id, role="member")
+    )
     source = DataSource(settings.dataset)
     gate = Gate(source, ConsentLedger(home.consent), read_secret(home.pseudonym_key), audit_log, utc_now)
     tools = SessionTools(gate, PrivacyLedger(home.privacy), settings.dataset.name)
@@ -71,7 +73,8 @@ def make_site(home: MemberHome, name: str, key: SigningKey) -> "Site":
     coordinators = [peer for peer in peers if peer.role == "coordinator"]
     if len(coordinators) != 1:
         raise ConfigurationError(
-            "config.missing-file", f"{len(coordinators)} coordinators are enrolled in {home.peers}; enrol exactly one"
+            "config.missing-file",
+            f"{len(coordinators)} coordinators are enrolled in {home.peers}; enrol exactly one",
         )
     return Site(
         name=name,

@@ -27,8 +27,6 @@ from hanse.policies import Identity, SignedAgreement, open_agreement, require_kn
 
 log = logging.getLogger("hanse.node")
 
-MAX_SESSIONS = 8
-
 
 @dataclass(frozen=True, slots=True)
 class Site:
@@ -54,7 +52,9 @@ class Site:
 class Node:
     """Answers commands; one at a time, as the receive loop hands them in."""
 
-    def __init__(self, site: Site, tools: SessionTools, audit_log: AuditLog, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, site: Site, tools: SessionTools, audit_log: AuditLog, clock: Callable[[], datetime]
+    ) -> None:
         self._site = site
         self._tools = tools
         self._log = audit_log
@@ -116,12 +116,17 @@ class Node:
         if signed.digest != command.agreement_digest:
             raise PolicyError("policy.invalid", "the agreement is not the one that the command names")
         self._check_agreement(signed)
-        if len(self._sessions) >= MAX_SESSIONS:
-            self._sessions.pop(next(iter(self._sessions)))
+        self._abandon_others(command.run)
         session = Session(command.run, signed, self._tools)
         self._sessions[command.run] = session
         self._log.append(self._event(session, EventType.AGREEMENT_ACCEPTED, decision="permit"))
         return session
+
+    def _abandon_others(self, run: str) -> None:
+        """Ends what is still open of earlier runs: a coordinator conducts one run at a time, so they are over."""
+        self._sessions.clear()
+        for name in self._tools.ledger.close_abandoned(keep=(run,)):
+            self._log.append(Event(type=EventType.RUN_FAILED, run=name, reasons=("run.interrupted",)))
 
     def _check_agreement(self, signed: SignedAgreement) -> None:
         agreement = signed.agreement
@@ -150,7 +155,9 @@ class Node:
 
     def _prepare(self, session: Session) -> pb.Prepared:
         planned = session.reserve()
-        self._log.append(self._event(session, EventType.BUDGET_PLANNED, privacy=self._spend(session, planned)))
+        self._log.append(
+            self._event(session, EventType.BUDGET_PLANNED, privacy=self._spend(session, planned))
+        )
         admitted = session.admit(0)
         counts, noise_std = session.count(admitted.training)
         self._log.append(self._event(session, EventType.RUN_PREPARED, privacy=self._spend(session)))
@@ -225,7 +232,9 @@ class Node:
     def _spend(self, session: Session, planned: float | None = None) -> PrivacySpend | None:
         if session.plan is None:
             return None
-        return PrivacySpend(epsilon=session.epsilon() if planned is None else planned, delta=session.plan.delta)
+        return PrivacySpend(
+            epsilon=session.epsilon() if planned is None else planned, delta=session.plan.delta
+        )
 
     def _event(self, session: Session, kind: EventType, **fields: object) -> Event:
         return Event.model_validate(
@@ -247,7 +256,9 @@ def _model(session: Session, weights: bytes, transform: bytes) -> tuple[npt.NDAr
     if [(c.name, c.kind, c.edges, c.categories) for c in fitted.columns] != [
         (c.name, c.kind, c.edges, c.categories) for c in agreement.columns
     ]:
-        raise PolicyError("policy.column", "the preprocessing is not over the agreement's columns", rule="P13")
+        raise PolicyError(
+            "policy.column", "the preprocessing is not over the agreement's columns", rule="P13"
+        )
     vector = weights_from_bytes(weights)
     check_weights(agreement.training, fitted.n_features, vector, MAX_WEIGHT)
     return vector, fitted

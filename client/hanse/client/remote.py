@@ -85,7 +85,9 @@ class CoordinatorClient:
     def shared_log(self) -> bytes:
         """The coordinator's shared log, exact bytes."""
         with self._translated():
-            return b"".join(part.chunk for part in self._stub.GetLog(pb.GetLogRequest(), timeout=CALL_TIMEOUT_S))
+            return b"".join(
+                part.chunk for part in self._stub.GetLog(pb.GetLogRequest(), timeout=CALL_TIMEOUT_S)
+            )
 
     def _events(self, stream: Iterator[pb.RunEvent]) -> Iterator[RunEvent]:
         with self._translated():
@@ -114,7 +116,8 @@ class _Translated:
         if code in CATALOGUE:
             raise HanseError(str(code), f"the coordinator answered: {error.details()}") from error
         raise HanseError(
-            "run.engine", f"the coordinator at {self._address} did not answer ({error.code().name}); is it running?"
+            "run.engine",
+            f"the coordinator at {self._address} did not answer ({error.code().name}); is it running?",
         ) from error
 
 

@@ -12,13 +12,21 @@ import numpy.typing as npt
 
 from hanse.client.gate import Admitted, AdmittedRecords, Gate, Step
 from hanse.errors import ProtocolError
-from hanse.learning import Predictor, ScoreHistogram, Transform, add_gaussian_noise, count_cells, score_histogram
+from hanse.learning import (
+    Predictor,
+    ScoreHistogram,
+    Transform,
+    add_gaussian_noise,
+    count_cells,
+    score_histogram,
+)
 from hanse.learning.random_source import SecureRandom
 from hanse.learning.training import LocalTrainer
 from hanse.policies import SignedAgreement
 from hanse.privacy import Budget, LedgerKey, PrivacyEvent, PrivacyLedger, PrivacyPlan, make_plan
 
 Vector = npt.NDArray[np.float32]
+
 
 @dataclass(frozen=True, slots=True)
 class SessionTools:
@@ -94,14 +102,18 @@ class Session:
         std = self.plan.count_noise_std
         return add_gaussian_noise(counts, std, self.random), std
 
-    def train(self, round_number: int, weights: Vector, transform: Transform, records: AdmittedRecords) -> Vector:
+    def train(
+        self, round_number: int, weights: Vector, transform: Transform, records: AdmittedRecords
+    ) -> Vector:
         """Trains one round from the given weights; returns the update. Pays first.
 
         Raises:
             ProtocolError: ``protocol.unexpected-step`` when the round is not the next one.
         """
         if round_number != self.trained_rounds + 1:
-            raise ProtocolError("protocol.unexpected-step", f"round {round_number} after {self.trained_rounds}")
+            raise ProtocolError(
+                "protocol.unexpected-step", f"round {round_number} after {self.trained_rounds}"
+            )
         training = self.signed.agreement.training
         if self.plan is not None:
             self._pay("training", [self.plan.training_steps(training.local_steps)])
@@ -129,7 +141,9 @@ class Session:
         """Epsilon that this site has spent for the agreement's purpose so far, over all runs."""
         if self.plan is None:
             return 0.0
-        spent = [self.tools.ledger.spent(self._key(part), self.plan.delta) for part in ("training", "holdout")]
+        spent = [
+            self.tools.ledger.spent(self._key(part), self.plan.delta) for part in ("training", "holdout")
+        ]
         return max(spent)
 
     def close(self) -> None:

@@ -55,7 +55,9 @@ def init_member(
     """
     home = MemberHome(root)
     if home.identity.exists():
-        raise ConfigurationError("config.exists", f"{home.identity} exists; this folder is somebody's already")
+        raise ConfigurationError(
+            "config.exists", f"{home.identity} exists; this folder is somebody's already"
+        )
     node_key, approver_key = SigningKey.generate(name), SigningKey.generate(f"{name}-approver")
     flower_key, flower_public = make_flower_key()
     tls_key, tls_certificate = make_client_certificate(name, now, CERTIFICATE_DAYS)
@@ -103,7 +105,10 @@ def _settings(name: str, hints: DatasetHints) -> str:
     data = "data.parquet" if hints.data is None else str(hints.data.resolve())
     columns = "" if hints.data is None else "\n".join(_declared(hints))
     return SETTINGS.format(
-        name=_toml(name), data=_toml(data), subject=_toml(hints.subject_column), label=_toml(hints.label_column),
+        name=_toml(name),
+        data=_toml(data),
+        subject=_toml(hints.subject_column),
+        label=_toml(hints.label_column),
         columns=columns,
     )
 
@@ -112,15 +117,23 @@ def _declared(hints: DatasetHints) -> list[str]:
     """Every column of the file but identifier and label, with the kind that its type suggests."""
     scan = "read_parquet" if str(hints.data).endswith(".parquet") else "read_csv"
     try:
-        described = duckdb.connect(":memory:").execute(f"DESCRIBE SELECT * FROM {scan}($1)", [str(hints.data)]).fetchall()  # noqa: S608 - a constant
+        described = (
+            duckdb.connect(":memory:")
+            .execute(f"DESCRIBE SELECT * FROM {scan}($1)", [str(hints.data)])
+            .fetchall()
+        )  # noqa: S608 - a constant
     except duckdb.Error as error:
-        raise ConfigurationError("config.bad-data", f"cannot read {hints.data} ({type(error).__name__})") from None
+        raise ConfigurationError(
+            "config.bad-data", f"cannot read {hints.data} ({type(error).__name__})"
+        ) from None
     names = [row[0] for row in described]
     for column in (hints.subject_column, hints.label_column):
         if column not in names:
             raise ConfigurationError("config.bad-data", f"{hints.data} has no column {column}")
     return [
-        COLUMN.format(name=_toml(name), kind="numeric" if str(kind).startswith(NUMERIC_TYPES) else "categorical")
+        COLUMN.format(
+            name=_toml(name), kind="numeric" if str(kind).startswith(NUMERIC_TYPES) else "categorical"
+        )
         for name, kind, *_ in described
         if name not in (hints.subject_column, hints.label_column)
     ]

@@ -13,7 +13,18 @@ from pathlib import Path
 from hanse.errors import ConfigurationError
 
 # What runs at a member. The coordinator's and the demonstration's code are not part of it.
-PARTS = ("alignment", "api", "audit", "client", "crypto", "errors", "learning", "policies", "privacy", "settings")
+PARTS = (
+    "alignment",
+    "api",
+    "audit",
+    "client",
+    "crypto",
+    "errors",
+    "learning",
+    "policies",
+    "privacy",
+    "settings",
+)
 
 
 def software_version() -> str:

@@ -29,7 +29,9 @@ def open_command(data: bytes, member: str, verifier: VerifierKey) -> pb.Command:
     """
     signed = _parse(pb.SignedMessage, data)
     if signed.signer != verifier.name:
-        raise IdentityError("identity.unknown-signer", "the command is not signed by the coordinator known here")
+        raise IdentityError(
+            "identity.unknown-signer", "the command is not signed by the coordinator known here"
+        )
     verifier.verify(SIGNATURE_CONTEXT, signed.body, signed.signature)
     command = _parse(pb.Command, signed.body)
     if command.protocol != PROTOCOL:

@@ -17,7 +17,7 @@ rolled back or exchanged, which the ledger itself cannot see.
 
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -209,6 +209,32 @@ class PrivacyLedger:
                 raise PrivacyError("privacy.run-state", f"run {run} was not planned")
             if not known.closed:
                 self._append(connection, "close", key, run, {})
+
+    def close_abandoned(self, keep: Collection[str] = ()) -> tuple[str, ...]:
+        """Ends every open run but those named: what they reserved and never spent is free again.
+
+        A run lives in the memory of one process. After a restart no run that was open can go on, and its
+        reservation would lock the budget for ever.
+
+        Args:
+            keep: Runs that go on.
+
+        Returns:
+            Names of the runs that were ended.
+
+        Raises:
+            PrivacyError: ``privacy.ledger``.
+        """
+        with self._reading():
+            open_runs = [
+                (key, name)
+                for key, runs in self._state.runs.items()
+                for name, run in runs.items()
+                if not run.closed and name not in keep
+            ]
+        for key, name in open_runs:
+            self.close_run(key, name)
+        return tuple(dict.fromkeys(name for _, name in open_runs))
 
     def spent(self, key: LedgerKey, delta: float) -> float:
         """Epsilon of everything that was ever released about a population for a purpose.

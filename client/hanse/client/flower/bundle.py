@@ -34,7 +34,16 @@ def check_bundle(content: bytes) -> None:
                 raise _refusal(f"{len(foreign)} files that are not configuration")
             with bundle.open("pyproject.toml") as file:
                 text = file.read(MAX_CONFIG_BYTES + 1)
-    except (zipfile.BadZipFile, zlib.error, KeyError, OSError, RuntimeError, NotImplementedError, EOFError, ValueError) as error:
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        KeyError,
+        OSError,
+        RuntimeError,
+        NotImplementedError,
+        EOFError,
+        ValueError,
+    ) as error:
         raise _refusal(f"unreadable ({type(error).__name__})") from error
     _check_config(text)
 
@@ -47,7 +56,14 @@ def _check_config(text: bytes) -> None:
         components = config["tool"]["flwr"]["app"]["components"]
         dependencies = config["project"].get("dependencies", [])
         client_app = components.get("clientapp")
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (
+        tomllib.TOMLDecodeError,
+        UnicodeDecodeError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+    ) as error:
         raise _refusal(f"unreadable configuration ({type(error).__name__})") from error
     if client_app != CLIENT_APP:
         raise _refusal("it names another client app")
