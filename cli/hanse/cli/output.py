@@ -7,7 +7,9 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from hanse.errors import HanseError
 
@@ -40,12 +42,12 @@ def print_json(value: Any) -> None:  # noqa: ANN401 - JSON values
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
-    """A table with one style for all commands."""
-    built = Table(title=title, title_justify="left", header_style="bold")
+    """A table with one style for all commands; what others wrote is shown as it is, never as markup."""
+    built = Table(title=escape(title), title_justify="left", header_style="bold")
     for column in columns:
         built.add_column(column, overflow="fold")
     for row in rows:
-        built.add_row(*(str(cell) for cell in row))
+        built.add_row(*(cell if isinstance(cell, Text) else Text(str(cell)) for cell in row))
     return built
 
 
@@ -60,7 +62,7 @@ def report_error(error: HanseError, *, as_json: bool) -> int:
         }
         print_json({"error": facts})
     else:
-        rule = f" [rule {error.rule}]" if error.rule else ""
+        rule = f" (rule {error.rule})" if error.rule else ""
         errors = Console(stderr=True, highlight=False)
         errors.print(f"[bold red]error[/] {error.code}{rule}: {error.spec.public_message}", soft_wrap=True)
         errors.print(f"  {error.detail}", markup=False, soft_wrap=True)

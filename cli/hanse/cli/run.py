@@ -12,12 +12,10 @@ from hanse.cli.common import Home
 from hanse.cli.output import Json, console, print_json, table
 from hanse.client.home import MemberHome
 from hanse.client.models import fetch_model
+from hanse.client.progress import ROUND_AGGREGATED, RUN_FAILED, auc_text, describe, failure
 from hanse.client.remote import CoordinatorClient, RunEvent
 from hanse.client.settings import NodeSettings
-from hanse.errors import CATALOGUE, HanseError
 from hanse.policies import SignedAgreement, open_agreement
-
-RUN_FAILED = "run.failed"
 
 
 def run(
@@ -76,47 +74,25 @@ def follow(events: Iterable[RunEvent], signed: SignedAgreement, *, quiet: bool) 
     return collected
 
 
-def describe(event: RunEvent) -> str:
-    """One line about an event, for a progress bar."""
-    if event.type == "round.aggregated":
-        return f"round {event.round}: AUC {_auc(event.facts)} going in"
-    return event.type.replace(".", " ")
-
-
 def _completed(event: RunEvent, rounds: int) -> int | None:
-    if event.type == "round.aggregated":
+    if event.type == ROUND_AGGREGATED:
         return event.round
     return rounds if event.type == "run.finished" else None
-
-
-def failure(event: RunEvent) -> HanseError:
-    """The error that a failed run ended with."""
-    code = str(event.facts.get("code", "internal.error"))
-    known = code if code in CATALOGUE else "internal.error"
-    rule = event.facts.get("rule")
-    return HanseError(known, f"run {event.run} ended: {event.facts.get('message', code)}", rule=rule)
 
 
 def rounds_table(events: Iterable[RunEvent]) -> Any:  # noqa: ANN401 - a rich table
     """Per evaluated model: AUC with its standard error, loss, members and the largest epsilon."""
     rows = []
     for event in events:
-        if event.type in ("round.aggregated", "run.evaluated"):
+        if event.type in (ROUND_AGGREGATED, "run.evaluated"):
             facts = event.facts
             epsilon = facts.get("epsilon") or {}
             spent = f"{max(epsilon.values()):.3f}" if epsilon else "no budget"
-            rows.append((facts["evaluated_round"], _auc(facts), _loss(facts), spent))
+            rows.append((facts["evaluated_round"], auc_text(facts), _loss(facts), spent))
     note = "held-out rows of all members; AUC ± standard error, privacy noise included"
     return table(
         f"Models after each round ({note})", ("after round", "AUC", "log loss", "largest epsilon spent"), rows
     )
-
-
-def _auc(facts: dict[str, Any]) -> str:
-    """The estimate with its standard error; noise can leave none where there are few records."""
-    if facts.get("auc") is None or facts.get("auc_standard_error") is None:
-        return "not known"
-    return f"{facts['auc']:.3f} ± {facts['auc_standard_error']:.3f}"
 
 
 def _loss(facts: dict[str, Any]) -> str:

@@ -19,8 +19,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from hanse.audit import VerifiedLog, verify_log
 from hanse.client.drafting import Draft
 from hanse.client.models import fetch_model
+from hanse.client.progress import describe, failure
 from hanse.client.remote import CoordinatorClient, RunEvent
-from hanse.cli.run import describe, failure
 from hanse.crypto import VerifierKey, write_atomic
 from hanse.demo import summary
 from hanse.demo.baselines import TrainedModel, compare, train_baselines

@@ -6,12 +6,11 @@ from typing import Final
 from rich.table import Table
 from rich.text import Text
 
+from hanse.client.progress import MAXIMUM_ERROR
 from hanse.demo.results import DemoResult, MemberQuality, RoundFacts
 
 _NONE: Final = "-"
 _LOST: Final = "lost in noise"
-_MAXIMUM_ERROR: Final = 0.2
-"""Standard error of an AUC above which the estimate says nothing."""
 
 
 def rounds_table(rounds: Sequence[RoundFacts]) -> Table:
@@ -36,7 +35,7 @@ def rounds_table(rounds: Sequence[RoundFacts]) -> Table:
 
 
 def _has_estimate(entry: RoundFacts) -> bool:
-    return entry.auc_standard_error is not None and entry.auc_standard_error <= _MAXIMUM_ERROR
+    return entry.auc_standard_error is not None and entry.auc_standard_error <= MAXIMUM_ERROR
 
 
 def _number(value: float | None, decimals: int) -> str:

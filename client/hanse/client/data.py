@@ -4,7 +4,8 @@ The query engine is DuckDB, so that projection and row filter are pushed into th
 not asked for, or a row of a subject who is not admitted, is not materialised in this process.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -66,14 +67,15 @@ class DataSource:
                 because then a record would not be a person.
         """
         name = _quoted(self.manifest.subject_column)
-        rows = self._query(f"SELECT CAST({name} AS VARCHAR) FROM {self._scan()}").fetchall()  # noqa: S608 - quoted name
-        ids = [row[0] for row in rows]
+        sql = f"SELECT CAST({name} AS VARCHAR) FROM {self._scan()}"  # noqa: S608 - quoted name
+        with self._querying():
+            ids = [row[0] for row in self._connection.execute(sql).fetchall()]
         missing, repeated = sum(value is None for value in ids), len(ids) - len(set(ids))
         if missing or repeated:
             raise ConfigurationError(
                 "config.bad-data",
-                f"{self.manifest.path}: column {self.manifest.subject_column} has {missing} empty and {repeated} "
-                "repeated values; give every subject exactly one row",
+                f"{self.manifest.path}: column {self.manifest.subject_column} has {missing} empty and "
+                f"{repeated} repeated values; give every subject exactly one row",
             )
         return ids
 
@@ -98,8 +100,13 @@ class DataSource:
         selected = [f"{self._cast(name)} AS c{index}" for index, name in enumerate(columns)]
         label = f"CAST(s.{_quoted(self.manifest.label_column)} AS VARCHAR) AS label"
         on = f"CAST(s.{_quoted(self.manifest.subject_column)} AS VARCHAR) = a.id"
-        sql = f"SELECT {', '.join([*selected, label])} FROM {self._scan()} s JOIN admitted a ON {on} ORDER BY a.place"  # noqa: S608 - quoted names
-        table = self._query(sql, list(subject_ids)).fetchnumpy()
+        source = f"{self._scan()} s JOIN admitted a ON {on}"
+        sql = f"SELECT {', '.join([*selected, label])} FROM {source} ORDER BY a.place"  # noqa: S608 - quoted names
+        # A numpy array is scanned in place; a Python list would be converted value by value.
+        admitted = {"id": np.array(subject_ids, dtype=object), "place": np.arange(len(subject_ids))}
+        with self._querying():
+            self._connection.register("admitted", admitted)
+            table = self._connection.execute(sql).fetchnumpy()
         if len(table["label"]) != len(subject_ids):
             raise ConfigurationError("config.bad-data", f"{self.manifest.path} changed while it was read")
         values = {name: self._values(name, table[f"c{index}"]) for index, name in enumerate(columns)}
@@ -111,27 +118,23 @@ class DataSource:
 
     def _values(self, name: str, column: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
         if self._kinds[name] == "numeric":
-            return np.ma.filled(np.ma.asarray(column, dtype=np.float64), np.nan)
+            numbers: npt.NDArray[np.float64] = np.ma.filled(np.ma.asarray(column, dtype=np.float64), np.nan)
+            return numbers
         return _text(column)
 
     def _scan(self) -> str:
         path = str(self.manifest.path).replace("'", "''")
-        return (
-            f"read_parquet('{path}')"
-            if path.endswith(".parquet")
-            else f"read_csv('{path}', all_varchar=true)"
-        )
+        if path.endswith(".parquet"):
+            return f"read_parquet('{path}')"
+        return f"read_csv('{path}', header=true, all_varchar=true)"
 
-    def _query(self, sql: str, admitted: list[str] | None = None) -> duckdb.DuckDBPyConnection:
+    @contextmanager
+    def _querying(self) -> Iterator[None]:
+        """Around a query and the fetching of its result: rows that do not parse may be met in either."""
         if not self.manifest.path.is_file():
             raise ConfigurationError("config.missing-file", f"data file {self.manifest.path} is missing")
-        connection = self._connection
         try:
-            if admitted is not None:
-                # A numpy array is scanned in place; a Python list would be converted value by value.
-                table = {"id": np.array(admitted, dtype=object), "place": np.arange(len(admitted))}
-                connection.register("admitted", table)
-            return connection.execute(sql)
+            yield
         except duckdb.Error as error:
             # DuckDB quotes the offending value; only the kind of problem may go on.
             raise ConfigurationError(
@@ -142,7 +145,7 @@ class DataSource:
 
 
 def _text(column: npt.NDArray[np.generic]) -> npt.NDArray[np.str_]:
-    filled = np.ma.filled(np.ma.asarray(column, dtype=object), "")
+    filled: npt.NDArray[np.object_] = np.ma.filled(np.ma.asarray(column, dtype=object), "")
     return np.asarray(["" if value is None else str(value) for value in filled], dtype=np.str_)
 
 

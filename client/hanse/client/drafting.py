@@ -10,8 +10,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from hanse.client.home import MemberHome
 from hanse.client.software import software_digest, software_version
-from hanse.errors import ConfigurationError
+from hanse.errors import ConfigurationError, PolicyError
 from hanse.policies import Agreement, Column, Identity, Training
+from hanse.policies.fields import problems
 
 CLOCK_SLACK = timedelta(minutes=5)
 ASSESSMENT_VALIDITY = timedelta(days=365)

@@ -27,7 +27,6 @@ from hanse.policies import (
     admit,
     check_columns,
     subject_tag,
-    suppress,
 )
 
 HOLDOUT_CONTEXT = b"hanse/holdout\0"
@@ -120,21 +119,23 @@ class Gate:
             ConfigurationError: The data is not as declared.
         """
         names = [column.name for column in step.agreement.columns]
+        asked = [*names, self._source.manifest.label_column]
         ids = self._source.subject_ids()
         refs = [self._pseudonymiser.ref(subject_id) for subject_id in ids]
         now = self._clock()
         snapshot = self._ledger.snapshot(now)
         consent = ConsentState(head=snapshot.head, size=snapshot.size, root=snapshot.root)
         try:
-            check_columns(step.agreement, names)
+            check_columns(step.agreement, asked)
+            self._check_declared(step.agreement)
             admission = admit(step.agreement, refs, snapshot, now)
         except PolicyError as error:
-            self._log.append(_denied(step, consent, names, error))
+            self._log.append(_denied(step, consent, asked, error))
             raise
         parts = self._split(step, admission, refs)
         roots = [self._root(step, [refs[row] for row in part]) for part in parts]
         whole = self._root(step, [refs[row] for row in admission.rows])
-        self._log.append(_admitted(step, consent, admission, names, whole))
+        self._log.append(_admitted(step, consent, admission, asked, whole))
         training, holdout = self._read(step, names, ids, parts, roots)
         return Admitted(training, holdout, admission.considered, dict(admission.excluded_by_rule))
 

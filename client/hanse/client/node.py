@@ -12,6 +12,7 @@ from datetime import datetime
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import ValidationError
 
 from hanse.api.v1 import round_pb2 as pb
 from hanse.audit import AuditLog, Event, EventType, PrivacySpend
@@ -60,6 +61,7 @@ class Node:
         self._log = audit_log
         self._clock = clock
         self._sessions: dict[str, Session] = {}
+        self._begun: set[str] = set()
 
     def handle(self, data: bytes) -> bytes:
         """Answers one command: serialised ``SignedMessage`` in and out.
@@ -80,7 +82,7 @@ class Node:
             sequence=command.sequence,
         )
         try:
-            self._answer(command, reply)
+            self._attempt(command, reply)
         except HanseError as error:
             log.warning("refused: %s", error)
             self._log.append(_refusal(command, error))
@@ -93,6 +95,16 @@ class Node:
     def bundle_refused(self, error: ProtocolError) -> None:
         """Logs that a run's bundle carried more than configuration."""
         self._log.append(Event(type=EventType.BUNDLE_REFUSED, decision="deny", reasons=(error.code,)))
+
+    def _attempt(self, command: pb.Command, reply: pb.Reply) -> None:
+        """Answers; a fault of ours is a refusal like any other, so that it is in the log as well."""
+        try:
+            self._answer(command, reply)
+        except HanseError:
+            raise
+        except Exception as error:
+            log.exception("a command failed")
+            raise HanseError("internal.error", type(error).__name__) from error
 
     def _answer(self, command: pb.Command, reply: pb.Reply) -> None:
         step = command.WhichOneof("step")
@@ -110,7 +122,7 @@ class Node:
 
     def _begin(self, command: pb.Command) -> Session:
         """Opens the agreement and holds it against everything this site knows."""
-        if command.run in self._sessions:
+        if command.run in self._begun:
             raise ProtocolError("protocol.replayed", "the run has begun already")
         signed = open_agreement(command.prepare.agreement)
         if signed.digest != command.agreement_digest:
@@ -119,6 +131,7 @@ class Node:
         self._abandon_others(command.run)
         session = Session(command.run, signed, self._tools)
         self._sessions[command.run] = session
+        self._begun.add(command.run)
         self._log.append(self._event(session, EventType.AGREEMENT_ACCEPTED, decision="permit"))
         return session
 
@@ -170,6 +183,7 @@ class Node:
         )
 
     def _train(self, session: Session, step: pb.Train) -> pb.Trained:
+        session.check_round(step.round)
         weights, transform = _model(session, step.weights, step.transform)
         admitted = session.admit(step.round)
         histogram = session.histogram(weights, transform, admitted.holdout)
@@ -206,12 +220,12 @@ class Node:
         )
 
     def _finish(self, session: Session, step: pb.Finish) -> None:
-        session.close()
-        del self._sessions[session.run]
         if step.error_code:
             event = self._event(session, EventType.RUN_FAILED, reasons=(step.error_code,))
         else:
             event = self._event(session, EventType.RUN_FINISHED, model_out=step.manifest_digest)
+        session.close()
+        del self._sessions[session.run]
         self._log.append(event)
 
     def _rows(self, session: Session, admitted: Admitted, *, training: bool) -> pb.AdmittedRows:
@@ -237,16 +251,19 @@ class Node:
         )
 
     def _event(self, session: Session, kind: EventType, **fields: object) -> Event:
-        return Event.model_validate(
-            {
-                "type": kind,
-                "agreement": session.signed.digest,
-                "run": session.run,
-                "purpose": session.signed.agreement.purpose,
-                "app_digest": self._site.software_digest,
-                **fields,
-            }
-        )
+        try:
+            return Event.model_validate(
+                {
+                    "type": kind,
+                    "agreement": session.signed.digest,
+                    "run": session.run,
+                    "purpose": session.signed.agreement.purpose,
+                    "app_digest": self._site.software_digest,
+                    **fields,
+                }
+            )
+        except ValidationError as error:
+            raise ProtocolError("protocol.malformed", "the command has a field that no entry can hold") from error
 
 
 def _model(session: Session, weights: bytes, transform: bytes) -> tuple[npt.NDArray[np.float32], Transform]:

@@ -73,6 +73,17 @@ class Session:
             raise ProtocolError("protocol.replayed", f"command {sequence} after {self.last_sequence}")
         self.last_sequence = sequence
 
+    def check_round(self, round_number: int) -> None:
+        """Refuses to train any round but the next one.
+
+        Raises:
+            ProtocolError: ``protocol.unexpected-step``.
+        """
+        if round_number != self.trained_rounds + 1:
+            raise ProtocolError(
+                "protocol.unexpected-step", f"round {round_number} after {self.trained_rounds}"
+            )
+
     def reserve(self) -> float:
         """Plans the run's noise and reserves its whole price; returns the epsilon it will have cost.
 
@@ -105,15 +116,7 @@ class Session:
     def train(
         self, round_number: int, weights: Vector, transform: Transform, records: AdmittedRecords
     ) -> Vector:
-        """Trains one round from the given weights; returns the update. Pays first.
-
-        Raises:
-            ProtocolError: ``protocol.unexpected-step`` when the round is not the next one.
-        """
-        if round_number != self.trained_rounds + 1:
-            raise ProtocolError(
-                "protocol.unexpected-step", f"round {round_number} after {self.trained_rounds}"
-            )
+        """Trains one round from the given weights; returns the update. Pays first."""
         training = self.signed.agreement.training
         if self.plan is not None:
             self._pay("training", [self.plan.training_steps(training.local_steps)])

@@ -1,15 +1,18 @@
-"""Opens commands and signs replies. A command is used only after its signature, addressee and order checked."""
+"""Opens commands and signs replies. Nothing of a command is used before its signature has been checked."""
 
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from google.protobuf.message import DecodeError
+from pydantic import TypeAdapter, ValidationError
 
 from hanse.api.v1 import round_pb2 as pb
+from hanse.audit.event import RunId
 from hanse.crypto import SigningKey, VerifierKey
 from hanse.errors import IdentityError, ProtocolError
 
 PROTOCOL = 1
 SIGNATURE_CONTEXT = "hanse.round.v1"
+_RUN: Final = TypeAdapter[str](RunId)
 
 MessageT = TypeVar("MessageT", pb.SignedMessage, pb.Command)
 
@@ -40,6 +43,11 @@ def open_command(data: bytes, member: str, verifier: VerifierKey) -> pb.Command:
         raise ProtocolError("protocol.unexpected-step", "the command is for another member")
     if command.WhichOneof("step") is None:
         raise ProtocolError("protocol.malformed", "the command asks for nothing")
+    try:
+        _RUN.validate_python(command.run)
+    except ValidationError as error:
+        # A name that the log cannot hold would be a run that the log cannot tell of.
+        raise ProtocolError("protocol.malformed", "the command is about no run") from error
     return command
 
 

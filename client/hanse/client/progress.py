@@ -1,0 +1,35 @@
+"""What a run's events mean to a person who follows it."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from hanse.client.remote import RunEvent
+from hanse.errors import CATALOGUE, HanseError
+
+RUN_FAILED: Final = "run.failed"
+ROUND_AGGREGATED: Final = "round.aggregated"
+MAXIMUM_ERROR: Final = 0.2
+"""Standard error of an AUC above which the estimate says nothing."""
+
+
+def describe(event: RunEvent) -> str:
+    """One line about an event, for a progress bar."""
+    if event.type == ROUND_AGGREGATED:
+        return f"round {event.round}: AUC {auc_text(event.facts)} going in"
+    return event.type.replace(".", " ")
+
+
+def auc_text(facts: Mapping[str, Any]) -> str:
+    """The estimated AUC with its standard error, or that noise and few records leave none."""
+    error = facts.get("auc_standard_error")
+    if facts.get("auc") is None or error is None or error > MAXIMUM_ERROR:
+        return "lost in noise"
+    return f"{facts['auc']:.3f} ± {error:.3f}"
+
+
+def failure(event: RunEvent) -> HanseError:
+    """The error that a failed run ended with."""
+    code = str(event.facts.get("code", "internal.error"))
+    known = code if code in CATALOGUE else "internal.error"
+    message = event.facts.get("message", code)
+    return HanseError(known, f"run {event.run} ended: {message}", rule=event.facts.get("rule"))
