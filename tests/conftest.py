@@ -42,7 +42,9 @@ def utc_now() -> datetime:
 
 def draft(dictionary: Any, epsilon: float | None, rounds: int = 3, **changes: Any) -> Draft:
     """An agreement over the bundled data; short, so that tests are quick."""
-    training = recommend("logistic", 1000, 3, epsilon).model_copy(update={"rounds": rounds, "round_timeout_s": 30})
+    training = recommend("logistic", 1000, 3, epsilon).model_copy(
+        update={"rounds": rounds, "round_timeout_s": 30}
+    )
     values = {
         "identifier": "propensity",
         "title": "Test",
@@ -80,7 +82,11 @@ class LocalTransport:
         del timeout_s
         self.before(commands)
         self.sent.append(dict(commands))
-        bodies = {m: self.tamper(m, self.nodes[m].handle(body)) for m, body in commands.items() if m not in self.silent}
+        bodies = {
+            m: self.tamper(m, self.nodes[m].handle(body))
+            for m, body in commands.items()
+            if m not in self.silent
+        }
         return Replies(bodies, dict.fromkeys(set(commands) & self.silent, "silent"))
 
 
@@ -112,7 +118,7 @@ class LocalFederation:
         return LocalTransport(self.nodes)
 
     def rounds(self, transport: LocalTransport) -> tuple[Rounds, RunRecord]:
-        record = self.book.new(secrets.token_hex(3))
+        record = self.book.new(secrets.token_hex(3), frozenset(self.nodes))
         context = RunContext(record.run, self.signed, self.signed.note)
         return Rounds(context, transport, self.key, record, record), record
 

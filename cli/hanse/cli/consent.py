@@ -1,6 +1,5 @@
-"""``hanse consent``: import consent events, withdraw, look at the state. Identifiers stay on this machine."""
+"""``hanse consent``: import consent events, withdraw consent. Identifiers stay on this machine."""
 
-import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +9,6 @@ from hanse.audit import ConsentState, Counts, Event, EventType
 from hanse.cli.common import Home, member_log, utc_now
 from hanse.cli.output import Json, console, print_json, table
 from hanse.client.home import MemberHome
-from hanse.client.pseudonymise import replace_identifiers
 from hanse.crypto import read_secret
 from hanse.policies import ConsentLedger, Pseudonymiser
 
@@ -25,7 +23,8 @@ def import_events(
 ) -> None:
     """Import consent events from a CSV file. Bad rows are refused one by one, good ones are kept.
 
-    The column subject_id holds this site's own identifiers; they are turned into pseudonyms first.
+    A column subject may hold this site's own identifiers, in the place of subject_ref; only their pseudonyms
+    are kept.
 
     Example: [bold]hanse consent import consent.csv --home brand[/]
     """

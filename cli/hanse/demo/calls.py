@@ -1,4 +1,4 @@
-"""The demo's scoring calls: a calling system with its own certificate, over gRPC, as any other client would."""
+"""The demo's scoring calls: a calling system with its own certificate, over gRPC, as any client would."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,12 @@ PERMIT = b"permit"
 
 
 def score(
-    address: str, caller: Path, authority: Path, model: tuple[str, str], purpose: str, rows: oip.ModelInferRequest
+    address: str,
+    caller: Path,
+    authority: Path,
+    model: tuple[str, str],
+    purpose: str,
+    rows: oip.ModelInferRequest,
 ) -> ScoringCall:
     """Makes one call and says how it went.
 
@@ -46,7 +51,9 @@ def score(
         except grpc.RpcError as error:
             return _refused(caller.name, purpose, subjects, error, started_s)
     decisions = _decisions(response)
-    denied = sorted({decision.removeprefix(b"deny:").decode() for decision in decisions if decision != PERMIT})
+    denied = sorted(
+        {decision.removeprefix(b"deny:").decode() for decision in decisions if decision != PERMIT}
+    )
     return ScoringCall(
         caller=caller.name,
         purpose=purpose,
@@ -67,7 +74,9 @@ def make_rows(
     _texts(request, "subject_id", subject_ids)
     for column in columns:
         if column.kind == "categorical":
-            _texts(request, column.name, ["" if value is None else str(value) for value in values[column.name]])
+            _texts(
+                request, column.name, ["" if value is None else str(value) for value in values[column.name]]
+            )
         else:
             tensor = request.inputs.add(name=column.name, datatype="FP64", shape=[len(subject_ids)])
             tensor.contents.fp64_contents.extend(np.asarray(values[column.name], dtype=np.float64).tolist())
@@ -87,7 +96,7 @@ def _decisions(response: oip.ModelInferResponse) -> list[bytes]:
 
 
 def _refused(caller: str, purpose: str, subjects: int, error: grpc.RpcError, started_s: float) -> ScoringCall:
-    metadata = dict(error.trailing_metadata() or ())
+    codes = [item.value for item in error.trailing_metadata() or () if item.key == "hanse-error-code"]
     return ScoringCall(
         caller=caller,
         purpose=purpose,
@@ -95,11 +104,11 @@ def _refused(caller: str, purpose: str, subjects: int, error: grpc.RpcError, sta
         outcome=error.code().name,
         subjects=subjects,
         scored=0,
-        code=_text(metadata.get("hanse-error-code")),
+        code=_text(codes[0]) if codes else None,
         rule=_text(metadata.get("hanse-rule")),
         latency_ms=1000 * (time.monotonic() - started_s),
     )
 
 
-def _text(value: str | bytes | None) -> str | None:
+def _text(value: str | bytes) -> str:
     return value.decode() if isinstance(value, bytes) else value

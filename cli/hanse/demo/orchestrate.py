@@ -128,7 +128,9 @@ def _prepare_folder(folder: Path) -> None:
     """Makes the folder anew; one that no demo made is left alone."""
     if folder.exists() and any(folder.iterdir()):
         if not (folder / MARKER).exists():
-            raise ConfigurationError("config.exists", f"{folder} holds other files; name another with --folder")
+            raise ConfigurationError(
+                "config.exists", f"{folder} holds other files; name another with --folder"
+            )
         shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
     write_atomic(folder / MARKER, b"")
@@ -139,7 +141,9 @@ def _set_up(options: DemoOptions, steps: Steps) -> DemoRun:
     with steps.step("read the data and divide it by its natural key"):
         data = load(options.data)
         members = partition(data, options.members)
-    steps.say(f"{data.dictionary.title}: {len(data.rows):,} rows; identifiers and consent events are generated")
+    steps.say(
+        f"{data.dictionary.title}: {len(data.rows):,} rows; identifiers and consent events are generated"
+    )
     federation = Federation(options.folder, members, started_at)
     with steps.step("make keys and certificates, exchange public identities"):
         federation.make_keys()
@@ -191,12 +195,18 @@ def _train(run: DemoRun, steps: Steps) -> None:
                 progress(event)
                 if event.type == "run.failed":
                     raise failure(event)
-                if event.type == "round.aggregated" and event.round == run.signed.agreement.training.rounds // 2:
+                if (
+                    event.type == "round.aggregated"
+                    and event.round == run.signed.agreement.training.rounds // 2
+                ):
                     _withdraw_one(run, event.round)
         _, run.model = fetch_model(client, brand.home, str(run.events[-1][1].facts["model"]), run.signed)
     steps.console.print("[green]✓[/] trained, evaluated, registered and signed", highlight=False)
     if run.withdrawn is not None:
-        steps.say(f"one subject of {run.withdrawn[0]} withdrew after round {run.withdrawn[1]}; the next round was without it")
+        steps.say(
+            f"one subject of {run.withdrawn[0]} withdrew after round {run.withdrawn[1]}; "
+            "the next round was without it"
+        )
 
 
 def _withdraw_one(run: DemoRun, round_number: int) -> None:
@@ -208,7 +218,12 @@ def _withdraw_one(run: DemoRun, round_number: int) -> None:
 
 @contextmanager
 def _bar(console: Console, agreement: Agreement) -> Iterator["_Follow"]:
-    columns = (TextColumn("  {task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total} rounds"), TimeElapsedColumn())
+    columns = (
+        TextColumn("  {task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total} rounds"),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=console, transient=True) as progress:
         yield _Follow(progress, agreement.training.rounds)
 
@@ -239,7 +254,11 @@ def _score(run: DemoRun, processes: Processes, steps: Steps) -> None:
         for purpose in (SCORING_PURPOSE, FOREIGN_PURPOSE):
             run.calls.append(score(address, caller, site.home.serving_authority, model, purpose, rows))
     for call in run.calls:
-        what = f"{call.scored} of {call.subjects} subjects scored" if call.allowed else f"{call.outcome} ({call.code})"
+        what = (
+            f"{call.scored} of {call.subjects} subjects scored"
+            if call.allowed
+            else f"{call.outcome} ({call.code})"
+        )
         steps.say(f"{call.purpose}: {what}")
 
 

@@ -1,4 +1,4 @@
-"""The demo's child processes: started one by one, watched, and all gone when the demo ends, however it ends."""
+"""The demo's child processes: started, watched, and all gone when the demo ends, however it ends."""
 
 import os
 import signal

@@ -28,7 +28,9 @@ class Steps:
             return
         with self.console.status(f"{title} …"):
             yield
-        self.console.print(f"[green]✓[/] {title} [dim]{time.monotonic() - started_s:.1f} s[/]", highlight=False)
+        self.console.print(
+            f"[green]✓[/] {title} [dim]{time.monotonic() - started_s:.1f} s[/]", highlight=False
+        )
 
     def say(self, text: str) -> None:
         """A remark below a step."""

@@ -39,11 +39,15 @@ def training_rows(site: Site, agreement: Agreement) -> Rows:
     key = read_secret(site.home.pseudonym_key)
     ref = Pseudonymiser(key).ref
     fraction = agreement.training.holdout_fraction
-    held_out = np.array([in_holdout(key, ref(str(subject)), fraction) for subject in site.written.subject_ids])
+    held_out = np.array(
+        [in_holdout(key, ref(str(subject)), fraction) for subject in site.written.subject_ids]
+    )
     return site.data.rows.take(site.written.consenting & ~held_out)
 
 
-def result_of(run: "DemoRun", quality: QualityFacts, models: Sequence[TrainedModel], test: Rows) -> DemoResult:
+def result_of(
+    run: "DemoRun", quality: QualityFacts, models: Sequence[TrainedModel], test: Rows
+) -> DemoResult:
     """The whole result.
 
     Args:
@@ -61,7 +65,9 @@ def result_of(run: "DemoRun", quality: QualityFacts, models: Sequence[TrainedMod
         duration_s=time.monotonic() - run.started_s,
         dataset=_dataset(run.data),
         agreement=_agreement(agreement, run.signed.digest),
-        members=tuple(_member(site, agreement, events, run.logs[site.data.name]) for site in run.federation.sites),
+        members=tuple(
+            _member(site, agreement, events, run.logs[site.data.name]) for site in run.federation.sites
+        ),
         rounds=_rounds(run.events, models, test),
         quality=quality,
         model=_model(run.model, len(models[-1].weights)),
@@ -109,10 +115,14 @@ def _agreement(agreement: Agreement, digest: str) -> AgreementFacts:
 
 def _member(site: Site, agreement: Agreement, events: Sequence[RunEvent], log: VerifiedLog) -> MemberFacts:
     """Counts from the member's own log, which knows also those that are too small to leave the site."""
-    admitted = next(entry for entry in log.entries if entry.type.value == "round.admitted" and entry.round == 1)
+    admitted = next(
+        entry for entry in log.entries if entry.type.value == "round.admitted" and entry.round == 1
+    )
     counts = admitted.counts
     assert counts is not None  # noqa: S101 - an admission always has counts
-    spent = next((e.facts["epsilon"] for e in reversed(events) if e.facts.get("epsilon")), {})
+    spent: dict[str, float] = next(
+        (e.facts["epsilon"] for e in reversed(events) if e.facts.get("epsilon")), {}
+    )
     return MemberFacts(
         name=site.data.name,
         organisation=site.data.organisation,

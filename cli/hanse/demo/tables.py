@@ -57,7 +57,8 @@ def members_table(result: DemoResult) -> Table:
             Text(member.name),
             f"{member.rows:,}",
             f"{member.admitted:,}",
-            ", ".join(f"{rule} {count:,}" for rule, count in sorted(member.excluded_by_rule.items())) or _NONE,
+            ", ".join(f"{rule} {count:,}" for rule, count in sorted(member.excluded_by_rule.items()))
+            or _NONE,
             *_own_figures(quality.get(member.name)),
             _number(member.epsilon, 2),
         )

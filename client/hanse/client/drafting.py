@@ -79,9 +79,18 @@ def draft_agreement(draft: Draft, identities: Sequence[Identity], now: datetime)
         )
     coordinator = coordinators[0]
     members = [identity for identity in identities if identity.role == "member"]
+    try:
+        return Agreement.model_validate(_terms(draft, members, coordinator, now))
+    except ValidationError as error:
+        raise PolicyError("policy.invalid", "; ".join(problems(error))) from error
+
+
+def _terms(
+    draft: Draft, members: Sequence[Identity], coordinator: Identity, now: datetime
+) -> dict[str, object]:
+    """The agreement's fields."""
     countries = {identity.jurisdiction for identity in (*members, coordinator)}
-    return Agreement.model_validate(
-        {
+    return {
             "schema_version": 1,
             "id": draft.identifier,
             "version": 1,
@@ -133,7 +142,6 @@ def draft_agreement(draft: Draft, identities: Sequence[Identity], now: datetime)
             "valid_until": now + timedelta(days=draft.valid_days),
             "software": {"version": software_version(), "digest": software_digest()},
         }
-    )
 
 
 def _member(identity: Identity) -> dict[str, object]:
@@ -161,7 +169,6 @@ def read_columns(path: Path) -> tuple[Column, ...]:
             yaml.safe_load(path.read_text(encoding="utf-8"))
         )
     except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise ConfigurationError("config.invalid", f"{path}: {problems}") from None
+        raise ConfigurationError("config.invalid", f"{path}: {'; '.join(problems(error))}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigurationError("config.invalid", f"{path} is not YAML: {error}") from error

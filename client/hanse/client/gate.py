@@ -139,21 +139,28 @@ class Gate:
         training, holdout = self._read(step, names, ids, parts, roots)
         return Admitted(training, holdout, admission.considered, dict(admission.excluded_by_rule))
 
+    def _check_declared(self, agreement: Agreement) -> None:
+        """Refuses an agreement about columns that this site declares otherwise, or not at all."""
+        declared = {(own.name, own.kind, own.classification) for own in self._source.manifest.columns}
+        for position, column in enumerate(agreement.columns):
+            if (column.name, column.kind, column.classification) not in declared:
+                raise PolicyError(
+                    "policy.column",
+                    f"columns.{position} of the agreement is not declared here with its kind and class",
+                    rule="P13",
+                )
+
     def _split(self, step: Step, admission: Admission, refs: Sequence[str]) -> tuple[list[int], list[int]]:
-        """Training and held-out rows. A keyed hash of the subject decides, for ever the same way, so that
-        the two populations stay disjoint over rounds, runs and changes of the data (their privacy budgets
-        are kept apart because of that).
+        """Training and held-out rows.
+
+        A keyed hash of the subject decides, for ever the same way, so that the two populations stay disjoint
+        over rounds, runs and changes of the data (their privacy budgets are kept apart because of that).
         """
-        training: list[int] = []
-        holdout: list[int] = []
+        fraction = step.agreement.training.holdout_fraction
+        parts: tuple[list[int], list[int]] = ([], [])
         for row in admission.rows:
-            part = (
-                holdout
-                if in_holdout(self._key, refs[row], step.agreement.training.holdout_fraction)
-                else training
-            )
-            part.append(row)
-        return training, holdout
+            parts[in_holdout(self._key, refs[row], fraction)].append(row)
+        return parts
 
     def _root(self, step: Step, refs: Sequence[str]) -> bytes:
         tags = sorted(subject_tag(self._key, step.digest, step.run, str(step.round), ref) for ref in refs)
@@ -169,6 +176,9 @@ class Gate:
     ) -> list[AdmittedRecords]:
         """One query for all admitted rows, then one set of records per part."""
         columns, labels = self._source.read(names, [ids[row] for part in parts for row in part])
+        # What trains must be what was admitted and committed to, row for row.
+        if len(labels) != sum(map(len, parts)):
+            raise PolicyError("policy.denied", "the rows read are not the rows admitted", rule="P32")
         positive = (labels == step.agreement.label.positive).astype(np.float32)
         ends = np.cumsum([0, *(len(part) for part in parts)])
         return [

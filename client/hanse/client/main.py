@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hanse.audit import Actor, AuditLog
 from hanse.client.data import DataSource
@@ -16,6 +17,9 @@ from hanse.crypto import SigningKey, VerifierKey, read_secret
 from hanse.errors import ConfigurationError
 from hanse.policies import ConsentLedger, Identity
 from hanse.privacy import PrivacyLedger
+
+if TYPE_CHECKING:
+    from hanse.client.node import Site
 
 
 def utc_now() -> datetime:
@@ -44,7 +48,8 @@ def run_node(
 
     from hanse.client.flower import app  # noqa: PLC0415
     from hanse.client.flower.supernode import NodeConnection, SuperNode  # noqa: PLC0415
-    from hanse.client.node import Node, SessionTools  # noqa: PLC0415
+    from hanse.client.node import Node  # noqa: PLC0415
+    from hanse.client.session import SessionTools  # noqa: PLC0415
 
     torch.set_num_threads(1)
     key = SigningKey.load(home.node_key)

@@ -1,4 +1,4 @@
-"""Takes a registered model version home: checked first, written whole, with the agreement it was made under."""
+"""Takes a registered model version home: checked first, written whole, with its agreement beside it."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from hanse.client.home import MemberHome
 from hanse.client.remote import CoordinatorClient
 from hanse.crypto import VerifierKey, write_atomic
 from hanse.errors import ServingError
-from hanse.learning import LoadedModel, open_model, store_model
+from hanse.learning import LoadedModel, load_model, open_model, store_model
 from hanse.policies import SignedAgreement
 
 
@@ -20,15 +20,18 @@ def fetch_model(
 
     Raises:
         ServingError: ``model.invalid`` when the coordinator of the agreement did not sign it, or it was made
-            under another agreement.
+            under another agreement, or it differs from the one that was fetched under this name before.
     """
     manifest, weights = client.model(reference)
-    model = open_model(manifest, weights, VerifierKey.decode(signed.agreement.coordinator.key))
+    verifier = VerifierKey.decode(signed.agreement.coordinator.key)
+    model = open_model(manifest, weights, verifier)
     if model.manifest.agreement_digest != signed.digest or model.manifest.reference != reference:
         raise ServingError("model.invalid", "the model is another one, or was made under another agreement")
     folder = home.models / reference
     if not folder.exists():
         store_model(folder, manifest, weights)
+    elif load_model(folder, verifier).digest != model.digest:
+        raise ServingError("model.invalid", f"{folder} holds another model of the same name and version")
     home.agreements.mkdir(exist_ok=True)
     write_atomic(home.agreements / f"{signed.digest}.agreement", signed.note)
     return folder, model

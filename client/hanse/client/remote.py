@@ -112,7 +112,9 @@ class _Translated:
     ) -> None:
         if not isinstance(error, grpc.RpcError):
             return
-        code = dict(error.trailing_metadata() or ()).get("hanse-error-code", "")
+        code = next(
+            (item.value for item in error.trailing_metadata() or () if item.key == "hanse-error-code"), ""
+        )
         if code in CATALOGUE:
             raise HanseError(str(code), f"the coordinator answered: {error.details()}") from error
         raise HanseError(

@@ -1,11 +1,13 @@
 """Makes a member's folder: keys, identity, settings, and a log that starts with its own first entry."""
 
+import json
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from secrets import token_bytes
 
 import duckdb
+from pydantic import ValidationError
 
 from hanse.audit import Actor, AuditLog, Event, EventType
 from hanse.client.home import MemberHome
@@ -19,11 +21,16 @@ from hanse.crypto import (
 )
 from hanse.errors import ConfigurationError
 from hanse.policies import ConsentLedger, Identity
+from hanse.policies.fields import problems
 
 CERTIFICATE_DAYS = 365
 PSEUDONYM_KEY_BYTES = 32
 SECRET_MODE = 0o600
-NUMERIC_TYPES = ("INT", "DOUBLE", "FLOAT", "DECIMAL", "REAL")
+NUMERIC_TYPES = frozenset(
+    ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "FLOAT", "DOUBLE", "DECIMAL")
+    + ("UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "UHUGEINT")
+)
+"""DuckDB's names, without precision."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +48,7 @@ class DatasetHints:
     label_column: str
 
 
-def init_member(
+def init_member(  # noqa: PLR0917 - who and where, each once
     root: Path, name: str, organisation: str, jurisdiction: str, hints: DatasetHints, now: datetime
 ) -> Identity:
     """Makes the folder.
@@ -51,7 +58,9 @@ def init_member(
 
     Raises:
         ConfigurationError: ``config.exists`` when the folder has an identity already.
-        PolicyError: ``policy.invalid`` when name, organisation or country are not valid.
+        ConfigurationError: ``config.invalid`` when name, organisation or country are not valid,
+            ``config.bad-data`` when the data set cannot be read or lacks a column.
+        IdentityError: ``identity.bad-key`` when the name cannot be that of a key.
     """
     home = MemberHome(root)
     if home.identity.exists():
@@ -61,16 +70,19 @@ def init_member(
     node_key, approver_key = SigningKey.generate(name), SigningKey.generate(f"{name}-approver")
     flower_key, flower_public = make_flower_key()
     tls_key, tls_certificate = make_client_certificate(name, now, CERTIFICATE_DAYS)
-    identity = Identity(
-        name=name,
-        organisation=organisation,
-        jurisdiction=jurisdiction,
-        role="member",
-        node_key=node_key.verifier.encode(),
-        approver_key=approver_key.verifier.encode(),
-        tls_certificate=tls_certificate.decode(),
-        flower_key=flower_public.decode(),
-    )
+    try:
+        identity = Identity(
+            name=name,
+            organisation=organisation,
+            jurisdiction=jurisdiction,
+            role="member",
+            node_key=node_key.verifier.encode(),
+            approver_key=approver_key.verifier.encode(),
+            tls_certificate=tls_certificate.decode(),
+            flower_key=flower_public.decode(),
+        )
+    except ValidationError as error:
+        raise ConfigurationError("config.invalid", "; ".join(problems(error))) from error
     settings = _settings(name, hints)
     for folder in (home.node_key.parent, home.log.parent, home.peers, home.models):
         folder.mkdir(parents=True, exist_ok=True)
@@ -115,34 +127,32 @@ def _settings(name: str, hints: DatasetHints) -> str:
 
 def _declared(hints: DatasetHints) -> list[str]:
     """Every column of the file but identifier and label, with the kind that its type suggests."""
-    scan = "read_parquet" if str(hints.data).endswith(".parquet") else "read_csv"
-    try:
-        described = (
-            duckdb.connect(":memory:")
-            .execute(f"DESCRIBE SELECT * FROM {scan}($1)", [str(hints.data)])
-            .fetchall()
-        )  # noqa: S608 - a constant
-    except duckdb.Error as error:
-        raise ConfigurationError(
-            "config.bad-data", f"cannot read {hints.data} ({type(error).__name__})"
-        ) from None
-    names = [row[0] for row in described]
+    path = str(hints.data)
+    with duckdb.connect(":memory:") as connection:
+        try:
+            if path.endswith(".parquet"):
+                relation = connection.read_parquet(path)
+            else:
+                relation = connection.read_csv(path, header=True)
+            kinds = dict(zip(relation.columns, map(str, relation.types), strict=True))
+        except duckdb.Error as error:
+            raise ConfigurationError(
+                "config.bad-data", f"cannot read {path} ({type(error).__name__})"
+            ) from None
     for column in (hints.subject_column, hints.label_column):
-        if column not in names:
-            raise ConfigurationError("config.bad-data", f"{hints.data} has no column {column}")
-    return [
-        COLUMN.format(
-            name=_toml(name), kind="numeric" if str(kind).startswith(NUMERIC_TYPES) else "categorical"
-        )
-        for name, kind, *_ in described
-        if name not in (hints.subject_column, hints.label_column)
-    ]
+        if kinds.pop(column, None) is None:
+            raise ConfigurationError("config.bad-data", f"{path} has no column {column}")
+    return [COLUMN.format(name=_toml(name), kind=_kind(kind)) for name, kind in kinds.items()]
+
+
+def _kind(type_name: str) -> str:
+    """What a type of DuckDB's suggests; ``DECIMAL(10,2)`` is a ``DECIMAL``."""
+    return "numeric" if type_name.split("(")[0] in NUMERIC_TYPES else "categorical"
 
 
 def _toml(text: str) -> str:
-    """A TOML basic string."""
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
+    """A TOML basic string: that of JSON, but for one control character."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 COLUMN = """\

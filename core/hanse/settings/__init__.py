@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource
+from pydantic_settings.exceptions import SettingsError
+from typing_extensions import override
 
 from hanse.errors import ConfigurationError
 
@@ -22,6 +24,7 @@ class LayeredSettings(BaseSettings):
     """Base of all settings classes; see :func:`load_settings` for where values come from."""
 
     @classmethod
+    @override
     def settings_customise_sources(
         cls,
         settings_cls: type[BaseSettings],
@@ -31,7 +34,7 @@ class LayeredSettings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic's interface
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Flags before environment before file; no other source."""
-        layers = init_settings() if callable(init_settings) else {}
+        layers = init_settings()
         flags = InitSettingsSource(settings_cls, init_kwargs=dict(layers.get("_flags", {})))
         file = InitSettingsSource(settings_cls, init_kwargs=dict(layers.get("_file", {})))
         return flags, env_settings, file
@@ -59,15 +62,19 @@ def load_settings(kind: type[Settings], file: Path, section: str, flags: Mapping
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise ConfigurationError("config.invalid", f"{file} [{section}]: {problems}") from None
+    except SettingsError as error:
+        # Its cause quotes the value of the variable; the message names the field only.
+        raise ConfigurationError("config.invalid", f"{file} [{section}]: {error}") from None
 
 
 def _read_section(file: Path, section: str) -> dict[str, Any]:
-    if not file.is_file():
-        raise ConfigurationError(
-            "config.missing-file", f"no settings file {file}; make one with `hanse init`"
-        )
     try:
         values = tomllib.loads(file.read_text(encoding="utf-8")).get(section)
+    except OSError as error:
+        raise ConfigurationError(
+            "config.missing-file",
+            f"cannot read settings file {file} ({error.strerror}); make one with `hanse init`",
+        ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError("config.invalid", f"{file}: {error}") from error
     if not isinstance(values, dict):

@@ -13,8 +13,15 @@ from hanse.audit import AuditLog, Event, EventType
 from hanse.crypto import SigningKey, fingerprint, write_atomic
 from hanse.errors import IdentityError, PolicyError, ServingError
 from hanse.learning import ModelManifest, write_model
-from hanse.learning.artifact import MANIFEST_FILE, WEIGHTS_FILE
-from hanse.policies import Identity, SignedAgreement, check_agreement, open_agreement, require_known
+from hanse.learning.artifact import MANIFEST_FILE, WEIGHTS_FILE, load_model
+from hanse.policies import (
+    Identity,
+    SignedAgreement,
+    check_agreement,
+    open_agreement,
+    read_unverified,
+    require_known,
+)
 from hanse.server.rounds import Outcome, Rounds, RunContext
 from hanse.server.runs import RunBook, RunRecord, error_facts
 from hanse.server.transport import Transport
@@ -84,13 +91,20 @@ class Coordinator:
         with self._lock:
             return dict(self._peers)
 
-    def accept(self, note: bytes) -> SignedAgreement:
+    def accept(self, note: bytes, caller: str) -> SignedAgreement:
         """Checks an agreement and keeps it.
 
+        Args:
+            note: The signed agreement.
+            caller: Enrolled name of who hands it in; must be one of its members.
+
         Raises:
-            PolicyError: It is unsigned, altered, has gaps, or names keys that are not the enrolled ones.
+            PolicyError: It is unsigned, altered, has gaps, or the caller is no member of it.
+            IdentityError: It names keys that are not the enrolled ones.
         """
         signed = open_agreement(note)
+        if caller not in {member.name for member in signed.agreement.members}:
+            raise PolicyError("policy.denied", f"{caller} is no member of the agreement", rule="P20")
         if signed.agreement.coordinator.key != self._key.verifier.encode():
             raise PolicyError("policy.denied", "the agreement names another coordinator key", rule="P20")
         require_known(signed.agreement, {**self.peers(), self._identity.name: self._identity})
@@ -100,13 +114,21 @@ class Coordinator:
         path = self._folders.agreements / f"{signed.digest}.agreement"
         if not path.exists():
             self._log.append(
-                Event(type=EventType.AGREEMENT_ACCEPTED, agreement=signed.digest, purpose=signed.agreement.purpose)
+                Event(
+                    type=EventType.AGREEMENT_ACCEPTED,
+                    agreement=signed.digest,
+                    purpose=signed.agreement.purpose,
+                )
             )
             write_atomic(path, note)
         return signed
 
-    def start(self, agreement_digest: str) -> RunRecord:
+    def start(self, agreement_digest: str, caller: str) -> RunRecord:
         """Starts a run of an accepted agreement and returns at once.
+
+        Args:
+            agreement_digest: Which agreement.
+            caller: Enrolled name of who asks; must be one of its members.
 
         Raises:
             PolicyError: There is no such agreement, or it is no longer valid.
@@ -116,21 +138,32 @@ class Coordinator:
         if not agreement_digest.isalnum() or not path.is_file():
             raise PolicyError("policy.invalid", "no accepted agreement has this digest; submit it first")
         note = path.read_bytes()
-        signed = self.accept(note)
-        record = self._book.new(secrets.token_hex(3))
+        signed = self.accept(note, caller)
+        members = frozenset(member.name for member in signed.agreement.members)
+        record = self._book.new(secrets.token_hex(3), members)
         context = RunContext(record.run, signed, note)
         threading.Thread(target=self._conduct, args=(context, record), name=record.run, daemon=True).start()
         return record
 
-    def model(self, reference: str) -> tuple[bytes, bytes]:
+    def model(self, reference: str, caller: str) -> tuple[bytes, bytes]:
         """Manifest note and weights of a registered model version.
 
+        Args:
+            reference: ``name@version``.
+            caller: Enrolled name of who asks; must be a member of the agreement that it was made under.
+
         Raises:
-            ServingError: ``model.not-found``.
+            ServingError: ``model.not-found``, also for a model that is none of the caller's affair.
         """
         folder = self._folders.models / reference
         if folder.parent != self._folders.models or not (folder / MANIFEST_FILE).is_file():
             raise ServingError("model.not-found", "no registered model of that name and version")
+        manifest = load_model(folder, self._key.verifier).manifest
+        agreement = read_unverified(
+            (self._folders.agreements / f"{manifest.agreement_digest}.agreement").read_bytes()
+        )
+        if caller not in {member.name for member in agreement.members}:
+            raise ServingError("model.not-found", f"{caller} is no member of the model's agreement")
         return (folder / MANIFEST_FILE).read_bytes(), (folder / WEIGHTS_FILE).read_bytes()
 
     def _conduct(self, context: RunContext, record: RunRecord) -> None:
@@ -203,6 +236,9 @@ class Coordinator:
             IdentityError: ``identity.unauthenticated``.
         """
         for identity in self.peers().values():
-            if identity.tls_certificate and fingerprint(identity.tls_certificate.encode()) == certificate_fingerprint:
+            if (
+                identity.tls_certificate
+                and fingerprint(identity.tls_certificate.encode()) == certificate_fingerprint
+            ):
                 return identity
         raise IdentityError("identity.unauthenticated", "the client certificate is not an enrolled one")

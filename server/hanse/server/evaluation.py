@@ -15,7 +15,7 @@ class Metrics:
     """How good a model is on the held-out records of all members that answered.
 
     Attributes:
-        auc: Area under the ROC curve of the binned scores; None when noise or data leave no record of a class.
+        auc: Area under the ROC curve of the binned scores; None when noise or data leave a class empty.
         auc_standard_error: Its standard error, of drawing the records and of the privacy noise.
         log_loss: Mean negative log likelihood in nats; None as above.
         noise_std: Standard deviation of the noise in each summed count; 0 without a privacy budget.

@@ -66,11 +66,15 @@ def run_coordinator(
     engine.start()
     try:
         folders = CoordinatorFolders(home.agreements, home.models, home.peers)
-        coordinator = Coordinator(folders, key, Identity.load(home.identity), shared_log, book, engine, utc_now)
+        coordinator = Coordinator(
+            folders, key, Identity.load(home.identity), shared_log, book, engine, utc_now
+        )
         coordinator.enrol_peers()
         service = CoordinatorService(coordinator, book, home.log)
         address = f"{settings.host}:{settings.port}"
-        server = serve(service, address, home.server_key, home.server_certificate, lambda: _certificates(coordinator))
+        server = serve(
+            service, address, home.server_key, home.server_certificate, lambda: _certificates(coordinator)
+        )
         try:
             ready()
             while not stopping.wait(PEERS_RESCAN_S):

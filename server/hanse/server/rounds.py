@@ -161,7 +161,7 @@ class Rounds:
         return transform
 
     def _public_rng(self) -> np.random.Generator:
-        """Draws the start of a network from the run's public name: no secret, and the same for all to check."""
+        """Draws the start of a network from the run's public name: no secret, the same for all to check."""
         return np.random.default_rng(int(sha256_hex(self._context.run.encode())[:16], 16))
 
     def _round(self, number: int, weights: Vector, transform: Transform) -> Vector:
@@ -208,7 +208,9 @@ class Rounds:
         self._record(EventType.RUN_EVALUATED, {**facts, "epsilon": dict(self._epsilon)})
         return metrics
 
-    def _ask(self, step: Callable[[], dict[str, Any]], expected: str, number: int | None = None) -> dict[str, pb.Reply]:
+    def _ask(
+        self, step: Callable[[], dict[str, Any]], expected: str, number: int | None = None
+    ) -> dict[str, pb.Reply]:
         """Sends one step to every active member and returns the replies that check."""
         commands = self._commands(step)
         replies = self._transport.exchange(self._signed(commands), self._agreement.training.round_timeout_s)
@@ -258,7 +260,9 @@ class Rounds:
         minimum = self._agreement.cohort.minimum_members
         if len(members) < minimum:
             raise TrainingError(
-                "run.insufficient-members", f"{len(members)} of at least {minimum} members are left", rule="P17"
+                "run.insufficient-members",
+                f"{len(members)} of at least {minimum} members are left",
+                rule="P17",
             )
 
     def _lose(self, member: str, code: str, what: str, number: int | None = None) -> None:
@@ -270,11 +274,17 @@ class Rounds:
         if reply.log_checkpoint:
             event = self._event(EventType.MEMBER_CHECKPOINT, number, ())
             checkpoint = reply.log_checkpoint.decode("utf-8", errors="replace")
-            checked = Event.model_validate({**event.model_dump(), "peer": member, "member_checkpoint": checkpoint})
+            checked = Event.model_validate(
+                {**event.model_dump(), "peer": member, "member_checkpoint": checkpoint}
+            )
             self._journal.record(checked, {"member": member})
 
     def _record(
-        self, kind: EventType, facts: Mapping[str, Any], number: int | None = None, reasons: tuple[str, ...] = ()
+        self,
+        kind: EventType,
+        facts: Mapping[str, Any],
+        number: int | None = None,
+        reasons: tuple[str, ...] = (),
     ) -> None:
         self._journal.record(self._event(kind, number, reasons), facts)
 

@@ -7,7 +7,7 @@ has the entry) and ``round-NNNN.safetensors``. A run that a stopped coordinator 
 
 import re
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -37,14 +37,26 @@ class RunEvent:
 
     def line(self) -> bytes:
         """One line of ``events.jsonl``."""
-        value = {"run": self.run, "time": self.time, "type": self.type, "round": self.round, "facts": self.facts}
+        value: dict[str, Any] = {
+            "run": self.run,
+            "time": self.time,
+            "type": self.type,
+            "round": self.round,
+            "facts": self.facts,
+        }
         return canonical_json(value) + b"\n"
 
 
 class RunRecord:
     """One run; journal and weight store of its rounds."""
 
-    def __init__(self, folder: Path, log: AuditLog, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        log: AuditLog,
+        clock: Callable[[], datetime],
+        members: frozenset[str] | None = None,
+    ) -> None:
         self.run = folder.name
         self._folder = folder
         self._log = log
@@ -52,11 +64,22 @@ class RunRecord:
         self._events = _read_events(folder / "events.jsonl")
         self._changed = threading.Condition()
         self._cancelled = False
+        # A run of an earlier process says in its first event who takes part.
+        self._members = members if members is not None else _members_of(self._events)
 
     @property
     def finished(self) -> bool:
         """Whether the run has ended."""
         return bool(self._events) and self._events[-1].type in FINAL
+
+    def require_member(self, name: str) -> None:
+        """Refuses who takes no part in the run.
+
+        Raises:
+            TrainingError: ``run.unknown``, as for a run that is not there.
+        """
+        if name not in self._members:
+            raise TrainingError("run.unknown", f"{name} is no member of {self.run}")
 
     def cancel(self) -> None:
         """Asks the run to end at the next wait."""
@@ -108,7 +131,9 @@ class RunBook:
         self._clock = clock
         folder.mkdir(parents=True, exist_ok=True)
         self._runs = {
-            path.name: RunRecord(path, log, clock) for path in sorted(folder.iterdir()) if RUN_ID.fullmatch(path.name)
+            path.name: RunRecord(path, log, clock)
+            for path in sorted(folder.iterdir())
+            if RUN_ID.fullmatch(path.name)
         }
 
     def close_interrupted(self) -> list[str]:
@@ -119,11 +144,11 @@ class RunBook:
             record.record(event, {"code": "run.interrupted"})
         return [record.run for record in left]
 
-    def new(self, token: str) -> RunRecord:
-        """Makes a run with an id from the clock and six random hex digits."""
+    def new(self, token: str, members: frozenset[str]) -> RunRecord:
+        """Makes a run of these members, with an id from the clock and a token of six hex digits."""
         folder = self._folder / f"run-{self._clock():%Y%m%d-%H%M%S}-{token}"
         folder.mkdir()
-        record = RunRecord(folder, self._log, self._clock)
+        record = RunRecord(folder, self._log, self._clock, members)
         self._runs[record.run] = record
         return record
 
@@ -155,6 +180,10 @@ def _read_events(path: Path) -> list[RunEvent]:
         except (ProtocolError, TypeError):
             break
     return events
+
+
+def _members_of(events: Sequence[RunEvent]) -> frozenset[str]:
+    return frozenset(events[0].facts.get("members", ())) if events else frozenset()
 
 
 def error_facts(error: BaseException) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The coordinator's gRPC service: mutual TLS, callers are enrolled members, errors say no more than they may."""
+"""The coordinator's gRPC service: mutual TLS, enrolled members only, and errors say no more than they may."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import grpc
+from typing_extensions import override
 
 from hanse.api.v1 import coordinator_pb2 as pb
 from hanse.api.v1 import coordinator_pb2_grpc as pb_grpc
@@ -39,9 +40,8 @@ def _unary(method: Callable[..., R]) -> Callable[..., R]:
     @wraps(method)
     def call(self: "CoordinatorService", request: Any, context: grpc.ServicerContext) -> R:  # noqa: ANN401
         try:
-            self.authenticate(context)
-            return method(self, request, context)
-        except Exception as error:  # noqa: BLE001 - the border of the process
+            return method(self, request, context, self.authenticate(context))
+        except Exception as error:
             abort(context, error)
             raise
 
@@ -54,8 +54,7 @@ def _stream(method: Callable[..., Iterator[R]]) -> Callable[..., Iterator[R]]:
     @wraps(method)
     def call(self: "CoordinatorService", request: Any, context: grpc.ServicerContext) -> Iterator[R]:  # noqa: ANN401
         try:
-            self.authenticate(context)
-            yield from method(self, request, context)
+            yield from method(self, request, context, self.authenticate(context))
         except Exception as error:  # noqa: BLE001 - the border of the process
             abort(context, error)
 
@@ -79,54 +78,66 @@ class CoordinatorService(pb_grpc.CoordinatorServicer):
         presented = context.auth_context().get("x509_pem_cert")
         if not presented:
             raise IdentityError("identity.unauthenticated", "no client certificate")
-        return self._coordinator.authenticate(fingerprint(presented[0])).name
+        return self._coordinator.authenticate(fingerprint(bytes(presented[0]))).name
 
+    @override
     @_unary
     def SubmitAgreement(  # noqa: N802 - gRPC's method names
-        self, request: pb.SubmitAgreementRequest, context: grpc.ServicerContext
+        self, request: pb.SubmitAgreementRequest, context: grpc.ServicerContext, caller: str
     ) -> pb.SubmitAgreementResponse:
         """See the protocol file."""
         del context
-        return pb.SubmitAgreementResponse(agreement_digest=self._coordinator.accept(request.agreement).digest)
+        return pb.SubmitAgreementResponse(
+            agreement_digest=self._coordinator.accept(request.agreement, caller).digest
+        )
 
+    @override
     @_stream
     def StartRun(  # noqa: N802
-        self, request: pb.StartRunRequest, context: grpc.ServicerContext
+        self, request: pb.StartRunRequest, context: grpc.ServicerContext, caller: str
     ) -> Iterator[pb.RunEvent]:
         """See the protocol file."""
-        yield from _events(self._coordinator.start(request.agreement_digest), context)
+        yield from _events(self._coordinator.start(request.agreement_digest, caller), context)
 
+    @override
     @_stream
     def WatchRun(  # noqa: N802
-        self, request: pb.WatchRunRequest, context: grpc.ServicerContext
+        self, request: pb.WatchRunRequest, context: grpc.ServicerContext, caller: str
     ) -> Iterator[pb.RunEvent]:
         """See the protocol file."""
-        yield from _events(self._book.get(request.run), context)
+        record = self._book.get(request.run)
+        record.require_member(caller)
+        yield from _events(record, context)
 
+    @override
     @_unary
     def CancelRun(  # noqa: N802
-        self, request: pb.CancelRunRequest, context: grpc.ServicerContext
+        self, request: pb.CancelRunRequest, context: grpc.ServicerContext, caller: str
     ) -> pb.CancelRunResponse:
         """See the protocol file."""
         del context
-        self._book.get(request.run).cancel()
+        record = self._book.get(request.run)
+        record.require_member(caller)
+        record.cancel()
         return pb.CancelRunResponse()
 
+    @override
     @_unary
     def GetModel(  # noqa: N802
-        self, request: pb.GetModelRequest, context: grpc.ServicerContext
+        self, request: pb.GetModelRequest, context: grpc.ServicerContext, caller: str
     ) -> pb.GetModelResponse:
         """See the protocol file."""
         del context
-        manifest, weights = self._coordinator.model(request.model)
+        manifest, weights = self._coordinator.model(request.model, caller)
         return pb.GetModelResponse(manifest=manifest, weights=weights)
 
+    @override
     @_stream
     def GetLog(  # noqa: N802
-        self, request: pb.GetLogRequest, context: grpc.ServicerContext
+        self, request: pb.GetLogRequest, context: grpc.ServicerContext, caller: str
     ) -> Iterator[pb.GetLogResponse]:
         """See the protocol file."""
-        del request, context
+        del request, context, caller
         with self._log_path.open("rb") as file:
             while chunk := file.read(CHUNK_BYTES):
                 yield pb.GetLogResponse(chunk=chunk)
@@ -172,6 +183,8 @@ def serve(
     try:
         server.add_secure_port(address, credentials)
     except RuntimeError as error:
-        raise ConfigurationError("config.invalid", f"cannot listen on {address}; is the port in use?") from error
+        raise ConfigurationError(
+            "config.invalid", f"cannot listen on {address}; is the port in use?"
+        ) from error
     server.start()
     return server

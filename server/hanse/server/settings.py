@@ -1,4 +1,4 @@
-"""Settings of the coordinator: section ``[server]`` of ``hanse.toml``, then ``HANSE_SERVER_*``, then flags."""
+"""The coordinator's settings: section ``[server]`` of ``hanse.toml``, then ``HANSE_SERVER_*``, then flags."""
 
 from pathlib import Path
 from typing import Any

@@ -43,7 +43,9 @@ def init_coordinator(
     """
     home = CoordinatorHome(root)
     if home.identity.exists():
-        raise ConfigurationError("config.exists", f"{home.identity} exists; this folder is somebody's already")
+        raise ConfigurationError(
+            "config.exists", f"{home.identity} exists; this folder is somebody's already"
+        )
     key = SigningKey.generate(name)
     authority_key, authority = make_authority(name, now, CERTIFICATE_DAYS)
     server_key, server_certificate = make_server_certificate(

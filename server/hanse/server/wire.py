@@ -41,7 +41,9 @@ def open_reply(data: bytes, command: pb.Command, verifier: VerifierKey) -> pb.Re
     expected = (PROTOCOL, command.agreement_digest, command.run, command.member, command.sequence)
     given = (reply.protocol, reply.agreement_digest, reply.run, reply.member, reply.sequence)
     if given != expected:
-        raise ProtocolError("protocol.replayed", f"a reply of member {command.member} answers another command")
+        raise ProtocolError(
+            "protocol.replayed", f"a reply of member {command.member} answers another command"
+        )
     if reply.WhichOneof("outcome") is None:
         raise ProtocolError("protocol.malformed", f"a reply of member {command.member} says nothing")
     return reply

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
@@ -151,7 +151,7 @@ class SuperNode:
             ids = [node.object_id for node in iterate_object_tree(tree)]
             contents = pull_objects(ids, pull_object_fn=lambda object_id: pull_object(run_id, object_id))
             confirm(run_id, header.metadata.message_id)
-            message = inflate_object_from_contents(header.metadata.message_id, contents)
+            message = cast("Message", inflate_object_from_contents(header.metadata.message_id, contents))
             message.metadata.__dict__["_message_id"] = header.metadata.message_id
             started_s = time.monotonic()
             reply = self._reply(message, problem, link[0])

@@ -150,7 +150,7 @@ def _public_key(scope: Scope) -> bytes:
 
 
 async def _read_body(receive: Receive) -> bytes | None:
-    body = b""
+    body = bytearray()
     while True:
         message = await receive()
         if message["type"] != "http.request":
@@ -159,7 +159,7 @@ async def _read_body(receive: Receive) -> bytes | None:
         if len(body) > MAX_PULL_BYTES:
             return None
         if not message.get("more_body", False):
-            return body
+            return bytes(body)
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cryptography.hazmat.primitives.serialization import load_ssh_public_key
 from flwr.app import Context
@@ -213,7 +214,9 @@ class FlowerEngine:
             root_certificates=self._authority,
             interceptors=[
                 RuntimeVersionHttpInterceptor(component_name="hanse"),
-                SuperExecAuthHttpInterceptor(master_secret=secret, protected_methods=frozenset({ACQUIRE_PATH})),
+                SuperExecAuthHttpInterceptor(
+                    master_secret=secret, protected_methods=frozenset({ACQUIRE_PATH})
+                ),
             ],
         )
         with contextlib.closing(client):
@@ -226,7 +229,7 @@ class _Bearer:
     def __init__(self, token: str) -> None:
         self._token = token
 
-    def intercept(self, context, call_next):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201 - Flower's interface
+    def intercept(self, context: Any, call_next: Callable[[Any], Any]) -> Any:  # noqa: ANN401 - Flower's types
         """Flower's interceptor method."""
         context.request.headers["authorization"] = f"Bearer {self._token}"
         return call_next(context)

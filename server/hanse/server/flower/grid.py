@@ -54,7 +54,11 @@ class FlowerTransport:
         deadline_s = time.monotonic() + timeout_s
         while True:
             online = set(self._grid.get_node_ids())
-            present = frozenset(member for member in members if member in self._nodes and self._nodes[member].node_id in online)
+            present = frozenset(
+                member
+                for member in members
+                if member in self._nodes and self._nodes[member].node_id in online
+            )
             if present == members or self._cancelled() or time.monotonic() > deadline_s:
                 return present
             time.sleep(PRESENCE_POLL_S)
@@ -122,4 +126,3 @@ def _body(records: Mapping[str, ConfigRecord]) -> bytes | None:
     record = records.get(RECORD)
     body = None if record is None else record.get(FIELD)
     return body if isinstance(body, bytes) else None
-

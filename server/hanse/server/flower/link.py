@@ -20,6 +20,8 @@ from flwr.superlink.cli.flower_superlink import SuperLinkLifespan
 from flwr.superlink.config_loader import SuperLinkLifespanConfig
 from flwr.superlink.main import create_app
 
+from typing_extensions import override
+
 from hanse.errors import TrainingError
 from hanse.server.flower.door import Application, FleetDoor
 
@@ -62,9 +64,11 @@ class _TokenPlugin(ControlAuthnPlugin):  # type: ignore[misc, unused-ignore]
     def __init__(self, token: str) -> None:
         self._token = token
 
+    @override
     def get_login_details(self) -> None:
         """There is no interactive login."""
 
+    @override
     def validate_tokens_in_metadata(
         self, metadata: Sequence[tuple[str, str | bytes]]
     ) -> tuple[bool, AccountInfo | None]:
@@ -74,9 +78,11 @@ class _TokenPlugin(ControlAuthnPlugin):  # type: ignore[misc, unused-ignore]
             return False, None
         return True, AccountInfo(ACCOUNT_ID, "coordinator")
 
+    @override
     def get_auth_tokens(self, device_code: str) -> None:
         """There is no interactive login."""
 
+    @override
     def refresh_tokens(
         self,
         metadata: Sequence[tuple[str, str | bytes]],  # noqa: ARG002 - Flower's interface
@@ -110,7 +116,8 @@ class SuperLink:
             while not server.started:
                 if not thread.is_alive() or time.monotonic() > deadline_s:
                     raise TrainingError(
-                        "run.engine", f"listener on port {server.config.port} did not start; is the port in use?"
+                        "run.engine",
+                        f"listener on port {server.config.port} did not start; is the port in use?",
                     )
                 time.sleep(0.01)
 

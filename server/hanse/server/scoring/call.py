@@ -1,6 +1,5 @@
 """One scoring call: what a request asks, and what the response says."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -66,7 +65,7 @@ def read_call(request: oip.ModelInferRequest, columns: Sequence[Column], maximum
     """
     raw = _raw_contents(request)
     inputs = {tensor.name: (tensor, content) for tensor, content in zip(request.inputs, raw, strict=True)}
-    if Counter(tensor.name for tensor in request.inputs) != Counter(input_names(columns)):
+    if len(inputs) != len(request.inputs) or inputs.keys() != set(input_names(columns)):
         raise bad_input("the inputs are not the agreement's columns and subject_id, each once")
     if any(tensor.parameters for tensor in request.inputs) or any(
         output.parameters for output in request.outputs

@@ -10,11 +10,11 @@ from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
-from hanse.learning.artifact import LoadedModel
 
 from hanse.api.inference import open_inference_grpc_pb2 as oip
 from hanse.audit import ConsentState, Counts, Event, EventType
 from hanse.errors import HanseError, PolicyError, ServingError
+from hanse.learning.artifact import LoadedModel
 from hanse.policies import (
     POLICY_DIGEST,
     PURPOSES,
@@ -104,7 +104,7 @@ class Scorer:
         except Exception as raised:
             error = known(raised)
             await self.site.log.append(self._denied(facts, error))
-            raise error from raised
+            raise error from None  # `known` has noted where an unforeseen one came from
         index = await self.site.log.append(self._answered(facts))
         return self._response(request, call, answers, index)
 

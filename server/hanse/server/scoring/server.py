@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
 
+import grpc
 import grpc.aio
 import uvloop
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -125,11 +126,17 @@ def _reflect(server: grpc.aio.Server) -> None:
 def _listen(server: grpc.aio.Server, settings: ScoringSettings, callers: Callers) -> str:
     """Opens the port; returns the address with the port that was taken."""
     try:
-        if settings.tls_key is None or settings.tls_certificate is None:
+        if settings.dangerously_insecure:
             port = server.add_insecure_port(settings.address)
         else:
-            keys = read_secret(settings.tls_key), read_file(settings.tls_certificate)
-            port = server.add_secure_port(settings.address, callers.credentials(*keys))
+            port = server.add_secure_port(settings.address, _credentials(settings, callers))
     except RuntimeError as error:
         raise ConfigurationError("config.invalid", f"cannot listen on {settings.address}") from error
     return f"{settings.address.rpartition(':')[0]}:{port}"
+
+
+def _credentials(settings: ScoringSettings, callers: Callers) -> grpc.ServerCredentials:
+    """Mutual TLS; without key and certificate an error, never plaintext."""
+    if settings.tls_key is None or settings.tls_certificate is None:
+        raise ConfigurationError("config.invalid", "tls_key and tls_certificate are needed")
+    return callers.credentials(read_secret(settings.tls_key), read_file(settings.tls_certificate))
