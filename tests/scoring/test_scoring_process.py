@@ -308,6 +308,12 @@ def test_a_scorer_does_not_start_with(tmp_path: Path, spoil: Callable[[MemberSit
     assert caught.value.code == code
 
 
+def test_settings_that_were_not_validated_do_not_lead_to_plaintext(tmp_path: Path) -> None:
+    site = make_site(tmp_path)
+    with pytest.raises(ConfigurationError, match="tls_key"):
+        run_scorer(site.settings.model_copy(update={"tls_key": None}))
+
+
 def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
     site = make_site(tmp_path)
     with RunningScorer(site.settings) as scorer, pytest.raises(ConfigurationError, match="cannot listen"):

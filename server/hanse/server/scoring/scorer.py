@@ -101,7 +101,7 @@ class Scorer:
         facts = _Facts(self._digest(body))
         try:
             request, call, answers = self._decide(facts, identify, body, declared_purposes)
-        except Exception as raised:
+        except Exception as raised:  # noqa: BLE001 - a call that failed leaves an entry, whatever failed
             error = known(raised)
             await self.site.log.append(self._denied(facts, error))
             raise error from None  # `known` has noted where an unforeseen one came from
