@@ -40,7 +40,9 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def draft(dictionary: Any, epsilon: float | None, rounds: int = 3, **changes: Any) -> Draft:
+def draft(
+    dictionary: Any, epsilon: float | None, rounds: int = 3, round_timeout_s: int = 30, **changes: Any
+) -> Draft:
     """An agreement over the bundled data; short, so that tests are quick."""
     training = recommend("logistic", 1000, 3, epsilon).model_copy(
         update={"rounds": rounds, "round_timeout_s": 30}
@@ -149,3 +151,9 @@ def federation(tmp_path: Path) -> Iterator[Callable[..., LocalFederation]]:
         return build_federation(tmp_path, members, epsilon, **changes)
 
     yield build
+
+
+@pytest.fixture(scope="session")
+def make_draft() -> Callable[..., Draft]:
+    """Drafts an agreement over the bundled data: ``make_draft(dictionary, epsilon, rounds)``."""
+    return draft

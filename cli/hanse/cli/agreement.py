@@ -4,10 +4,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.text import Text
 
 from hanse.audit import Event, EventType
-from hanse.cli.common import Home, member_log, utc_now
-from hanse.cli.output import Json, console, print_json, table
+from hanse.cli.common import Home, member_log, model_kind, utc_now
+from hanse.cli.output import Json, console, print_json, say, table
 from hanse.client.drafting import Draft, draft_agreement, known_identities, read_columns
 from hanse.client.home import MemberHome
 from hanse.crypto import SigningKey, write_atomic
@@ -49,11 +50,11 @@ def new(
     ] = "impact assessment",
     model: Annotated[str, typer.Option(help="logistic or mlp.")] = "logistic",
     epsilon: Annotated[
-        float | None, typer.Option(help="Privacy budget per record; leave out for none.")
+        float | None, typer.Option(min=0.001, help="Privacy budget per record; leave out for none.")
     ] = None,
     delta: Annotated[float, typer.Option(help="Delta of the budget.")] = 1e-5,
     rows: Annotated[
-        int, typer.Option(help="Rows per member, roughly; the training recipe depends on it.")
+        int, typer.Option(min=1, help="Rows per member, roughly; the training recipe depends on it.")
     ] = 5000,
     minimum_rows: Annotated[int, typer.Option(help="Admitted rows that a member needs to take part.")] = 1000,
     callers: Annotated[
@@ -62,7 +63,8 @@ def new(
 ) -> None:
     """Draft an agreement between this site, the members it has enrolled, and the enrolled coordinator.
 
-    Example: [bold]hanse agreement new deal.yaml --home brand --columns columns.yaml --label y --positive yes --epsilon 3[/]
+    Example: [bold]hanse agreement new deal.yaml --home brand --columns columns.yaml
+    --label y --positive yes --epsilon 3[/]
 
     The draft is plain YAML: read it, change it, then `hanse agreement check` it.
     """
@@ -76,7 +78,7 @@ def new(
         columns=read_columns(columns),
         label=label,
         positive=positive,
-        training=recommend(model, rows, members, epsilon),
+        training=recommend(model_kind(model), rows, members, epsilon),
         epsilon=epsilon,
         delta=delta,
         minimum_rows=minimum_rows,
@@ -87,12 +89,14 @@ def new(
     if out.exists():
         raise ConfigurationError("config.exists", f"{out} exists; name another file")
     write_atomic(out, draft_agreement(draft, identities, utc_now()).to_yaml().encode())
-    console().print(f"wrote [bold]{out}[/]: {members} members. Next: hanse agreement check {out}")
+    say(f"wrote {out}: {members} members. Next: hanse agreement check {out}")
 
 
 @app.command("check")
-def check(file: File, as_json: Json = False) -> None:
-    """List every gap between an agreement and the rules: rule, article, what to do. Exit code 4 when there are any.
+def check(file: File, *, as_json: Json = False) -> None:
+    """List every gap between an agreement and the rules: rule, article, what to do.
+
+    Exit code 4 when there are any.
 
     Example: [bold]hanse agreement check deal.yaml[/]
     """
@@ -112,7 +116,7 @@ def check(file: File, as_json: Json = False) -> None:
             )
         )
     else:
-        console().print(f"no gaps. Digest {agreement.digest}. Next: hanse agreement sign {file}")
+        say(f"no gaps. Digest {agreement.digest}. Next: hanse agreement sign {file}")
     if gaps:
         raise typer.Exit(4)
 
@@ -124,6 +128,7 @@ def sign(
     out: Annotated[
         Path | None, typer.Option(help="Signed file; default: the input with the ending .agreement.")
     ] = None,
+    *,
     as_json: Json = False,
 ) -> None:
     """Approve an agreement with this member's approver key. An agreement with gaps cannot be signed.
@@ -148,11 +153,11 @@ def sign(
     after = (
         f"still to sign: {', '.join(missing)}" if missing else f"all have signed. Next: hanse run {target}"
     )
-    console().print(f"signed [bold]{target}[/] as {key.name}; {after}")
+    say(f"signed {target} as {key.name}; {after}")
 
 
 @app.command("show")
-def show(file: File, as_json: Json = False) -> None:
+def show(file: File, *, as_json: Json = False) -> None:
     """Show an agreement: who, what, for what, until when, and who has signed these exact bytes.
 
     Example: [bold]hanse agreement show deal.agreement[/]
@@ -192,7 +197,7 @@ def show(file: File, as_json: Json = False) -> None:
             m.organisation,
             m.jurisdiction,
             m.role,
-            "signed" if signatures[m.name] else "[red]missing[/]",
+            "signed" if signatures[m.name] else Text("missing", style="red"),
         )
         for m in agreement.members
     ]

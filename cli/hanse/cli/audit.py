@@ -5,11 +5,11 @@ from typing import Annotated
 
 import typer
 
-from hanse.audit import VerifiedLog, verify_log
+from hanse.audit import Counts, VerifiedLog, verify_log
 from hanse.cli.common import Home
-from hanse.cli.output import Json, console, print_json, table
+from hanse.cli.output import Json, console, print_json, say, table
 from hanse.client.home import MemberHome
-from hanse.crypto import VerifierKey
+from hanse.crypto import VerifierKey, write_atomic
 from hanse.errors import ConfigurationError
 from hanse.policies import Identity
 
@@ -30,11 +30,16 @@ def verify(
     key: Key = None,
     since: Annotated[
         Path | None,
-        typer.Option(help="Checkpoint that you saved earlier; the log must still contain it.", exists=True),
+        typer.Option(
+            help="Checkpoint that you saved earlier; the log must still contain it.",
+            exists=True,
+            dir_okay=False,
+        ),
     ] = None,
     save: Annotated[
         Path | None, typer.Option(help="Save the checkpoint of this verification, for --since next time.")
     ] = None,
+    *,
     as_json: Json = False,
 ) -> None:
     """Replay every byte of a log: hashes, signatures, order, completeness. Exit code 6 names what is wrong.
@@ -45,7 +50,7 @@ def verify(
     """
     verified = _verify(home, log, key, None if since is None else since.read_bytes())
     if save is not None:
-        save.write_bytes(verified.checkpoint)
+        write_atomic(save, verified.checkpoint)
     if as_json:
         print_json(
             {
@@ -59,9 +64,7 @@ def verify(
     compared = (
         "and contains the saved checkpoint" if since else "(no earlier checkpoint given to compare with)"
     )
-    console().print(
-        f"[green]verified[/] {verified.origin}: {verified.size} entries, root {verified.root.hex()} {compared}"
-    )
+    say(f"verified {verified.origin}: {verified.size} entries, root {verified.root.hex()} {compared}")
 
 
 @app.command("show")
@@ -70,6 +73,7 @@ def show(
     log: Log = None,
     key: Key = None,
     last: Annotated[int, typer.Option(min=1, help="How many of the last entries.")] = 50,
+    *,
     as_json: Json = False,
 ) -> None:
     """Show the last entries of a log, after verifying it.
@@ -91,7 +95,7 @@ def show(
             e.type.value,
             e.run or "",
             e.round or "",
-            _counts(e),
+            _rows(e.counts),
             " ".join(e.reasons),
         )
         for i, e in shown
@@ -105,8 +109,7 @@ def show(
     )
 
 
-def _counts(entry: object) -> str:
-    counts = getattr(entry, "counts", None)
+def _rows(counts: Counts | None) -> str:
     if counts is None:
         return ""
     rules = ", ".join(f"{rule}:{count}" for rule, count in sorted(counts.by_rule.items()))

@@ -4,13 +4,14 @@ import signal
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from hanse.audit import Actor, AuditLog
 from hanse.client.home import MemberHome
 from hanse.crypto import SigningKey
+from hanse.errors import ConfigurationError
 from hanse.policies import Identity
 
 Home = Annotated[
@@ -28,6 +29,17 @@ Home = Annotated[
 def utc_now() -> datetime:
     """The current time, aware, UTC."""
     return datetime.now(UTC)
+
+
+def model_kind(name: str) -> Literal["logistic", "mlp"]:
+    """The value of an option ``--model``.
+
+    Raises:
+        ConfigurationError: ``config.invalid`` when there is no such model.
+    """
+    if name not in ("logistic", "mlp"):
+        raise ConfigurationError("config.invalid", f"--model is logistic or mlp, not {name}")
+    return "mlp" if name == "mlp" else "logistic"
 
 
 def member_log(home: MemberHome, role: str) -> AuditLog:

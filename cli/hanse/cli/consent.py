@@ -7,7 +7,7 @@ import typer
 
 from hanse.audit import ConsentState, Counts, Event, EventType
 from hanse.cli.common import Home, member_log, utc_now
-from hanse.cli.output import Json, console, print_json, table
+from hanse.cli.output import Json, console, print_json, say, table
 from hanse.client.home import MemberHome
 from hanse.crypto import read_secret
 from hanse.policies import ConsentLedger, Pseudonymiser
@@ -19,6 +19,7 @@ app = typer.Typer(no_args_is_help=True, help="The consent ledger of this site.")
 def import_events(
     file: Annotated[Path, typer.Argument(help="CSV with consent events.", exists=True, dir_okay=False)],
     home: Home = Path(),
+    *,
     as_json: Json = False,
 ) -> None:
     """Import consent events from a CSV file. Bad rows are refused one by one, good ones are kept.
@@ -30,12 +31,8 @@ def import_events(
     """
     site = MemberHome(home)
     pseudonymiser = Pseudonymiser(read_secret(site.pseudonym_key))
-    with (
-        tempfile.TemporaryDirectory(dir=site.consent.parent) as folder,
-        ConsentLedger(site.consent) as ledger,
-    ):
-        replace_identifiers(file, Path(folder) / file.name, pseudonymiser.ref)
-        report = ledger.ingest_csv(Path(folder) / file.name, utc_now())
+    with ConsentLedger(site.consent) as ledger:
+        report = ledger.ingest_csv(file, utc_now(), pseudonymiser)
         head = ledger.head()
     rows = report.accepted + report.repeated + report.refused_total
     counts = Counts(rows_in=rows, rows_out=report.accepted)
@@ -45,11 +42,10 @@ def import_events(
     )
     if as_json:
         refused = [{"line": line, "reason": reason} for line, reason in report.refused]
-        print_json({"accepted": report.accepted, "repeated": report.repeated, "refused": refused})
+        totals = {"repeated": report.repeated, "refused_total": report.refused_total}
+        print_json({"accepted": report.accepted, **totals, "refused": refused})
         return
-    console().print(
-        f"{report.accepted} events accepted, {report.repeated} known before, {report.refused_total} refused"
-    )
+    say(f"{report.accepted} events accepted, {report.repeated} known before, {report.refused_total} refused")
     if report.refused:
         console().print(table("Refused", ("line", "reason"), report.refused))
 
@@ -59,6 +55,7 @@ def withdraw(
     subject: Annotated[str, typer.Argument(help="This site's identifier of the subject.")],
     purpose: Annotated[str, typer.Option(help="Purpose that is withdrawn, with everything below it.")],
     home: Home = Path(),
+    *,
     as_json: Json = False,
 ) -> None:
     """Withdraw a subject's consent: the next round and the next scoring call are without it.
@@ -74,6 +71,7 @@ def withdraw(
     if as_json:
         print_json({"head": head, "purpose": purpose})
         return
-    console().print(
-        f"withdrawn for {purpose}; effective from the next round and the next scoring call (ledger event {head})"
+    say(
+        f"withdrawn for {purpose}; effective from the next round and the next scoring call "
+        f"(ledger event {head})"
     )

@@ -1,12 +1,12 @@
 """``hanse demo``: a whole federation on this machine, on real data, with one command."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
+from hanse.cli.common import model_kind
 from hanse.cli.output import console
-from hanse.errors import ConfigurationError
 
 
 def demo(
@@ -19,8 +19,13 @@ def demo(
     ] = None,
     members: Annotated[int, typer.Option(min=2, max=40, help="How many members share the data.")] = 3,
     epsilon: Annotated[float, typer.Option(help="Privacy budget per record and member.")] = 3.0,
+    *,
     no_privacy: Annotated[
-        bool, typer.Option("--no-privacy", help="Train without differential privacy. Rule P18 refuses that for sets with sensitive columns.")
+        bool,
+        typer.Option(
+            "--no-privacy",
+            help="Train without differential privacy. Rule P18 refuses that for sets with sensitive columns.",
+        ),
     ] = False,
     model: Annotated[str, typer.Option(help="logistic or mlp.")] = "logistic",
     folder: Annotated[
@@ -32,7 +37,8 @@ def demo(
 ) -> None:
     """Train one model between a brand and its partners: real processes, real data, real logs, on loopback.
 
-    Example: [bold]hanse demo[/], or with your own number of members: [bold]hanse demo --members 6 --epsilon 1[/]
+    Example: [bold]hanse demo[/], or with your own number of members:
+    [bold]hanse demo --members 6 --epsilon 1[/]
 
     Identifiers and consent events are generated and labelled so; everything else is what a deployment does.
     Ends with a summary, a report in HTML, and exit code 0. Ctrl-C stops all processes.
@@ -44,14 +50,8 @@ def demo(
         data=data,
         members=members,
         epsilon=None if no_privacy else epsilon,
-        model=_model(model),
+        model=model_kind(model),
         folder=folder,
         json_path=json_path,
     )
     run_demo(options, console())
-
-
-def _model(name: str) -> Literal["logistic", "mlp"]:
-    if name not in ("logistic", "mlp"):
-        raise ConfigurationError("config.invalid", f"--model is logistic or mlp, not {name}")
-    return "mlp" if name == "mlp" else "logistic"

@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from hanse.cli import agreement, audit, consent, demo, run, serve, setup, services
+from hanse.cli import agreement, audit, consent, demo, run, serve, services, setup
 from hanse.cli.output import report_error
 from hanse.errors import HanseError
 
@@ -14,8 +14,8 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
-    help="Train shared propensity models without sharing rows, under consent rules that the software enforces.\n\n"
-    "Start with [bold]hanse demo[/]: a brand and its partners on this machine, on real data.",
+    help="Train shared propensity models without sharing rows, under consent rules that the software "
+    "enforces.\n\nStart with [bold]hanse demo[/]: a brand and its partners on this machine, on real data.",
 )
 app.add_typer(setup.init_app, name="init")
 app.command("enrol")(setup.enrol)

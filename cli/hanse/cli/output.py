@@ -35,6 +35,11 @@ def console() -> Console:
     return Console(highlight=False)
 
 
+def say(text: str) -> None:
+    """Prints a sentence for people: as it is, names and paths in it included, and not broken into lines."""
+    console().print(text, markup=False, soft_wrap=True)
+
+
 def print_json(value: Any) -> None:  # noqa: ANN401 - JSON values
     """Prints one JSON document."""
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")

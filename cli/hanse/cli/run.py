@@ -9,10 +9,10 @@ import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from hanse.cli.common import Home
-from hanse.cli.output import Json, console, print_json, table
+from hanse.cli.output import Json, console, print_json, say, table
 from hanse.client.home import MemberHome
 from hanse.client.models import fetch_model
-from hanse.client.progress import ROUND_AGGREGATED, RUN_FAILED, auc_text, describe, failure
+from hanse.client.progress import ROUND_AGGREGATED, auc_text, describe
 from hanse.client.remote import CoordinatorClient, RunEvent
 from hanse.client.settings import NodeSettings
 from hanse.policies import SignedAgreement, open_agreement
@@ -23,13 +23,15 @@ def run(
         Path, typer.Argument(help="The agreement that every member has signed.", exists=True, dir_okay=False)
     ],
     home: Home = Path(),
+    *,
     as_json: Json = False,
 ) -> None:
     """Start a run, follow it to its end, and fetch and check the model.
 
     Example: [bold]hanse run deal.agreement --home brand[/]
 
-    A run that fails ends with a named error and exit code 7; its entries are in the logs of all who took part.
+    A run that fails ends with a named error and exit code 7; its entries are in the logs of all who took
+    part.
     """
     site = MemberHome(home)
     settings = NodeSettings.load(home)
@@ -37,10 +39,7 @@ def run(
     with CoordinatorClient(site, settings.coordinator_address) as client:
         digest = client.submit(signed.note)
         events = follow(client.start(digest), signed, quiet=as_json)
-        failed = [event for event in events if event.type == RUN_FAILED]
-        if failed:
-            raise failure(failed[0])
-        folder, model = fetch_model(client, site, str(events[-1].facts["model"]), signed)
+        folder, model = fetch_model(client, site, registered_model(events), signed)
     if as_json:
         print_json(
             {
@@ -51,9 +50,7 @@ def run(
         )
         return
     console().print(rounds_table(events))
-    console().print(
-        f"model [bold]{folder.name}[/] is in {folder}. Next: hanse serve {folder.name} --home {home}"
-    )
+    say(f"model {folder.name} is in {folder}. Next: hanse serve {folder.name} --home {home}")
 
 
 def follow(events: Iterable[RunEvent], signed: SignedAgreement, *, quiet: bool) -> list[RunEvent]:
@@ -77,7 +74,7 @@ def follow(events: Iterable[RunEvent], signed: SignedAgreement, *, quiet: bool) 
 def _completed(event: RunEvent, rounds: int) -> int | None:
     if event.type == ROUND_AGGREGATED:
         return event.round
-    return rounds if event.type == "run.finished" else None
+    return rounds if event.type == RUN_FINISHED else None
 
 
 def rounds_table(events: Iterable[RunEvent]) -> Any:  # noqa: ANN401 - a rich table

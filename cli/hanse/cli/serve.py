@@ -10,7 +10,7 @@ from pydantic_settings import SettingsConfigDict
 from hanse.cli.common import Home
 from hanse.client.home import MemberHome
 from hanse.crypto import VerifierKey
-from hanse.errors import ServingError
+from hanse.errors import ConfigurationError, ServingError
 from hanse.learning.artifact import MANIFEST_FILE, load_model
 from hanse.policies import Identity
 from hanse.server.scoring import ScoringSettings, run_scorer
@@ -38,11 +38,11 @@ def serve(
     home: Home = Path(),
     address: Annotated[str | None, typer.Option(help="host:port to listen on.")] = None,
 ) -> None:
-    """Serve a model version over gRPC with mutual TLS; every answer is in the log before it is given.
+    r"""Serve a model version over gRPC with mutual TLS; every answer is in the log before it is given.
 
     Example: [bold]hanse serve propensity@1 --home brand[/]
 
-    Callers are listed in \\[serve.callers] of hanse.toml and in the agreement; everybody else is refused.
+    Callers are listed in \[serve.callers] of hanse.toml and in the agreement; everybody else is refused.
     """
     run_scorer(scoring_settings(home, model, address))
 
@@ -52,7 +52,7 @@ def scoring_settings(home: Path, model: str, address: str | None) -> ScoringSett
 
     Raises:
         ServingError: ``model.not-found`` when the model version is not in ``models/``.
-        ConfigurationError: ``config.invalid`` naming the field.
+        ConfigurationError: ``config.invalid`` naming the field, or no one coordinator is enrolled.
     """
     site = MemberHome(home)
     settings = load_settings(ServeSettings, site.settings, "serve", {"address": address})
@@ -81,4 +81,9 @@ def scoring_settings(home: Path, model: str, address: str | None) -> ScoringSett
 
 def _coordinator_key(site: MemberHome) -> str:
     peers = (Identity.load(path) for path in sorted(site.peers.glob("*.json")))
-    return next(peer.node_key for peer in peers if peer.role == "coordinator")
+    keys = [peer.node_key for peer in peers if peer.role == "coordinator"]
+    if len(keys) != 1:
+        raise ConfigurationError(
+            "config.missing-file", f"{len(keys)} coordinators are enrolled in {site.peers}; enrol exactly one"
+        )
+    return keys[0]

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from hanse.cli.common import Home, stop_on_signals
-from hanse.cli.output import console
+from hanse.cli.output import say
 
 
 def server(
@@ -32,8 +32,9 @@ def server(
     run_coordinator(
         home,
         settings,
-        lambda: console().print(
-            f"ready: nodes on {settings.host}:{settings.fleet_port}, people on {settings.host}:{settings.port}"
+        lambda: say(
+            f"ready: nodes on {settings.host}:{settings.fleet_port}, "
+            f"people on {settings.host}:{settings.port}"
         ),
         stop_on_signals(),
     )
@@ -53,6 +54,6 @@ def client(home: Home = Path()) -> None:
     run_node(
         home,
         settings,
-        lambda: console().print(f"ready: {settings.name} at {settings.fleet_address}"),
+        lambda: say(f"ready: {settings.name} at {settings.fleet_address}"),
         stop_on_signals(),
     )

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from hanse.cli.common import Home, utc_now
-from hanse.cli.output import Json, console, print_json, table
+from hanse.cli.output import Json, console, print_json, say, table
 from hanse.client.home import MemberHome
 from hanse.client.setup import DatasetHints, init_member
 from hanse.crypto import write_atomic
@@ -36,17 +36,19 @@ def member(
         str, typer.Option(help="Column with this site's identifier of a subject.")
     ] = "subject_id",
     label_column: Annotated[str, typer.Option(help="Column with the label.")] = "label",
+    *,
     as_json: Json = False,
 ) -> None:
     """Make a member's folder.
 
-    Example: [bold]hanse init member --home brand --name brand --organisation "Brand AG" --jurisdiction DE --data customers.parquet --label-column y[/]
+    Example: [bold]hanse init member --home brand --name brand --organisation "Brand AG"
+    --jurisdiction DE --data customers.parquet --label-column y[/]
 
     Hand identity.json to the coordinator and the other members. The folder keys/ never leaves this site.
     """
     hints = DatasetHints(data, subject_column, label_column)
     identity = init_member(home, name, organisation, jurisdiction, hints, utc_now())
-    _show(home, identity, as_json)
+    _show(home, identity, as_json=as_json)
 
 
 @init_app.command("coordinator")
@@ -58,6 +60,7 @@ def coordinator(
     host: Annotated[
         list[str] | None, typer.Option(help="Host name or address that members use; repeatable.")
     ] = None,
+    *,
     as_json: Json = False,
 ) -> None:
     """Make the coordinator's folder: its identity, certificate authority and server certificate.
@@ -65,7 +68,7 @@ def coordinator(
     Example: [bold]hanse init coordinator --home hub --name hub --organisation "Hub" --jurisdiction DE[/]
     """
     identity = init_coordinator(home, name, organisation, jurisdiction, host or [], utc_now())
-    _show(home, identity, as_json)
+    _show(home, identity, as_json=as_json)
 
 
 def enrol(
@@ -73,6 +76,7 @@ def enrol(
         list[Path], typer.Argument(help="Identity files received from others.", exists=True, dir_okay=False)
     ],
     home: Home = Path(),
+    *,
     as_json: Json = False,
 ) -> None:
     """Trust the identities of others, from now on and until their file in peers/ is removed.
@@ -91,7 +95,8 @@ def enrol(
             raise ConfigurationError(
                 "config.exists", f"{target} holds another identity; remove it first if that is meant"
             )
-        identity.save(target)
+    for identity in accepted:
+        identity.save(peers / f"{identity.name}.json")
         if identity.role == "coordinator" and identity.tls_certificate:
             write_atomic(MemberHome(home).authority, identity.tls_certificate.encode())
     if as_json:
@@ -101,10 +106,8 @@ def enrol(
     console().print(table("Trusted from now on", ("name", "role", "organisation", "country", "key id"), rows))
 
 
-def _show(home: Path, identity: Identity, as_json: bool) -> None:  # noqa: FBT001 - a flag of the command line
+def _show(home: Path, identity: Identity, *, as_json: bool) -> None:
     if as_json:
         print_json(identity.model_dump(mode="json"))
         return
-    console().print(
-        f"made [bold]{home}[/] for {identity.role} [bold]{identity.name}[/]; hand {home / 'identity.json'} to the others"
-    )
+    say(f"made {home} for {identity.role} {identity.name}; hand {home / 'identity.json'} to the others")

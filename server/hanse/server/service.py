@@ -82,7 +82,7 @@ class CoordinatorService(pb_grpc.CoordinatorServicer):
 
     @override
     @_unary
-    def SubmitAgreement(  # noqa: N802 - gRPC's method names
+    def SubmitAgreement(
         self, request: pb.SubmitAgreementRequest, context: grpc.ServicerContext, caller: str
     ) -> pb.SubmitAgreementResponse:
         """See the protocol file."""
@@ -93,7 +93,7 @@ class CoordinatorService(pb_grpc.CoordinatorServicer):
 
     @override
     @_stream
-    def StartRun(  # noqa: N802
+    def StartRun(
         self, request: pb.StartRunRequest, context: grpc.ServicerContext, caller: str
     ) -> Iterator[pb.RunEvent]:
         """See the protocol file."""
@@ -101,7 +101,7 @@ class CoordinatorService(pb_grpc.CoordinatorServicer):
 
     @override
     @_stream
-    def WatchRun(  # noqa: N802
+    def WatchRun(
         self, request: pb.WatchRunRequest, context: grpc.ServicerContext, caller: str
     ) -> Iterator[pb.RunEvent]:
         """See the protocol file."""
@@ -111,7 +111,7 @@ class CoordinatorService(pb_grpc.CoordinatorServicer):
 
     @override
     @_unary
-    def CancelRun(  # noqa: N802
+    def CancelRun(
         self, request: pb.CancelRunRequest, context: grpc.ServicerContext, caller: str
     ) -> pb.CancelRunResponse:
         """See the protocol file."""
@@ -123,7 +123,7 @@ class CoordinatorService(pb_grpc.CoordinatorServicer):
 
     @override
     @_unary
-    def GetModel(  # noqa: N802
+    def GetModel(
         self, request: pb.GetModelRequest, context: grpc.ServicerContext, caller: str
     ) -> pb.GetModelResponse:
         """See the protocol file."""
@@ -133,7 +133,7 @@ class CoordinatorService(pb_grpc.CoordinatorServicer):
 
     @override
     @_stream
-    def GetLog(  # noqa: N802
+    def GetLog(
         self, request: pb.GetLogRequest, context: grpc.ServicerContext, caller: str
     ) -> Iterator[pb.GetLogResponse]:
         """See the protocol file."""

@@ -19,7 +19,6 @@ from flwr.superlink.auth_plugin import ControlAuthnPlugin
 from flwr.superlink.cli.flower_superlink import SuperLinkLifespan
 from flwr.superlink.config_loader import SuperLinkLifespanConfig
 from flwr.superlink.main import create_app
-
 from typing_extensions import override
 
 from hanse.errors import TrainingError
@@ -85,7 +84,7 @@ class _TokenPlugin(ControlAuthnPlugin):  # type: ignore[misc, unused-ignore]
     @override
     def refresh_tokens(
         self,
-        metadata: Sequence[tuple[str, str | bytes]],  # noqa: ARG002 - Flower's interface
+        metadata: Sequence[tuple[str, str | bytes]],
     ) -> tuple[None, None]:
         """Tokens are not refreshed; they live as long as the process."""
         return None, None
