@@ -12,7 +12,7 @@ from hanse.cli.common import Home
 from hanse.cli.output import Json, console, print_json, say, table
 from hanse.client.home import MemberHome
 from hanse.client.models import fetch_model
-from hanse.client.progress import ROUND_AGGREGATED, auc_text, describe
+from hanse.client.progress import ROUND_AGGREGATED, RUN_FINISHED, auc_text, describe, registered_model
 from hanse.client.remote import CoordinatorClient, RunEvent
 from hanse.client.settings import NodeSettings
 from hanse.policies import SignedAgreement, open_agreement

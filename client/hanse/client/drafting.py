@@ -91,57 +91,57 @@ def _terms(
     """The agreement's fields."""
     countries = {identity.jurisdiction for identity in (*members, coordinator)}
     return {
-            "schema_version": 1,
-            "id": draft.identifier,
-            "version": 1,
-            "title": draft.title,
-            "purpose": "joint_modelling.propensity",
-            "legal_basis": "consent",
-            "proposer": draft.proposer,
-            "auditor": draft.auditor,
-            "members": [_member(identity) for identity in members],
-            "coordinator": {
-                "name": coordinator.name,
-                "jurisdiction": coordinator.jurisdiction,
-                "key": coordinator.node_key,
-            },
-            "columns": list(draft.columns),
-            "label": {"name": draft.label, "positive": draft.positive},
-            "training": draft.training,
-            "privacy": None
-            if draft.epsilon is None
-            else {
-                "unit": "record",
-                "adjacency": "add-or-remove-one",
-                "epsilon": draft.epsilon,
-                "delta": draft.delta,
-            },
-            "cohort": {
-                "minimum_rows": draft.minimum_rows,
-                "minimum_members": draft.minimum_members,
-                "suppress_below": 10,
-            },
-            "scoring": {
-                "purpose": "scoring.marketing",
-                "callers": list(draft.callers),
-                "output": "score",
-                "decimals": 2,
-                "prohibited_uses": ["pricing", "underwriting", "credit", "employment"],
-            },
-            "assessment": {
-                "reference": draft.assessment,
-                "approved_at": now - CLOCK_SLACK,
-                "expires_at": now + ASSESSMENT_VALIDITY,
-            },
-            "border": {
-                "mechanism": "none" if len(countries) == 1 else "standard_contract",
-                "reference": None if len(countries) == 1 else draft.assessment,
-            },
-            "retention_days": 2 * draft.valid_days,
-            "valid_from": now - CLOCK_SLACK,
-            "valid_until": now + timedelta(days=draft.valid_days),
-            "software": {"version": software_version(), "digest": software_digest()},
-        }
+        "schema_version": 1,
+        "id": draft.identifier,
+        "version": 1,
+        "title": draft.title,
+        "purpose": "joint_modelling.propensity",
+        "legal_basis": "consent",
+        "proposer": draft.proposer,
+        "auditor": draft.auditor,
+        "members": [_member(identity) for identity in members],
+        "coordinator": {
+            "name": coordinator.name,
+            "jurisdiction": coordinator.jurisdiction,
+            "key": coordinator.node_key,
+        },
+        "columns": list(draft.columns),
+        "label": {"name": draft.label, "positive": draft.positive},
+        "training": draft.training,
+        "privacy": None
+        if draft.epsilon is None
+        else {
+            "unit": "record",
+            "adjacency": "add-or-remove-one",
+            "epsilon": draft.epsilon,
+            "delta": draft.delta,
+        },
+        "cohort": {
+            "minimum_rows": draft.minimum_rows,
+            "minimum_members": draft.minimum_members,
+            "suppress_below": 10,
+        },
+        "scoring": {
+            "purpose": "scoring.marketing",
+            "callers": list(draft.callers),
+            "output": "score",
+            "decimals": 2,
+            "prohibited_uses": ["pricing", "underwriting", "credit", "employment"],
+        },
+        "assessment": {
+            "reference": draft.assessment,
+            "approved_at": now - CLOCK_SLACK,
+            "expires_at": now + ASSESSMENT_VALIDITY,
+        },
+        "border": {
+            "mechanism": "none" if len(countries) == 1 else "standard_contract",
+            "reference": None if len(countries) == 1 else draft.assessment,
+        },
+        "retention_days": 2 * draft.valid_days,
+        "valid_from": now - CLOCK_SLACK,
+        "valid_until": now + timedelta(days=draft.valid_days),
+        "software": {"version": software_version(), "digest": software_digest()},
+    }
 
 
 def _member(identity: Identity) -> dict[str, object]:

@@ -37,7 +37,7 @@ class MemberHome:
 
     @property
     def approver_key(self) -> Path:
-        """Signs agreements; the data-protection officer's, to be kept on that person's machine if it is another."""
+        """Signs agreements; the data-protection officer's, kept elsewhere where that is another person."""
         return self.root / "keys" / "approver.key"
 
     @property

@@ -136,7 +136,7 @@ class Node:
         return session
 
     def _abandon_others(self, run: str) -> None:
-        """Ends what is still open of earlier runs: a coordinator conducts one run at a time, so they are over."""
+        """Ends what is still open of earlier runs: there is one run at a time, so they are over."""
         self._sessions.clear()
         for name in self._tools.ledger.close_abandoned(keep=(run,)):
             self._log.append(Event(type=EventType.RUN_FAILED, run=name, reasons=("run.interrupted",)))
@@ -152,7 +152,7 @@ class Node:
         if agreement.software.digest != self._site.software_digest:
             raise PolicyError(
                 "policy.software",
-                f"the agreement names software {agreement.software.version} with another digest than is installed",
+                f"the agreement names version {agreement.software.version}, with another digest than installed",
                 rule="P20",
             )
 
@@ -263,7 +263,8 @@ class Node:
                 }
             )
         except ValidationError as error:
-            raise ProtocolError("protocol.malformed", "the command has a field that no entry can hold") from error
+            detail = "the command has a field that no entry can hold"
+            raise ProtocolError("protocol.malformed", detail) from error
 
 
 def _model(session: Session, weights: bytes, transform: bytes) -> tuple[npt.NDArray[np.float32], Transform]:

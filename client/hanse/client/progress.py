@@ -1,12 +1,13 @@
 """What a run's events mean to a person who follows it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from hanse.client.remote import RunEvent
 from hanse.errors import CATALOGUE, HanseError
 
 RUN_FAILED: Final = "run.failed"
+RUN_FINISHED: Final = "run.finished"
 ROUND_AGGREGATED: Final = "round.aggregated"
 MAXIMUM_ERROR: Final = 0.2
 """Standard error of an AUC above which the estimate says nothing."""
@@ -25,6 +26,20 @@ def auc_text(facts: Mapping[str, Any]) -> str:
     if facts.get("auc") is None or error is None or error > MAXIMUM_ERROR:
         return "lost in noise"
     return f"{facts['auc']:.3f} ± {error:.3f}"
+
+
+def registered_model(events: Sequence[RunEvent]) -> str:
+    """Name and version of the model that a run ended with.
+
+    Raises:
+        HanseError: The error that the run ended with, or ``run.engine`` when its end was never told.
+    """
+    last = events[-1] if events else None
+    if last is not None and last.type == RUN_FAILED:
+        raise failure(last)
+    if last is None or last.type != RUN_FINISHED or not isinstance(last.facts.get("model"), str):
+        raise HanseError("run.engine", "the coordinator stopped telling of the run before its end")
+    return str(last.facts["model"])
 
 
 def failure(event: RunEvent) -> HanseError:

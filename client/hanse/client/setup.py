@@ -27,8 +27,10 @@ CERTIFICATE_DAYS = 365
 PSEUDONYM_KEY_BYTES = 32
 SECRET_MODE = 0o600
 NUMERIC_TYPES = frozenset(
-    ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "FLOAT", "DOUBLE", "DECIMAL")
-    + ("UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "UHUGEINT")
+    {
+        *("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "FLOAT", "DOUBLE", "DECIMAL"),
+        *("UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "UHUGEINT"),
+    }
 )
 """DuckDB's names, without precision."""
 
@@ -48,7 +50,7 @@ class DatasetHints:
     label_column: str
 
 
-def init_member(  # noqa: PLR0917 - who and where, each once
+def init_member(
     root: Path, name: str, organisation: str, jurisdiction: str, hints: DatasetHints, now: datetime
 ) -> Identity:
     """Makes the folder.
@@ -147,7 +149,7 @@ def _declared(hints: DatasetHints) -> list[str]:
 
 def _kind(type_name: str) -> str:
     """What a type of DuckDB's suggests; ``DECIMAL(10,2)`` is a ``DECIMAL``."""
-    return "numeric" if type_name.split("(")[0] in NUMERIC_TYPES else "categorical"
+    return "numeric" if type_name.partition("(")[0] in NUMERIC_TYPES else "categorical"
 
 
 def _toml(text: str) -> str:

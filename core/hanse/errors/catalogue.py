@@ -48,36 +48,45 @@ CATALOGUE: Final = MappingProxyType(
     {
         # Configuration
         "config.invalid": ErrorSpec(_S.FAILED_PRECONDITION, "The configuration of this site is not valid."),
-        "config.missing-file": ErrorSpec(_S.FAILED_PRECONDITION, "A file that the configuration names is missing."),
+        "config.missing-file": ErrorSpec(
+            _S.FAILED_PRECONDITION, "A file that the configuration names is missing."
+        ),
         "config.exists": ErrorSpec(_S.FAILED_PRECONDITION, "This would overwrite what is already there."),
         "config.insecure-file": ErrorSpec(_S.FAILED_PRECONDITION, "A secret file can be read by others."),
         "config.unwritable": ErrorSpec(_S.FAILED_PRECONDITION, "A file of this site cannot be written."),
-        "config.bad-data": ErrorSpec(_S.FAILED_PRECONDITION, "The data source of this site is not as declared."),
+        "config.bad-data": ErrorSpec(
+            _S.FAILED_PRECONDITION, "The data source of this site is not as declared."
+        ),
         # Protocol
         "protocol.malformed": ErrorSpec(_S.INVALID_ARGUMENT, "The message could not be read."),
         "protocol.unexpected-step": ErrorSpec(_S.FAILED_PRECONDITION, "This step is not due."),
         "protocol.replayed": ErrorSpec(_S.FAILED_PRECONDITION, "This message was seen before."),
         "protocol.version": ErrorSpec(_S.FAILED_PRECONDITION, "The protocol versions do not match."),
         "protocol.code-in-bundle": ErrorSpec(
-            _S.PERMISSION_DENIED, "The bundle carries more than configuration; members run installed code only."
+            _S.PERMISSION_DENIED,
+            "The bundle carries more than configuration; members run installed code only.",
         ),
         # Identity
         "identity.bad-key": ErrorSpec(_S.INVALID_ARGUMENT, "A key is not valid."),
         "identity.bad-signature": ErrorSpec(_S.UNAUTHENTICATED, "A signature does not verify."),
         "identity.unknown-signer": ErrorSpec(_S.UNAUTHENTICATED, "The signer is not known here."),
         "identity.unauthenticated": ErrorSpec(_S.UNAUTHENTICATED, "The caller is not known here."),
-        # Policy: refusals
+        # Refusals by the rules
         "policy.invalid": ErrorSpec(_S.INVALID_ARGUMENT, "The agreement or policy document is not valid."),
-        "policy.unsigned": ErrorSpec(_S.PERMISSION_DENIED, "A signature that the agreement needs is missing."),
+        "policy.unsigned": ErrorSpec(
+            _S.PERMISSION_DENIED, "A signature that the agreement needs is missing."
+        ),
         "policy.denied": ErrorSpec(_S.PERMISSION_DENIED, "The policy denies this."),
         "policy.purpose": ErrorSpec(_S.PERMISSION_DENIED, "The purpose is not covered by the agreement."),
         "policy.column": ErrorSpec(_S.PERMISSION_DENIED, "A column is not covered by the agreement."),
-        "policy.cohort": ErrorSpec(_S.FAILED_PRECONDITION, "Fewer admitted rows than the agreement's minimum."),
+        "policy.cohort": ErrorSpec(
+            _S.FAILED_PRECONDITION, "Fewer admitted rows than the agreement's minimum."
+        ),
         "policy.ledger": ErrorSpec(_S.DATA_LOSS, "The consent ledger cannot be used; nothing is processed."),
         "policy.software": ErrorSpec(
             _S.FAILED_PRECONDITION, "The installed software is not the one that the agreement names."
         ),
-        # Privacy: refusals
+        # Refusals by the budget
         "privacy.exhausted": ErrorSpec(_S.RESOURCE_EXHAUSTED, "The privacy budget does not cover this."),
         "privacy.unsupported": ErrorSpec(_S.INVALID_ARGUMENT, "The privacy mechanism is not supported."),
         "privacy.run-state": ErrorSpec(
@@ -105,6 +114,8 @@ CATALOGUE: Final = MappingProxyType(
         "model.not-found": ErrorSpec(_S.NOT_FOUND, "There is no such model version."),
         "model.invalid": ErrorSpec(_S.FAILED_PRECONDITION, "The model version is not valid."),
         "scoring.bad-input": ErrorSpec(_S.INVALID_ARGUMENT, "The inputs do not fit the model."),
-        "internal.error": ErrorSpec(_S.INTERNAL, "Something failed inside; the site's own log has the detail."),
+        "internal.error": ErrorSpec(
+            _S.INTERNAL, "Something failed inside; the site's own log has the detail."
+        ),
     }
 )
