@@ -64,11 +64,15 @@ def calibrate(
     Raises:
         PrivacyError: ``privacy.exhausted`` if no noise is enough.
     """
-    low, high = _MIN_CALIBRATED_NOISE, 2 * _MIN_CALIBRATED_NOISE
+    # From the middle outwards: with little noise the distributions are wide, and slow.
+    high = 1.0
     while epsilon(make_events(high), delta) > epsilon_budget:
-        low, high = high, 2 * high
+        high *= 2
         if high > MAX_NOISE_MULTIPLIER:
             raise PrivacyError("privacy.exhausted", "no amount of noise keeps the run within the budget")
+    low = high / 2
+    while low > _MIN_CALIBRATED_NOISE and epsilon(make_events(low), delta) <= epsilon_budget:
+        low, high = low / 2, low
     while high > low * (1 + _CALIBRATION_TOLERANCE):
         middle = math.sqrt(low * high)
         if epsilon(make_events(middle), delta) > epsilon_budget:
