@@ -199,6 +199,16 @@ def test_a_missing_file_is_named(ledger: ConsentLedger, tmp_path: Path, now: dat
     assert refusal.value.code == "config.missing-file"
 
 
+def test_the_longest_line_is_still_a_line(now: datetime) -> None:
+    longest = b"x" * (MAX_LINE_BYTES - 1)
+    file = io.BytesIO(b"\n".join([HEADER.encode(), longest, longest + b"x", b"y"]))
+    assert list(read_events(file, now)) == [
+        (2, "has 1 cells, the header has 17"),
+        (3, f"longer than {MAX_LINE_BYTES} bytes"),
+        (4, "has 1 cells, the header has 17"),
+    ]
+
+
 @given(st.binary(max_size=2000))
 def test_reading_rows_is_total_and_keeps_the_good_one(now: datetime, data: bytes) -> None:
     body = data.replace(b"\n", b" ")

@@ -116,6 +116,10 @@ def test_another_event_under_the_same_id_is_refused_with_its_whole_batch(
     assert ledger.head() == 1
     # What was rolled back has left nothing behind, cached terms included.
     assert ledger.record([grant(event_id="good", notice_version="9")]) == 1
+    assert ledger.record([grant(event_id="other", subject_ref="e" * 32, preticked=True)]) == 1
+    terms = ledger.subject("e" * 32)[USE].terms
+    assert terms is not None
+    assert (terms.preticked, terms.notice_version) == (True, "2.1")
     ledger.verify()
 
 
@@ -168,6 +172,7 @@ TAMPERING = {
     "an event": ("UPDATE events SET act = replace(act, 'withdrawn', 'given')", "event 3 "),
     "terms": ("UPDATE terms SET body = replace(body, 'imported', 'signed')", "event 2 "),
     "a link": ("UPDATE events SET chain = zeroblob(32) WHERE seq = 1", "event 1 "),
+    "events renumbered": ("UPDATE events SET seq = seq + 10", "event 1 "),
     "an event gone": ("DELETE FROM events WHERE seq = 2", "event 2 "),
     "what stands": ("UPDATE standings SET state = 'given', barrier_ms = NULL", "what stands"),
     "who stands": ("DELETE FROM standings", "what stands"),
@@ -348,11 +353,11 @@ def test_two_processes_and_a_thread_write_at_once(tmp_path: Path, grant: Grant) 
 def test_snapshots_are_consistent_while_others_write(tmp_path: Path, grant: Grant, now: datetime) -> None:
     """A withdrawal that returned before a snapshot was asked for is in it; heads never go back."""
     with ConsentLedger(tmp_path / "consent.db") as ledger:
-        ledger.record(grants(grant, 300))
+        ledger.record(grants(grant, 150))
         done: list[str] = []
 
         def withdraw_all() -> None:
-            for i in range(300):
+            for i in range(150):
                 ledger.withdraw(f"{i:032x}", USE, now)
                 done.append(f"{i:032x}")
 
@@ -364,7 +369,7 @@ def test_snapshots_are_consistent_while_others_write(tmp_path: Path, grant: Gran
             snapshot = ledger.snapshot(now)
             states = {ref: standing.state for ref, standing in snapshot.standings[USE].items()}
             assert all(states[ref] == "withdrawn" for ref in before)
-            assert sum(state == "withdrawn" for state in states.values()) == snapshot.head - 300
+            assert sum(state == "withdrawn" for state in states.values()) == snapshot.head - 150
             heads.append(snapshot.head)
         writer.join()
         assert heads == sorted(heads)
