@@ -1,0 +1,1 @@
+"""The work of a round that every arm of the round-overhead benchmark does."""
