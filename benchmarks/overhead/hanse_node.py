@@ -22,7 +22,7 @@ def main() -> None:
     stopping = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
     app.install(lambda body: handle(body, int(number)))
-    connection = NodeConnection(address, Path(authority), Path(key))
+    connection = NodeConnection(address, Path(authority), Path(key), Path(key).parent)
     SuperNode(connection, lambda _: None, lambda: None, stopping).serve()
 
 

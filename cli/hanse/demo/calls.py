@@ -105,7 +105,6 @@ def _refused(caller: str, purpose: str, subjects: int, error: grpc.RpcError, sta
         subjects=subjects,
         scored=0,
         code=_text(codes[0]) if codes else None,
-        rule=_text(metadata.get("hanse-rule")),
         latency_ms=1000 * (time.monotonic() - started_s),
     )
 

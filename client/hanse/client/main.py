@@ -42,6 +42,7 @@ def run_node(
         HanseError: When it cannot start or the coordinator refuses it; the error names what to change.
     """
     home = MemberHome(home_folder)
+    home.flower_state.mkdir(parents=True, exist_ok=True)
     prepare_environment(home.flower_state)
     # Imported now: Flower reads its environment when it is first imported, and torch takes seconds.
     import torch  # noqa: PLC0415
@@ -61,7 +62,7 @@ def run_node(
     tools = SessionTools(gate, PrivacyLedger(home.privacy), settings.dataset.name)
     node = Node(make_site(home, settings.name, key), tools, audit_log, utc_now)
     app.install(node.handle)
-    connection = NodeConnection(settings.fleet_address, home.authority, home.flower_key)
+    connection = NodeConnection(settings.fleet_address, home.authority, home.flower_key, home.flower_state)
     SuperNode(connection, node.bundle_refused, ready, stopping).serve()
 
 

@@ -152,7 +152,7 @@ class Node:
         if agreement.software.digest != self._site.software_digest:
             raise PolicyError(
                 "policy.software",
-                f"the agreement names version {agreement.software.version}, with another digest than installed",
+                f"the agreement names version {agreement.software.version}, not with the installed digest",
                 rule="P20",
             )
 

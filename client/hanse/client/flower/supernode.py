@@ -6,6 +6,7 @@ answer) and calls the installed ClientApp in place. The app bundle of a run is f
 checked; it is not stored, unpacked or imported.
 """
 
+import contextlib
 import logging
 import threading
 import time
@@ -18,6 +19,7 @@ import httpx
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.serialization import load_ssh_private_key
 from flwr.app import Context, Error, Message, RecordDict
+from flwr.proto.fleet_pb2 import DeactivateNodeRequest
 from flwr.supercore.inflatable.inflatable_object import (
     get_all_nested_objects,
     get_object_tree,
@@ -29,12 +31,16 @@ from flwr.supercore.inflatable.inflatable_utils import (
     pull_objects,
     push_object_contents_from_iterable,
 )
+from flwr.supercore.interceptors.http.runtime_version import RuntimeVersionHttpInterceptor
 from flwr.supercore.run import RunNotRunningException
 from flwr.supercore.task_identity import TaskIdentity
+from flwr.supernode.fleet_http_client import FleetHttpClient
 from flwr.supernode.fleet_http_connection import http_request_response
+from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 
 from hanse.client.flower.app import client_app
 from hanse.client.flower.bundle import check_bundle
+from hanse.crypto import write_atomic
 from hanse.errors import HanseError, IdentityError, ProtocolError, TrainingError
 
 # Between questions that the coordinator answered at once with nothing (it does so only when it does
@@ -54,11 +60,18 @@ class NodeConnection:
         address: ``host:port`` of the coordinator's fleet routes.
         authority: PEM file, certificate of the authority that the coordinator's certificate chains to.
         key: File with the node's Flower key (ECDSA, OpenSSH).
+        state: Folder for what the node remembers of the connection.
     """
 
     address: str
     authority: Path
     key: Path
+    state: Path
+
+    @property
+    def node_id_file(self) -> Path:
+        """The id that the coordinator's Flower knows this node by, from the last connection."""
+        return self.state / "node-id"
 
 
 class SuperNode:
@@ -95,6 +108,7 @@ class SuperNode:
         key = load_ssh_private_key(self._connection.key.read_bytes(), password=None)
         if not isinstance(key, EllipticCurvePrivateKey):
             raise IdentityError("identity.bad-key", f"{self._connection.key} is not an ECDSA key")
+        self._end_last_connection(key)
         try:
             with http_request_response(
                 self._connection.address,
@@ -111,10 +125,32 @@ class SuperNode:
         if self._failure is not None:
             raise TrainingError("run.engine", f"the connection failed: {self._failure!r}") from self._failure
 
+    def _end_last_connection(self, key: EllipticCurvePrivateKey) -> None:
+        """Signs off for a predecessor that was killed.
+
+        Flower takes a node that did not sign off for connected until its heartbeats have been missing for a
+        minute, and refuses it until then.
+        """
+        text = self._connection.node_id_file.read_text() if self._connection.node_id_file.exists() else ""
+        if not text.isdecimal():
+            return
+        client = FleetHttpClient.from_server_address(
+            self._connection.address,
+            insecure=False,
+            root_certificates=self._connection.authority.read_bytes(),
+            interceptors=[
+                RuntimeVersionHttpInterceptor(component_name="SuperNode"),
+                NodeAuthHttpInterceptor(key, key.public_key()),
+            ],
+        )
+        with contextlib.closing(client), contextlib.suppress(httpx.HTTPError):
+            client.DeactivateNode(DeactivateNodeRequest(node_id=int(text)))
+
     def _guarded_loop(self, link: tuple[Any, ...]) -> None:
         """Runs the loop; Flower swallows what its connection's body raises, so the error is kept here."""
         try:
             TaskIdentity.node_id, TaskIdentity.task_id = link[0], 0
+            write_atomic(self._connection.node_id_file, str(link[0]).encode())
             self._connected()
             while not self._stopping.is_set():
                 self._stopping.wait(self._pause_s(link))
@@ -175,9 +211,9 @@ class SuperNode:
 
     def _reply(self, message: Message, problem: ProtocolError | None, node_id: int) -> Message:
         """Calls the installed app; whatever goes wrong becomes an error reply with a public message."""
+        if problem is not None:
+            return Message(Error(code=ERROR_CODE, reason=problem.public_message), reply_to=message)
         try:
-            if problem is not None:
-                raise problem
             context = Context(message.metadata.run_id, node_id, {}, RecordDict(), {})
             return client_app(message=message, context=context)
         except HanseError as error:
@@ -188,12 +224,16 @@ class SuperNode:
             return Message(Error(code=ERROR_CODE, reason="internal.error"), reply_to=message)
 
 
-def _hand_in(reply: Message, send: Callable[..., Any], push_object: Callable[..., None], took_s: float) -> None:
+def _hand_in(
+    reply: Message, send: Callable[..., Any], push_object: Callable[..., None], took_s: float
+) -> None:
     with no_object_id_recompute():
         reply.metadata.__dict__["_message_id"] = reply.object_id
         run_id = reply.metadata.run_id
         wanted, session = send(reply, get_object_tree(reply), took_s)
-        contents = ((key, value.deflate()) for key, value in get_all_nested_objects(reply).items() if key in wanted)
+        contents = (
+            (key, value.deflate()) for key, value in get_all_nested_objects(reply).items() if key in wanted
+        )
         push_object_contents_from_iterable(
             contents,
             push_object_fn=lambda object_id, content: push_object(run_id, session, object_id, content),
