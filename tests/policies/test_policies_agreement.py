@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hanse.errors import PolicyError
@@ -46,6 +46,7 @@ def test_digest_is_of_the_text_and_changes_with_any_field(agreement: Agreement, 
     assert Agreement.from_yaml(agreement.to_yaml()).digest == agreement.digest
 
 
+@settings(deadline=None)
 @given(title=st.text(min_size=1, max_size=60), positive=st.text(min_size=1, max_size=20))
 def test_any_text_that_is_accepted_survives_yaml_and_text(
     changed: Changed, title: str, positive: str
@@ -207,6 +208,7 @@ def test_a_yaml_mistake_says_where() -> None:
         yaml_to_json("a: 1\nb: [2\nc: 3\n")
 
 
+@settings(deadline=None)
 @given(st.text(max_size=200))
 def test_reading_yaml_is_total(text: str) -> None:
     with pytest.raises(PolicyError) as refusal:
@@ -214,6 +216,7 @@ def test_reading_yaml_is_total(text: str) -> None:
     assert refusal.value.code == "policy.invalid"
 
 
+@settings(deadline=None)
 @given(st.one_of(st.text(), st.builds(lambda body: f"{HEADER}{body}\n", st.text())))
 def test_reading_text_is_total(text: str) -> None:
     with pytest.raises(PolicyError) as refusal:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -51,6 +51,7 @@ def test_purposes_cover_themselves_and_what_is_below() -> None:
     assert covered_by("unheard_of") == ()
 
 
+@settings(deadline=None)
 @given(st.sampled_from(list(PURPOSES)), st.sampled_from(list(PURPOSES)), st.sampled_from(list(PURPOSES)))
 def test_covering_is_a_partial_order(a: str, b: str, c: str) -> None:
     assert covers(a, a)
@@ -143,12 +144,14 @@ _ACTS = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(_ACTS)
 def test_folding_agrees_with_the_plain_definition(grant: Grant, acts: list[tuple[str, int | None]]) -> None:
     events = [event(grant, state, given, 10 + i) for i, (state, given) in enumerate(acts)]
     assert (state_of(events) == "given") == _stands(events)
 
 
+@settings(deadline=None)
 @given(_ACTS, st.integers(0, 8), st.integers(0, 9))
 def test_one_more_withdrawal_never_helps(
     grant: Grant, acts: list[tuple[str, int | None]], place: int, day: int

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hanse.crypto import SigningKey
@@ -59,6 +59,7 @@ def test_one_key_under_two_names_is_one_key() -> None:
         Identity.parse(data.model_dump_json().encode())
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_parsing_is_total(data: bytes) -> None:
     with pytest.raises(HanseError):

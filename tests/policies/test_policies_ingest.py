@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hanse.errors import ConfigurationError, PolicyError
@@ -209,6 +209,7 @@ def test_the_longest_line_is_still_a_line(now: datetime) -> None:
     ]
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=2000))
 def test_reading_rows_is_total_and_keeps_the_good_one(now: datetime, data: bytes) -> None:
     body = data.replace(b"\n", b" ")
@@ -219,6 +220,7 @@ def test_reading_rows_is_total_and_keeps_the_good_one(now: datetime, data: bytes
     assert all(isinstance(outcome, str) for _, outcome in first)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_reading_any_file_is_total(now: datetime, data: bytes) -> None:
     with pytest.raises(PolicyError):

@@ -81,12 +81,14 @@ def test_any_flipped_byte_does_not_open(signed: bytes) -> None:
             open_agreement(altered)
 
 
+@settings(deadline=None)
 @given(cut=st.integers(0, 1 << 16))
 def test_no_prefix_opens(signed: bytes, cut: int) -> None:
     with pytest.raises(PolicyError):
         open_agreement(signed[: cut % len(signed)])
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_opening_is_total(data: bytes) -> None:
     with pytest.raises(PolicyError):
