@@ -14,7 +14,9 @@ from tiny import model
 def main() -> None:
     """Serves until told to stop; arguments: address, authority, key, member's number, folder."""
     address, authority, key, number, folder = sys.argv[1:]
-    prepare_environment(Path(folder))
+    state = Path(folder)
+    state.mkdir()
+    prepare_environment(state)
     # Imported now: Flower reads its environment when it is first imported.
     from hanse.client.flower import app  # noqa: PLC0415
     from hanse.client.flower.supernode import NodeConnection, SuperNode  # noqa: PLC0415
@@ -22,7 +24,7 @@ def main() -> None:
     stopping = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
     app.install(lambda body: handle(body, int(number)))
-    connection = NodeConnection(address, Path(authority), Path(key), Path(key).parent)
+    connection = NodeConnection(address, Path(authority), Path(key), state)
     SuperNode(connection, lambda _: None, lambda: None, stopping).serve()
 
 
