@@ -1,7 +1,5 @@
 """A small federation in one process: real homes, ledgers, logs and nodes; only the network is left out."""
 
-from __future__ import annotations
-
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field

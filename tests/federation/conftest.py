@@ -1,9 +1,8 @@
-"""The real processes on loopback: `hanse server`, `hanse client`, `hanse serve`, started and stopped per test."""
-
-from __future__ import annotations
+"""The real processes on loopback: `hanse server`, `hanse client`, `hanse serve`, started for each test."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +69,7 @@ def start(tmp_path: Path, make_draft: Callable[..., Draft]) -> Iterator[Callable
             data = load()
             folder = tmp_path / "federation"
             folder.mkdir()
-            federation = Federation(folder, partition(data, members), _now())
+            federation = Federation(folder, partition(data, members), datetime.now(UTC))
             federation.make_keys()
             federation.write_data("joint_modelling.propensity", "scoring.marketing", np.random.default_rng(3))
             agreement, note = federation.agree(make_draft(data.dictionary, epsilon, **changes))
@@ -79,9 +78,3 @@ def start(tmp_path: Path, make_draft: Callable[..., Draft]) -> Iterator[Callable
             return Running(federation, agreement, open_agreement(note), processes)
 
         yield build
-
-
-def _now() -> Any:
-    from datetime import UTC, datetime
-
-    return datetime.now(UTC)

@@ -1,7 +1,5 @@
 """From a signed agreement to a score, with the real processes."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any

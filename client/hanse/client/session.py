@@ -23,7 +23,7 @@ from hanse.learning import (
 from hanse.learning.random_source import SecureRandom
 from hanse.learning.training import LocalTrainer
 from hanse.policies import SignedAgreement
-from hanse.privacy import Budget, LedgerKey, PrivacyEvent, PrivacyLedger, PrivacyPlan, make_plan
+from hanse.privacy import Budget, LedgerKey, PrivacyEvent, PrivacyLedger, PrivacyPlan, Spent, make_plan
 
 Vector = npt.NDArray[np.float32]
 
@@ -93,9 +93,10 @@ class Session:
         agreement = self.signed.agreement
         if agreement.privacy is None:
             return 0.0
-        self.plan = make_plan(agreement.training, agreement.privacy, len(agreement.columns))
-        budget = Budget(agreement.privacy.epsilon, agreement.privacy.delta)
         ledger = self.tools.ledger
+        spent = Spent(ledger.spent_events(self._key("training")), ledger.spent_events(self._key("holdout")))
+        self.plan = make_plan(agreement.training, agreement.privacy, len(agreement.columns), spent)
+        budget = Budget(agreement.privacy.epsilon, agreement.privacy.delta)
         training = ledger.plan(self._key("training"), self.run, self.plan.training_events, budget)
         holdout = ledger.plan(self._key("holdout"), self.run, self.plan.holdout_events, budget)
         return max(training, holdout)

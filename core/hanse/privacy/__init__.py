@@ -20,7 +20,7 @@ from hanse.privacy.events import (
     subtract_events,
 )
 from hanse.privacy.ledger import Budget, LedgerHead, LedgerKey, PrivacyLedger
-from hanse.privacy.plan import PrivacyPlan, make_plan
+from hanse.privacy.plan import PrivacyPlan, Spent, make_plan
 
 __all__ = [
     "Budget",
@@ -31,6 +31,7 @@ __all__ = [
     "PrivacyLedger",
     "PrivacyPlan",
     "SampledGaussian",
+    "Spent",
     "calibrate",
     "epsilon",
     "events_from_json",

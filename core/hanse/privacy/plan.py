@@ -16,12 +16,16 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
+from hanse.errors import PrivacyError
 from hanse.policies import Privacy, Training
 from hanse.privacy.accountant import calibrate, epsilon
 from hanse.privacy.events import GaussianRelease, PrivacyEvent, SampledGaussian
 
 COUNT_SHARE: Final = 0.1
-"""Share of the budget that the cell counts would cost if they were released alone."""
+"""Share of what is left of the budget that the cell counts would cost if they were released alone."""
+
+MINIMUM_LEFT: Final = 0.1
+"""Share of the budget that must be left for a run; with less, noise would leave nothing of the model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,27 +76,43 @@ class PrivacyPlan:
         return GaussianRelease(self.histograms.noise_multiplier)
 
 
-def make_plan(training: Training, privacy: Privacy, columns: int) -> PrivacyPlan:
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What earlier runs released about the two parts of the records."""
+
+    training: tuple[PrivacyEvent, ...] = ()
+    holdout: tuple[PrivacyEvent, ...] = ()
+
+
+def make_plan(training: Training, privacy: Privacy, columns: int, spent: Spent | None = None) -> PrivacyPlan:
     """Fixes the noise of a run so that both parts of the records stay within the budget.
 
     Args:
         training: Model and schedule of the agreement.
-        privacy: Budget of the agreement, for one run.
+        privacy: Budget of the agreement, over all runs.
         columns: Number of columns, each of which puts one row into one cell: the cell counts of one record
             have the L2 norm √columns.
+        spent: What earlier runs released; this run has what that leaves of the budget.
 
     Returns:
         The plan. Takes about two seconds, and always the same for the same arguments.
 
     Raises:
-        PrivacyError: ``privacy.exhausted`` if no noise keeps the run within the budget.
+        PrivacyError: ``privacy.exhausted`` if less than :data:`MINIMUM_LEFT` of the budget is left, or no
+            noise keeps the run within it.
     """
     budget, delta = privacy.epsilon, privacy.delta
-    counts = GaussianRelease(calibrate(lambda z: [GaussianRelease(z)], COUNT_SHARE * budget, delta))
+    before = Spent() if spent is None else spent
+    left = budget - max(epsilon(before.training, delta), epsilon(before.holdout, delta))
+    if left < MINIMUM_LEFT * budget:
+        raise PrivacyError("privacy.exhausted", f"{max(left, 0):.3g} of epsilon {budget:g} is left")
+    counts = GaussianRelease(calibrate(lambda z: [GaussianRelease(z)], COUNT_SHARE * left, delta))
     releases = training.rounds + 1
-    histograms = GaussianRelease(calibrate(lambda z: [GaussianRelease(z, releases)], budget, delta), releases)
+    histograms = GaussianRelease(
+        calibrate(lambda z: [*before.holdout, GaussianRelease(z, releases)], budget, delta), releases
+    )
     rate, steps = training.sample_rate, training.rounds * training.local_steps
-    noise = calibrate(lambda z: [counts, SampledGaussian(z, rate, steps)], budget, delta)
+    noise = calibrate(lambda z: [*before.training, counts, SampledGaussian(z, rate, steps)], budget, delta)
     steps_of_run = SampledGaussian(noise, rate, steps)
     return PrivacyPlan(
         delta=delta,
