@@ -194,6 +194,7 @@ def test_a_form_that_does_not_hold_together_is_refused(change: dict[str, Any]) -
         (0, {"features": [0, 1, 2, 3, -2]}),
         (0, {"edges": [40.0, 20.0, 60.0]}),
         (0, {"kind": "text"}),
+        (0, {"edges": [20, 40, 60]}),
         (1, {"categories": ["clerk", "clerk", "3"]}),
     ],
 )
