@@ -7,6 +7,7 @@ import typer
 
 from hanse.cli.common import Home, utc_now
 from hanse.cli.output import Json, console, print_json, say, table
+from hanse.client.drafting import read_columns
 from hanse.client.home import MemberHome
 from hanse.client.setup import DatasetHints, init_member
 from hanse.crypto import write_atomic
@@ -36,17 +37,22 @@ def member(
         str, typer.Option(help="Column with this site's identifier of a subject.")
     ] = "subject_id",
     label_column: Annotated[str, typer.Option(help="Column with the label.")] = "label",
+    columns: Annotated[
+        Path | None,
+        typer.Option(help="Data dictionary; only its columns are declared.", dir_okay=False),
+    ] = None,
     *,
     as_json: Json = False,
 ) -> None:
     """Make a member's folder.
 
     Example: [bold]hanse init member --home brand --name brand --organisation "Brand AG"
-    --jurisdiction DE --data customers.parquet --label-column y[/]
+    --jurisdiction DE --data customers.parquet --label-column y --columns columns.yaml[/]
 
     Hand identity.json to the coordinator and the other members. The folder keys/ never leaves this site.
     """
-    hints = DatasetHints(data, subject_column, label_column)
+    dictionary = () if columns is None else read_columns(columns)
+    hints = DatasetHints(data, subject_column, label_column, dictionary)
     identity = init_member(home, name, organisation, jurisdiction, hints, utc_now())
     _show(home, identity, as_json=as_json)
 

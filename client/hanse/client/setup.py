@@ -20,7 +20,7 @@ from hanse.crypto import (
     write_atomic,
 )
 from hanse.errors import ConfigurationError
-from hanse.policies import ConsentLedger, Identity
+from hanse.policies import Column, ConsentLedger, Identity
 from hanse.policies.fields import problems
 
 CERTIFICATE_DAYS = 365
@@ -43,11 +43,14 @@ class DatasetHints:
         data: The file; None leaves the columns to be written by hand.
         subject_column: Column with the subject identifier.
         label_column: Column with the label.
+        dictionary: Columns to declare, as agreed with the others; without it, all of the file are declared,
+            as ``basic``, to be reviewed.
     """
 
     data: Path | None
     subject_column: str
     label_column: str
+    dictionary: tuple[Column, ...] = ()
 
 
 def init_member(
@@ -128,7 +131,7 @@ def _settings(name: str, hints: DatasetHints) -> str:
 
 
 def _declared(hints: DatasetHints) -> list[str]:
-    """Every column of the file but identifier and label, with the kind that its type suggests."""
+    """The dictionary's columns; without one, every other column of the file, as its type suggests."""
     path = str(hints.data)
     with duckdb.connect(":memory:") as connection:
         try:
@@ -144,7 +147,14 @@ def _declared(hints: DatasetHints) -> list[str]:
     for column in (hints.subject_column, hints.label_column):
         if kinds.pop(column, None) is None:
             raise ConfigurationError("config.bad-data", f"{path} has no column {column}")
-    return [COLUMN.format(name=_toml(name), kind=_kind(kind)) for name, kind in kinds.items()]
+    if absent := sorted({column.name for column in hints.dictionary} - set(kinds)):
+        raise ConfigurationError("config.bad-data", f"{path} has no column {', '.join(absent)}")
+    declared = [(column.name, column.kind, column.classification) for column in hints.dictionary]
+    guessed = [(name, _kind(kind), "basic") for name, kind in kinds.items()]
+    return [
+        COLUMN.format(name=_toml(name), kind=kind, classification=classification)
+        for name, kind, classification in declared or guessed
+    ]
 
 
 def _kind(type_name: str) -> str:
@@ -161,7 +171,7 @@ COLUMN = """\
 [[node.dataset.columns]]
 name = {name}
 kind = "{kind}"
-classification = "basic"
+classification = "{classification}"
 """
 
 SETTINGS = """\
