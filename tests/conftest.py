@@ -1,7 +1,10 @@
 """A small federation in one process: real homes, ledgers, logs and nodes; only the network is left out."""
 
+import copy
+import dataclasses
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+import shutil
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +18,7 @@ from hanse.audit import Actor, AuditLog
 from hanse.client.data import DataSource
 from hanse.client.drafting import Draft
 from hanse.client.gate import Gate
+from hanse.client.home import MemberHome
 from hanse.client.main import make_site
 from hanse.client.node import Node
 from hanse.client.session import SessionTools
@@ -22,6 +26,7 @@ from hanse.client.settings import NodeSettings
 from hanse.crypto import SigningKey, read_secret
 from hanse.demo.data import load
 from hanse.demo.federation import CALLER, Federation, Site
+from hanse.demo.members import WrittenMember
 from hanse.demo.partition import partition
 from hanse.learning import recommend
 from hanse.policies import Agreement, ConsentLedger, SignedAgreement, open_agreement
@@ -43,7 +48,7 @@ def draft(
 ) -> Draft:
     """An agreement over the bundled data; short, so that tests are quick."""
     training = recommend("logistic", 1000, 3, epsilon).model_copy(
-        update={"rounds": rounds, "round_timeout_s": 30}
+        update={"rounds": rounds, "round_timeout_s": round_timeout_s}
     )
     values = {
         "identifier": "propensity",
@@ -123,32 +128,71 @@ class LocalFederation:
         return Rounds(context, transport, self.key, record, record), record
 
 
-def build_federation(folder: Path, members: int, epsilon: float | None, **changes: Any) -> LocalFederation:
+def make_template(
+    folder: Path, members: int, epsilon: float | None, **changes: Any
+) -> tuple[Federation, bytes]:
+    """The sites of a federation, and the agreement that they signed."""
     data = load()
     federation = Federation(folder, partition(data, members), utc_now())
     federation.make_keys()
-    terms = draft(data.dictionary, epsilon, **changes)
     federation.write_data("joint_modelling.propensity", "scoring.marketing", np.random.default_rng(7))
-    agreement, note = federation.agree(terms)
+    return federation, federation.agree(draft(data.dictionary, epsilon, **changes))[1]
+
+
+def copy_of(template: Federation, folder: Path) -> Federation:
+    """The same sites in another folder: making keys, rows and consent anew for every test takes seconds."""
+    shutil.copytree(template.folder, folder)
+    copied = copy.copy(template)
+    copied.folder, copied.hub = folder, folder / template.hub.name
+    copied.sites = [
+        Site(site.data, MemberHome(folder / site.data.name), _moved(site.written, folder / site.data.name))
+        for site in template.sites
+    ]
+    return copied
+
+
+def _moved(written: WrittenMember, folder: Path) -> WrittenMember:
+    files = {name: folder / getattr(written, name).name for name in ("data", "consent", "manifest")}
+    return dataclasses.replace(written, **files)
+
+
+def open_federation(federation: Federation, note: bytes) -> LocalFederation:
+    """Opens the sites in this process, with nodes that a :class:`LocalTransport` reaches."""
     key = SigningKey.load(federation.hub / "keys" / "node.key")
     actor = Actor(organisation="hub", key_id=key.verifier.key_id, role="coordinator")
     home = CoordinatorHome(federation.hub)
     log = AuditLog.open(home.log, key, actor)
-    built = LocalFederation(
-        federation, agreement, open_agreement(note), key, log, RunBook(home.runs, log, utc_now)
-    )
+    signed = open_agreement(note)
+    built = LocalFederation(federation, signed.agreement, signed, key, log, RunBook(home.runs, log, utc_now))
     built.nodes = {site.data.name: built.node(site) for site in federation.sites}
     return built
 
 
+@pytest.fixture(scope="session")
+def templates(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tuple[Federation, bytes]]:
+    """Federations by their terms, each made once."""
+    made: dict[str, tuple[Federation, bytes]] = {}
+
+    def template(members: int, epsilon: float | None, **changes: Any) -> tuple[Federation, bytes]:
+        terms = f"{members} {epsilon} {sorted(changes.items())}"
+        if terms not in made:
+            made[terms] = make_template(tmp_path_factory.mktemp("template"), members, epsilon, **changes)
+        return made[terms]
+
+    return template
+
+
 @pytest.fixture
-def federation(tmp_path: Path) -> Iterator[Callable[..., LocalFederation]]:
-    """Builds a federation over the bundled data: ``federation(members, epsilon)``."""
+def federation(
+    tmp_path: Path, templates: Callable[..., tuple[Federation, bytes]]
+) -> Callable[..., LocalFederation]:
+    """A federation over the bundled data: ``federation(members, epsilon, rounds=…)``."""
 
     def build(members: int = 3, epsilon: float | None = 3.0, **changes: Any) -> LocalFederation:
-        return build_federation(tmp_path, members, epsilon, **changes)
+        made, note = templates(members, epsilon, **changes)
+        return open_federation(copy_of(made, tmp_path / "federation"), note)
 
-    yield build
+    return build
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Processes that are killed, for real: the run ends with a named error, and everything opens and verifies again."""
+"""Processes that are killed: the run ends with a named error, and everything opens and verifies again."""
 
 import threading
 from collections.abc import Callable

@@ -112,6 +112,8 @@ class Node:
         session.check_sequence(command.sequence)
         if step == "prepare":
             reply.prepared.CopyFrom(self._prepare(session))
+            # Only now: what was refused at its beginning must not go on.
+            self._sessions[session.run] = session
         elif step == "train":
             reply.trained.CopyFrom(self._train(session, command.train))
         elif step == "evaluate":
@@ -130,7 +132,6 @@ class Node:
         self._check_agreement(signed)
         self._abandon_others(command.run)
         session = Session(command.run, signed, self._tools)
-        self._sessions[command.run] = session
         self._begun.add(command.run)
         self._log.append(self._event(session, EventType.AGREEMENT_ACCEPTED, decision="permit"))
         return session

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hanse.client.gate import Admitted, AdmittedRecords, Gate, Step
-from hanse.errors import ProtocolError
+from hanse.errors import PrivacyError, ProtocolError
 from hanse.learning import (
     Predictor,
     ScoreHistogram,
@@ -108,10 +108,11 @@ class Session:
     def count(self, records: AdmittedRecords) -> tuple[npt.NDArray[np.float64], float]:
         """Noisy rows per preprocessing cell, and the standard deviation of the noise. Pays first."""
         counts = count_cells(self.signed.agreement.columns, records.columns)
-        if self.plan is None:
+        plan = self._required_plan()
+        if plan is None:
             return counts, 0.0
-        self._pay("training", [self.plan.counts])
-        std = self.plan.count_noise_std
+        self._pay("training", [plan.counts])
+        std = plan.count_noise_std
         return add_gaussian_noise(counts, std, self.random), std
 
     def train(
@@ -119,8 +120,9 @@ class Session:
     ) -> Vector:
         """Trains one round from the given weights; returns the update. Pays first."""
         training = self.signed.agreement.training
-        if self.plan is not None:
-            self._pay("training", [self.plan.training_steps(training.local_steps)])
+        plan = self._required_plan()
+        if plan is not None:
+            self._pay("training", [plan.training_steps(training.local_steps)])
         self.trained_rounds = round_number
         features = transform.apply(records.columns)
         engine = self._engine(transform)
@@ -130,10 +132,11 @@ class Session:
         """How the weights score the held-out records, with noise added. Pays first."""
         predictor = Predictor(self.signed.agreement.training, transform.n_features, weights)
         exact = score_histogram(predictor.scores(transform.apply(records.columns)), records.labels)
-        if self.plan is None:
+        plan = self._required_plan()
+        if plan is None:
             return exact
-        self._pay("holdout", [self.plan.histogram()])
-        std = self.plan.histogram_noise_std
+        self._pay("holdout", [plan.histogram()])
+        std = plan.histogram_noise_std
         return ScoreHistogram(*(add_gaussian_noise(counts, std, self.random) for counts in exact))
 
     @property
@@ -155,6 +158,12 @@ class Session:
         if self.plan is not None:
             for part in ("training", "holdout"):
                 self.tools.ledger.close_run(self._key(part), self.run)
+
+    def _required_plan(self) -> PrivacyPlan | None:
+        """The plan; None only where the agreement has no budget, never because planning failed."""
+        if self.plan is None and self.signed.agreement.privacy is not None:
+            raise PrivacyError("privacy.run-state", "nothing was planned for this run")
+        return self.plan
 
     def _engine(self, transform: Transform) -> LocalTrainer:
         """The one trainer of this run: an engine made anew each round would under-report epsilon."""
