@@ -1,0 +1,248 @@
+"""Decide, log, read: in that order, and nothing but what was decided."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import hmac
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from typing_extensions import override
+
+from hanse.audit import Actor, AuditLog, verify_log
+from hanse.audit.storage import FileOperations
+from hanse.client.data import Columns, DataSource
+from hanse.client.gate import in_holdout
+from hanse.crypto import canonical_json, read_secret, sha256_hex
+from hanse.errors import AuditError, ConfigurationError, HanseError, PolicyError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
+    from tests.client.conftest import World
+
+    from hanse.client.gate import Admitted
+
+
+class WatchedSource(DataSource):
+    """Keeps what was read, and what the log said at that moment."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world.source().manifest)
+        self.world = world
+        self.reads: list[tuple[list[str], list[str]]] = []
+        self.logged: list[str] = []
+
+    @override
+    def read(
+        self, columns: Sequence[str], subject_ids: Sequence[str]
+    ) -> tuple[Columns, npt.NDArray[np.str_]]:
+        self.reads.append((list(columns), list(subject_ids)))
+        self.logged = [entry.type.value for entry in self.world.entries()]
+        return super().read(columns, subject_ids)
+
+
+def ages(admitted: Admitted) -> list[float]:
+    parts = (admitted.training, admitted.holdout)
+    return sorted(value for part in parts for value in np.asarray(part.columns["age"], dtype=float).tolist())
+
+
+def expected_ages(numbers: Sequence[int]) -> list[float]:
+    return sorted(float(20 + number % 50) for number in numbers)
+
+
+def test_the_decision_is_in_the_log_before_data_is_read(world: World) -> None:
+    source = WatchedSource(world)
+    world.gate(source).open(world.step(1))
+    assert source.logged[-1] == "round.admitted"
+    assert len(source.reads) == 1
+
+
+def test_admits_who_consented_and_their_values(world: World) -> None:
+    source = WatchedSource(world)
+    admitted = world.gate(source).open(world.step(1))
+    [(columns, subjects)] = source.reads
+    assert columns == ["age", "job"]
+    assert sorted(subjects) == [f"person-{n:04}" for n in range(140)]
+    assert ages(admitted) == expected_ages(range(140))
+    assert (admitted.considered, admitted.excluded_by_rule) == (160, {"P01": 20})
+    for part in (admitted.training, admitted.holdout):
+        assert set(part.columns) == {"age", "job"}
+        assert part.rows == len(part.labels) == len(part.columns["age"])
+        assert part.labels.dtype == np.float32
+
+
+def test_labels_and_values_belong_to_the_same_subject(world: World) -> None:
+    source = WatchedSource(world)
+    admitted = world.gate(source).open(world.step(1))
+    numbers = [int(subject.removeprefix("person-")) for subject in source.reads[0][1]]
+    labels = np.concatenate([admitted.training.labels, admitted.holdout.labels])
+    values = np.concatenate([admitted.training.columns["age"], admitted.holdout.columns["age"]])
+    assert labels.tolist() == [float(n % 3 == 0) for n in numbers]
+    assert values.tolist() == [20 + n % 50 for n in numbers]
+    assert len(source.reads[0][1][: admitted.training.rows]) == admitted.training.rows
+
+
+def test_the_held_out_are_those_whom_the_keyed_hash_names(world: World) -> None:
+    source = WatchedSource(world)
+    admitted = world.gate(source).open(world.step(1))
+    key = read_secret(world.home.pseudonym_key)
+    out = {s for s in source.reads[0][1] if in_holdout(key, world.ref(s), 0.2)}
+    assert set(source.reads[0][1][admitted.training.rows :]) == out
+    assert 10 <= len(out) <= 50
+
+
+def test_the_holdout_coin_is_a_keyed_hash() -> None:
+    digest = hmac.digest(b"k" * 32, b"hanse/holdout\0" + b"0" * 32, hashlib.sha256)
+    share = int.from_bytes(digest[:8], "big") / 2**64
+    assert in_holdout(b"k" * 32, "0" * 32, np.nextafter(share, 1))
+    assert not in_holdout(b"k" * 32, "0" * 32, share)
+    assert not in_holdout(b"k" * 32, "0" * 32, 0.0)
+    assert in_holdout(b"k" * 32, "0" * 32, 1.0)
+
+
+def test_a_withdrawal_counts_from_the_next_opening(world: World) -> None:
+    source = WatchedSource(world)
+    gate = world.gate(source)
+    gate.open(world.step(1))
+    world.ledger.withdraw(world.ref("person-0007"), "joint_modelling", world.now)
+    admitted = gate.open(world.step(2))
+
+    before, after = (set(subjects) for _, subjects in source.reads)
+    assert before - after == {"person-0007"}
+    assert not after - before
+    assert ages(admitted) == expected_ages([n for n in range(140) if n != 7])
+    first, second = [entry for entry in world.entries() if entry.type == "round.admitted"]
+    assert first.counts is not None
+    assert second.counts is not None
+    assert (first.counts.rows_in, first.counts.rows_out, dict(first.counts.by_rule)) == (
+        160,
+        140,
+        {"P01": 20},
+    )
+    assert (second.counts.rows_in, second.counts.rows_out) == (160, 139)
+    assert dict(second.counts.by_rule) == {"P01": 20, "P10": 1}
+    assert first.consent is not None
+    assert second.consent is not None
+    assert second.consent.head == first.consent.head + 1
+    assert second.consent.root != first.consent.root
+    assert second.subject_set_root != first.subject_set_root
+
+
+def test_what_the_entry_of_a_decision_says(world: World) -> None:
+    world.gate().open(world.step(3))
+    entry = world.entries()[-1]
+    assert (entry.type, entry.decision, entry.run, entry.round) == ("round.admitted", "permit", "run-1", 3)
+    assert entry.agreement == world.signed.digest
+    assert entry.purpose == "joint_modelling.propensity"
+    assert entry.columns_digest == sha256_hex(canonical_json(["age", "bought", "job"]))
+    assert entry.app_digest == world.signed.agreement.software.digest
+    line = world.home.log.read_bytes()
+    assert b"person-" not in line
+    assert world.ref("person-0001").encode() not in line
+
+
+def test_roots_differ_by_round_and_reveal_no_overlap(world: World) -> None:
+    gate = world.gate()
+    one, two, again = (gate.open(world.step(number)) for number in (1, 2, 1))
+    assert one.training.subject_set_root != two.training.subject_set_root
+    assert one.training.subject_set_root == again.training.subject_set_root
+    assert one.training.subject_set_root != one.holdout.subject_set_root
+
+
+def refuse(descriptor: int) -> None:
+    """A disk that takes nothing more."""
+    raise OSError(errno.ENOSPC, f"no space left for {descriptor}")
+
+
+def test_without_a_log_nothing_is_read(world: World) -> None:
+    source = WatchedSource(world)
+    actor = Actor(organisation="brand", key_id=world.key.verifier.key_id, role="member")
+    log = AuditLog.open(world.home.log, world.key, actor, operations=FileOperations(sync=refuse))
+    with pytest.raises(AuditError) as caught:
+        world.gate(source, log).open(world.step(1))
+    assert caught.value.code == "audit.unavailable"
+    assert source.reads == []
+    assert "round.admitted" not in [entry.type for entry in world.entries()]
+
+
+def test_too_small_a_cohort_is_refused_and_logged(world: World) -> None:
+    source = WatchedSource(world)
+    gate = world.gate(source)
+    for number in range(40):
+        world.ledger.withdraw(world.ref(f"person-{number:04}"), "joint_modelling", world.now)
+    assert gate.open(world.step(1)).training.rows > 0
+    world.ledger.withdraw(world.ref("person-0040"), "joint_modelling", world.now)
+    with pytest.raises(PolicyError) as caught:
+        gate.open(world.step(2))
+    assert (caught.value.code, caught.value.rule) == ("policy.cohort", "P15")
+    assert len(source.reads) == 1
+    entry = world.entries()[-1]
+    assert (entry.type, entry.decision, entry.round) == ("round.denied", "deny", 2)
+    assert entry.reasons == ("policy.cohort", "P15")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('name = "age"', 'name = "years"'),
+        ('kind = "numeric"', 'kind = "categorical"'),
+        ('classification = "behavioural"', 'classification = "sensitive"'),
+        ('label_column = "bought"', 'label_column = "secret"'),
+    ],
+)
+def test_columns_that_the_site_declares_otherwise_are_refused(world: World, old: str, new: str) -> None:
+    text = world.home.settings.read_text()
+    assert old in text
+    world.home.settings.write_text(text.replace(old, new))
+    source = WatchedSource(world)
+    with pytest.raises(PolicyError) as caught:
+        world.gate(source).open(world.step(1))
+    assert (caught.value.code, caught.value.rule) == ("policy.column", "P13")
+    assert source.reads == []
+    assert world.entries()[-1].reasons == ("policy.column", "P13")
+
+
+def test_an_expired_agreement_opens_nothing(world: World) -> None:
+    source = WatchedSource(world)
+    gate = world.gate(source)
+    world.now += timedelta(days=91)
+    with pytest.raises(PolicyError):
+        gate.open(world.step(1))
+    assert source.reads == []
+    assert world.entries()[-1].type == "round.denied"
+
+
+def test_rows_that_vanish_while_read_are_noticed(world: World) -> None:
+    class Vanishing(WatchedSource):
+        @override
+        def read(
+            self, columns: Sequence[str], subject_ids: Sequence[str]
+        ) -> tuple[Columns, npt.NDArray[np.str_]]:
+            return super().read(columns, subject_ids[1:])
+
+    with pytest.raises(PolicyError) as caught:
+        world.gate(Vanishing(world)).open(world.step(1))
+    assert caught.value.rule == "P32"
+
+
+def test_data_that_is_not_as_declared_is_an_error(world: World) -> None:
+    world.write([("person-0001", 1, "a", "x", "yes")] * 2)
+    with pytest.raises(ConfigurationError):
+        world.gate().open(world.step(1))
+
+
+def test_nothing_of_a_subject_is_in_the_log_or_in_errors(world: World) -> None:
+    gate = world.gate()
+    gate.open(world.step(1))
+    world.write([(f"person-{n:04}", f"value-{n}", "a", "x", "yes") for n in range(160)])
+    with pytest.raises(HanseError) as caught:
+        gate.open(world.step(2))
+    assert "value-" not in str(caught.value)
+    log = world.home.log.read_bytes()
+    assert not [word for word in (b"value-", b"person-", b"private-") if word in log]
+    assert verify_log(world.home.log, world.key.verifier).size >= 3
