@@ -1,0 +1,182 @@
+"""The coordinator's gRPC service over mutual TLS; the engine below it hands work to nodes in this process."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from hanse.client.home import MemberHome
+from hanse.client.models import fetch_model
+from hanse.client.remote import CoordinatorClient
+from hanse.client.setup import DatasetHints, init_member
+from hanse.crypto import write_atomic
+from hanse.errors import HanseError, TrainingError
+from hanse.policies import Identity
+from hanse.server.coordinator import Coordinator, CoordinatorFolders
+from hanse.server.ports import free_port
+from hanse.server.runs import RunBook
+from hanse.server.service import CoordinatorService, serve
+
+
+class LocalEngine:
+    """Runs the work on a transport to nodes in this process; one run at a time, as the real one."""
+
+    def __init__(self, transport: Any) -> None:
+        self.transport = transport
+        self.registered: dict[str, str] = {}
+        self.failure: Exception | None = None
+
+    def register(self, member: str, flower_key: str) -> None:
+        self.registered[member] = flower_key
+
+    def run(self, work: Callable[[Any], None], cancelled: Callable[[], bool]) -> None:
+        del cancelled
+        if self.failure is not None:
+            raise self.failure
+        work(self.transport)
+
+
+@dataclass
+class Served:
+    local: Any
+    engine: LocalEngine
+    coordinator: Coordinator
+    address: str
+
+    def client(self, name: str = "brand") -> CoordinatorClient:
+        return CoordinatorClient(MemberHome(self.local.federation.folder / name), self.address)
+
+
+@pytest.fixture
+def served(federation: Callable[..., Any]) -> Iterator[Served]:
+    local = federation(members=2, rounds=1)
+    engine = LocalEngine(local.transport())
+    home = local.home
+    coordinator = Coordinator(
+        CoordinatorFolders(home.agreements, home.models, home.peers),
+        local.key,
+        Identity.load(home.identity),
+        local.shared_log,
+        local.book,
+        engine,
+        local_now,
+    )
+    coordinator.enrol_peers()
+    address = f"127.0.0.1:{free_port()}"
+    server = serve(
+        CoordinatorService(coordinator, local.book, home.log),
+        address,
+        home.server_key,
+        home.server_certificate,
+        lambda: [peer.tls_certificate or "" for peer in coordinator.peers().values()],
+    )
+    yield Served(local, engine, coordinator, address)
+    server.stop(None).wait()
+
+
+def local_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def code(call: Callable[[], Any]) -> str:
+    with pytest.raises(HanseError) as error:
+        call()
+    return error.value.code
+
+
+def test_submit_run_watch_and_fetch(served: Served) -> None:
+    with served.client() as client:
+        digest = client.submit(served.local.signed.note)
+        assert digest == served.local.signed.digest
+        events = list(client.start(digest))
+        assert events[-1].type == "run.finished"
+        assert [e.type for e in client.watch(events[0].run)] == [e.type for e in events]
+        home = MemberHome(served.local.federation.folder / "brand")
+        folder, model = fetch_model(client, home, str(events[-1].facts["model"]), served.local.signed)
+        again, _ = fetch_model(client, home, str(events[-1].facts["model"]), served.local.signed)
+        assert folder == again
+        assert (model.manifest.name, model.manifest.version) == ("propensity", 1)
+        log = client.shared_log()
+    assert log == served.local.home.log.read_bytes()
+    assert served.engine.registered.keys() == {"brand", "insurer"}
+
+
+def test_an_unsigned_or_altered_agreement_is_refused(served: Served) -> None:
+    note = served.local.signed.note
+    with served.client() as client:
+        assert code(lambda: client.submit(note[: note.rindex(b"\xe2\x80\x94")])) == "policy.unsigned"
+        assert (
+            code(lambda: client.submit(note.replace(b'"epsilon":3.0', b'"epsilon":9.0'))) == "policy.invalid"
+        )
+        assert code(lambda: client.submit(b"\xff")) == "policy.invalid"
+        assert code(lambda: list(client.start("0" * 64))) == "policy.invalid"
+        assert code(lambda: list(client.start("../" * 3))) == "policy.invalid"
+
+
+def test_an_enrolled_stranger_to_the_agreement_gets_nothing(served: Served) -> None:
+    folder = served.local.federation.folder
+    identity = init_member(
+        folder / "other", "other", "Other Ltd", "DE", DatasetHints(None, "subject_id", "y"), local_now()
+    )
+    write_atomic(MemberHome(folder / "other").authority, (served.local.home.authority).read_bytes())
+    identity.save(served.local.home.peers / "other.json")
+    served.coordinator.enrol_peers()
+    with served.client() as client:
+        events = list(client.start(client.submit(served.local.signed.note)))
+    with served.client("other") as client:
+        assert code(lambda: client.submit(served.local.signed.note)) == "policy.denied"
+        assert code(lambda: list(client.start(served.local.signed.digest))) == "policy.denied"
+        assert code(lambda: list(client.watch(events[0].run))) == "run.unknown"
+        assert code(lambda: client.cancel(events[0].run)) == "run.unknown"
+        assert code(lambda: client.model("propensity@1")) == "model.not-found"
+
+
+def test_an_unenrolled_certificate_does_not_connect(served: Served) -> None:
+    folder = served.local.federation.folder
+    init_member(folder / "stranger", "stranger", "Ltd", "DE", DatasetHints(None, "s", "y"), local_now())
+    write_atomic(MemberHome(folder / "stranger").authority, (served.local.home.authority).read_bytes())
+    with served.client("stranger") as client:
+        assert code(lambda: client.submit(served.local.signed.note)) in {
+            "run.engine",
+            "identity.unauthenticated",
+        }
+
+
+@pytest.mark.parametrize("reference", ["propensity@7", "../state", "", ".", "propensity@1/../propensity@1"])
+def test_what_is_not_a_model_is_not_found(served: Served, reference: str) -> None:
+    with served.client() as client:
+        assert code(lambda: client.model(reference)) == "model.not-found"
+
+
+def test_a_failing_engine_ends_the_run_by_name_and_says_no_more(served: Served) -> None:
+    with served.client() as client:
+        digest = client.submit(served.local.signed.note)
+        served.engine.failure = TrainingError("run.busy", "internal detail")
+        assert [e.facts["code"] for e in client.start(digest)] == ["run.busy"]
+        served.engine.failure = RuntimeError("internal detail")
+        events = list(client.start(digest))
+    assert events[-1].facts == {"code": "internal.error", "message": "internal.error"}
+
+
+def test_runs_that_were_interrupted_are_closed_at_the_next_start(served: Served) -> None:
+    record = served.local.book.new("abcdef", frozenset({"brand"}))
+    again = RunBook(served.local.home.runs, served.local.shared_log, local_now)
+    assert again.close_interrupted() == [record.run]
+    assert again.get(record.run).finished
+    assert not RunBook(served.local.home.runs, served.local.shared_log, local_now).active()
+    assert code(lambda: again.get("run-unknown")) == "run.unknown"
+
+
+def test_a_cut_off_event_line_is_ignored(served: Served) -> None:
+    with served.client() as client:
+        events = list(client.start(client.submit(served.local.signed.note)))
+    path = served.local.home.runs / events[0].run / "events.jsonl"
+    path.write_bytes(path.read_bytes()[:-20])
+    record = RunBook(served.local.home.runs, served.local.shared_log, local_now).get(events[0].run)
+    assert not record.finished
+    deadline_s = time.monotonic() + 5
+    seen = list(record.watch(lambda: time.monotonic() < deadline_s - 4))
+    assert len(seen) == len(events) - 1
