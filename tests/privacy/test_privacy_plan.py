@@ -6,7 +6,7 @@ import pytest
 
 from hanse.errors import PrivacyError
 from hanse.policies import Privacy, Training
-from hanse.privacy import GaussianRelease, PrivacyEvent, PrivacyPlan, epsilon, make_plan
+from hanse.privacy import GaussianRelease, PrivacyEvent, PrivacyPlan, Spent, epsilon, make_plan
 
 BUDGET = 2.0
 
@@ -52,15 +52,32 @@ def test_what_the_rounds_spend_is_what_was_planned(plan: PrivacyPlan) -> None:
     assert epsilon([plan.histogram()] * 11, plan.delta) == plan.holdout_epsilon
 
 
-def test_the_count_is_a_tenth_of_the_budget_and_its_noise_that_of_one_row_in_every_column(
+def test_the_count_is_a_fifth_of_the_budget_and_its_noise_that_of_one_row_in_every_column(
     plan: PrivacyPlan,
 ) -> None:
-    assert epsilon([plan.counts], plan.delta) == pytest.approx(0.1 * BUDGET, abs=2e-3)
+    assert epsilon([plan.counts], plan.delta) == pytest.approx(0.2 * BUDGET, abs=2e-3)
     assert plan.count_noise_std == pytest.approx(plan.counts.noise_multiplier * math.sqrt(16))
 
 
 def test_a_histogram_has_sensitivity_one(plan: PrivacyPlan) -> None:
     assert plan.histogram() == GaussianRelease(plan.histogram_noise_std, 1)
+
+
+def test_a_second_run_has_what_the_first_one_left(plan: PrivacyPlan) -> None:
+    steps, histograms = plan.training_steps(150), [plan.histogram()] * 6
+    spent = Spent((plan.counts, steps), tuple(histograms))
+    second = make_plan(training(), privacy(BUDGET), 16, spent)
+    assert second.training.noise_multiplier > plan.training.noise_multiplier
+    assert second.histogram_noise_std > plan.histogram_noise_std
+    for events in ([*spent.training, *second.training_events], [*spent.holdout, *second.holdout_events]):
+        assert 0.98 * BUDGET <= epsilon(events, plan.delta) <= BUDGET
+
+
+def test_a_run_is_refused_when_next_to_nothing_is_left(plan: PrivacyPlan) -> None:
+    for spent in (Spent(training=plan.training_events), Spent(holdout=plan.holdout_events)):
+        with pytest.raises(PrivacyError) as caught:
+            make_plan(training(), privacy(BUDGET), 16, spent)
+        assert caught.value.code == "privacy.exhausted"
 
 
 def test_a_budget_that_no_noise_meets_is_refused() -> None:

@@ -21,8 +21,12 @@ from hanse.policies import Privacy, Training
 from hanse.privacy.accountant import calibrate, epsilon
 from hanse.privacy.events import GaussianRelease, PrivacyEvent, SampledGaussian
 
-COUNT_SHARE: Final = 0.1
-"""Share of what is left of the budget that the cell counts would cost if they were released alone."""
+COUNT_SHARE: Final = 0.2
+"""Share of what is left of the budget that the cell counts would cost if they were released alone.
+
+Composed with the training they cost far less: at epsilon 3 and 300 steps the training needs 3 % more noise than
+without them. With half the share, noise hides cells that carry signal.
+"""
 
 MINIMUM_LEFT: Final = 0.1
 """Share of the budget that must be left for a run; with less, noise would leave nothing of the model."""
