@@ -24,8 +24,8 @@ from hanse.privacy.events import GaussianRelease, PrivacyEvent, SampledGaussian
 COUNT_SHARE: Final = 0.2
 """Share of what is left of the budget that the cell counts would cost if they were released alone.
 
-Composed with the training they cost far less: at epsilon 3 and 300 steps the training needs 3 % more noise than
-without them. With half the share, noise hides cells that carry signal.
+Composed with the training they cost far less: at epsilon 3 and 300 steps the training needs 3 % more noise
+than without them. With half the share, noise hides cells that carry signal.
 """
 
 MINIMUM_LEFT: Final = 0.1
