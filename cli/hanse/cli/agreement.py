@@ -116,7 +116,7 @@ def check(file: File, *, as_json: Json = False) -> None:
             )
         )
     else:
-        say(f"no gaps. Digest {agreement.digest}. Next: hanse agreement sign {file}")
+        say(f"no gaps. Digest {agreement.digest}. Next, at every member: hanse agreement sign {file}")
     if gaps:
         raise typer.Exit(4)
 
@@ -151,7 +151,9 @@ def sign(
         print_json({"file": str(target), "digest": agreement.digest, "missing": missing})
         return
     after = (
-        f"still to sign: {', '.join(missing)}" if missing else f"all have signed. Next: hanse run {target}"
+        f"still to sign: {', '.join(missing)}"
+        if missing
+        else f"all have signed. Next: hanse run {target} --home {home}"
     )
     say(f"signed {target} as {key.name}; {after}")
 

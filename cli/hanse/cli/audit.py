@@ -105,6 +105,7 @@ def show(
             f"{len(shown)} of {len(entries)} entries",
             ("entry", "time (UTC)", "actor", "what", "run", "round", "rows", "reasons"),
             rows,
+            whole=("what",),
         )
     )
 

@@ -46,11 +46,20 @@ def print_json(value: Any) -> None:  # noqa: ANN401 - JSON values
     sys.stdout.flush()
 
 
-def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
-    """A table with one style for all commands; what others wrote is shown as it is, never as markup."""
+def table(
+    title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, whole: Sequence[str] = ()
+) -> Table:
+    """A table with one style for all commands; what others wrote is shown as it is, never as markup.
+
+    Args:
+        title: Its title.
+        columns: Headings.
+        rows: Cells, row by row.
+        whole: Headings of columns whose cells are not broken into lines.
+    """
     built = Table(title=escape(title), title_justify="left", header_style="bold")
     for column in columns:
-        built.add_column(column, overflow="fold")
+        built.add_column(column, overflow="fold", no_wrap=column in whole)
     for row in rows:
         built.add_row(*(cell if isinstance(cell, Text) else Text(str(cell)) for cell in row))
     return built
