@@ -9,6 +9,7 @@ import numpy as np
 
 from hanse.audit import Entry, VerifiedLog
 from hanse.client.gate import in_holdout
+from hanse.client.progress import MAXIMUM_ERROR
 from hanse.client.remote import RunEvent
 from hanse.crypto import read_secret
 from hanse.demo.baselines import TrainedModel, exact_auc, exact_loss
@@ -152,7 +153,8 @@ def _rounds(
             continue
         model = models[event.round]
         auc, error = estimates.get(event.round, (None, None))
-        known = auc is not None and error is not None
+        # An estimate that noise has drowned would only spoil the scale of the chart.
+        known = auc is not None and error is not None and error <= MAXIMUM_ERROR
         rounds.append(
             RoundFacts(
                 round=event.round,

@@ -6,7 +6,6 @@ from typing import Final
 from rich.table import Table
 from rich.text import Text
 
-from hanse.client.progress import MAXIMUM_ERROR
 from hanse.demo.results import DemoResult, MemberQuality, RoundFacts
 
 _NONE: Final = "-"
@@ -35,7 +34,7 @@ def rounds_table(rounds: Sequence[RoundFacts]) -> Table:
 
 
 def _has_estimate(entry: RoundFacts) -> bool:
-    return entry.auc_standard_error is not None and entry.auc_standard_error <= MAXIMUM_ERROR
+    return entry.auc_estimate is not None
 
 
 def _number(value: float | None, decimals: int) -> str:

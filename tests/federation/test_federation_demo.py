@@ -1,0 +1,86 @@
+"""`hanse demo` as a visitor runs it: to its end, twice in the same folder, and with Ctrl-C half way."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from hanse.demo.results import DemoResult
+
+pytestmark = [pytest.mark.federation, pytest.mark.timeout(600)]
+
+
+def command(folder: Path, *arguments: str) -> list[str]:
+    return [sys.executable, "-m", "hanse.cli.main", "demo", "--folder", str(folder), *arguments]
+
+
+def processes_of(folder: Path) -> list[str]:
+    """Command lines of living processes that name the folder."""
+    lines = []
+    for path in Path("/proc").iterdir():
+        if path.name.isdigit() and int(path.name) != os.getpid():
+            try:
+                line = (path / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            except OSError:
+                continue
+            if str(folder) in line:
+                lines.append(line)
+    return lines
+
+
+def test_the_demo_ends_well_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    folder, out = tmp_path / "demo", tmp_path / "out.json"
+    done = subprocess.run(
+        command(folder, "--members", "2", "--json", str(out)), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    for title in ("Rounds", "Members", "Summary", "report:"):
+        assert title in done.stdout
+    result = DemoResult.from_json(out.read_bytes())
+    assert json.loads(out.read_bytes())["model"]["name"] == "propensity@1"
+    assert len(result.rounds) == result.agreement.rounds
+    assert [call.allowed for call in result.scoring] == [True, False]
+    assert all(log.verified for log in result.logs)
+    assert len(result.logs) == 3
+    assert {rule for member in result.members for rule in member.excluded_by_rule} >= {"P01", "P02", "P10"}
+    assert all(member.epsilon is not None and member.epsilon <= 3.0 for member in result.members)
+    report = (folder / "report.html").read_text()
+    assert report.count("<svg") >= 4
+    assert processes_of(folder) == []
+
+
+def test_ctrl_c_stops_every_process_and_the_folder_can_be_used_again(tmp_path: Path) -> None:
+    folder = tmp_path / "demo"
+    demo = subprocess.Popen(
+        command(folder, "--members", "2"), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    deadline_s = time.monotonic() + 300
+    while not list(folder.glob("hub/state/runs/*/round-0001.safetensors")):
+        assert demo.poll() is None, demo.communicate()[0]
+        assert time.monotonic() < deadline_s
+        time.sleep(0.1)
+    demo.send_signal(signal.SIGINT)
+    demo.communicate(timeout=60)
+
+    assert demo.returncode not in (0, None)
+    assert processes_of(folder) == []
+    halves = [
+        path
+        for path in folder.rglob("*")
+        if path.name.startswith((".tmp", ".model-")) or path.suffix == ".tmp"
+    ]
+    assert halves == []
+    again = subprocess.Popen(
+        command(folder, "--members", "2"), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    while not (folder / "propensity.agreement").exists():
+        assert again.poll() is None, again.communicate()[0]
+        time.sleep(0.1)
+    again.send_signal(signal.SIGINT)
+    again.communicate(timeout=60)
+    assert processes_of(folder) == []
