@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from hanse.demo.report import render_report, write_report
 from hanse.demo.results import DemoResult, RoundFacts
-from hanse.demo.tables import members_table, rounds_table, summary_table
+from hanse.demo.tables import members_table, rounds_table, rules_table, summary_table
 from hanse.errors import ConfigurationError
 
 MakeResult = Callable[..., DemoResult]
@@ -158,7 +158,9 @@ def printed(*tables: Table) -> str:
 
 def test_tables_show_the_figures(make_result: MakeResult) -> None:
     result = make_result()
-    text = printed(rounds_table(result.rounds), members_table(result), summary_table(result))
+    text = printed(
+        rounds_table(result.rounds), members_table(result), rules_table(result), summary_table(result)
+    )
     for figure in (
         "0.748 ± 0.021",
         "2,560",
@@ -168,6 +170,8 @@ def test_tables_show_the_figures(make_result: MakeResult) -> None:
         "4 of 4 logs verified",
     ):
         assert figure in text, figure
+    for rule in {rule for member in result.members for rule in member.excluded_by_rule}:
+        assert f" {rule} " in text
 
 
 def test_tables_do_not_read_names_as_markup(make_result: MakeResult) -> None:

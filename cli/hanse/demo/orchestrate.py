@@ -32,7 +32,7 @@ from hanse.demo.processes import Processes
 from hanse.demo.report import write_report
 from hanse.demo.results import DemoResult, ScoringCall
 from hanse.demo.steps import Steps
-from hanse.demo.tables import members_table, rounds_table, summary_table
+from hanse.demo.tables import members_table, rounds_table, rules_table, summary_table
 from hanse.errors import ConfigurationError
 from hanse.learning import LoadedModel, SecureRandom, recommend
 from hanse.policies import Agreement, Identity, SignedAgreement, open_agreement
@@ -307,6 +307,11 @@ def _present(result: DemoResult, options: DemoOptions, console: Console) -> None
     write_atomic(options.folder / "result.json", result.to_json())
     if options.json_path is not None:
         write_atomic(options.json_path, json.dumps(result.model_dump(mode="json"), indent=2).encode() + b"\n")
-    for table in (rounds_table(result.rounds), members_table(result), summary_table(result)):
+    for table in (
+        rounds_table(result.rounds),
+        members_table(result),
+        rules_table(result),
+        summary_table(result),
+    ):
         console.print(table)
     console.print(f"report: [bold]{report}[/], sites and logs: [bold]{options.folder}[/]", highlight=False)

@@ -1,5 +1,6 @@
 """The terminal tables of a demo run. Names are printed as they are, never read as markup."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
@@ -42,13 +43,10 @@ def _number(value: float | None, decimals: int) -> str:
 
 
 def members_table(result: DemoResult) -> Table:
-    """One line per member: rows, what was excluded by rule, AUC on its own test rows, epsilon."""
+    """One line per member: rows, how many were excluded, AUC on its own test rows, epsilon."""
     table = Table(title="Members", caption="AUC: exact, on the test rows of the member's kind; demo only")
     table.add_column("member")
-    for heading in ("rows", "admitted"):
-        table.add_column(heading, justify="right")
-    table.add_column("excluded by rule")
-    for heading in ("alone", "federated", "pooled", "epsilon"):
+    for heading in ("rows", "admitted", "excluded", "alone", "federated", "pooled", "epsilon"):
         table.add_column(heading, justify="right")
     quality = {member.name: member for member in result.quality.members}
     for member in result.members:
@@ -56,8 +54,7 @@ def members_table(result: DemoResult) -> Table:
             Text(member.name),
             f"{member.rows:,}",
             f"{member.admitted:,}",
-            ", ".join(f"{rule} {count:,}" for rule, count in sorted(member.excluded_by_rule.items()))
-            or _NONE,
+            f"{sum(member.excluded_by_rule.values()):,}",
             *_own_figures(quality.get(member.name)),
             _number(member.epsilon, 2),
         )
@@ -69,6 +66,20 @@ def _own_figures(own: MemberQuality | None) -> tuple[str, str, str]:
     if own is None:
         return _NONE, _NONE, _NONE
     return _number(own.alone_own, 3), _number(own.federated_own, 3), _number(own.pooled_own, 3)
+
+
+def rules_table(result: DemoResult) -> Table:
+    """One line per rule that excluded rows: what it says, and how many rows over all members."""
+    table = Table(title="Rows kept out, by the first rule that each fails")
+    table.add_column("rule")
+    table.add_column("what it says")
+    table.add_column("rows", justify="right")
+    totals: Counter[str] = Counter()
+    for member in result.members:
+        totals.update(member.excluded_by_rule)
+    for rule, count in sorted(totals.items()):
+        table.add_row(rule, Text(result.rules.get(rule, "")), f"{count:,}")
+    return table
 
 
 def summary_table(result: DemoResult) -> Table:
