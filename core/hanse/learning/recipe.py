@@ -1,4 +1,8 @@
-"""The one recipe for all data sets: nobody tunes, and nothing is charged to a budget for tuning."""
+"""The one recipe for all data sets: nobody tunes, and nothing is charged to a budget for tuning.
+
+Few rounds of many local steps, because a federated round costs a second or two; large batches, a clipping
+norm that most records stay below, and a step size that shrinks with the noise that all members together add.
+"""
 
 from typing import Final, Literal
 
@@ -20,6 +24,29 @@ def recommend(
     model: Literal["logistic", "mlp"], rows_per_member: float, members: int, epsilon: float | None
 ) -> Training:
     """Schedule of a run, from public figures only.
+
+    Measured on UCI Bank Marketing (45,211 rows, 11.7 % positive, `duration` left out, test on a fold that
+    nobody trains on), members by occupation, delta 1e-5, every member with its full noise and noisy cell
+    counts. Areas under the ROC curve: *pooled* is the same model on all rows without privacy, *alone* the
+    mean of the members by themselves with the same epsilon, each with its own recipe. Means over three folds
+    of the whole set (10 members of 1,200 to 7,800 rows), and over five folds, twice each where noisy, of a
+    tenth of it (4 members of 900).
+
+    ========  ========  ==========  ======  =========  =======
+    model     epsilon   data        pooled  federated  alone
+    ========  ========  ==========  ======  =========  =======
+    logistic  none      whole       .7787   .7781      .7449
+    logistic  3         whole       .7786   .7719      .7316
+    logistic  none      a tenth     .7741   .7741      .7352
+    logistic  3         a tenth     .7745   .7579      .7251
+    mlp       none      whole       .7780   .7755      .7436
+    mlp       3         whole       .7772   .7646      .7230
+    mlp       none      a tenth     .7773   .7759      .7355
+    mlp       3         a tenth     .7739   .7540      .7159
+    ========  ========  ==========  ======  =========  =======
+
+    From run to run the federated area varies by .0015 (whole) and .014 (a tenth) at epsilon 3. The constants
+    were chosen on this data set without charging a budget; they are not fitted to any other.
 
     Args:
         model: The model; an ``mlp`` gets one hidden layer of 16.
