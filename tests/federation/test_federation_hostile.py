@@ -91,7 +91,9 @@ def test_a_stranger_registers_no_node_starts_no_run_takes_no_task(start: Callabl
 
 
 @contextmanager
-def hostile_engine(running: Any, files: dict[str, bytes]) -> Iterator[FlowerEngine]:
+def hostile_engine(
+    running: Any, files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[FlowerEngine]:
     """The coordinator's engine with its own keys, sending another bundle."""
     home = CoordinatorHome(running.federation.hub)
     settings = EngineSettings(
@@ -103,18 +105,18 @@ def hostile_engine(running: Any, files: dict[str, bytes]) -> Iterator[FlowerEngi
         authority=home.authority,
         state_folder=home.flower_state,
     )
-    original = engine_module.build_bundle
-    engine_module.build_bundle = lambda: build_fab_from_files(files)[0]
+    monkeypatch.setattr(engine_module, "build_bundle", lambda: build_fab_from_files(files)[0])
     engine = FlowerEngine(settings)
     engine.start()
     try:
         yield engine
     finally:
         engine.stop()
-        engine_module.build_bundle = original
 
 
-def test_code_in_the_bundle_is_neither_run_nor_tolerated(start: Callable[..., Any], tmp_path: Path) -> None:
+def test_code_in_the_bundle_is_neither_run_nor_tolerated(
+    start: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     running = start(members=2, nodes=False)
     marker = tmp_path / "marker"
     attack = f"from pathlib import Path\nPath({str(marker)!r}).touch()\nclient_app = None\n".encode()
@@ -126,7 +128,7 @@ def test_code_in_the_bundle_is_neither_run_nor_tolerated(start: Callable[..., An
         "sitecustomize.py": attack,
     }
     sites = running.federation.sites
-    with hostile_engine(running, files) as engine:
+    with hostile_engine(running, files, monkeypatch) as engine:
         for site in sites:
             engine.register(site.data.name, _flower_key(site))
             running.federation.start_node(running.processes, site)

@@ -63,7 +63,10 @@ def _score(running: Any, reference: str, name: str) -> None:
     )
     inputs = _inputs(running, site)
     answer = client.infer(name, inputs, parameters={"purpose": "scoring.marketing"})
+    assert answer is not None
     scores, decisions = answer.as_numpy("score"), answer.as_numpy("decision")
+    assert scores is not None
+    assert decisions is not None
     assert decisions.tolist() == [b"permit"] * 4 + [b"deny:P26"]
     assert ((scores[:4] >= 0) & (scores[:4] <= 1)).all()
     assert np.isnan(scores[4])
