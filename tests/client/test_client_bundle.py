@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import zipfile
 from typing import Any
@@ -125,7 +126,6 @@ def test_a_damaged_bundle_is_refused_or_still_only_configuration(data: Any) -> N
     content = bytearray(GOOD)
     for _ in range(data.draw(st.integers(1, 4))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
-    try:
+    # Whatever else is raised fails the test.
+    with contextlib.suppress(ProtocolError):
         check_bundle(bytes(content))
-    except ProtocolError as error:
-        assert error.code == "protocol.code-in-bundle"

@@ -292,14 +292,14 @@ def test_an_agreement_that_ran_out(prepared: World) -> None:
 def test_a_transform_with_other_edges(prepared: World) -> None:
     age, job = prepared.signed.agreement.columns
     other = model(prepared, [age.model_copy(update={"edges": (31.0, 50.0)}), job])
-    refusal = prepared.refused(train(prepared, **other))
+    refusal = prepared.refused(train(prepared, 1, **other))
     assert (refusal.code, refusal.rule) == ("policy.column", "P13")
 
 
 def test_a_transform_of_other_columns(prepared: World) -> None:
     age, job = prepared.signed.agreement.columns
     for columns in ([job, age], [age], [age, job.model_copy(update={"name": "secret"})]):
-        assert prepared.refused(train(prepared, **model(prepared, columns))).rule == "P13"
+        assert prepared.refused(train(prepared, 1, **model(prepared, columns))).rule == "P13"
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
+from typing_extensions import override
 
 from hanse.api.v1 import coordinator_pb2 as pb
 from hanse.api.v1 import coordinator_pb2_grpc as pb_grpc
@@ -28,7 +29,8 @@ class Scripted(pb_grpc.CoordinatorServicer):
         self.facts = "{}"
         self.asked: list[Any] = []
 
-    def SubmitAgreement(self, request: Any, context: Any) -> Any:  # noqa: N802
+    @override
+    def SubmitAgreement(self, request: Any, context: Any) -> Any:
         del context
         self.asked.append(request.agreement)
         return pb.SubmitAgreementResponse(agreement_digest="ab" * 32)
@@ -38,26 +40,31 @@ class Scripted(pb_grpc.CoordinatorServicer):
         for kind in ("run.started", "run.finished"):
             yield pb.RunEvent(run="run-1", time="2026-01-01T00:00:00Z", type=kind, round=1, facts=self.facts)
 
-    def StartRun(self, request: Any, context: Any) -> Iterator[Any]:  # noqa: N802
+    @override
+    def StartRun(self, request: Any, context: Any) -> Iterator[Any]:
         del context
         return self._run(request)
 
-    def WatchRun(self, request: Any, context: Any) -> Iterator[Any]:  # noqa: N802
+    @override
+    def WatchRun(self, request: Any, context: Any) -> Iterator[Any]:
         del context
         return self._run(request)
 
-    def CancelRun(self, request: Any, context: Any) -> Any:  # noqa: N802
+    @override
+    def CancelRun(self, request: Any, context: Any) -> Any:
         del request
         context.set_trailing_metadata((("other", "x"), ("hanse-error-code", "run.unknown")))
         context.abort(grpc.StatusCode.NOT_FOUND, "no such run")
 
-    def GetModel(self, request: Any, context: Any) -> Any:  # noqa: N802
+    @override
+    def GetModel(self, request: Any, context: Any) -> Any:
         if request.model != "test@1":
             context.set_trailing_metadata((("hanse-error-code", "no.such-code"),))
             context.abort(grpc.StatusCode.INTERNAL, "secret of the coordinator")
         return pb.GetModelResponse(manifest=b"m", weights=b"w")
 
-    def GetLog(self, request: Any, context: Any) -> Iterator[Any]:  # noqa: N802
+    @override
+    def GetLog(self, request: Any, context: Any) -> Iterator[Any]:
         del request, context
         yield from (pb.GetLogResponse(chunk=b"ab"), pb.GetLogResponse(chunk=b"c"))
 
@@ -82,15 +89,17 @@ def coordinator(shared: World) -> Iterator[tuple[Scripted, str]]:
 
 def test_asking_and_answering(shared: World, coordinator: tuple[Scripted, str]) -> None:
     scripted, address = coordinator
+    asked = scripted.asked
+    asked.clear()
     scripted.facts = '{"auc": 0.5}'
     with CoordinatorClient(shared.home, address) as client:
         assert client.submit(b"note") == "ab" * 32
-        assert scripted.asked[-1] == b"note"
+        assert asked == [b"note"]
         events = list(client.start("ab" * 32))
         assert events[0] == RunEvent("run-1", "2026-01-01T00:00:00Z", "run.started", 1, {"auc": 0.5})
-        assert scripted.asked[-1].agreement_digest == "ab" * 32
+        assert asked[1].agreement_digest == "ab" * 32
         assert [event.type for event in client.watch("run-1")] == ["run.started", "run.finished"]
-        assert scripted.asked[-1].run == "run-1"
+        assert asked[2].run == "run-1"
         assert client.model("test@1") == (b"m", b"w")
         assert client.shared_log() == b"abc"
 

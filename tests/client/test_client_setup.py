@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import numpy as np
 import pytest
+from typing_extensions import override
 
 from hanse.audit import verify_log
 from hanse.client import software
@@ -184,7 +185,8 @@ def test_a_draft_needs_one_coordinator(shared: World) -> None:
 def test_a_data_dictionary(tmp_path: Path) -> None:
     path = tmp_path / "columns.yaml"
     path.write_text(
-        "- {name: age, kind: numeric, classification: basic, edges: [30.0], categories: [], necessity: null}\n"
+        "- {name: age, kind: numeric, classification: basic, edges: [30.0],\n"
+        "   categories: [], necessity: null}\n"
     )
     [column] = read_columns(path)
     assert (column.name, column.edges) == ("age", (30.0,))
@@ -281,6 +283,7 @@ class Registry(CoordinatorClient):
     def __init__(self, manifest: bytes, weights: bytes) -> None:
         self.answer = manifest, weights
 
+    @override
     def model(self, reference: str) -> tuple[bytes, bytes]:
         del reference
         return self.answer

@@ -27,7 +27,12 @@ def sources() -> list[tuple[Path, ast.Module]]:
     return [(path, ast.parse(path.read_text(encoding="utf-8"))) for path in others]
 
 
-def raised_codes() -> Iterator[tuple[str, str]]:
+@functools.cache
+def raised_codes() -> list[tuple[str, str]]:
+    return list(_raised_codes())
+
+
+def _raised_codes() -> Iterator[tuple[str, str]]:
     """Every code that is given literally to one of our errors, with where."""
     names = {kind.__name__ for kind in CLASSES}
     for path, tree in sources():
@@ -39,7 +44,7 @@ def raised_codes() -> Iterator[tuple[str, str]]:
 
 
 def test_every_code_that_is_raised_is_in_the_catalogue() -> None:
-    found = list(raised_codes())
+    found = raised_codes()
     assert len(found) > 100
     assert [(code, where) for code, where in found if code not in CATALOGUE] == []
 
