@@ -143,7 +143,8 @@ def test_an_error_is_for_people_or_for_machines(hanse: Callable[..., Result]) ->
 
 
 def test_init_member(hanse: Callable[..., Result], tmp_path: Path) -> None:
-    duckdb.from_query("SELECT 'p' AS id, 1 AS age, 'x' AS y").write_parquet(str(tmp_path / "data.parquet"))
+    with duckdb.connect(":memory:") as connection:
+        connection.sql("SELECT 'p' AS id, 1 AS age, 'x' AS y").write_parquet(str(tmp_path / "data.parquet"))
     result = init(hanse, "brand", "--data data.parquet --subject-column id --label-column y --json")
     assert result.json == Identity.load(tmp_path / "brand" / "identity.json").model_dump(mode="json")
     assert result.json["role"] == "member"
