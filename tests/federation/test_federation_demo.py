@@ -35,8 +35,13 @@ def processes_of(folder: Path) -> list[str]:
 
 def test_the_demo_ends_well_and_leaves_nothing_behind(tmp_path: Path) -> None:
     folder, out = tmp_path / "demo", tmp_path / "out.json"
+    # A relative folder, as the default is.
     done = subprocess.run(
-        command(folder, "--members", "2", "--json", str(out)), capture_output=True, text=True, check=False
+        command(Path("demo"), "--members", "2", "--json", "out.json"),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     for title in ("Rounds", "Members", "Summary", "report:"):

@@ -58,14 +58,14 @@ class Federation:
     """A coordinator and its members, below one folder.
 
     Args:
-        folder: Existing, empty folder.
+        folder: Existing folder.
         members: Who takes part, with which rows.
         now: The current time, UTC.
     """
 
     def __init__(self, folder: Path, members: Sequence[MemberData], now: datetime) -> None:
-        self.folder = folder
-        self.hub = folder / COORDINATOR
+        self.folder = folder.resolve()
+        self.hub = self.folder / COORDINATOR
         self.ports = Ports(free_port(), free_port())
         self._now = now
         self._members = members

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from hanse.audit import AuditLog, ConsentState, Counts, Event, EventType, root_hash
 from hanse.client.data import Columns, DataSource
 from hanse.crypto import canonical_json, sha256_hex
-from hanse.errors import PolicyError
+from hanse.errors import ConfigurationError, PolicyError
 from hanse.policies import (
     Admission,
     Agreement,
@@ -110,6 +110,11 @@ class Gate:
         self._log = log
         self._clock = clock
 
+    def split_id(self, fraction: float) -> str:
+        """Names the division into training and held-out records: the key and the fraction decide on it."""
+        key_id = hmac.digest(self._key, b"hanse/split-id\0", hashlib.sha256).hex()[:16]
+        return f"{key_id}:{fraction:g}"
+
     def open(self, step: Step) -> Admitted:
         """Decides, logs, reads.
 
@@ -179,6 +184,10 @@ class Gate:
         # What trains must be what was admitted and committed to, row for row.
         if len(labels) != sum(map(len, parts)):
             raise PolicyError("policy.denied", "the rows read are not the rows admitted", rule="P32")
+        if unlabelled := int((labels == "").sum()):
+            raise ConfigurationError(
+                "config.bad-data", f"{unlabelled} admitted rows have no label; leave them out of the data set"
+            )
         positive = (labels == step.agreement.label.positive).astype(np.float32)
         ends = np.cumsum([0, *(len(part) for part in parts)])
         return [

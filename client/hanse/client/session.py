@@ -88,12 +88,15 @@ class Session:
         """Plans the run's noise and reserves its whole price; returns the epsilon it will have cost.
 
         Raises:
-            PrivacyError: ``privacy.exhausted`` when earlier runs left too little of the budget.
+            PrivacyError: ``privacy.exhausted`` when earlier runs left too little of the budget,
+                ``privacy.unsupported`` when they divided the records otherwise.
         """
         agreement = self.signed.agreement
         if agreement.privacy is None:
             return 0.0
         ledger = self.tools.ledger
+        split = self.tools.gate.split_id(agreement.training.holdout_fraction)
+        ledger.fix_split(LedgerKey(self.tools.population, agreement.purpose), split)
         spent = Spent(ledger.spent_events(self._key("training")), ledger.spent_events(self._key("holdout")))
         self.plan = make_plan(agreement.training, agreement.privacy, len(agreement.columns), spent)
         budget = Budget(agreement.privacy.epsilon, agreement.privacy.delta)

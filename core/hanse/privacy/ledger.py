@@ -97,6 +97,7 @@ class _State:
 
     head: LedgerHead = _EMPTY
     runs: dict[LedgerKey, dict[str, _Run]] = field(default_factory=dict)
+    splits: dict[LedgerKey, str] = field(default_factory=dict)
 
 
 class PrivacyLedger:
@@ -175,6 +176,31 @@ class PrivacyLedger:
                     connection, "plan", key, run, {"events": events_to_json(merged), "budget": grant}
                 )
             return total
+
+    def fix_split(self, key: LedgerKey, split: str) -> None:
+        """Fixes how a population is divided into parts with own budgets, or refuses another division.
+
+        A record that changed its part would be charged to each budget by half: its loss would be
+        under-reported.
+
+        Args:
+            key: The whole population, and the purpose.
+            split: Names the division: whatever decides on the part of a record.
+
+        Raises:
+            PrivacyError: ``privacy.unsupported`` if the population was divided otherwise before,
+                ``privacy.ledger``.
+        """
+        with self._writing() as connection:
+            known = self._state.splits.get(key)
+            if known is None:
+                self._append(connection, "split", key, "", {"split": split})
+            elif known != split:
+                raise PrivacyError(
+                    "privacy.unsupported",
+                    f"earlier runs divided {key.population} otherwise (holdout_fraction, pseudonym key); "
+                    "use the same division for this purpose",
+                )
 
     def spend(self, key: LedgerKey, run: str, events: Sequence[PrivacyEvent]) -> None:
         """Writes down releases; they may leave the process only after this has returned.
@@ -343,7 +369,7 @@ class PrivacyLedger:
             if seq != self._state.head.size + 1 or digest != _chain(self._state.head.digest, body):
                 raise PrivacyError("privacy.ledger", f"row {seq} of the ledger was changed")
             try:
-                _replay(self._state.runs, parse_canonical_json(body))
+                _replay(self._state.runs, self._state.splits, parse_canonical_json(body))
             except HanseError as error:
                 raise PrivacyError("privacy.ledger", f"row {seq} of the ledger cannot be read") from error
             self._state.head = LedgerHead(seq, digest)
@@ -354,7 +380,7 @@ def _chain(previous: str, body: bytes) -> str:
     return sha256_hex(previous.encode("ascii") + b"\n" + body)
 
 
-def _replay(runs: dict[LedgerKey, dict[str, _Run]], body: JsonValue) -> None:
+def _replay(runs: dict[LedgerKey, dict[str, _Run]], splits: dict[LedgerKey, str], body: JsonValue) -> None:
     """Applies one row."""
     match body:
         case {
@@ -383,6 +409,13 @@ def _replay(runs: dict[LedgerKey, dict[str, _Run]], body: JsonValue) -> None:
             "run": str() as run,
         }:
             _known(runs, population, purpose, run).closed = True
+        case {
+            "kind": "split",
+            "population": str() as population,
+            "purpose": str() as purpose,
+            "split": str() as split,
+        }:
+            splits[LedgerKey(population, purpose)] = split
         case _:
             raise PrivacyError("privacy.ledger", "a row of no known kind")
 

@@ -4,10 +4,13 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from hanse.audit import AuditLog
 from hanse.crypto import SigningKey, make_authority, make_server_certificate, write_atomic
 from hanse.errors import ConfigurationError
 from hanse.policies import Identity
+from hanse.policies.fields import problems
 from hanse.server.home import CoordinatorHome
 
 CERTIFICATE_DAYS = 365
@@ -39,7 +42,8 @@ def init_coordinator(
         now: The current time.
 
     Raises:
-        ConfigurationError: ``config.exists`` when the folder has an identity already.
+        ConfigurationError: ``config.exists`` when the folder has an identity already, ``config.invalid``
+            naming the field that is not valid.
     """
     home = CoordinatorHome(root)
     if home.identity.exists():
@@ -51,16 +55,17 @@ def init_coordinator(
     server_key, server_certificate = make_server_certificate(
         authority_key, authority, list(dict.fromkeys([*LOOPBACK, *hosts])), now, CERTIFICATE_DAYS
     )
-    identity = Identity(
-        name=name,
-        organisation=organisation,
-        jurisdiction=jurisdiction,
-        role="coordinator",
-        node_key=key.verifier.encode(),
-        approver_key=None,
-        tls_certificate=authority.decode(),
-        flower_key=None,
-    )
+    try:
+        identity = Identity(
+            name=name,
+            organisation=organisation,
+            jurisdiction=jurisdiction,
+            role="coordinator",
+            node_key=key.verifier.encode(),
+            tls_certificate=authority.decode(),
+        )
+    except ValidationError as error:
+        raise ConfigurationError("config.invalid", "; ".join(problems(error))) from error
     for folder in (home.node_key.parent, home.log.parent, home.peers, home.models):
         folder.mkdir(parents=True, exist_ok=True)
     key.save(home.node_key)
