@@ -40,6 +40,7 @@ def main() -> None:
     try:
         for member, key in settings["members"].items():
             engine.register(member, key)
+        engine.open_door()
         gate = Gate(folder / "gate")
         gate.report(0, time.perf_counter() - started_s)
         engine.run(lambda transport: conduct(transport, frozenset(settings["members"]), gate), lambda: False)

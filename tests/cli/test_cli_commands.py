@@ -569,7 +569,7 @@ def test_serve_names_a_setting_that_is_unknown(hanse: Callable[..., Result], sit
     settings.write_text(f"{settings.read_text()}\nadress = 'x'\n")
     result = hanse("serve propensity@1 --home brand")
     assert result.code == 3
-    assert "hanse.toml [serve]: adress" in result.err
+    assert "hanse.toml [serve]: location" in result.err
 
 
 @pytest.mark.parametrize("command", ["client", "server"])

@@ -274,7 +274,9 @@ def test_how_a_run_ended() -> None:
     with pytest.raises(HanseError, match="one left") as caught:
         registered_model([failed])
     assert (caught.value.code, caught.value.rule) == ("run.insufficient-members", "P17")
-    assert failure(event("run.failed", code="no.such-code")).code == "internal.error"
+    assert failure([event("run.failed", code="no.such-code")]).code == "internal.error"
+    left = event("member.left", member="insurer", code="privacy.exhausted")
+    assert "insurer left: privacy.exhausted" in str(failure([left, failed]))
 
 
 class Registry(CoordinatorClient):

@@ -73,7 +73,9 @@ def test_named_codes_exist(page: Path) -> None:
     known = {*CATALOGUE, *EventType}
     areas = "|".join({code.partition(".")[0] for code in known})
     for span in spans(page):
-        if re.fullmatch(rf"({areas})\.[a-z]+(-[a-z]+)*", span) and not span.endswith((".csv", ".json", ".toml")):
+        if re.fullmatch(rf"({areas})\.[a-z]+(-[a-z]+)*", span) and not span.endswith(
+            (".csv", ".json", ".toml")
+        ):
             assert span in known, f"{span} is neither an error code nor an event"
 
 

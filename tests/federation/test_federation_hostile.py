@@ -131,6 +131,8 @@ def test_code_in_the_bundle_is_neither_run_nor_tolerated(
     with hostile_engine(running, files, monkeypatch) as engine:
         for site in sites:
             engine.register(site.data.name, _flower_key(site))
+        engine.open_door()
+        for site in sites:
             running.federation.start_node(running.processes, site)
         for site in sites:
             running.processes.wait_until_ready(site.data.name)

@@ -88,13 +88,13 @@ def test_no_other_source(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_an_unknown_field_names_file_and_field(file: Path) -> None:
-    file.write_text(TEXT.replace("[sample.inner]", 'nmae = "Erika"\n[sample.inner]'))
-    assert "Erika" not in str(refused(file, "[sample]", "nmae"))
+    file.write_text(TEXT.replace("[sample.inner]", 'nickname = "Erika"\n[sample.inner]'))
+    assert "Erika" not in str(refused(file, "[sample]", "nickname"))
 
 
 def test_an_unknown_field_deeper_down(file: Path) -> None:
-    file.write_text(TEXT.replace("size = 2", "sise = 2"))
-    refused(file, "inner.sise")
+    file.write_text(TEXT.replace("size = 2", "extent = 2"))
+    refused(file, "inner.extent")
 
 
 def test_every_mistake_is_named(file: Path) -> None:

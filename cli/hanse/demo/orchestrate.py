@@ -19,7 +19,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from hanse.audit import VerifiedLog, verify_log
 from hanse.client.drafting import Draft
 from hanse.client.models import fetch_model
-from hanse.client.progress import describe, failure
+from hanse.client.progress import RUN_FAILED, describe, failure
 from hanse.client.remote import CoordinatorClient, RunEvent
 from hanse.crypto import VerifierKey, write_atomic
 from hanse.demo import summary
@@ -193,8 +193,8 @@ def _train(run: DemoRun, steps: Steps) -> None:
             for event in client.start(digest):
                 run.events.append((time.monotonic(), event))
                 progress(event)
-                if event.type == "run.failed":
-                    raise failure(event)
+                if event.type == RUN_FAILED:
+                    raise failure([seen for _, seen in run.events])
                 if (
                     event.type == "round.aggregated"
                     and event.round == run.signed.agreement.training.rounds // 2

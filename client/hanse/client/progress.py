@@ -9,6 +9,7 @@ from hanse.errors import CATALOGUE, HanseError
 RUN_FAILED: Final = "run.failed"
 RUN_FINISHED: Final = "run.finished"
 ROUND_AGGREGATED: Final = "round.aggregated"
+MEMBER_LEFT: Final = "member.left"
 MAXIMUM_ERROR: Final = 0.2
 """Standard error of an AUC above which the estimate says nothing."""
 
@@ -36,15 +37,21 @@ def registered_model(events: Sequence[RunEvent]) -> str:
     """
     last = events[-1] if events else None
     if last is not None and last.type == RUN_FAILED:
-        raise failure(last)
+        raise failure(events)
     if last is None or last.type != RUN_FINISHED or not isinstance(last.facts.get("model"), str):
         raise HanseError("run.engine", "the coordinator stopped telling of the run before its end")
     return str(last.facts["model"])
 
 
-def failure(event: RunEvent) -> HanseError:
-    """The error that a failed run ended with."""
+def failure(events: Sequence[RunEvent]) -> HanseError:
+    """The error that a failed run ended with, and why each member that left did so.
+
+    Args:
+        events: All events of the run; the last one says that it failed.
+    """
+    event = events[-1]
     code = str(event.facts.get("code", "internal.error"))
     known = code if code in CATALOGUE else "internal.error"
+    left = "".join(f"; {e.facts['member']} left: {e.facts['code']}" for e in events if e.type == MEMBER_LEFT)
     message = event.facts.get("message", code)
-    return HanseError(known, f"run {event.run} ended: {message}", rule=event.facts.get("rule"))
+    return HanseError(known, f"run {event.run} ended: {message}{left}", rule=event.facts.get("rule"))

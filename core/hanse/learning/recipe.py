@@ -45,9 +45,9 @@ def recommend(
     mlp       3         a tenth     .7776   .7548      .7197
     ========  ========  ==========  ======  =========  =======
 
-    At epsilon 3 the gap to *pooled* has a standard deviation of .0015 (whole) and .018 (a tenth) over folds
-    and runs. The constants were chosen on two of these folds and charged to no budget; they are fitted to no
-    other data set.
+    At epsilon 3 the gap to *pooled* has a standard deviation of .0015 (whole) and .018 (a tenth) over
+    folds and runs. The constants were chosen on two of these folds and charged to no budget; they are
+    fitted to no other data set.
 
     Args:
         model: The model; an ``mlp`` gets one hidden layer of 16.

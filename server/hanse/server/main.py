@@ -70,6 +70,7 @@ def run_coordinator(
             folders, key, Identity.load(home.identity), shared_log, book, engine, utc_now
         )
         coordinator.enrol_peers()
+        engine.open_door()
         service = CoordinatorService(coordinator, book, home.log)
         address = f"{settings.host}:{settings.port}"
         server = serve(

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from hanse.api.v1 import round_pb2 as pb
 from hanse.audit import Event, EventType
 from hanse.crypto import SigningKey, VerifierKey, sha256_hex
-from hanse.errors import HanseError, ProtocolError, TrainingError
+from hanse.errors import CATALOGUE, HanseError, ProtocolError, TrainingError
 from hanse.learning import (
     Transform,
     Update,
@@ -221,7 +221,8 @@ class Rounds:
                     raise TrainingError("run.insufficient-members", replies.failures.get(member, "silent"))
                 opened[member] = self._open(replies.bodies[member], command, expected)
             except HanseError as error:
-                self._lose(member, error.code, error.rule or expected, number)
+                refused = error.code == "run.member-refused"
+                self._lose(member, error.detail if refused else error.code, expected, number)
         for member, reply in opened.items():
             self._report(member, reply, number)
         self._keep(frozenset(opened))
@@ -231,7 +232,9 @@ class Rounds:
         reply = open_reply(body, command, self._verifiers[command.member])
         outcome = reply.WhichOneof("outcome")
         if outcome == "refused":
-            raise TrainingError("run.member-refused", reply.refused.code, rule=reply.refused.rule or None)
+            raise TrainingError(
+                "run.member-refused", _known(reply.refused.code), rule=reply.refused.rule or None
+            )
         if outcome != expected:
             raise ProtocolError("protocol.unexpected-step", f"{outcome} instead of {expected}")
         check_figures(reply, self._agreement)
@@ -306,3 +309,8 @@ def _rows_facts(training: pb.AdmittedRows, holdout: pb.AdmittedRows) -> dict[str
         "considered": training.considered,
         "excluded_by_rule": dict(training.excluded_by_rule),
     }
+
+
+def _known(code: str) -> str:
+    """A code that a member stated, if it is one: what others state does not go into our log as it is."""
+    return code if code in CATALOGUE else "run.member-refused"

@@ -92,8 +92,12 @@ class FlowerEngine:
         self._busy = threading.Lock()
 
     def start(self) -> None:
-        """Opens the listeners; see :meth:`SuperLink.start`."""
+        """Starts Flower; nodes can be registered, and cannot connect yet. See :meth:`SuperLink.start`."""
         self._link.start()
+
+    def open_door(self) -> None:
+        """Lets registered nodes connect. One that asked before it is registered would be turned away."""
+        self._link.open_door()
 
     def stop(self) -> None:
         """Closes the listeners."""

@@ -28,6 +28,7 @@ from hanse.server.flower.door import Application, FleetDoor
 ACCOUNT_ID = "<id:none>"
 TOKEN_METADATA = "flwr-oidc-access-token"  # noqa: S105 - the name of a header, not a token
 START_TIMEOUT_S = 60.0
+START_POLL_S = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,7 @@ class _TokenPlugin(ControlAuthnPlugin):  # type: ignore[misc, unused-ignore]
 
 
 class SuperLink:
-    """The embedded SuperLink; :meth:`start` and :meth:`stop` bound its life."""
+    """The embedded SuperLink: :meth:`start`, register nodes, :meth:`open_door`, at last :meth:`stop`."""
 
     def __init__(self, settings: LinkSettings) -> None:
         app = create_app(_lifespan_config(settings), SuperLinkLifespan)
@@ -104,21 +105,32 @@ class SuperLink:
         self._threads = [threading.Thread(target=server.run, daemon=True) for server in self._servers]
 
     def start(self) -> None:
-        """Returns when both listeners accept connections.
+        """Opens the back room; returns when it accepts connections.
 
         Raises:
             TrainingError: ``run.engine`` when one of them does not come up (a port in use, most often).
         """
+        self._open(0)
+
+    def open_door(self) -> None:
+        """Lets members connect; returns when the door accepts connections.
+
+        Raises:
+            TrainingError: As :meth:`start`.
+        """
+        self._open(1)
+
+    def _open(self, which: int) -> None:
+        server, thread = self._servers[which], self._threads[which]
         deadline_s = time.monotonic() + START_TIMEOUT_S
-        for server, thread in zip(self._servers, self._threads, strict=True):
-            thread.start()
-            while not server.started:
-                if not thread.is_alive() or time.monotonic() > deadline_s:
-                    raise TrainingError(
-                        "run.engine",
-                        f"listener on port {server.config.port} did not start; is the port in use?",
-                    )
-                time.sleep(0.01)
+        thread.start()
+        while not server.started:
+            if not thread.is_alive() or time.monotonic() > deadline_s:
+                raise TrainingError(
+                    "run.engine",
+                    f"listener on port {server.config.port} did not start; is the port in use?",
+                )
+            time.sleep(START_POLL_S)
 
     def stop(self) -> None:
         """Closes both listeners; held questions are dropped."""
