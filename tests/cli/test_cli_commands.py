@@ -566,7 +566,7 @@ def test_serve_needs_a_model_that_the_coordinator_signed(hanse: Callable[..., Re
 
 def test_serve_names_a_setting_that_is_unknown(hanse: Callable[..., Result], sites: Path) -> None:
     settings = sites / "brand/hanse.toml"
-    settings.write_text(f"{settings.read_text()}\nadress = 'x'\n")
+    settings.write_text(f"{settings.read_text()}\nlocation = 'x'\n")
     result = hanse("serve propensity@1 --home brand")
     assert result.code == 3
     assert "hanse.toml [serve]: location" in result.err
