@@ -161,7 +161,9 @@ def test_missing_files_are_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"plain", gzip.compress(b"\xff\xfe\n1\n"), gzip.compress(b'a,b\n"1,2\n')]
+    "content",
+    [b"", b"plain", gzip.compress(b"\xff\xfe\n1\n"), gzip.compress(b'a,b\n"1,2\n')],
+    ids=["empty", "plain", "not-utf-8", "not-csv"],
 )
 def test_a_file_that_is_no_gzipped_csv_is_refused(tmp_path: Path, content: bytes) -> None:
     (write_set(tmp_path) / "bank_full.csv.gz").write_bytes(content)

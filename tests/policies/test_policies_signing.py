@@ -191,6 +191,7 @@ def test_pinned_parties_are_accepted(signed: bytes) -> None:
         ("coordinator", "jurisdiction", "US"),
         ("coordinator", "node_key", SigningKey.generate("coordinator").verifier.encode()),
     ],
+    ids=["organisation", "jurisdiction", "node", "approver", "coordinator-jurisdiction", "coordinator-node"],
 )
 def test_a_party_that_is_not_as_pinned_is_refused(
     signable: Agreement, party: str, field: str, value: str
