@@ -1,6 +1,7 @@
 """A member's site with real components, and a scorer that serves it over mutual TLS on loopback."""
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -270,7 +271,9 @@ class RunningScorer:
             raise self._failure
 
     def stop(self) -> None:
-        self._loop.call_soon_threadsafe(self._stop.set)
+        # Stopped before, it may have closed its loop by now.
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._stop.set)
 
     def _run(self) -> None:
         try:
