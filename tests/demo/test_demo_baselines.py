@@ -83,14 +83,14 @@ def test_noise_costs_quality(
     members: list[MemberData], agreement: Agreement, rows: Mapping[str, Rows]
 ) -> None:
     assert agreement.privacy is not None
-    tight = agreement.model_copy(update={"privacy": agreement.privacy.model_copy(update={"epsilon": 0.5})})
+    tight = agreement.model_copy(update={"privacy": agreement.privacy.model_copy(update={"epsilon": 0.3})})
     plan = make_plan(tight.training, tight.privacy or agreement.privacy, len(tight.columns))
     parts = list(rows.values())
     noisy, exact = (
         train_federated(tight, parts, tight.training, noise, SecureRandom(KEY)) for noise in (plan, None)
     )
     test = Rows.concatenate(*(member.test for member in members))
-    assert (exact_auc(exact, test) or 0) > (exact_auc(noisy, test) or 0) + 0.01
+    assert (exact_auc(exact, test) or 0) > (exact_auc(noisy, test) or 0) + 0.03
 
 
 def test_a_member_whose_cells_are_all_too_rare_knows_nothing(
