@@ -33,6 +33,9 @@ GRANT: dict[str, Any] = {
     "bundled": False,
     "jurisdiction": "DE",
     "storage_country": "DE",
+    "legal_basis": "consent",
+    "conditional": False,
+    "age_at_least": 18,
 }
 
 

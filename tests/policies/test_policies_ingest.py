@@ -18,7 +18,8 @@ from hanse.policies.ingest import MAX_LINE_BYTES, read_events
 
 HEADER = (
     "event_id,subject_ref,state,purposes,given_at,expires_at,controller,recipients,categories,notice_version,"
-    "notice_sha256,notice_published_at,method,preticked,bundled,jurisdiction,storage_country"
+    "notice_sha256,notice_published_at,method,preticked,bundled,jurisdiction,storage_country,legal_basis,"
+    "conditional,guardian_ref,age_at_least,withdrawal_method,hidden_columns,hidden_categories"
 )
 
 
@@ -42,6 +43,13 @@ def row(number: int, **cells: str) -> str:
         "bundled": "false",
         "jurisdiction": "DE",
         "storage_country": "DE",
+        "legal_basis": "consent",
+        "conditional": "false",
+        "guardian_ref": "",
+        "age_at_least": "18",
+        "withdrawal_method": "link in every message",
+        "hidden_columns": "",
+        "hidden_categories": "",
         **cells,
     }
     stream = io.StringIO()
@@ -85,9 +93,9 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
     "formula with plus": (row(900, notice_version="+1").encode(), "notice_version"),
     "formula with at": (row(900, recipients="@SUM").encode(), "recipients"),
     "open quote": (b'e900,"' + row(900).encode(), "quote marks"),
-    "quote in the middle": (b'e900,"a"b' + b"," * 15, "quote marks"),
+    "quote in the middle": (b'e900,"a"b' + b"," * 22, "quote marks"),
     "too few cells": (b"e900,abc", "has 2 cells"),
-    "too many cells": (row(900).encode() + b",more", "has 18 cells"),
+    "too many cells": (row(900).encode() + b",more", "has 25 cells"),
     "carriage return inside": (row(900).encode().replace(b"Nordwagen", b"Nord\rwagen"), ""),
     "NUL": (row(900, controller="Nord\0wagen").encode(), "controller"),
     "identifier in the place of a pseudonym": (
@@ -203,9 +211,9 @@ def test_the_longest_line_is_still_a_line(now: datetime) -> None:
     longest = b"x" * (MAX_LINE_BYTES - 1)
     file = io.BytesIO(b"\n".join([HEADER.encode(), longest, longest + b"x", b"y"]))
     assert list(read_events(file, now)) == [
-        (2, "has 1 cells, the header has 17"),
+        (2, "has 1 cells, the header has 24"),
         (3, f"longer than {MAX_LINE_BYTES} bytes"),
-        (4, "has 1 cells, the header has 17"),
+        (4, "has 1 cells, the header has 24"),
     ]
 
 

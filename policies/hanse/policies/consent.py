@@ -15,6 +15,7 @@ from pydantic_core import PydanticCustomError
 
 from hanse.policies.fields import (
     Classification,
+    ColumnName,
     Country,
     Document,
     EventId,
@@ -28,13 +29,23 @@ from hanse.policies.fields import (
 )
 from hanse.policies.purposes import covered_by, is_known
 
-State: TypeAlias = Literal["given", "refused", "withdrawn", "expired", "invalidated", "objected"]
-"""What an event says; everything but ``given`` ends what was given before."""
+State: TypeAlias = Literal[
+    "requested", "given", "narrowed", "refused", "withdrawn", "expired", "invalidated", "objected"
+]
+"""What an event says. ``requested`` changes nothing; ``narrowed`` hides data and touches no grant (data
+folding); everything after them ends what was given before."""
+
+LegalBasis: TypeAlias = Literal[
+    "consent", "contract", "legal_obligation", "vital_interest", "public_task", "legitimate_interest"
+]
+"""What the controller rests the use on."""
 
 Method: TypeAlias = Literal["active_click", "signed", "verbal", "imported"]
 """How the subject acted; ``imported`` says that another system claims it, and shows no act."""
 
 ACTIVE_METHODS: Final = frozenset({"active_click", "signed", "verbal"})
+MAX_HIDDEN_COLUMNS: Final = 200
+_SILENT: Final = frozenset({"requested", "narrowed"})  # states that say nothing about a grant
 _NEVER: Final = -(1 << 62)  # earlier than every time
 
 
@@ -57,6 +68,11 @@ class Terms:
     bundled: bool | None
     jurisdiction: str | None
     storage_country: str | None
+    legal_basis: str | None = None
+    conditional: bool | None = None
+    withdrawal_method: str | None = None
+    hidden_columns: tuple[str, ...] = ()
+    hidden_categories: tuple[str, ...] = ()
 
     @cached_property
     def parties(self) -> frozenset[str]:
@@ -79,6 +95,8 @@ class Act(NamedTuple):
     given_ms: int | None
     expires_ms: int | None
     recorded_ms: int
+    guardian_ref: str | None = None
+    age_at_least: int | None = None
 
 
 class ConsentEvent(Document):
@@ -103,6 +121,15 @@ class ConsentEvent(Document):
         bundled: Whether the purposes could not be chosen one by one.
         jurisdiction: Law that the subject is under.
         storage_country: Where the data is kept.
+        legal_basis: What the controller rests the use on.
+        conditional: Whether the service was refused to who did not agree.
+        guardian_ref: Pseudonym of the guardian who acted for the subject.
+        age_at_least: Years that the subject was known to have reached when they acted: a lower bound, so that
+            no date of birth is kept.
+        withdrawal_method: How the subject can withdraw, or did.
+        hidden_columns: Columns that a ``narrowed`` event hides.
+        hidden_categories: Classes of data that a ``narrowed`` event hides. Both replace what was hidden for
+            the same purposes before; both empty unfold it.
     """
 
     event_id: EventId
@@ -123,11 +150,21 @@ class ConsentEvent(Document):
     bundled: bool | None = None
     jurisdiction: Country | None = None
     storage_country: Country | None = None
+    legal_basis: LegalBasis | None = None
+    conditional: bool | None = None
+    guardian_ref: SubjectRef | None = None
+    age_at_least: Annotated[int, Field(ge=0, le=120)] | None = None
+    withdrawal_method: Text | None = None
+    hidden_columns: Annotated[Many[ColumnName], Field(max_length=MAX_HIDDEN_COLUMNS)] = ()
+    hidden_categories: Annotated[Many[Classification], Field(max_length=10)] = ()
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
         if not all(is_known(purpose) for purpose in self.purposes):
             raise PydanticCustomError("purposes", "name known purposes only")
+        if self.state != "narrowed" and (self.hidden_columns or self.hidden_categories):
+            # Recorded on a grant, it would look as if the data were hidden.
+            raise PydanticCustomError("hidden", "only an event of state narrowed hides data; write it as one")
         # A withdrawal is never turned away, whatever its clock said; see `_end_ms`.
         if self.state == "given" and self.given_at is not None and self.given_at > self.recorded_at:
             raise PydanticCustomError("given_at", "given_at is in the future; correct it, or the clock")
@@ -143,6 +180,8 @@ class ConsentEvent(Document):
             None if self.given_at is None else to_ms(self.given_at),
             None if self.expires_at is None else to_ms(self.expires_at),
             to_ms(self.recorded_at),
+            self.guardian_ref,
+            self.age_at_least,
         )
 
     @property
@@ -162,6 +201,11 @@ class ConsentEvent(Document):
             bundled=self.bundled,
             jurisdiction=self.jurisdiction,
             storage_country=self.storage_country,
+            legal_basis=self.legal_basis,
+            conditional=self.conditional,
+            withdrawal_method=self.withdrawal_method,
+            hidden_columns=self.hidden_columns,
+            hidden_categories=self.hidden_categories,
         )
 
 
@@ -174,6 +218,8 @@ class Standing(NamedTuple):
         given_ms: When the standing grant was given.
         expires_ms: When it ends by itself.
         terms: Its terms; None unless ``state`` is ``given``.
+        guardian: Whether a guardian gave the standing grant.
+        age_at_least: Years that the subject had reached when it was given, as far as known.
     """
 
     state: str
@@ -181,14 +227,36 @@ class Standing(NamedTuple):
     given_ms: int | None
     expires_ms: int | None
     terms: Terms | None
+    guardian: bool = False
+    age_at_least: int | None = None
 
 
-def advance(standing: Standing | None, act: Act, terms: Terms) -> Standing:
+class Folding(NamedTuple):
+    """What a subject hides, for one purpose, from whoever may use the rest (data folding).
+
+    Attributes:
+        hidden_columns: Names of columns.
+        hidden_categories: Classes of columns.
+        acted_ms: When the subject chose so, milliseconds since 1970.
+    """
+
+    hidden_columns: frozenset[str]
+    hidden_categories: frozenset[str]
+    acted_ms: int = 0
+
+    @property
+    def hides(self) -> bool:
+        """Whether anything is hidden."""
+        return bool(self.hidden_columns or self.hidden_categories)
+
+
+def advance(standing: Standing | None, act: Act, terms: Terms) -> Standing | None:
     """What stands after one more event, in the order in which events were recorded.
 
     An end (withdrawal, refusal, …) ends everything that was recorded before it, even if its own clock says
     that it is older. A grant stands only if it was given after every end; of several, the one given last
-    decides alone, so that a narrower new grant is never widened by an older one.
+    decides alone, so that a narrower new grant is never widened by an older one. Being asked, and hiding
+    data, change no grant.
 
     Args:
         standing: What stood before; None if nothing was recorded.
@@ -198,12 +266,34 @@ def advance(standing: Standing | None, act: Act, terms: Terms) -> Standing:
     Returns:
         What stands now; ``standing`` itself if the event changes nothing.
     """
+    if act.state in _SILENT:
+        return standing
     if act.state != "given":
         return Standing(act.state, max(_end_ms(act), _barrier_ms(standing)), None, None, None)
     if standing is not None and _time(act.given_ms) < _earliest_ms(standing):
         return standing
     barrier_ms = None if standing is None else standing.barrier_ms
-    return Standing(act.state, barrier_ms, act.given_ms, act.expires_ms, terms)
+    guardian = act.guardian_ref is not None
+    return Standing(act.state, barrier_ms, act.given_ms, act.expires_ms, terms, guardian, act.age_at_least)
+
+
+def fold(folding: Folding | None, act: Act, terms: Terms) -> Folding | None:
+    """What is hidden after one more event. Only ``narrowed`` hides or unfolds; a new grant does not.
+
+    Args:
+        folding: What was hidden before; None if the subject never chose.
+        act: What the event says.
+        terms: What came with it.
+
+    Returns:
+        What the subject chose last; ``folding`` itself if the event changes nothing.
+    """
+    if act.state != "narrowed":
+        return folding
+    acted_ms = _end_ms(act)
+    if folding is not None and acted_ms < folding.acted_ms:
+        return folding
+    return Folding(frozenset(terms.hidden_columns), frozenset(terms.hidden_categories), acted_ms)
 
 
 def current_state(events: Iterable[ConsentEvent]) -> Mapping[tuple[str, str], Standing]:
@@ -215,19 +305,43 @@ def current_state(events: Iterable[ConsentEvent]) -> Mapping[tuple[str, str], St
         events: Events in the order in which they were recorded.
 
     Returns:
-        The standing of every (subject_ref, purpose) that an event was about.
+        The standing of every (subject_ref, purpose) about which something was decided.
     """
     return replay((event.act, event.terms) for event in events)
 
 
 def replay(acts: Iterable[tuple[Act, Terms]]) -> dict[tuple[str, str], Standing]:
     """As :func:`current_state`, from the parts of the events."""
-    state: dict[tuple[str, str], Standing] = {}
+    return replay_all(acts)[0]
+
+
+def current_foldings(events: Iterable[ConsentEvent]) -> Mapping[tuple[str, str], Folding]:
+    """What is hidden after all events, by subject and purpose of use; unfolded ones are left out.
+
+    Args:
+        events: Events in the order in which they were recorded.
+
+    Returns:
+        The folding of every (subject_ref, purpose) for which something is hidden.
+    """
+    foldings = replay_all((event.act, event.terms) for event in events)[1]
+    return {key: folding for key, folding in foldings.items() if folding.hides}
+
+
+def replay_all(
+    acts: Iterable[tuple[Act, Terms]],
+) -> tuple[dict[tuple[str, str], Standing], dict[tuple[str, str], Folding]]:
+    """Both projections at once: what stands, and what was chosen to be hidden (nothing, too)."""
+    standings: dict[tuple[str, str], Standing] = {}
+    foldings: dict[tuple[str, str], Folding] = {}
     for act, terms in acts:
         for purpose in terms.uses:
             key = (act.subject_ref, purpose)
-            state[key] = advance(state.get(key), act, terms)
-    return state
+            if (standing := advance(standings.get(key), act, terms)) is not None:
+                standings[key] = standing
+            if (folding := fold(foldings.get(key), act, terms)) is not None:
+                foldings[key] = folding
+    return standings, foldings
 
 
 def _time(given_ms: int | None) -> int:
@@ -245,5 +359,5 @@ def _earliest_ms(standing: Standing) -> int:
 
 
 def _end_ms(act: Act) -> int:
-    """When an end took effect: when the subject acted, but never later than when it was known."""
+    """When an end, or a folding, took effect: when the subject acted, but never later than it was known."""
     return act.recorded_ms if act.given_ms is None else min(act.given_ms, act.recorded_ms)

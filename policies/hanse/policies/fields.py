@@ -107,6 +107,11 @@ def to_ms(value: datetime) -> int:
     return (value - _EPOCH) // _MILLISECOND
 
 
+def from_ms(value: int) -> datetime:
+    """The UTC time that many milliseconds after 1970-01-01T00:00:00Z."""
+    return _EPOCH + value * _MILLISECOND
+
+
 UtcTime: TypeAlias = Annotated[
     datetime, BeforeValidator(_read_time), PlainSerializer(format_time, return_type=str, when_used="json")
 ]

@@ -7,6 +7,7 @@ would swallow everything after it. Reasons name columns and never repeat a value
 
 import codecs
 import csv
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,8 +23,10 @@ from hanse.policies.subjects import Pseudonymiser
 MAX_LINE_BYTES: Final = 1 << 16
 MAX_LISTED_REFUSALS: Final = 10_000
 LIST_SEPARATOR: Final = "|"
-_LISTS: Final = frozenset({"purposes", "recipients", "categories"})
-_FLAGS: Final = frozenset({"preticked", "bundled"})
+_LISTS: Final = frozenset({"purposes", "recipients", "categories", "hidden_columns", "hidden_categories"})
+_FLAGS: Final = frozenset({"preticked", "bundled", "conditional"})
+_NUMBERS: Final = frozenset({"age_at_least"})
+_NUMBER: Final = re.compile("[0-9]{1,3}")
 _FLAG_VALUES: Final = {"true": True, "false": False}
 _COLUMNS: Final = frozenset(ConsentEvent.model_fields) - {"recorded_at"}
 _IDENTIFIER: Final = "subject"
@@ -152,4 +155,6 @@ def _value(name: str, cell: str) -> object:
         return tuple(cell.split(LIST_SEPARATOR))
     if name in _FLAGS:
         return _FLAG_VALUES.get(cell, cell)
+    if name in _NUMBERS and _NUMBER.fullmatch(cell):
+        return int(cell)
     return cell

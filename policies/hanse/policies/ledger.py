@@ -20,8 +20,8 @@ from pydantic import ValidationError
 from hanse.crypto import canonical_json, sha256_hex
 from hanse.errors import ConfigurationError, PolicyError
 from hanse.policies import store
-from hanse.policies.consent import ConsentEvent, Standing, Terms, replay
-from hanse.policies.fields import problems
+from hanse.policies.consent import ConsentEvent, Folding, Standing, Terms, replay_all
+from hanse.policies.fields import from_ms, problems, to_ms
 from hanse.policies.ingest import MAX_LISTED_REFUSALS, IngestReport, Refusal, read_events
 from hanse.policies.purposes import require_purpose
 from hanse.policies.snapshot import ConsentSnapshot
@@ -158,11 +158,24 @@ class ConsentLedger:
                             refused_total += 1
                             refused.append(Refusal(line, outcome))
                     del refused[MAX_LISTED_REFUSALS:]
+            self.heartbeat(now)
         except OSError as error:
             raise ConfigurationError(
                 "config.missing-file", f"cannot read {path}: {error.strerror}"
             ) from error
         return IngestReport(accepted, repeated, refused_total, tuple(refused))
+
+    def heartbeat(self, at: datetime) -> None:
+        """Notes that the sources of the ledger were in touch, though they had nothing new.
+
+        Args:
+            at: Now.
+
+        Raises:
+            PolicyError: ``policy.ledger`` if the file cannot be written.
+        """
+        with self._write() as connection:
+            store.write_synced(connection, to_ms(at))
 
     def head(self) -> int:
         """Number of the last event; 0 if there is none."""
@@ -187,7 +200,13 @@ class ConsentLedger:
             head, chain = store.read_head(connection)
             for subject, purpose, standing in store.read_standings(connection, subject_refs):
                 standings.setdefault(purpose, {})[subject] = standing
-        return ConsentSnapshot(head=head, root=chain.hex(), taken_at=now, standings=standings)
+            foldings: dict[str, dict[str, Folding]] = {}
+            for subject, purpose, folding in store.read_foldings(connection, subject_refs):
+                if folding.hides:
+                    foldings.setdefault(purpose, {})[subject] = folding
+            synced_ms = store.read_synced(connection)
+        synced_at = None if synced_ms is None else from_ms(synced_ms)
+        return ConsentSnapshot(head, chain.hex(), now, standings, synced_at, foldings)
 
     def subject(self, subject_ref: str) -> Mapping[str, Standing]:
         """What stands for one subject, by purpose of use; empty if nothing was ever recorded."""
@@ -205,7 +224,8 @@ class ConsentLedger:
             stored = {
                 (subject, use): standing for subject, use, standing in store.read_standings(connection, None)
             }
-            if replay(store.read_events(connection)) != stored:
+            hidden = {(subject, use): item for subject, use, item in store.read_foldings(connection, None)}
+            if replay_all(store.read_events(connection)) != (stored, hidden):
                 raise PolicyError("policy.ledger", "what stands is not what the events say")
 
     def _append_rows(self, batch: Sequence[tuple[int, ConsentEvent | str]]) -> list[tuple[int, str]]:

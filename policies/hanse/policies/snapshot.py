@@ -1,11 +1,11 @@
 """What a consent ledger said at one moment."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 
-from hanse.policies.consent import Standing
+from hanse.policies.consent import Folding, Standing
 
 
 @dataclass(frozen=True)
@@ -17,16 +17,25 @@ class ConsentSnapshot:
         root: Digest of the whole history up to ``head``, 64 hex digits.
         taken_at: When it was taken, by the clock of who took it.
         standings: By purpose of use, then by subject_ref.
+        synced_at: When a source last fed the ledger, or said that there is nothing new; None if never.
+        foldings: What is hidden, by purpose of use, then by subject_ref; only who hides something is in it.
     """
 
     head: int
     root: str
     taken_at: datetime
     standings: Mapping[str, Mapping[str, Standing]]
+    synced_at: datetime | None = None
+    foldings: Mapping[str, Mapping[str, Folding]] = field(default_factory=dict)
 
     def standing(self, subject_ref: str, purpose: str) -> Standing | None:
         """What stands for a subject and a purpose of use; None if nothing was ever recorded."""
         subjects = self.standings.get(purpose)
+        return None if subjects is None else subjects.get(subject_ref)
+
+    def folding(self, subject_ref: str, purpose: str) -> Folding | None:
+        """What a subject hides for a purpose of use; None if nothing."""
+        subjects = self.foldings.get(purpose)
         return None if subjects is None else subjects.get(subject_ref)
 
     def knows(self, subject_ref: str) -> bool:

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from hanse.crypto import canonical_json, sha256_hex
 from hanse.errors import PolicyError
-from hanse.policies.consent import Act, Standing, Terms, advance, replay
+from hanse.policies.consent import Act, Folding, Standing, Terms, advance, fold, replay_all
 from hanse.policies.purposes import PURPOSES
 
 _APPLICATION_ID: Final = 0x48414E43  # "HANC": refuses another program's database
@@ -33,6 +33,10 @@ _SCHEMA: Final = (
     """CREATE TABLE standings (
         subject TEXT NOT NULL, purpose TEXT NOT NULL, state TEXT NOT NULL,
         barrier_ms INTEGER, given_ms INTEGER, expires_ms INTEGER, terms INTEGER REFERENCES terms (id),
+        guardian INTEGER NOT NULL, age_at_least INTEGER,
+        PRIMARY KEY (subject, purpose)) WITHOUT ROWID""",
+    """CREATE TABLE foldings (
+        subject TEXT NOT NULL, purpose TEXT NOT NULL, hidden TEXT NOT NULL, acted_ms INTEGER NOT NULL,
         PRIMARY KEY (subject, purpose)) WITHOUT ROWID""",
     *(
         f"CREATE TRIGGER {table}_{verb} BEFORE {verb} ON {table}"
@@ -42,14 +46,17 @@ _SCHEMA: Final = (
     ),
 )
 _SELECT_STANDINGS: Final = (
-    "SELECT subject, purpose, state, barrier_ms, given_ms, expires_ms, body FROM standings"
+    "SELECT subject, purpose, state, barrier_ms, given_ms, expires_ms, body, guardian, age_at_least"
+    " FROM standings"
     " LEFT JOIN terms ON terms.id = standings.terms"
 )
 
 # Without terms: what comes next does not depend on them.
 _SELECT_BEFORE: Final = (
-    "SELECT state, barrier_ms, given_ms, expires_ms, NULL FROM standings WHERE subject = ? AND purpose = ?"
+    "SELECT state, barrier_ms, given_ms, expires_ms, NULL, guardian, age_at_least FROM standings"
+    " WHERE subject = ? AND purpose = ?"
 )
+_SELECT_FOLDINGS: Final = "SELECT subject, purpose, hidden, acted_ms FROM foldings"
 
 
 @contextmanager
@@ -157,8 +164,30 @@ def project(connection: sqlite3.Connection, act: Act, terms: Terms, terms_id: in
         row = connection.execute(_SELECT_BEFORE, (act.subject_ref, purpose)).fetchone()
         before = None if row is None else Standing(*row)
         after = advance(before, act, terms)
-        if after is not before:
+        if after is not None and after is not before:
             _put(connection, (act.subject_ref, purpose), after, terms_id)
+        if act.state == "narrowed":
+            _project_folding(connection, (act.subject_ref, purpose), act, terms)
+
+
+def read_foldings(
+    connection: sqlite3.Connection, subject_refs: Sequence[str] | None
+) -> Iterator[tuple[str, str, Folding]]:
+    """Subject, purpose and last choice of everybody, or of some, who ever hid data."""
+    for subject, purpose, hidden, acted_ms in _rows(connection, _SELECT_FOLDINGS, subject_refs):
+        columns, categories = json.loads(hidden)
+        yield subject, purpose, Folding(frozenset(columns), frozenset(categories), acted_ms)
+
+
+def read_synced(connection: sqlite3.Connection) -> int | None:
+    """When a source last fed the ledger, milliseconds since 1970."""
+    row = connection.execute("SELECT value FROM meta WHERE key = 'synced_ms'").fetchone()
+    return None if row is None else int(row[0])
+
+
+def write_synced(connection: sqlite3.Connection, at_ms: int) -> None:
+    """Notes that a source was in touch."""
+    connection.execute("INSERT OR REPLACE INTO meta VALUES ('synced_ms', ?)", (str(at_ms),))
 
 
 def read_standings(
@@ -166,8 +195,10 @@ def read_standings(
 ) -> Iterator[tuple[str, str, Standing]]:
     """Subject, purpose and standing of everybody, or of some."""
     terms = _TermsReader()
-    for subject, purpose, state, barrier_ms, given_ms, expires_ms, body in _rows(connection, subject_refs):
-        yield subject, purpose, Standing(state, barrier_ms, given_ms, expires_ms, terms.read(body))
+    for row in _rows(connection, _SELECT_STANDINGS, subject_refs):
+        subject, purpose, state, barrier_ms, given_ms, expires_ms, body, guardian, age = row
+        times = (barrier_ms, given_ms, expires_ms)
+        yield subject, purpose, Standing(state, *times, terms.read(body), bool(guardian), age)
 
 
 def read_events(connection: sqlite3.Connection) -> Iterator[tuple[Act, Terms]]:
@@ -203,28 +234,51 @@ class _TermsReader:
         return terms
 
 
-def _rows(connection: sqlite3.Connection, subject_refs: Sequence[str] | None) -> Iterator[tuple[Any, ...]]:
+def _rows(
+    connection: sqlite3.Connection, select: str, subject_refs: Sequence[str] | None
+) -> Iterator[tuple[Any, ...]]:
     if subject_refs is None:
-        yield from connection.execute(_SELECT_STANDINGS)
+        yield from connection.execute(select)
         return
     for start in range(0, len(subject_refs), _LOOKUP_BATCH_SUBJECTS):
         part = subject_refs[start : start + _LOOKUP_BATCH_SUBJECTS]
         marks = ", ".join("?" * len(part))
-        yield from connection.execute(f"{_SELECT_STANDINGS} WHERE subject IN ({marks})", part)
+        yield from connection.execute(f"{select} WHERE subject IN ({marks})", part)
 
 
 def _put(connection: sqlite3.Connection, key: tuple[str, str], standing: Standing, terms_id: int) -> None:
     """Writes one standing; ends have no terms."""
-    values = (*key, *standing[:4], None if standing.terms is None else terms_id)
-    connection.execute("INSERT OR REPLACE INTO standings VALUES (?, ?, ?, ?, ?, ?, ?)", values)
+    number = None if standing.terms is None else terms_id
+    values = (*key, *standing[:4], number, standing.guardian, standing.age_at_least)
+    connection.execute("INSERT OR REPLACE INTO standings VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
+
+
+def _put_folding(connection: sqlite3.Connection, key: tuple[str, str], folding: Folding) -> None:
+    hidden = json.dumps([sorted(folding.hidden_columns), sorted(folding.hidden_categories)])
+    connection.execute(
+        "INSERT OR REPLACE INTO foldings VALUES (?, ?, ?, ?)", (*key, hidden, folding.acted_ms)
+    )
+
+
+def _project_folding(connection: sqlite3.Connection, key: tuple[str, str], act: Act, terms: Terms) -> None:
+    query = "SELECT acted_ms FROM foldings WHERE subject = ? AND purpose = ?"
+    row = connection.execute(query, key).fetchone()
+    before = None if row is None else Folding(frozenset(), frozenset(), row[0])
+    after = fold(before, act, terms)
+    if after is not None and after is not before:
+        _put_folding(connection, key, after)
 
 
 def _project_again(connection: sqlite3.Connection) -> None:
-    """Recomputes the projection from the events."""
+    """Recomputes the projections from the events."""
     connection.execute("DELETE FROM standings")
-    for key, standing in replay(read_events(connection)).items():
+    connection.execute("DELETE FROM foldings")
+    standings, foldings = replay_all(read_events(connection))
+    for key, standing in standings.items():
         terms_id = 0 if standing.terms is None else store_terms(connection, standing.terms)[0]
         _put(connection, key, standing, terms_id)
+    for key, folding in foldings.items():
+        _put_folding(connection, key, folding)
     connection.execute("UPDATE meta SET value = ? WHERE key = 'purposes'", (_PURPOSES_DIGEST,))
 
 
