@@ -29,7 +29,14 @@ from hanse.demo.federation import CALLER, Federation, Site
 from hanse.demo.members import WrittenMember
 from hanse.demo.partition import partition
 from hanse.learning import recommend
-from hanse.policies import Agreement, ConsentLedger, SignedAgreement, open_agreement
+from hanse.policies import (
+    DEFAULT_PACKS,
+    Agreement,
+    ConsentLedger,
+    SignedAgreement,
+    builtin_pack,
+    open_agreement,
+)
 from hanse.privacy import PrivacyLedger
 from hanse.server.home import CoordinatorHome
 from hanse.server.rounds import Rounds, RunContext
@@ -65,6 +72,8 @@ def draft(
         "minimum_members": 2,
         "callers": [CALLER],
         "assessment": "assessment of the test",
+        "assessor": "an assessor",
+        "packs": [builtin_pack(name).reference for name in DEFAULT_PACKS],
     }
     return Draft(**(values | changes))
 

@@ -16,6 +16,7 @@ from hanse.demo.orchestrate import DELTA, MINIMUM_ROWS, PURPOSE, SCORING_PURPOSE
 from hanse.demo.partition import partition
 from hanse.demo.processes import Processes
 from hanse.learning import recommend
+from hanse.policies import DEFAULT_PACKS, builtin_pack
 
 EPSILON = 3.0
 
@@ -49,6 +50,8 @@ def full_round_s(folder: Path, warm_up: int, rounds: int) -> float:
         minimum_members=2,
         callers=["crm"],
         assessment="benchmark",
+        assessor="data protection office",
+        packs=[builtin_pack(name).reference for name in DEFAULT_PACKS],
     )
     _, note = federation.agree(draft)
     with Processes(folder / "output") as processes:

@@ -21,17 +21,20 @@ from hanse.client.main import make_site
 from hanse.client.node import Node
 from hanse.client.session import SessionTools
 from hanse.client.settings import NodeSettings
-from hanse.client.setup import DatasetHints, init_member
+from hanse.client.setup import DatasetHints, Organisation, init_member
 from hanse.crypto import SigningKey, read_secret
 from hanse.policies import (
+    DEFAULT_PACKS,
     Agreement,
     Column,
     ConsentEvent,
     ConsentLedger,
     Identity,
+    Notice,
     Pseudonymiser,
     SignedAgreement,
     Training,
+    builtin_pack,
     open_agreement,
     sign_agreement,
 )
@@ -96,6 +99,11 @@ def row(number: int) -> tuple[object, ...]:
     )
 
 
+def notice(now: datetime) -> Notice:
+    """What the subjects were shown."""
+    return Notice(version="1", sha256="ab" * 32, published_at=now - timedelta(days=9))
+
+
 def grant(ref: str, now: datetime, number: int) -> ConsentEvent:
     """A consent that every rule is satisfied with."""
     return ConsentEvent(
@@ -111,7 +119,9 @@ def grant(ref: str, now: datetime, number: int) -> ConsentEvent:
         categories=("basic", "behavioural"),
         notice_version="1",
         notice_sha256="ab" * 32,
-        notice_published_at=now - timedelta(days=9),
+        notice_published_at=notice(now).published_at,
+        legal_basis="consent",
+        conditional=False,
         method="active_click",
         preticked=False,
         bundled=False,
@@ -144,7 +154,12 @@ class World:
         """The folders, the data, the consents and the agreement."""
         hints = DatasetHints(None, "subject_id", "bought")
         for name, organisation in MEMBERS.items():
-            init_member(self.folder / name, name, organisation, "DE", hints, self.now)
+            init_member(
+                self.folder / name,
+                Organisation(name, organisation, "DE", "DE", (notice(self.now),)),
+                hints,
+                self.now,
+            )
         init_coordinator(self.folder / "hub", "hub", "Hub", "DE", [], self.now)
         for name in ("insurer", "hub"):
             Identity.load(self.folder / name / "identity.json").save(self.home.peers / f"{name}.json")
@@ -179,6 +194,8 @@ class World:
             "minimum_members": 2,
             "callers": ["crm"],
             "assessment": "an assessment",
+            "assessor": "an assessor",
+            "packs": [builtin_pack(name).reference for name in DEFAULT_PACKS],
         }
         return Draft(**(fields | changes))
 

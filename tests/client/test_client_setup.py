@@ -21,7 +21,7 @@ from hanse.client.models import fetch_model
 from hanse.client.progress import auc_text, describe, failure, registered_model
 from hanse.client.remote import CoordinatorClient, RunEvent
 from hanse.client.settings import NodeSettings
-from hanse.client.setup import DatasetHints, init_member
+from hanse.client.setup import DatasetHints, Organisation, init_member
 from hanse.client.software import PARTS, software_digest, software_version
 from hanse.crypto import SigningKey, VerifierKey
 from hanse.errors import ConfigurationError, HanseError, IdentityError, PolicyError, ServingError
@@ -40,7 +40,7 @@ NO_DATA = DatasetHints(None, "id", "y")
 
 def test_a_new_member_has_keys_of_its_own_and_a_log(tmp_path: Path) -> None:
     home = MemberHome(tmp_path / "brand")
-    identity = init_member(home.root, "brand", "Brand AG", "DE", NO_DATA, NOW)
+    identity = init_member(home.root, Organisation("brand", "Brand AG", "DE", "DE"), NO_DATA, NOW)
     assert Identity.load(home.identity) == identity
     secrets = [home.node_key, home.approver_key, home.flower_key, home.tls_key, home.pseudonym_key]
     for path in (*secrets, home.serving_key):
@@ -54,10 +54,10 @@ def test_a_new_member_has_keys_of_its_own_and_a_log(tmp_path: Path) -> None:
 
 
 def test_a_folder_belongs_to_one_member(tmp_path: Path) -> None:
-    init_member(tmp_path, "brand", "Brand AG", "DE", NO_DATA, NOW)
+    init_member(tmp_path, Organisation("brand", "Brand AG", "DE", "DE"), NO_DATA, NOW)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     with pytest.raises(ConfigurationError) as caught:
-        init_member(tmp_path, "other", "Other AG", "DE", NO_DATA, NOW)
+        init_member(tmp_path, Organisation("other", "Other AG", "DE", "DE"), NO_DATA, NOW)
     assert caught.value.code == "config.exists"
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
@@ -75,7 +75,7 @@ def test_what_cannot_be_an_identity_makes_no_folder(
     tmp_path: Path, name: str, organisation: str, country: str, told: str
 ) -> None:
     with pytest.raises((ConfigurationError, IdentityError), match=told):
-        init_member(tmp_path / "x", name, organisation, country, NO_DATA, NOW)
+        init_member(tmp_path / "x", Organisation(name, organisation, country, country), NO_DATA, NOW)
     assert not (tmp_path / "x").exists()
 
 
@@ -92,7 +92,9 @@ def test_columns_are_declared_by_their_types(tmp_path: Path, ending: str) -> Non
     (tmp_path / "data.csv").write_text(TABLE)
     if ending == "parquet":
         duckdb.read_csv(str(tmp_path / "data.csv"), header=True).write_parquet(str(data))
-    init_member(tmp_path / "brand", "brand", "Brand AG", "DE", DatasetHints(data, "id", "y"), NOW)
+    init_member(
+        tmp_path / "brand", Organisation("brand", "Brand AG", "DE", "DE"), DatasetHints(data, "id", "y"), NOW
+    )
     dataset = NodeSettings.load(tmp_path / "brand").dataset
     assert dataset.path == data
     assert (dataset.subject_column, dataset.label_column) == ("id", "y")
@@ -112,7 +114,9 @@ def test_numbers_of_every_type_are_numeric(tmp_path: Path) -> None:
     with duckdb.connect(":memory:") as connection:
         sql = f"SELECT 'a' AS id, 'b' AS y, true AS flag, INTERVAL 1 DAY AS span, {selected}"
         connection.sql(sql).write_parquet(str(path))
-    init_member(tmp_path / "brand", "brand", "Brand AG", "DE", DatasetHints(path, "id", "y"), NOW)
+    init_member(
+        tmp_path / "brand", Organisation("brand", "Brand AG", "DE", "DE"), DatasetHints(path, "id", "y"), NOW
+    )
     columns = NodeSettings.load(tmp_path / "brand").dataset.columns
     assert {column.name for column in columns if column.kind == "categorical"} == {"flag", "span"}
     assert len(columns) == len(kinds) + 2
@@ -124,7 +128,9 @@ def test_data_that_cannot_be_declared(tmp_path: Path, text: str | None, told: st
     if text is not None:
         data.write_text(text)
     with pytest.raises(ConfigurationError, match=told) as caught:
-        init_member(tmp_path / "x", "brand", "Brand AG", "DE", DatasetHints(data, "id", "y"), NOW)
+        init_member(
+            tmp_path / "x", Organisation("brand", "Brand AG", "DE", "DE"), DatasetHints(data, "id", "y"), NOW
+        )
     assert caught.value.code == "config.bad-data"
     assert not (tmp_path / "x" / "identity.json").exists()
 

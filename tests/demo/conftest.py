@@ -21,7 +21,7 @@ from hanse.demo.results import (
     ScoringCall,
     TimelineEntry,
 )
-from hanse.policies import Agreement
+from hanse.policies import Agreement, builtin_pack
 
 START = datetime(2026, 3, 1, 9, 30, tzinfo=UTC)
 ORGANISATIONS = {
@@ -43,6 +43,10 @@ def make_agreement(members: list[MemberData]) -> Agreement:
         "title": "Term deposits",
         "purpose": "joint_modelling.propensity",
         "legal_basis": "consent",
+        "overrides": [],
+        "packs": [builtin_pack(name).reference.model_dump(mode="json") for name in ("pipl", "gdpr")],
+        "supersedes": None,
+        "may_contain_minors": False,
         "proposer": "Ada",
         "auditor": "Ben",
         "members": [
@@ -50,7 +54,10 @@ def make_agreement(members: list[MemberData]) -> Agreement:
                 "name": member.name,
                 "organisation": member.organisation,
                 "jurisdiction": "SE",
+                "storage_country": "SE",
                 "role": "joint",
+                "contract": None,
+                "notices": [],
                 "approver": f"Officer of {member.name}",
                 "node_key": key(f"{member.name}.node"),
                 "approver_key": key(f"{member.name}.approver"),
@@ -76,7 +83,17 @@ def make_agreement(members: list[MemberData]) -> Agreement:
         "cohort": {"minimum_rows": 100, "minimum_members": 2, "suppress_below": 10},
         "scoring": {
             "purpose": "scoring.marketing",
-            "callers": ["crm"],
+            "callers": [
+                {
+                    "name": "crm",
+                    "daily_quota": 1000,
+                    "opt_out_available": True,
+                    "non_personalised_path": True,
+                }
+            ],
+            "significant_effect": False,
+            "human_review": False,
+            "reason_codes": False,
             "output": "score",
             "decimals": 4,
             "prohibited_uses": [],
@@ -85,9 +102,21 @@ def make_agreement(members: list[MemberData]) -> Agreement:
             "reference": "DPIA-1",
             "approved_at": "2026-01-01T00:00:00Z",
             "expires_at": "2026-12-01T00:00:00Z",
+            "approver": "Dora",
+            "purposes": ["joint_modelling", "scoring"],
+            "members": [member.name for member in members],
+            "classifications": ["basic", "behavioural", "transaction", "sensitive"],
+            "digest": None,
+            "rehearsal": None,
         },
-        "border": {"mechanism": "none", "reference": None},
-        "retention_days": 30,
+        "border": {"mechanism": "none", "reference": None, "other_places": []},
+        "retention": {"rows_days": 30, "intermediates_days": 30, "model_days": 30},
+        "consent": {
+            "propagation_hours": 24,
+            "running_round": "finish",
+            "acknowledge_hours": 24,
+            "retrain_days": 30,
+        },
         "valid_from": "2026-01-01T00:00:00Z",
         "valid_until": "2026-12-01T00:00:00Z",
         "software": {"version": "0.1.0", "digest": "0" * 64},

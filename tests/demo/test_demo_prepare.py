@@ -8,7 +8,7 @@ import pytest
 
 from hanse.client.drafting import read_columns
 from hanse.client.settings import NodeSettings
-from hanse.client.setup import DatasetHints, init_member
+from hanse.client.setup import DatasetHints, Organisation, init_member
 from hanse.demo.prepare import PURPOSE, main, prepare
 from hanse.errors import ConfigurationError
 from hanse.policies import Column, ConsentLedger, Pseudonymiser
@@ -78,7 +78,7 @@ def test_command_says_what_it_wrote(
 def test_a_member_declares_what_the_dictionary_names(folder: Path, tmp_path: Path) -> None:
     columns = read_columns(folder / "brand" / "columns.yaml")
     hints = DatasetHints(folder / "brand" / "data.parquet", "subject_id", "y", columns)
-    init_member(tmp_path / "brand", "brand", "Visby Motors", "DE", hints, NOW)
+    init_member(tmp_path / "brand", Organisation("brand", "Visby Motors", "DE", "DE"), hints, NOW)
     declared = NodeSettings.load(tmp_path / "brand").dataset.columns
     assert [(own.name, own.kind, own.classification) for own in declared] == [
         (column.name, column.kind, column.classification) for column in columns
@@ -89,5 +89,5 @@ def test_a_dictionary_of_other_data_is_refused(folder: Path, tmp_path: Path) -> 
     absent = Column(name="height", kind="numeric", classification="basic", edges=(1.5, 1.8))
     hints = DatasetHints(folder / "brand" / "data.parquet", "subject_id", "y", (absent,))
     with pytest.raises(ConfigurationError, match="height"):
-        init_member(tmp_path / "brand", "brand", "Visby Motors", "DE", hints, NOW)
+        init_member(tmp_path / "brand", Organisation("brand", "Visby Motors", "DE", "DE"), hints, NOW)
     assert not (tmp_path / "brand").exists()

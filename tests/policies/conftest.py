@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from hanse.crypto import SigningKey
-from hanse.policies import Agreement, ConsentEvent
+from hanse.policies import Agreement, ConsentEvent, builtin_pack
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 EXAMPLE = Path(__file__).parent / "example_agreement.yaml"
@@ -46,7 +46,10 @@ def now() -> datetime:
 
 @pytest.fixture(scope="session")
 def example_yaml() -> str:
-    return EXAMPLE.read_text(encoding="utf-8")
+    text = EXAMPLE.read_text(encoding="utf-8")
+    for name in ("pipl", "gdpr"):
+        text = text.replace(f"@{name}@", builtin_pack(name).digest)
+    return text
 
 
 @pytest.fixture(scope="session")

@@ -24,7 +24,14 @@ from hanse.crypto import (
 )
 from hanse.learning.artifact import ModelManifest, write_model
 from hanse.learning.transform import Transform
-from hanse.policies import Agreement, ConsentEvent, ConsentLedger, Pseudonymiser, sign_agreement
+from hanse.policies import (
+    Agreement,
+    ConsentEvent,
+    ConsentLedger,
+    Pseudonymiser,
+    builtin_pack,
+    sign_agreement,
+)
 from hanse.server.scoring import ScoringSettings, serve
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -64,6 +71,10 @@ def make_agreement(keys: Keys, **changes: object) -> Agreement:
         "title": "Propensity to buy",
         "purpose": "joint_modelling.propensity",
         "legal_basis": "consent",
+        "overrides": [],
+        "packs": [builtin_pack(name).reference.model_dump(mode="json") for name in ("pipl", "gdpr")],
+        "supersedes": None,
+        "may_contain_minors": False,
         "proposer": "Pia Proposer",
         "auditor": "Aud Auditor",
         "members": [
@@ -72,10 +83,13 @@ def make_agreement(keys: Keys, **changes: object) -> Agreement:
         ],
         "coordinator": {"name": "hub", "jurisdiction": "DE", "key": keys.coordinator.verifier.encode()},
         "columns": [
-            {"name": "age", "kind": "numeric", "classification": "basic", "edges": [30.0, 60.0]},
+            {
+                "name": "age", "kind": "numeric", "classification": "basic", "edges": [30.0, 60.0],
+                "disclosure": [{"to": "members", "form": "model"}],
+            },
             {
                 "name": "job", "kind": "categorical", "classification": "basic",
-                "categories": ["admin", "student"],
+                "categories": ["admin", "student"], "disclosure": [{"to": "members", "form": "model"}],
             },
         ],
         "label": {"name": "bought", "positive": "yes"},
@@ -87,14 +101,26 @@ def make_agreement(keys: Keys, **changes: object) -> Agreement:
         "privacy": {"unit": "record", "adjacency": "add-or-remove-one", "epsilon": 3.0, "delta": 1e-5},
         "cohort": {"minimum_rows": 1000, "minimum_members": 2, "suppress_below": 10},
         "scoring": {
-            "purpose": PURPOSE, "callers": [CALLER], "output": "score", "decimals": 2,
-            "prohibited_uses": ["tracing"],
+            "purpose": PURPOSE, "output": "score", "decimals": 2, "prohibited_uses": ["tracing"],
+            "callers": [
+                {
+                    "name": CALLER, "daily_quota": 100_000,
+                    "opt_out_available": True, "non_personalised_path": True,
+                },
+            ],
+            "significant_effect": False, "human_review": False, "reason_codes": False,
         },
         "assessment": {
-            "reference": "DPIA 7", "approved_at": now_plus(days=-5), "expires_at": now_plus(days=90),
+            "reference": "DPIA 7", "approver": "Dora Assessor",
+            "approved_at": now_plus(days=-5), "expires_at": now_plus(days=90),
+            "purposes": ["joint_modelling", "scoring"], "members": ["brand", "partner"],
+            "classifications": ["basic"], "digest": None, "rehearsal": None,
         },
-        "border": {"mechanism": "none", "reference": None},
-        "retention_days": 365,
+        "border": {"mechanism": "none", "reference": None, "other_places": []},
+        "retention": {"rows_days": 365, "intermediates_days": 30, "model_days": 365},
+        "consent": {
+            "propagation_hours": 24, "running_round": "finish", "acknowledge_hours": 24, "retrain_days": 30,
+        },
         "valid_from": now_plus(days=-5),
         "valid_until": now_plus(days=60),
         "software": {"version": "0.1.0", "digest": "0" * 64},
@@ -110,7 +136,10 @@ def make_member(
         "name": name,
         "organisation": organisation,
         "jurisdiction": "DE",
+        "storage_country": "DE",
         "role": "joint",
+        "contract": None,
+        "notices": [{"version": "1", "sha256": "0" * 64, "published_at": now_plus(days=-2)}],
         "approver": person,
         "node_key": node.verifier.encode(),
         "approver_key": approver.verifier.encode(),
@@ -136,6 +165,8 @@ def make_grant(ref: str, **changes: object) -> ConsentEvent:
         "method": "active_click",
         "preticked": False,
         "bundled": False,
+        "conditional": False,
+        "legal_basis": "consent",
         "jurisdiction": "DE",
         "storage_country": "DE",
     }

@@ -11,7 +11,7 @@ import pytest
 from hanse.client.home import MemberHome
 from hanse.client.models import fetch_model
 from hanse.client.remote import CoordinatorClient
-from hanse.client.setup import DatasetHints, init_member
+from hanse.client.setup import DatasetHints, Organisation, init_member
 from hanse.crypto import write_atomic
 from hanse.errors import HanseError, TrainingError
 from hanse.policies import Identity
@@ -119,7 +119,10 @@ def test_an_unsigned_or_altered_agreement_is_refused(served: Served) -> None:
 def test_an_enrolled_stranger_to_the_agreement_gets_nothing(served: Served) -> None:
     folder = served.local.federation.folder
     identity = init_member(
-        folder / "other", "other", "Other Ltd", "DE", DatasetHints(None, "subject_id", "y"), local_now()
+        folder / "other",
+        Organisation("other", "Other Ltd", "DE", "DE"),
+        DatasetHints(None, "subject_id", "y"),
+        local_now(),
     )
     write_atomic(MemberHome(folder / "other").authority, (served.local.home.authority).read_bytes())
     identity.save(served.local.home.peers / "other.json")
@@ -136,7 +139,12 @@ def test_an_enrolled_stranger_to_the_agreement_gets_nothing(served: Served) -> N
 
 def test_an_unenrolled_certificate_does_not_connect(served: Served) -> None:
     folder = served.local.federation.folder
-    init_member(folder / "stranger", "stranger", "Ltd", "DE", DatasetHints(None, "s", "y"), local_now())
+    init_member(
+        folder / "stranger",
+        Organisation("stranger", "Ltd", "DE", "DE"),
+        DatasetHints(None, "s", "y"),
+        local_now(),
+    )
     write_atomic(MemberHome(folder / "stranger").authority, (served.local.home.authority).read_bytes())
     with served.client("stranger") as client:
         assert code(lambda: client.submit(served.local.signed.note)) in {

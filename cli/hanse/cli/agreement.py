@@ -15,7 +15,9 @@ from hanse.crypto import SigningKey, write_atomic
 from hanse.errors import ConfigurationError, PolicyError
 from hanse.learning import recommend
 from hanse.policies import (
+    DEFAULT_PACKS,
     Agreement,
+    builtin_pack,
     check_agreement,
     missing_signers,
     read_unverified,
@@ -48,6 +50,13 @@ def new(
     assessment: Annotated[
         str, typer.Option(help="Reference of the impact assessment.")
     ] = "impact assessment",
+    assessor: Annotated[
+        str, typer.Option(help="Person who approved the impact assessment.")
+    ] = "data protection office",
+    packs: Annotated[
+        list[str] | None, typer.Option("--pack", help="Rule pack; repeatable. Default: pipl and gdpr.")
+    ] = None,
+    minors: Annotated[bool, typer.Option("--minors", help="Children may be among the subjects.")] = False,
     model: Annotated[str, typer.Option(help="logistic or mlp.")] = "logistic",
     epsilon: Annotated[
         float | None, typer.Option(min=0.001, help="Privacy budget per record; leave out for none.")
@@ -85,6 +94,9 @@ def new(
         minimum_members=2,
         callers=callers or [],
         assessment=assessment,
+        assessor=assessor,
+        packs=[builtin_pack(name).reference for name in packs or DEFAULT_PACKS],
+        may_contain_minors=minors,
     )
     if out.exists():
         raise ConfigurationError("config.exists", f"{out} exists; name another file")
@@ -188,7 +200,10 @@ def show(file: File, *, as_json: Json = False) -> None:
             if budget
             else "none: updates carry no noise",
         ),
-        ("scoring", f"{agreement.scoring.purpose}, by {', '.join(agreement.scoring.callers) or 'nobody'}"),
+        (
+            "scoring",
+            f"{agreement.scoring.purpose}, by {', '.join(caller.name for caller in agreement.scoring.callers) or 'nobody'}",
+        ),
         ("people", f"proposed by {agreement.proposer}, audited by {agreement.auditor}"),
     ]
     out = console()

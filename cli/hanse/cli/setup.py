@@ -1,5 +1,6 @@
 """``hanse init`` and ``hanse enrol``: keys, identities and whom a site trusts."""
 
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +10,7 @@ from hanse.cli.common import Home, utc_now
 from hanse.cli.output import Json, console, print_json, say, table
 from hanse.client.drafting import read_columns
 from hanse.client.home import MemberHome
-from hanse.client.setup import DatasetHints, init_member
+from hanse.client.setup import DatasetHints, Organisation, init_member, read_notice
 from hanse.crypto import write_atomic
 from hanse.errors import ConfigurationError
 from hanse.policies import Identity
@@ -21,7 +22,7 @@ init_app = typer.Typer(
 
 Name = Annotated[str, typer.Option(help="Short name, as it appears in agreements and logs.")]
 Organisation = Annotated[str, typer.Option(help="Legal name, as consents name it.")]
-Jurisdiction = Annotated[str, typer.Option(help="Country of the data, two letters, for example DE.")]
+Jurisdiction = Annotated[str, typer.Option(help="Law that applies, two letters, for example DE.")]
 
 
 @init_app.command("member")
@@ -41,19 +42,33 @@ def member(
         Path | None,
         typer.Option(help="Data dictionary; only its columns are declared.", dir_okay=False),
     ] = None,
+    storage_country: Annotated[
+        str | None, typer.Option(help="Where the data is kept; default: the jurisdiction.")
+    ] = None,
+    notice: Annotated[
+        Path | None,
+        typer.Option(help="The privacy notice that the subjects were shown.", exists=True, dir_okay=False),
+    ] = None,
+    notice_version: Annotated[str, typer.Option(help="Its version, as 2.1.")] = "1",
+    notice_published: Annotated[
+        datetime | None, typer.Option(help="When it was published, UTC.", formats=["%Y-%m-%d"])
+    ] = None,
     *,
     as_json: Json = False,
 ) -> None:
     """Make a member's folder.
 
     Example: [bold]hanse init member --home brand --name brand --organisation "Brand AG"
-    --jurisdiction DE --data customers.parquet --label-column y --columns columns.yaml[/]
+    --jurisdiction DE --data customers.parquet --label-column y --columns columns.yaml
+    --notice privacy.txt --notice-version 2.1 --notice-published 2026-01-01[/]
 
     Hand identity.json to the coordinator and the other members. The folder keys/ never leaves this site.
     """
     dictionary = () if columns is None else read_columns(columns)
     hints = DatasetHints(data, subject_column, label_column, dictionary)
-    identity = init_member(home, name, organisation, jurisdiction, hints, utc_now())
+    notices = () if notice is None else (read_notice(notice, notice_version, notice_published),)
+    known = Organisation(name, organisation, jurisdiction, storage_country or jurisdiction, notices)
+    identity = init_member(home, known, hints, utc_now())
     _show(home, identity, as_json=as_json)
 
 

@@ -15,9 +15,15 @@ import numpy as np
 from hanse.audit import Actor, AuditLog, ConsentState, Counts, Event, EventType
 from hanse.client.drafting import Draft, draft_agreement, known_identities
 from hanse.client.home import MemberHome
-from hanse.client.setup import DatasetHints, init_member
+from hanse.client.setup import DatasetHints, Organisation, init_member
 from hanse.crypto import SigningKey, make_client_certificate, read_secret, write_atomic
-from hanse.demo.members import SUBJECT_COLUMN, ConsentTerms, WrittenMember, write_member
+from hanse.demo.members import (
+    SUBJECT_COLUMN,
+    ConsentTerms,
+    WrittenMember,
+    generated_notice,
+    write_member,
+)
 from hanse.demo.partition import MemberData
 from hanse.demo.processes import Processes
 from hanse.policies import (
@@ -76,9 +82,10 @@ class Federation:
         init_coordinator(self.hub, COORDINATOR, "Coordinator of the demo", COUNTRY, [], self._now)
         for member in self._members:
             hints = DatasetHints(None, SUBJECT_COLUMN, member.dictionary.label)
-            init_member(
-                self.folder / member.name, member.name, member.organisation, COUNTRY, hints, self._now
+            known = Organisation(
+                member.name, member.organisation, COUNTRY, COUNTRY, (generated_notice(self._now),)
             )
+            init_member(self.folder / member.name, known, hints, self._now)
         homes = [self.hub, *(self.folder / member.name for member in self._members)]
         for home in homes:
             for other in homes:

@@ -35,7 +35,14 @@ from hanse.demo.steps import Steps
 from hanse.demo.tables import members_table, rounds_table, rules_table, summary_table
 from hanse.errors import ConfigurationError
 from hanse.learning import LoadedModel, SecureRandom, recommend
-from hanse.policies import Agreement, Identity, SignedAgreement, open_agreement
+from hanse.policies import (
+    DEFAULT_PACKS,
+    Agreement,
+    Identity,
+    SignedAgreement,
+    builtin_pack,
+    open_agreement,
+)
 from hanse.server.home import CoordinatorHome
 
 MARKER = ".hanse-demo"
@@ -173,6 +180,8 @@ def _draft(options: DemoOptions, data: DemoData, members: int) -> Draft:
         minimum_members=2,
         callers=[CALLER],
         assessment="impact assessment of the demo",
+        assessor="data protection office",
+        packs=[builtin_pack(name).reference for name in DEFAULT_PACKS],
     )
 
 

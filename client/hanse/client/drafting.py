@@ -5,17 +5,18 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from hanse.client.home import MemberHome
 from hanse.client.software import software_digest, software_version
 from hanse.errors import ConfigurationError, PolicyError
-from hanse.policies import Agreement, Column, Identity, Training
+from hanse.policies import Agreement, Column, Disclosure, Identity, PackReference, Training
+from hanse.policies.documents import yaml_to_json
 from hanse.policies.fields import problems
 
 CLOCK_SLACK = timedelta(minutes=5)
 ASSESSMENT_VALIDITY = timedelta(days=365)
+DAILY_QUOTA = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,9 @@ class Draft:
         minimum_members: Members that every aggregate needs.
         callers: Systems that may ask for scores.
         assessment: Reference of the impact assessment.
+        assessor: Person who approved the assessment.
+        packs: Rule packs that apply.
+        may_contain_minors: Whether children may be among the subjects.
         valid_days: Days that the agreement is valid.
     """
 
@@ -54,6 +58,9 @@ class Draft:
     minimum_members: int
     callers: Sequence[str]
     assessment: str
+    assessor: str
+    packs: Sequence[PackReference]
+    may_contain_minors: bool = False
     valid_days: int = 90
 
 
@@ -89,7 +96,9 @@ def _terms(
     draft: Draft, members: Sequence[Identity], coordinator: Identity, now: datetime
 ) -> dict[str, object]:
     """The agreement's fields."""
-    countries = {identity.jurisdiction for identity in (*members, coordinator)}
+    countries = {
+        place for one in (*members, coordinator) for place in (one.jurisdiction, one.storage_country)
+    }
     return {
         "schema_version": 1,
         "id": draft.identifier,
@@ -97,6 +106,9 @@ def _terms(
         "title": draft.title,
         "purpose": "joint_modelling.propensity",
         "legal_basis": "consent",
+        "overrides": [],
+        "packs": list(draft.packs),
+        "supersedes": None,
         "proposer": draft.proposer,
         "auditor": draft.auditor,
         "members": [_member(identity) for identity in members],
@@ -105,7 +117,8 @@ def _terms(
             "jurisdiction": coordinator.jurisdiction,
             "key": coordinator.node_key,
         },
-        "columns": list(draft.columns),
+        "may_contain_minors": draft.may_contain_minors,
+        "columns": [_disclosed(column) for column in draft.columns],
         "label": {"name": draft.label, "positive": draft.positive},
         "training": draft.training,
         "privacy": None
@@ -123,21 +136,41 @@ def _terms(
         },
         "scoring": {
             "purpose": "scoring.marketing",
-            "callers": list(draft.callers),
+            "callers": [_caller(name) for name in draft.callers],
             "output": "score",
             "decimals": 2,
             "prohibited_uses": ["pricing", "underwriting", "credit", "employment"],
+            "significant_effect": False,
+            "human_review": False,
+            "reason_codes": False,
         },
         "assessment": {
             "reference": draft.assessment,
+            "approver": draft.assessor,
             "approved_at": now - CLOCK_SLACK,
             "expires_at": now + ASSESSMENT_VALIDITY,
+            "purposes": ["joint_modelling.propensity", "scoring.marketing"],
+            "members": [member.name for member in members],
+            "classifications": sorted({column.classification for column in draft.columns}),
+            "digest": None,
+            "rehearsal": None,
         },
         "border": {
             "mechanism": "none" if len(countries) == 1 else "standard_contract",
             "reference": None if len(countries) == 1 else draft.assessment,
+            "other_places": [],
         },
-        "retention_days": 2 * draft.valid_days,
+        "retention": {
+            "rows_days": 2 * draft.valid_days,
+            "intermediates_days": draft.valid_days,
+            "model_days": 2 * draft.valid_days,
+        },
+        "consent": {
+            "propagation_hours": 24,
+            "running_round": "finish",
+            "acknowledge_hours": 24,
+            "retrain_days": 30,
+        },
         "valid_from": now - CLOCK_SLACK,
         "valid_until": now + timedelta(days=draft.valid_days),
         "software": {"version": software_version(), "digest": software_digest()},
@@ -149,11 +182,30 @@ def _member(identity: Identity) -> dict[str, object]:
         "name": identity.name,
         "organisation": identity.organisation,
         "jurisdiction": identity.jurisdiction,
+        "storage_country": identity.storage_country,
         "role": "joint",
+        "contract": None,
         "approver": f"data protection officer of {identity.organisation}",
+        "notices": identity.notices,
         "node_key": identity.node_key,
         "approver_key": identity.approver_key,
     }
+
+
+def _caller(name: str) -> dict[str, object]:
+    """A caller with what a marketing system must offer; whoever signs states that it does."""
+    return {
+        "name": name,
+        "daily_quota": DAILY_QUOTA,
+        "opt_out_available": True,
+        "non_personalised_path": True,
+    }
+
+
+def _disclosed(column: Column) -> Column:
+    """A column whose dictionary does not say otherwise goes to every member, as part of the model."""
+    every = Disclosure(to="members", form="model")
+    return column if column.disclosure else column.model_copy(update={"disclosure": (every,)})
 
 
 def read_columns(path: Path) -> tuple[Column, ...]:
@@ -165,10 +217,8 @@ def read_columns(path: Path) -> tuple[Column, ...]:
     if not path.is_file():
         raise ConfigurationError("config.missing-file", f"data dictionary {path} is missing")
     try:
-        return TypeAdapter(tuple[Column, ...]).validate_python(
-            yaml.safe_load(path.read_text(encoding="utf-8"))
-        )
+        return TypeAdapter(tuple[Column, ...]).validate_json(yaml_to_json(path.read_text(encoding="utf-8")))
     except ValidationError as error:
         raise ConfigurationError("config.invalid", f"{path}: {'; '.join(problems(error))}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (PolicyError, UnicodeDecodeError) as error:
         raise ConfigurationError("config.invalid", f"{path} is not YAML: {error}") from error

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from secrets import token_bytes
 
@@ -17,10 +17,11 @@ from hanse.crypto import (
     make_client_certificate,
     make_flower_key,
     make_server_certificate,
+    sha256_hex,
     write_atomic,
 )
 from hanse.errors import ConfigurationError
-from hanse.policies import Column, ConsentLedger, Identity
+from hanse.policies import Column, ConsentLedger, Identity, Notice
 from hanse.policies.fields import problems
 
 CERTIFICATE_DAYS = 365
@@ -33,6 +34,25 @@ NUMERIC_TYPES = frozenset(
     }
 )
 """DuckDB's names, without precision."""
+
+
+@dataclass(frozen=True, slots=True)
+class Organisation:
+    """Who the member is.
+
+    Attributes:
+        name: Short name.
+        legal_name: Legal name, as consents name it.
+        jurisdiction: Law that it processes under, two letters.
+        storage_country: Where it keeps its data, two letters.
+        notices: The privacy notices that its subjects were shown.
+    """
+
+    name: str
+    legal_name: str
+    jurisdiction: str
+    storage_country: str
+    notices: tuple[Notice, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +73,7 @@ class DatasetHints:
     dictionary: tuple[Column, ...] = ()
 
 
-def init_member(
-    root: Path, name: str, organisation: str, jurisdiction: str, hints: DatasetHints, now: datetime
-) -> Identity:
+def init_member(root: Path, organisation: Organisation, hints: DatasetHints, now: datetime) -> Identity:
     """Makes the folder.
 
     Returns:
@@ -72,19 +90,22 @@ def init_member(
         raise ConfigurationError(
             "config.exists", f"{home.identity} exists; this folder is somebody's already"
         )
+    name = organisation.name
     node_key, approver_key = SigningKey.generate(name), SigningKey.generate(f"{name}-approver")
     flower_key, flower_public = make_flower_key()
     tls_key, tls_certificate = make_client_certificate(name, now, CERTIFICATE_DAYS)
     try:
         identity = Identity(
             name=name,
-            organisation=organisation,
-            jurisdiction=jurisdiction,
+            organisation=organisation.legal_name,
+            jurisdiction=organisation.jurisdiction,
+            storage_country=organisation.storage_country,
             role="member",
             node_key=node_key.verifier.encode(),
             approver_key=approver_key.verifier.encode(),
             tls_certificate=tls_certificate.decode(),
             flower_key=flower_public.decode(),
+            notices=organisation.notices,
         )
     except ValidationError as error:
         raise ConfigurationError("config.invalid", "; ".join(problems(error))) from error
@@ -105,6 +126,27 @@ def init_member(
     write_atomic(home.settings, settings.encode())
     identity.save(home.identity)
     return identity
+
+
+def read_notice(path: Path, version: str, published: datetime | None) -> Notice:
+    """Describes a privacy notice by the digest of its exact bytes.
+
+    Args:
+        path: The notice.
+        version: Its version, as 2.1.
+        published: When it was published, UTC.
+
+    Raises:
+        ConfigurationError: ``config.invalid`` when the version or the time is missing or not one.
+    """
+    if published is None:
+        raise ConfigurationError("config.invalid", "say when the notice was published: --notice-published")
+    try:
+        return Notice(
+            version=version, sha256=sha256_hex(path.read_bytes()), published_at=published.replace(tzinfo=UTC)
+        )
+    except ValidationError as error:
+        raise ConfigurationError("config.invalid", f"notice: {'; '.join(problems(error))}") from error
 
 
 def _serving_certificate(home: MemberHome, name: str, now: datetime) -> None:

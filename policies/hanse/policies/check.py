@@ -117,8 +117,8 @@ def _privacy_gaps(agreement: Agreement) -> Iterator[tuple[str, str]]:
 
 def _time_gaps(agreement: Agreement, now: datetime) -> Iterator[tuple[str, str]]:
     training = agreement.training
-    if training.rounds * training.round_timeout_s > agreement.retention_days * _SECONDS_PER_DAY:
-        yield "P12", "retention_days is shorter than rounds times round_timeout_s."
+    if training.rounds * training.round_timeout_s > agreement.retention.intermediates_days * _SECONDS_PER_DAY:
+        yield "P12", "retention.intermediates_days is shorter than rounds times round_timeout_s."
     assessment = agreement.assessment
     if not assessment.approved_at <= now < assessment.expires_at:
         yield "P19", "assessment is not approved yet, or has expired."

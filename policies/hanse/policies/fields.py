@@ -5,6 +5,8 @@ field and what to do, and never repeat the value, because a value may be a perso
 """
 
 import re
+from collections import Counter
+from collections.abc import Hashable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final, Literal, TypeAlias, TypeVar
 
@@ -50,8 +52,13 @@ class Document(BaseModel):
     )
 
 
-def _check_form(pattern: str, advice: str) -> AfterValidator:
-    """A validator for text of one form, whose message says what to write instead."""
+def check_form(pattern: str, advice: str) -> AfterValidator:
+    """A validator for text of one form.
+
+    Args:
+        pattern: Regular expression that the whole text must match.
+        advice: What to write instead, for the author of the document.
+    """
     form = re.compile(pattern)
 
     def check(value: str) -> str:
@@ -122,13 +129,13 @@ Text: TypeAlias = Annotated[str, AfterValidator(_check_text)]
 
 Name: TypeAlias = Annotated[
     str,
-    _check_form(r"[a-z0-9][a-z0-9.-]{0,62}", "write a name of lower-case letters, digits, dots and hyphens"),
+    check_form(r"[a-z0-9][a-z0-9.-]{0,62}", "write a name of lower-case letters, digits, dots and hyphens"),
 ]
 """A short name of a member, coordinator, caller or agreement."""
 
 ColumnName: TypeAlias = Annotated[
     str,
-    _check_form(
+    check_form(
         r"\w(?:[\w .-]{0,62}\w)?",
         "write a column name of letters, digits, underscores, spaces, dots and hyphens",
     ),
@@ -136,23 +143,23 @@ ColumnName: TypeAlias = Annotated[
 """A column of the data source; has no quotes, so that it can always be quoted."""
 
 Country: TypeAlias = Annotated[
-    str, _check_form(r"[A-Z]{2}", "write the two-letter country code of ISO 3166, as DE or CN")
+    str, check_form(r"[A-Z]{2}", "write the two-letter country code of ISO 3166, as DE or CN")
 ]
 """A jurisdiction, ISO 3166-1 alpha-2."""
 
 PurposeKey: TypeAlias = Annotated[
-    str, _check_form(r"[a-z_]{1,40}(\.[a-z_]{1,40}){0,3}", "write a purpose, as joint_modelling.propensity")
+    str, check_form(r"[a-z_]{1,40}(\.[a-z_]{1,40}){0,3}", "write a purpose, as joint_modelling.propensity")
 ]
 """A purpose by its dotted key; whether it is a known one is decided by the rules."""
 
 Sha256Hex: TypeAlias = Annotated[
-    str, _check_form(r"[0-9a-f]{64}", "write the 64 lower-case hex digits of a SHA-256")
+    str, check_form(r"[0-9a-f]{64}", "write the 64 lower-case hex digits of a SHA-256")
 ]
 """A SHA-256 digest."""
 
 SubjectRef: TypeAlias = Annotated[
     str,
-    _check_form(
+    check_form(
         r"[0-9a-f]{32}", "write the subject's pseudonym, 32 lower-case hex digits; never an identifier"
     ),
 ]
@@ -160,7 +167,7 @@ SubjectRef: TypeAlias = Annotated[
 
 EventId: TypeAlias = Annotated[
     str,
-    _check_form(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", "write an event id of letters, digits, dots and hyphens"),
+    check_form(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", "write an event id of letters, digits, dots and hyphens"),
 ]
 """Identifies a consent event for ever, so that it can be delivered twice."""
 
@@ -180,6 +187,20 @@ Count: TypeAlias = Annotated[int, Field(ge=1, le=1_000_000_000)]
 
 Positive: TypeAlias = Annotated[float, Field(gt=0)]
 """A finite number above zero."""
+
+
+def require_unique(what: str, values: Iterable[Hashable]) -> None:
+    """Refuses repeated values; says where, not which.
+
+    Args:
+        what: What must differ, in the plural.
+        values: The values.
+
+    Raises:
+        PydanticCustomError: If two are equal.
+    """
+    if any(count > 1 for count in Counter(values).values()):
+        raise PydanticCustomError("unique", "{what} must differ from each other", {"what": what})
 
 
 def problems(error: ValidationError) -> list[str]:

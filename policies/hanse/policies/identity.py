@@ -9,7 +9,8 @@ from pydantic_core import PydanticCustomError
 
 from hanse.crypto import VerifierKey, write_atomic
 from hanse.errors import ConfigurationError
-from hanse.policies.fields import Country, Document, Name, PublicKey, Text, problems
+from hanse.policies.agreement import Notice
+from hanse.policies.fields import Country, Document, Many, Name, PublicKey, Text, problems
 
 _MAX_IDENTITY_BYTES: Final = 1 << 16
 _Block = Annotated[str, Field(min_length=1, max_length=8192)]
@@ -21,22 +22,26 @@ class Identity(Document):
     Attributes:
         name: Short name, as in agreements.
         organisation: Legal name, as consents name it.
-        jurisdiction: Where it keeps and processes data.
+        jurisdiction: Law that it processes under.
+        storage_country: Where it keeps data.
         role: ``member``, ``coordinator`` or ``caller`` (of scores).
         node_key: Key of its node or service.
         approver_key: Key of its approver; only members have one, and every member does.
         tls_certificate: PEM of the certificate it presents, if it connects to others.
         flower_key: OpenSSH form of its Flower node's public key, if it has one.
+        notices: Notices that a member's subjects were shown; the consents it asked for rest on them.
     """
 
     name: Name
     organisation: Text
     jurisdiction: Country
+    storage_country: Country
     role: Literal["member", "coordinator", "caller"]
     node_key: PublicKey
     approver_key: PublicKey | None = None
     tls_certificate: _Block | None = None
     flower_key: _Block | None = None
+    notices: Annotated[Many[Notice], Field(max_length=100)] = ()
 
     @model_validator(mode="after")
     def _approver_fits_role(self) -> Self:

@@ -29,7 +29,7 @@ def check_call(agreement: Agreement, caller: str, purpose: str, now: datetime) -
             ``policy.purpose`` (P23) if the use is not the agreed one or below it.
     """
     require_no_gap(agreement, now)
-    if caller not in agreement.scoring.callers:
+    if agreement.scoring.caller(caller) is None:
         raise PolicyError("policy.denied", "the caller is not in scoring.callers", rule="P23")
     if not {*ALWAYS_PROHIBITED, *agreement.scoring.prohibited_uses}.isdisjoint(purpose.split(".")):
         raise PolicyError("policy.denied", "the declared use is prohibited", rule="P23")

@@ -60,6 +60,7 @@ def init_coordinator(
             name=name,
             organisation=organisation,
             jurisdiction=jurisdiction,
+            storage_country=jurisdiction,
             role="coordinator",
             node_key=key.verifier.encode(),
             tls_certificate=authority.decode(),

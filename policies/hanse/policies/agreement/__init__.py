@@ -1,0 +1,53 @@
+"""The agreement and its parts."""
+
+from hanse.policies.agreement.columns import Column, Disclosure, Label, Special
+from hanse.policies.agreement.document import HEADER, Agreement
+from hanse.policies.agreement.parties import (
+    Contract,
+    Coordinator,
+    LegalBasis,
+    Member,
+    Notice,
+    NoticeVersion,
+    Override,
+    PackReference,
+    Software,
+)
+from hanse.policies.agreement.terms import (
+    Assessment,
+    Border,
+    Caller,
+    Cohort,
+    ConsentTerms,
+    Privacy,
+    Retention,
+    Scoring,
+    Training,
+)
+
+__all__ = [
+    "HEADER",
+    "Agreement",
+    "Assessment",
+    "Border",
+    "Caller",
+    "Cohort",
+    "Column",
+    "ConsentTerms",
+    "Contract",
+    "Coordinator",
+    "Disclosure",
+    "Label",
+    "LegalBasis",
+    "Member",
+    "Notice",
+    "NoticeVersion",
+    "Override",
+    "PackReference",
+    "Privacy",
+    "Retention",
+    "Scoring",
+    "Software",
+    "Special",
+    "Training",
+]

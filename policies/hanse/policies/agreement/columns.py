@@ -1,0 +1,95 @@
+"""What is used of a person: columns, their public cells, and to whom what is made of them goes."""
+
+from typing import Annotated, Final, Literal, Self, TypeAlias
+
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from hanse.policies.fields import Classification, ColumnName, Document, Many, Name, Text, require_unique
+
+MAX_CELLS: Final = 1000  # edges or categories of one column
+MAX_DISCLOSURES: Final = 100
+EVERY_MEMBER: Final = "members"
+
+Special: TypeAlias = Literal[
+    "biometrics",
+    "religion",
+    "specific_identity",
+    "medical",
+    "financial_account",
+    "whereabouts",
+    "genetic",
+    "ethnicity",
+    "political_opinion",
+    "union_membership",
+    "sex_life",
+    "minor",
+    "public_place",
+]
+"""Why a column is sensitive: the categories of PIPL 26, 28 and 31, GDPR 9(1) and CCPA 1798.140(ae)."""
+
+
+class Disclosure(Document):
+    """What of a column a partner receives.
+
+    Attributes:
+        to: Name of a member, or ``members`` for every one.
+        form: ``none``, or ``model``: as part of a model's weights that were summed over members.
+    """
+
+    to: Name
+    form: Literal["none", "model"]
+
+
+class Column(Document):
+    """One column that may be used, with the public cells that its values fall into.
+
+    Attributes:
+        name: Name in every member's source.
+        kind: ``numeric`` (cut at ``edges``) or ``categorical`` (one of ``categories``).
+        classification: Class of its content.
+        edges: Bin edges of a numeric column, increasing; public, so never taken from the data.
+        categories: Dictionary of a categorical column; public as well.
+        necessity: Why the purpose needs it; required for sensitive columns.
+        special: Why it is sensitive; required for sensitive columns.
+        required: Whether a record is useless without it. A person who hides a required column, or has not
+            agreed to it, is left out; of any other column only the person's value is.
+        transform: What becomes of its values: ``one_hot`` over the public cells.
+        disclosure: What of it leaves its owner, by partner; nothing goes to whom it does not name.
+    """
+
+    name: ColumnName
+    kind: Literal["numeric", "categorical"]
+    classification: Classification
+    edges: Annotated[Many[float], Field(max_length=MAX_CELLS)] = ()
+    categories: Annotated[Many[Text], Field(max_length=MAX_CELLS)] = ()
+    necessity: Text | None = None
+    special: Special | None = None
+    required: bool = True
+    transform: Literal["one_hot"] = "one_hot"
+    disclosure: Annotated[Many[Disclosure], Field(max_length=MAX_DISCLOSURES)] = ()
+
+    @model_validator(mode="after")
+    def _cells_fit_kind(self) -> Self:
+        numeric = self.kind == "numeric"
+        if bool(self.edges) != numeric or bool(self.categories) == numeric:
+            raise PydanticCustomError(
+                "cells", "give edges to a numeric column, categories to a categorical one"
+            )
+        if any(low >= high for low, high in zip(self.edges, self.edges[1:], strict=False)):
+            raise PydanticCustomError("edges", "write the edges in increasing order, each once")
+        require_unique("the categories", self.categories)
+        require_unique("the partners of a column's disclosure", (item.to for item in self.disclosure))
+        return self
+
+    def form_for(self, member: str) -> Literal["none", "model"]:
+        """What of the column a member receives; a line of its own counts before that for every member."""
+        forms = {item.to: item.form for item in self.disclosure}
+        return forms.get(member, forms.get(EVERY_MEMBER, "none"))
+
+
+class Label(Document):
+    """What is predicted: the column and its value that counts as yes."""
+
+    name: ColumnName
+    positive: Text

@@ -1,0 +1,235 @@
+"""The agreement: who uses which columns for what purpose, how, and until when.
+
+Types and sanity live here: a document that does not parse is nobody's agreement. Whether a valid one may
+*run* is decided by :mod:`hanse.policies.check`, which names rules and articles. Nothing that matters has a
+default that permits: leaving it out is an error or a refusal, for a reader cannot see what is not there.
+"""
+
+from typing import Annotated, Final, Literal, Self
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+
+from hanse.crypto import VerifierKey, canonical_json, parse_canonical_json, sha256_hex
+from hanse.errors import PolicyError, ProtocolError
+from hanse.policies.agreement.columns import EVERY_MEMBER, Column, Label
+from hanse.policies.agreement.parties import Coordinator, Member, Override, PackReference, Software
+from hanse.policies.agreement.terms import (
+    Assessment,
+    Border,
+    Cohort,
+    ConsentTerms,
+    Privacy,
+    Retention,
+    Scoring,
+    Training,
+)
+from hanse.policies.documents import to_yaml, yaml_to_json
+from hanse.policies.fields import (
+    Count,
+    Document,
+    Many,
+    Name,
+    PurposeKey,
+    Sha256Hex,
+    Text,
+    UtcTime,
+    problems,
+    require_unique,
+)
+
+HEADER: Final = "hanse agreement v1\n"
+
+
+class Agreement(Document):
+    """One agreement, in version 1 of its form.
+
+    Attributes:
+        schema_version: Version of the form.
+        id: Short name; models are named after it.
+        version: Version of this agreement, from 1.
+        title: What it is for, in one line.
+        purpose: Purpose of the training.
+        legal_basis: ``consent``; see ``overrides`` for what else a member's records may rest on.
+        overrides: Other legal bases, by member and with a reason.
+        packs: The rule packs that apply; the most restrictive of them wins.
+        supersedes: Digest of the version before; null for version 1 and for no other.
+        proposer: The person who proposes it.
+        auditor: The person who audits it.
+        members: Who takes part, at least two.
+        coordinator: Who runs the rounds.
+        may_contain_minors: Whether children may be among the subjects; then whose age is unknown is left out.
+        columns: The columns that may be used; no other is read.
+        label: What is predicted.
+        training: How.
+        privacy: Budget per record; null, which must be written, for training without differential privacy.
+        cohort: How many there must be.
+        scoring: What scores may be used for.
+        assessment: The impact assessment.
+        border: What allows processing in several jurisdictions.
+        retention: For how long things are kept.
+        consent: How fast a changed consent takes effect.
+        valid_from: First moment at which it is in force.
+        valid_until: First moment at which it no longer is.
+        software: What every node runs.
+    """
+
+    schema_version: Literal[1]
+    id: Name
+    version: Count
+    title: Text
+    purpose: PurposeKey
+    legal_basis: Literal["consent"]
+    overrides: Annotated[Many[Override], Field(max_length=100)]
+    packs: Annotated[Many[PackReference], Field(min_length=1, max_length=20)]
+    supersedes: Sha256Hex | None
+    proposer: Text
+    auditor: Text
+    members: Annotated[Many[Member], Field(min_length=2, max_length=100)]
+    coordinator: Coordinator
+    may_contain_minors: bool
+    columns: Annotated[Many[Column], Field(min_length=1, max_length=5000)]
+    label: Label
+    training: Training
+    privacy: Privacy | None
+    cohort: Cohort
+    scoring: Scoring
+    assessment: Assessment
+    border: Border
+    retention: Retention
+    consent: ConsentTerms
+    valid_from: UtcTime
+    valid_until: UtcTime
+    software: Software
+
+    @field_validator("members")
+    @classmethod
+    def _members_differ(cls, members: tuple[Member, ...]) -> tuple[Member, ...]:
+        require_unique("names of members", (member.name for member in members))
+        require_unique("organisations of members", (member.organisation for member in members))
+        if EVERY_MEMBER in {member.name for member in members}:
+            raise PydanticCustomError("members", "no member can be called 'members'")
+        return members
+
+    @field_validator("packs")
+    @classmethod
+    def _packs_differ(cls, packs: tuple[PackReference, ...]) -> tuple[PackReference, ...]:
+        require_unique("the packs", (pack.id for pack in packs))
+        return packs
+
+    @field_validator("columns")
+    @classmethod
+    def _columns_differ(cls, columns: tuple[Column, ...]) -> tuple[Column, ...]:
+        # SQL compares names without case: "Age" beside "age" would read one column twice.
+        require_unique("names of columns, also without case,", (column.name.casefold() for column in columns))
+        return columns
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Self:
+        if self.label.name.casefold() in {column.name.casefold() for column in self.columns}:
+            raise PydanticCustomError("label", "remove the label from the columns: it would predict itself")
+        if self.coordinator.name in {member.name for member in self.members}:
+            raise PydanticCustomError("coordinator", "give the coordinator a name that no member has")
+        keys = [key for member in self.members for key in (member.node_key, member.approver_key)]
+        # By value: a key keeps its holder's powers under every name.
+        require_unique(
+            "the keys of members and coordinator",
+            (VerifierKey.decode(key).public_bytes for key in (*keys, self.coordinator.key)),
+        )
+        if self.valid_from >= self.valid_until:
+            raise PydanticCustomError("validity", "let valid_until be later than valid_from")
+        if self.assessment.approved_at >= self.assessment.expires_at:
+            raise PydanticCustomError("validity", "let assessment.expires_at be later than approved_at")
+        if (self.version > 1) != (self.supersedes is not None):
+            raise PydanticCustomError("supersedes", "give supersedes to an amendment, null to version 1")
+        return self
+
+    @model_validator(mode="after")
+    def _members_exist(self) -> Self:
+        names = {member.name for member in self.members}
+        partners = {item.to for column in self.columns for item in column.disclosure} - {EVERY_MEMBER}
+        if not partners | {item.member for item in self.overrides} <= names:
+            raise PydanticCustomError("members", "name only members of the agreement")
+        require_unique("the overrides", ((item.member, item.basis) for item in self.overrides))
+        return self
+
+    @classmethod
+    def from_yaml(cls, text: str) -> Self:
+        """Reads an agreement as people write it.
+
+        Args:
+            text: YAML (see :mod:`hanse.policies.documents`).
+
+        Returns:
+            The agreement.
+
+        Raises:
+            PolicyError: ``policy.invalid``; its detail names each field and what to do.
+        """
+        return cls._from_json(yaml_to_json(text))
+
+    def to_yaml(self) -> str:
+        """Writes the agreement as YAML that :meth:`from_yaml` reads as an equal one."""
+        return to_yaml(self.model_dump(mode="json"))
+
+    @classmethod
+    def from_text(cls, text: str) -> Self:
+        """Reads the text that is signed, and no other spelling of the same agreement.
+
+        Args:
+            text: Text from anywhere.
+
+        Returns:
+            The agreement, with ``agreement.text() == text``.
+
+        Raises:
+            PolicyError: ``policy.invalid`` for every other text.
+        """
+        if not text.startswith(HEADER) or not text.endswith("\n"):
+            raise PolicyError("policy.invalid", f"not an agreement: its first line is not {HEADER.strip()!r}")
+        body = text.removeprefix(HEADER).removesuffix("\n").encode(errors="replace")
+        try:
+            parse_canonical_json(body)
+        except ProtocolError as error:
+            raise PolicyError("policy.invalid", "the agreement is not in its canonical form") from error
+        agreement = cls._from_json(body)
+        # Equal values in another spelling (1 for 1.0, a time with an offset) are another text: refused.
+        if agreement.text() != text:
+            raise PolicyError("policy.invalid", "the agreement is not in its canonical form")
+        return agreement
+
+    def text(self) -> str:
+        """The text that is signed: a first line, then canonical JSON, then a newline."""
+        return f"{HEADER}{canonical_json(self.model_dump(mode='json')).decode('ascii')}\n"
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of :meth:`text`, 64 hex digits: what logs, messages and models call this agreement."""
+        return sha256_hex(self.text().encode("ascii"))
+
+    @property
+    def organisations(self) -> frozenset[str]:
+        """Legal names of all members, as a consent must name them."""
+        return frozenset(member.organisation for member in self.members)
+
+    @property
+    def jurisdictions(self) -> frozenset[str]:
+        """Where anything of it is processed or kept: members, their storage, coordinator and other places."""
+        members = (place for m in self.members for place in (m.jurisdiction, m.storage_country))
+        return frozenset((*members, self.coordinator.jurisdiction, *self.border.other_places))
+
+    @property
+    def classifications(self) -> frozenset[str]:
+        """Classes of all columns, as a consent must name them."""
+        return frozenset(column.classification for column in self.columns)
+
+    def member(self, name: str) -> Member | None:
+        """The member of a name; None if there is none."""
+        return next((member for member in self.members if member.name == name), None)
+
+    @classmethod
+    def _from_json(cls, data: bytes) -> Self:
+        try:
+            return cls.model_validate_json(data)
+        except ValidationError as error:
+            raise PolicyError("policy.invalid", "; ".join(problems(error))) from error

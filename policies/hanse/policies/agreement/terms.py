@@ -1,0 +1,193 @@
+"""How a model is trained, how many there must be, what scores are for, and for how long things are kept."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from hanse.policies.fields import (
+    Classification,
+    Count,
+    Country,
+    Document,
+    Many,
+    Name,
+    Positive,
+    PurposeKey,
+    Sha256Hex,
+    Text,
+    UtcTime,
+)
+
+_Small = Annotated[int, Field(ge=1, le=10_000)]
+
+
+class Training(Document):
+    """The model and how it is trained.
+
+    Attributes:
+        model: ``logistic`` or ``mlp``.
+        hidden: Units of the hidden layers; none for ``logistic``.
+        rounds: Rounds of one run.
+        local_steps: Steps of one member in one round.
+        sample_rate: Probability that a step uses a record, in (0, 1].
+        learning_rate: Step size at the first step.
+        clip_norm: L2 bound of one record's gradient.
+        max_update_norm: L2 bound of one member's update; a longer one is rejected.
+        round_timeout_s: Seconds after which a round goes on without those who did not answer.
+        holdout_fraction: Share of the records that is kept for evaluation.
+    """
+
+    model: Literal["logistic", "mlp"]
+    hidden: Annotated[Many[Annotated[int, Field(ge=1, le=4096)]], Field(max_length=8)]
+    rounds: _Small
+    local_steps: _Small
+    sample_rate: Annotated[float, Field(gt=0, le=1)]
+    learning_rate: Positive
+    clip_norm: Positive
+    max_update_norm: Positive
+    round_timeout_s: Annotated[int, Field(ge=1, le=86_400)]
+    holdout_fraction: Annotated[float, Field(gt=0, le=0.5)]
+
+    @model_validator(mode="after")
+    def _hidden_fits_model(self) -> Self:
+        if bool(self.hidden) != (self.model == "mlp"):
+            raise PydanticCustomError("hidden", "give hidden layers to an mlp, none to a logistic model")
+        return self
+
+
+class Privacy(Document):
+    """The (epsilon, delta) that every member's records have over all runs of the agreement."""
+
+    unit: Literal["record"]
+    adjacency: Literal["add-or-remove-one"]
+    epsilon: Positive
+    delta: Annotated[float, Field(gt=0, lt=1)]
+
+
+class Cohort(Document):
+    """How many there must be.
+
+    Attributes:
+        minimum_rows: Subjects that a member must admit to take part.
+        minimum_members: Members in every aggregate.
+        suppress_below: Counts below this leave a member only as "fewer than".
+    """
+
+    minimum_rows: Count
+    minimum_members: Annotated[int, Field(ge=2)]
+    suppress_below: Count
+
+
+class Caller(Document):
+    """A system that may ask for scores.
+
+    Attributes:
+        name: Its name, as its certificate is registered at the scorer.
+        daily_quota: Subjects that it may ask about in a day.
+        opt_out_available: Whether whom it contacts can say no to it (PIPL 24, GDPR 21(2)).
+        non_personalised_path: Whether it serves people without a score as well.
+    """
+
+    name: Name
+    daily_quota: Count
+    opt_out_available: bool
+    non_personalised_path: bool
+
+
+class Scoring(Document):
+    """Who may ask for scores, for what, in which form.
+
+    Attributes:
+        purpose: A purpose of the ``scoring`` branch.
+        callers: Who may ask; nobody else.
+        output: ``score``, or ``band`` (deciles).
+        decimals: Decimals that a score is rounded to.
+        prohibited_uses: Uses that are denied beside those that always are.
+        significant_effect: Whether a decision based on a score affects people significantly.
+        human_review: Whether a person can have such a decision reviewed by a person.
+        reason_codes: Whether such a decision can be explained by reason codes.
+    """
+
+    purpose: PurposeKey
+    callers: Many[Caller]
+    output: Literal["score", "band"]
+    decimals: Annotated[int, Field(ge=0, le=6)]
+    prohibited_uses: Many[Name]
+    significant_effect: bool
+    human_review: bool
+    reason_codes: bool
+
+    def caller(self, name: str) -> Caller | None:
+        """The caller of a name; None if the agreement does not list it."""
+        return next((caller for caller in self.callers if caller.name == name), None)
+
+
+class Assessment(Document):
+    """The impact assessment that was made before, and what it covers (PIPL 55 and 56, GDPR 35).
+
+    Attributes:
+        reference: Where it is filed.
+        approver: The person who approved it.
+        approved_at: When.
+        expires_at: When it has to be made anew.
+        purposes: Purposes that it covers.
+        members: Members that it covers, by name.
+        classifications: Classes of data that it covers.
+        digest: SHA-256 of the approved document; null if it was made elsewhere.
+        rehearsal: SHA-256 of the report of the rehearsal that is attached to it; null if there was none.
+    """
+
+    reference: Text
+    approver: Text
+    approved_at: UtcTime
+    expires_at: UtcTime
+    purposes: Many[PurposeKey]
+    members: Many[Name]
+    classifications: Many[Classification]
+    digest: Sha256Hex | None
+    rehearsal: Sha256Hex | None
+
+
+class Border(Document):
+    """What allows data to be processed in several jurisdictions.
+
+    Attributes:
+        mechanism: The mechanism of PIPL 38 or GDPR 46.
+        reference: Where it is filed.
+        other_places: Where else logs are mirrored and models are served.
+    """
+
+    mechanism: Literal["none", "security_assessment", "certification", "standard_contract"]
+    reference: Text | None
+    other_places: Many[Country]
+
+
+class Retention(Document):
+    """Days for which things are kept; after them they are deleted, and the deletion is logged.
+
+    Attributes:
+        rows_days: Consent-bound rows in the data source of the collaboration.
+        intermediates_days: Whatever is made on the way: caches, checkpoints, updates.
+        model_days: Models.
+    """
+
+    rows_days: Count
+    intermediates_days: Count
+    model_days: Count
+
+
+class ConsentTerms(Document):
+    """How fast a changed consent takes effect everywhere.
+
+    Attributes:
+        propagation_hours: Oldest contact with its sources that a member's consent ledger may have.
+        running_round: Whether a round that runs when somebody withdraws is finished or aborted.
+        acknowledge_hours: Hours in which every member acknowledges a withdrawal.
+        retrain_days: Days in which a model that contains a withdrawn subject is trained anew.
+    """
+
+    propagation_hours: Count
+    running_round: Literal["finish", "abort"]
+    acknowledge_hours: Count
+    retrain_days: Count
