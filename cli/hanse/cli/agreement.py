@@ -188,6 +188,7 @@ def show(file: File, *, as_json: Json = False) -> None:
         )
         return
     budget = agreement.privacy
+    callers = ", ".join(caller.name for caller in agreement.scoring.callers)
     facts = [
         ("digest", agreement.digest),
         ("title", agreement.title),
@@ -202,7 +203,7 @@ def show(file: File, *, as_json: Json = False) -> None:
         ),
         (
             "scoring",
-            f"{agreement.scoring.purpose}, by {', '.join(caller.name for caller in agreement.scoring.callers) or 'nobody'}",
+            f"{agreement.scoring.purpose}, by {callers or 'nobody'}",
         ),
         ("people", f"proposed by {agreement.proposer}, audited by {agreement.auditor}"),
     ]

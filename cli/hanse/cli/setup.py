@@ -21,7 +21,7 @@ init_app = typer.Typer(
 )
 
 Name = Annotated[str, typer.Option(help="Short name, as it appears in agreements and logs.")]
-Organisation = Annotated[str, typer.Option(help="Legal name, as consents name it.")]
+LegalName = Annotated[str, typer.Option(help="Legal name, as consents name it.")]
 Jurisdiction = Annotated[str, typer.Option(help="Law that applies, two letters, for example DE.")]
 
 
@@ -29,7 +29,7 @@ Jurisdiction = Annotated[str, typer.Option(help="Law that applies, two letters, 
 def member(
     home: Home,
     name: Name,
-    organisation: Organisation,
+    organisation: LegalName,
     jurisdiction: Jurisdiction,
     data: Annotated[
         Path | None, typer.Option(help="Parquet or CSV file, one row per subject.", dir_okay=False)
@@ -76,7 +76,7 @@ def member(
 def coordinator(
     home: Home,
     name: Name,
-    organisation: Organisation,
+    organisation: LegalName,
     jurisdiction: Jurisdiction,
     host: Annotated[
         list[str] | None, typer.Option(help="Host name or address that members use; repeatable.")
