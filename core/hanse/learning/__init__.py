@@ -8,6 +8,7 @@ Importing this package loads no torch: a scorer needs only what is named below. 
 * :mod:`hanse.learning.training`, :mod:`hanse.learning.dpsgd`: a member's part of a run.
 * :mod:`hanse.learning.aggregation`: the coordinator's part.
 * :mod:`hanse.learning.metrics`: how good a model is, from exact scores or from noisy counts.
+* :mod:`hanse.learning.contribution`: what each column contributes to a model.
 * :mod:`hanse.learning.artifact`, :mod:`hanse.learning.predictor`: model folders, and scores without torch.
 * :mod:`hanse.learning.recipe`: the one schedule that is recommended.
 * :mod:`hanse.learning.random_source`: noise that nobody can predict.
@@ -24,6 +25,7 @@ from hanse.learning.artifact import (
     write_model,
 )
 from hanse.learning.codec import weights_from_bytes, weights_to_bytes
+from hanse.learning.contribution import ColumnContribution, contributions
 from hanse.learning.metrics import (
     SCORE_EDGES,
     ScoreHistogram,
@@ -42,6 +44,7 @@ from hanse.learning.transform import Transform, count_cells, n_cells, rare_below
 
 __all__ = [
     "SCORE_EDGES",
+    "ColumnContribution",
     "LoadedModel",
     "ModelManifest",
     "Predictor",
@@ -54,6 +57,7 @@ __all__ = [
     "auc_from_histogram",
     "auc_standard_error",
     "check_update",
+    "contributions",
     "count_cells",
     "encode_weights",
     "initial_weights",

@@ -11,11 +11,11 @@ import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
@@ -31,7 +31,7 @@ from hanse.crypto import (
 from hanse.crypto.files import sync_folder
 from hanse.errors import ConfigurationError, HanseError, ServingError
 from hanse.learning.predictor import Predictor
-from hanse.learning.transform import Transform
+from hanse.learning.transform import Transform, n_cells
 from hanse.policies import Label, Privacy, Training
 from hanse.policies.fields import Count, Document, Name, PurposeKey, Sha256Hex, Text, UtcTime
 
@@ -62,6 +62,8 @@ class ModelManifest(Document):
         privacy: The budget that every member kept, or None without privacy.
         epsilon: What each member states that the run has cost a record; empty without privacy.
         members: Members that took part.
+        cell_counts: Rows per cell of the columns, summed over the members, with the privacy noise with which
+            each of them published its counts; empty without privacy, because there would be no noise.
         created_at: When it was registered.
     """
 
@@ -78,7 +80,15 @@ class ModelManifest(Document):
     privacy: Privacy | None
     epsilon: dict[Name, float]
     members: Annotated[tuple[Name, ...], Field(min_length=2)]
+    cell_counts: tuple[float, ...] = ()
     created_at: UtcTime
+
+    @model_validator(mode="after")
+    def _counts_fit(self) -> Self:
+        cells = sum(n_cells(column) for column in self.transform.columns)
+        if len(self.cell_counts) not in {0, cells} or (self.cell_counts and self.privacy is None):
+            raise ValueError("one noisy count per cell, or none")
+        return self
 
     @property
     def reference(self) -> str:

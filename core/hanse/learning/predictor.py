@@ -46,13 +46,22 @@ class Predictor:
         Raises:
             ServingError: ``scoring.bad-input`` if the rows have another width.
         """
+        return _sigmoid(self.logits(x))
+
+    def logits(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Log-odds of the positive label; arguments and errors as :meth:`scores`.
+
+        Returns:
+            Shape (rows,).
+        """
         if x.ndim != 2 or x.shape[1] != self._n_features:  # noqa: PLR2004 - rows and features
             raise ServingError("scoring.bad-input", "the rows do not have the model's width")
         hidden = x.astype(np.float64)
         for weight, bias in self._layers[:-1]:
             hidden = np.tanh(hidden @ weight + bias)
         weight, bias = self._layers[-1]
-        return _sigmoid((hidden @ weight + bias)[:, 0])
+        logits: NDArray[np.float64] = (hidden @ weight + bias)[:, 0]
+        return logits
 
 
 def _sigmoid(logits: NDArray[np.float64]) -> NDArray[np.float64]:

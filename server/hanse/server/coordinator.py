@@ -219,6 +219,7 @@ class Coordinator:
             privacy=agreement.privacy,
             epsilon=dict(outcome.epsilon),
             members=outcome.members,
+            cell_counts=outcome.cell_counts,
             created_at=self._clock(),
         )
         digest = write_model(self._folders.models / manifest.reference, manifest, outcome.weights, self._key)

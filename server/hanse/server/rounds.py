@@ -85,6 +85,7 @@ class Outcome:
         metrics: Federated evaluation of the final weights.
         epsilon: Epsilon spent per member; empty when the agreement has no privacy budget.
         members: Members whose updates are in the final weights.
+        cell_counts: Rows per cell over all members, with each one's noise; empty without privacy.
     """
 
     weights: Vector
@@ -92,6 +93,7 @@ class Outcome:
     metrics: Metrics
     epsilon: Mapping[str, float]
     members: tuple[str, ...]
+    cell_counts: tuple[float, ...] = ()
 
 
 class Rounds:
@@ -110,6 +112,7 @@ class Rounds:
         self._verifiers = {m.name: VerifierKey.decode(m.node_key) for m in self._agreement.members}
         self._sequence = 0
         self._epsilon: dict[str, float] = {}
+        self._cell_counts: tuple[float, ...] = ()
 
     def conduct(self) -> Outcome:
         """Runs all rounds.
@@ -125,7 +128,9 @@ class Rounds:
         for number in range(1, self._agreement.training.rounds + 1):
             weights = self._round(number, weights, transform)
         metrics = self._evaluate(weights, transform)
-        return Outcome(weights, transform, metrics, dict(self._epsilon), tuple(sorted(self._active)))
+        return Outcome(
+            weights, transform, metrics, dict(self._epsilon), tuple(sorted(self._active)), self._cell_counts
+        )
 
     def finish(self, model: str, manifest_digest: str, error_code: str) -> None:
         """Tells the members how the run ended. Nothing depends on their answers."""
@@ -147,7 +152,10 @@ class Rounds:
         counts = [np.asarray(reply.prepared.cell_counts, dtype=np.float64) for reply in replies.values()]
         noise_stds = [reply.prepared.noise_std for reply in replies.values()]
         rare = rare_below(self._agreement.cohort.suppress_below, noise_stds)
-        transform = Transform.fit(self._agreement.columns, np.sum(counts, axis=0), rare)
+        total = np.sum(counts, axis=0)
+        transform = Transform.fit(self._agreement.columns, total, rare)
+        # Sums of exact counts are kept nowhere: of two members, each could subtract its own.
+        self._cell_counts = tuple(total.tolist()) if self._agreement.privacy and min(noise_stds) > 0 else ()
         planned = {member: reply.prepared.planned_epsilon for member, reply in replies.items()}
         self._record(
             EventType.RUN_PREPARED,
