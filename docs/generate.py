@@ -175,10 +175,10 @@ def rules() -> str:
     rows = [
         [
             rule.id,
-            rule.message,
-            rule.remedy,
-            articles("PIPL ", rule.articles),
-            articles("GDPR ", rule.articles),
+            rule.message.en,
+            rule.remedy.en,
+            ", ".join(rule.articles.get("pipl", ())),
+            ", ".join(rule.articles.get("gdpr", ())),
         ]
         for rule in RULES.values()
     ]

@@ -75,7 +75,7 @@ def result_of(
         scoring=tuple(run.calls),
         logs=tuple(_log(owner, log) for owner, log in run.logs.items()),
         timeline=_timeline(run.logs),
-        rules={rule.id: rule.message for rule in RULES.values() if _appears(rule.id, run.logs)},
+        rules={rule.id: rule.message.en for rule in RULES.values() if _appears(rule.id, run.logs)},
     )
 
 

@@ -10,6 +10,8 @@ from typing import Final
 
 from hanse.errors import PolicyError
 
+JOINT_MODELLING: Final = "joint_modelling"
+SCORING: Final = "scoring"
 SHARING: Final = "sharing"
 SENSITIVE: Final = "sensitive_data"
 CROSS_BORDER: Final = "cross_border"
