@@ -13,7 +13,7 @@ from hanse.client.home import MemberHome
 from hanse.client.setup import DatasetHints, Organisation, init_member, read_notice
 from hanse.crypto import write_atomic
 from hanse.errors import ConfigurationError
-from hanse.policies import Identity
+from hanse.policies import DEFAULT_PACKS, Identity, builtin_pack
 from hanse.server.setup import init_coordinator
 
 init_app = typer.Typer(
@@ -53,6 +53,10 @@ def member(
     notice_published: Annotated[
         datetime | None, typer.Option(help="When it was published, UTC.", formats=["%Y-%m-%d"])
     ] = None,
+    pack: Annotated[
+        list[str] | None,
+        typer.Option(help="Built-in rule pack to adopt; repeatable. Default: pipl and gdpr."),
+    ] = None,
     *,
     as_json: Json = False,
 ) -> None:
@@ -68,7 +72,8 @@ def member(
     hints = DatasetHints(data, subject_column, label_column, dictionary)
     notices = () if notice is None else (read_notice(notice, notice_version, notice_published),)
     known = Organisation(name, organisation, jurisdiction, storage_country or jurisdiction, notices)
-    identity = init_member(home, known, hints, utc_now())
+    packs = [builtin_pack(chosen) for chosen in pack or DEFAULT_PACKS]
+    identity = init_member(home, known, hints, utc_now(), packs)
     _show(home, identity, as_json=as_json)
 
 

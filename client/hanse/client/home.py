@@ -41,6 +41,21 @@ class MemberHome:
         return self.root / "keys" / "approver.key"
 
     @property
+    def auditor_key(self) -> Path:
+        """Signs rule packs beside the approver; the auditor's, kept elsewhere as that is another person."""
+        return self.root / "keys" / "auditor.key"
+
+    @property
+    def auditor_verifier(self) -> Path:
+        """The public half of the auditor's key; stays here when the key is kept elsewhere."""
+        return self.root / "keys" / "auditor.pub"
+
+    @property
+    def packs(self) -> Path:
+        """Rule packs that this site has adopted, signed by approver and auditor."""
+        return self.root / "packs"
+
+    @property
     def flower_key(self) -> Path:
         """Authenticates the node to Flower."""
         return self.root / "keys" / "flower.key"

@@ -1,6 +1,7 @@
 """Makes a member's folder: keys, identity, settings, and a log that starts with its own first entry."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +12,7 @@ from pydantic import ValidationError
 
 from hanse.audit import Actor, AuditLog, Event, EventType
 from hanse.client.home import MemberHome
+from hanse.client.packs import adopt, make_auditor
 from hanse.crypto import (
     SigningKey,
     make_authority,
@@ -21,7 +23,15 @@ from hanse.crypto import (
     write_atomic,
 )
 from hanse.errors import ConfigurationError
-from hanse.policies import Column, ConsentLedger, Identity, Notice
+from hanse.policies import (
+    DEFAULT_PACKS,
+    Column,
+    ConsentLedger,
+    Identity,
+    Notice,
+    RulePack,
+    builtin_pack,
+)
 from hanse.policies.fields import problems
 
 CERTIFICATE_DAYS = 365
@@ -34,6 +44,9 @@ NUMERIC_TYPES = frozenset(
     }
 )
 """DuckDB's names, without precision."""
+
+DEFAULT = tuple(map(builtin_pack, DEFAULT_PACKS))
+"""Rule packs that a new member adopts unless somebody says otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +86,21 @@ class DatasetHints:
     dictionary: tuple[Column, ...] = ()
 
 
-def init_member(root: Path, organisation: Organisation, hints: DatasetHints, now: datetime) -> Identity:
+def init_member(
+    root: Path,
+    organisation: Organisation,
+    hints: DatasetHints,
+    now: datetime,
+    packs: Sequence[RulePack] = DEFAULT,
+) -> Identity:
     """Makes the folder.
+
+    Args:
+        root: The folder.
+        organisation: Who the member is.
+        hints: What is known of its data set.
+        now: The current time.
+        packs: Rule packs to adopt, by the approver and the auditor whose keys are made here.
 
     Returns:
         The public identity, also written to ``identity.json``.
@@ -114,6 +140,7 @@ def init_member(root: Path, organisation: Organisation, hints: DatasetHints, now
         folder.mkdir(parents=True, exist_ok=True)
     node_key.save(home.node_key)
     approver_key.save(home.approver_key)
+    make_auditor(home, name)
     write_atomic(home.flower_key, flower_key, mode=SECRET_MODE)
     write_atomic(home.tls_key, tls_key, mode=SECRET_MODE)
     write_atomic(home.tls_certificate, tls_certificate)
@@ -125,6 +152,8 @@ def init_member(root: Path, organisation: Organisation, hints: DatasetHints, now
     ConsentLedger(home.consent)
     write_atomic(home.settings, settings.encode())
     identity.save(home.identity)
+    for pack in packs:
+        adopt(home, pack)
     return identity
 
 

@@ -26,6 +26,9 @@ PARTS = (
     "settings",
 )
 
+ENDINGS = frozenset({".py", ".yaml"})
+"""Python, and the rule packs that come with it."""
+
 
 def software_version() -> str:
     """Version of the installed distribution."""
@@ -34,14 +37,14 @@ def software_version() -> str:
 
 @functools.cache
 def software_digest() -> str:
-    """SHA-256 over name and content of every Python file of :data:`PARTS`, lower-case hex.
+    """SHA-256 over name and content of every source file of :data:`PARTS`, lower-case hex.
 
     Computed once per process, from the files that this process imports its code from.
     """
     digest = hashlib.sha256()
     for part in PARTS:
         folder = _folder(part)
-        for path in sorted(folder.rglob("*.py")):
+        for path in sorted(path for path in folder.rglob("*") if path.suffix in ENDINGS):
             name = f"{part}/{path.relative_to(folder).as_posix()}"
             digest.update(f"{name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
     return digest.hexdigest()

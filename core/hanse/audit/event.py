@@ -55,6 +55,7 @@ class EventType(StrEnum):
     """What happened."""
 
     MEMBER_INITIALISED = "member.initialised"
+    POLICY_ADOPTED = "policy.adopted"
     AGREEMENT_SIGNED = "agreement.signed"
     AGREEMENT_REFUSED = "agreement.refused"
     AGREEMENT_ACCEPTED = "agreement.accepted"

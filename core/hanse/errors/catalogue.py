@@ -82,6 +82,9 @@ CATALOGUE: Final = MappingProxyType(
         "policy.cohort": ErrorSpec(
             _S.FAILED_PRECONDITION, "Fewer admitted rows than the agreement's minimum."
         ),
+        "policy.pack": ErrorSpec(
+            _S.FAILED_PRECONDITION, "A rule pack that the agreement names is not adopted here."
+        ),
         "policy.ledger": ErrorSpec(_S.DATA_LOSS, "The consent ledger cannot be used; nothing is processed."),
         "policy.software": ErrorSpec(
             _S.FAILED_PRECONDITION, "The installed software is not the one that the agreement names."

@@ -5,8 +5,8 @@ imports no machine learning and no network engine, so that a compliance officer 
 
 * :mod:`hanse.policies.agreement`: the agreement; :mod:`~hanse.policies.signing`: its signatures;
   :mod:`~hanse.policies.identity`: who the parties are.
-* :mod:`hanse.policies.rules`: the rules and their articles; :mod:`~hanse.policies.check`: the gaps of an
-agreement.
+* :mod:`hanse.policies.rules`: the rules; :mod:`~hanse.policies.packs`: which of them apply, with which
+  thresholds; :mod:`~hanse.policies.check`: the gaps of an agreement.
 * :mod:`hanse.policies.consent`: consent events and what stands after them; :mod:`~hanse.policies.ledger`:
   where they are kept; :mod:`~hanse.policies.ingest`: how they come in.
 * :mod:`hanse.policies.admission`: who may be used in a round; :mod:`~hanse.policies.scoring`: who may be
@@ -14,10 +14,11 @@ scored.
 """
 
 from hanse.policies.admission import (
-    ROW_RULES,
     Admission,
+    Screening,
     admit,
     check_columns,
+    prepare_training,
     require_cohort,
     screen,
     suppress,
@@ -47,11 +48,42 @@ from hanse.policies.agreement import (
 )
 from hanse.policies.check import Gap, check_agreement, require_no_gap
 from hanse.policies.consent import ConsentEvent, Standing, Terms, current_state
+from hanse.policies.facts import Job
 from hanse.policies.identity import Identity
 from hanse.policies.ingest import IngestReport, Refusal
 from hanse.policies.ledger import ConsentLedger
+from hanse.policies.packs import (
+    ALWAYS_PROHIBITED,
+    BUILTIN,
+    DEFAULT_PACKS,
+    Policy,
+    Restriction,
+    RulePack,
+    adopt_pack,
+    adopted_packs,
+    builtin_pack,
+    merge,
+    open_pack,
+    read_pack,
+    resolve,
+    sign_pack,
+)
 from hanse.policies.purposes import PURPOSES, covers
-from hanse.policies.rules import POLICY_DIGEST, RULES, Rule
+from hanse.policies.rules import (
+    COLUMN_RULES,
+    FACTS,
+    GRANT_RULES,
+    POLICY_DIGEST,
+    RULES,
+    SUBJECT_RULES,
+    TRAINING_RULES,
+    Level,
+    Phase,
+    Rule,
+    Verdict,
+    Wording,
+    decide,
+)
 from hanse.policies.scoring import check_call, score_subjects
 from hanse.policies.signing import (
     SignedAgreement,
@@ -65,15 +97,13 @@ from hanse.policies.snapshot import ConsentSnapshot
 from hanse.policies.subjects import Pseudonymiser, subject_tag
 
 __all__ = [
-    "HEADER",
-    "POLICY_DIGEST",
-    "PURPOSES",
-    "ROW_RULES",
-    "RULES",
+    "ALWAYS_PROHIBITED",
     "Admission",
     "Agreement",
     "Assessment",
+    "BUILTIN",
     "Border",
+    "COLUMN_RULES",
     "Caller",
     "Cohort",
     "Column",
@@ -83,41 +113,68 @@ __all__ = [
     "ConsentTerms",
     "Contract",
     "Coordinator",
+    "DEFAULT_PACKS",
     "Disclosure",
+    "FACTS",
+    "GRANT_RULES",
     "Gap",
+    "HEADER",
     "Identity",
     "IngestReport",
+    "Job",
     "Label",
+    "Level",
     "Member",
     "Notice",
     "Override",
+    "POLICY_DIGEST",
+    "PURPOSES",
     "PackReference",
+    "Phase",
+    "Policy",
     "Privacy",
     "Pseudonymiser",
+    "RULES",
     "Refusal",
+    "Restriction",
     "Retention",
     "Rule",
+    "RulePack",
+    "SUBJECT_RULES",
     "Scoring",
+    "Screening",
     "SignedAgreement",
     "Software",
     "Standing",
+    "TRAINING_RULES",
     "Terms",
     "Training",
+    "Verdict",
+    "Wording",
     "admit",
+    "adopt_pack",
+    "adopted_packs",
+    "builtin_pack",
     "check_agreement",
     "check_call",
     "check_columns",
     "covers",
     "current_state",
+    "decide",
+    "merge",
     "missing_signers",
     "open_agreement",
+    "open_pack",
+    "read_pack",
     "read_unverified",
     "require_cohort",
     "require_known",
     "require_no_gap",
+    "resolve",
     "score_subjects",
     "screen",
     "sign_agreement",
+    "sign_pack",
     "subject_tag",
     "suppress",
 ]

@@ -19,6 +19,10 @@ BUILTIN: Final[Mapping[str, RulePack]] = MappingProxyType(
 """The packs by identifier, in the order in which articles are cited."""
 
 
+DEFAULT_PACKS: Final = ("pipl", "gdpr")
+"""What a new member adopts, and a new agreement names, unless somebody says otherwise."""
+
+
 def builtin_pack(name: str) -> RulePack:
     """A pack that comes with the software.
 

@@ -7,7 +7,7 @@ from pydantic_core import PydanticCustomError
 
 from hanse.crypto import canonical_json, parse_canonical_json, sha256_hex
 from hanse.errors import PolicyError, ProtocolError
-from hanse.policies.agreement.parties import LegalBasis
+from hanse.policies.agreement.parties import LegalBasis, PackReference
 from hanse.policies.consent import Method
 from hanse.policies.documents import to_yaml, yaml_to_json
 from hanse.policies.fields import (
@@ -217,6 +217,11 @@ class RulePack(Document):
     def source(self) -> str:
         """Identifier and version, as ``pipl/1``: what restrictions name as where they come from."""
         return f"{self.id}/{self.version}"
+
+    @property
+    def reference(self) -> PackReference:
+        """What an agreement says of the pack."""
+        return PackReference(id=self.id, version=self.version, digest=self.digest)
 
     def articles(self, rule_id: str) -> tuple[str, ...]:
         """Articles of a rule; none if the pack does not select it."""

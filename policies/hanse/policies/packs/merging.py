@@ -257,7 +257,7 @@ def _strictest(name: str, packs: Sequence[RulePack]) -> Restriction:
 
 
 def _tightens(name: str, value: frozenset[str]) -> bool:
-    """Whether a set by itself is stricter than what always applies: each of several may be behind the result."""
+    """Whether a set by itself is stricter than what always applies: several may be behind a result."""
     return bool(STRICTEST[name]((BASELINE[name], value)) != BASELINE[name])
 
 
