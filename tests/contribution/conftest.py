@@ -100,14 +100,12 @@ def permutation_importance(
         return roc_auc(scores, labels.astype(np.float32)) or 0.5
 
     whole = auc(values)
-    return {
-        column.name: float(
-            np.mean(
-                [whole - auc({**values, column.name: rng.permutation(values[column.name])}) for _ in range(5)]
-            )
-        )
-        for column in model.transform.columns
-    }
+
+    def lost(name: str) -> float:
+        shuffled = [{**values, name: rng.permutation(values[name])} for _ in range(5)]
+        return whole - float(np.mean([auc(columns) for columns in shuffled]))
+
+    return {column.name: lost(column.name) for column in model.transform.columns}
 
 
 @pytest.fixture

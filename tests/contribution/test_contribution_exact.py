@@ -66,10 +66,9 @@ def test_logistic_contribution_is_the_variance_of_the_weights_over_the_cells() -
 
 
 def test_rare_cells_count_for_little() -> None:
-    often = contributions(
-        make_model([1, -1, 0, 0, 0, 0, 0], (500, 500, 0, 1, 1, 1)), np.random.default_rng(1)
-    )
-    seldom = contributions(make_model([1, -1, 0, 0, 0, 0, 0], (999, 1, 0, 1, 1, 1)), np.random.default_rng(1))
+    weights = [1, -1, 0, 0, 0, 0, 0]
+    often = contributions(make_model(weights, (500, 500, 0, 1, 1, 1)), np.random.default_rng(1))
+    seldom = contributions(make_model(weights, (999, 1, 0, 1, 1, 1)), np.random.default_rng(1))
     assert seldom[0].variance < 0.01 * often[0].variance
 
 

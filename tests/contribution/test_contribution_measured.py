@@ -17,17 +17,15 @@ STRENGTHS = {"strong": 2.0, "middle": 1.0, "weak": 0.5}
 
 def synthetic(rng: np.random.Generator, rows: int) -> tuple[list[Column], dict[str, Any], np.ndarray]:
     """Three columns that matter by known amounts, and two of pure noise."""
+    edges = (-1.0, 0.0, 1.0)
     columns = [
-        Column(name=name, kind="numeric", classification="basic", edges=(-1.0, 0.0, 1.0))
-        for name in STRENGTHS
+        Column(name=name, kind="numeric", classification="basic", edges=edges)
+        for name in (*STRENGTHS, "dust")
     ]
-    columns.append(Column(name="dust", kind="numeric", classification="basic", edges=(-1.0, 0.0, 1.0)))
-    letters = np.array(["a", "b", "c"], dtype=object)
-    columns.append(
-        Column(name="coin", kind="categorical", classification="basic", categories=("a", "b", "c"))
-    )
+    letters = ("a", "b", "c")
+    columns.append(Column(name="coin", kind="categorical", classification="basic", categories=letters))
     values: dict[str, Any] = {name: rng.normal(size=rows) for name in (*STRENGTHS, "dust")}
-    values["coin"] = rng.choice(letters, rows)
+    values["coin"] = rng.choice(np.array(letters, dtype=object), rows)
     logits = sum(strength * values[name] for name, strength in STRENGTHS.items()) - 1.0
     return columns, values, rng.random(rows) < 1 / (1 + np.exp(-np.asarray(logits)))
 
@@ -38,7 +36,7 @@ def test_order_is_that_of_the_planted_strengths_and_noise_is_flagged(
     train_model: Callable[..., Any], kind: str, epsilon: float | None
 ) -> None:
     rng = np.random.default_rng(11)
-    columns, values, labels = synthetic(rng, 12_000)
+    columns, values, labels = synthetic(rng, 8_000)
     model, plan = train_model(columns, values, labels, kind, epsilon)
     measured = contributions(model, rng, plan.training.noise_multiplier if plan else 0.0)
     by_name = {item.column: item for item in measured}

@@ -9,9 +9,9 @@ from its own marginal: half the mean squared change (Jansen, "Analysis of varian
 1999). For a ``logistic`` model that is the variance of the column's weights over its cells, in closed form;
 for an ``mlp`` it is simulated.
 
-What it cannot say: columns are taken as independent, so of two that say the same both look needed, and neither
-may be. Where the model keeps no counts (it was trained without privacy), every cell is taken as equally
-frequent.
+What it cannot say: columns are taken as independent, so of two that say the same both look needed, and
+neither may be. Where the model keeps no counts (it was trained without privacy), every cell is taken as
+equally frequent.
 """
 
 from collections.abc import Sequence
@@ -187,4 +187,5 @@ def _weight_noise(training: Training, members: int, rows: float, noise_multiplie
 def _group_shares(column: ColumnFeatures, shares: FloatArray) -> FloatArray:
     """Probabilities of the features of a column, and of having none, where that occurs."""
     groups = np.unique(np.asarray(column.features), return_inverse=True)[1]
-    return np.bincount(groups, weights=shares)
+    summed: FloatArray = np.bincount(groups, weights=shares).astype(np.float64)
+    return summed
