@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from hanse.cli import agreement, audit, consent, demo, run, serve, services, setup
+from hanse.cli import agreement, audit, consent, demo, policy, run, serve, services, setup
 from hanse.cli.output import report_error
 from hanse.errors import HanseError
 
@@ -22,6 +22,7 @@ app.command("enrol")(setup.enrol)
 app.command("server")(services.server)
 app.command("client")(services.client)
 app.add_typer(consent.app, name="consent")
+app.add_typer(policy.app, name="policy")
 app.add_typer(agreement.app, name="agreement")
 app.command("run")(run.run)
 app.command("serve")(serve.serve)

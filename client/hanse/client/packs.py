@@ -8,10 +8,9 @@ from hanse.policies import (
     Identity,
     Policy,
     RulePack,
-    adopt_pack,
     adopted_packs,
+    applicable,
     merge,
-    resolve,
     sign_pack,
 )
 
@@ -67,21 +66,23 @@ def pack_keys(home: MemberHome) -> tuple[VerifierKey, VerifierKey]:
     return VerifierKey.decode(approver), VerifierKey.decode(auditor.removesuffix("\n"))
 
 
-def adopt(home: MemberHome, pack: RulePack) -> None:
-    """Adopts a pack with the keys of approver and auditor, where both are in the member's folder.
+def sign_with_both(home: MemberHome, pack: RulePack) -> bytes:
+    """Signs a pack with the keys of approver and auditor, where both are in the member's folder.
 
     Args:
         home: The member's folder.
         pack: The pack.
 
+    Returns:
+        The signed pack.
+
     Raises:
         ConfigurationError: ``config.missing-file`` if a key is kept elsewhere: sign there, with `hanse policy
-            sign-pack`; also as :func:`pack_keys`.
-        PolicyError: As :func:`hanse.policies.adopt_pack`.
+            sign-pack`.
+        IdentityError: ``identity.bad-key`` if one of them is not a key.
     """
-    keys = pack_keys(home)
     note = sign_pack(pack, SigningKey.load(home.approver_key))
-    adopt_pack(home.packs, sign_pack(note, SigningKey.load(home.auditor_key)), keys)
+    return sign_pack(note, SigningKey.load(home.auditor_key))
 
 
 def adopted(home: MemberHome) -> tuple[RulePack, ...]:
@@ -101,7 +102,7 @@ def adopted(home: MemberHome) -> tuple[RulePack, ...]:
 
 
 def policy_of(home: MemberHome, agreement: Agreement) -> Policy:
-    """What the packs that an agreement names come to, all of which the member has adopted.
+    """What applies to an agreement here: the packs that it names, and whatever else the member has adopted.
 
     Args:
         home: The member's folder.
@@ -115,4 +116,4 @@ def policy_of(home: MemberHome, agreement: Agreement) -> Policy:
         PolicyError: ``policy.pack`` if a pack is not adopted, or in another text; as
             :func:`hanse.policies.adopted_packs`.
     """
-    return merge(resolve(agreement.packs, adopted(home)))
+    return merge(applicable(agreement.packs, adopted(home)))

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from hanse.audit import Actor, AuditLog, Event, EventType
 from hanse.client.home import MemberHome
-from hanse.client.packs import adopt, make_auditor
+from hanse.client.packs import make_auditor, pack_keys, sign_with_both
 from hanse.crypto import (
     SigningKey,
     make_authority,
@@ -30,6 +30,7 @@ from hanse.policies import (
     Identity,
     Notice,
     RulePack,
+    adopt_pack,
     builtin_pack,
 )
 from hanse.policies.fields import problems
@@ -153,7 +154,7 @@ def init_member(
     write_atomic(home.settings, settings.encode())
     identity.save(home.identity)
     for pack in packs:
-        adopt(home, pack)
+        adopt_pack(home.packs, sign_with_both(home, pack), pack_keys(home))
     return identity
 
 

@@ -9,6 +9,7 @@
 from hanse.policies.packs.adoption import (
     adopt_pack,
     adopted_packs,
+    applicable,
     open_pack,
     read_pack,
     resolve,
@@ -46,6 +47,7 @@ __all__ = [
     "Thresholds",
     "adopt_pack",
     "adopted_packs",
+    "applicable",
     "builtin_pack",
     "cite",
     "merge",

@@ -179,6 +179,26 @@ def resolve(references: Sequence[PackReference], available: Sequence[RulePack]) 
     return tuple(_resolve(named, known.get(f"{named.id}/{named.version}")) for named in references)
 
 
+def applicable(references: Sequence[PackReference], adopted: Sequence[RulePack]) -> tuple[RulePack, ...]:
+    """What applies at a site to an agreement: what the agreement names, and whatever else the site adopted.
+
+    A pack of the site's own needs nobody's consent, because it can only restrict.
+
+    Args:
+        references: What the agreement names, at least one.
+        adopted: What is adopted here.
+
+    Returns:
+        The packs that the agreement names; of every other, the newest version.
+
+    Raises:
+        PolicyError: As :func:`resolve`.
+    """
+    named = resolve(references, adopted)
+    newest = {pack.id: pack for pack in sorted(adopted, key=lambda pack: pack.version)}
+    return (*named, *(pack for name, pack in newest.items() if name not in {own.id for own in named}))
+
+
 def _resolve(reference: PackReference, pack: RulePack | None) -> RulePack:
     named = f"rule pack {reference.id}/{reference.version}"
     if pack is None:
