@@ -1,0 +1,134 @@
+"""The words of an agreement's own vocabulary, in both languages, and how its values are written for people."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from types import MappingProxyType
+from typing import Final, Literal, TypeAlias
+
+from hanse.policies.fields import format_time
+from hanse.policies.rules import Wording
+
+Language: TypeAlias = Literal["en", "zh"]
+
+LANGUAGES: Final[tuple[Language, ...]] = ("en", "zh")
+
+_SHORT_DIGITS: Final = 12
+_DIGEST_DIGITS: Final = 64
+
+WORDS: Final = MappingProxyType(
+    {
+        key: Wording(en, zh)
+        for key, en, zh in (
+            # Purposes
+            ("basic_service", "provide the service that was asked for", "提供个人所要求的服务"),
+            ("personalisation", "adapt the service to the person", "为个人提供个性化服务"),
+            ("joint_modelling", "train models together with named partners", "与指名的合作方联合建模"),
+            (
+                "joint_modelling.propensity",
+                "train models of what a customer is likely to do next, together with named partners",
+                "与指名的合作方联合训练客户倾向模型",
+            ),
+            ("scoring", "compute a score about the person", "以模型对个人评分"),
+            ("scoring.marketing", "choose whom to contact with which offer", "决定向谁推送何种营销信息"),
+            ("scoring.retention", "notice that a customer is about to leave", "识别可能流失的客户"),
+            ("sharing", "provide data to a named recipient", "向指名的接收方提供个人信息"),
+            ("sensitive_data", "use sensitive data", "处理敏感个人信息"),
+            ("cross_border", "use data across a border", "向境外提供个人信息"),
+            # Roles
+            ("joint", "joint controller", "共同处理者"),
+            ("provider", "provider of data to the others", "向其他方提供个人信息的处理者"),
+            ("entrusted", "entrusted processor", "受托人"),
+            # Classes of data
+            ("basic", "basic", "基本信息"),
+            ("behavioural", "behavioural", "行为信息"),
+            ("transaction", "transaction", "交易信息"),
+            ("sensitive", "sensitive", "敏感个人信息"),
+            # Why a column is sensitive
+            ("biometrics", "biometrics", "生物识别"),
+            ("religion", "religion", "宗教信仰"),
+            ("specific_identity", "specific identity", "特定身份"),
+            ("medical", "medical", "医疗健康"),
+            ("financial_account", "financial account", "金融账户"),
+            ("whereabouts", "whereabouts", "行踪轨迹"),
+            ("genetic", "genetic", "基因"),
+            ("ethnicity", "ethnicity", "种族民族"),
+            ("political_opinion", "political opinion", "政治观点"),
+            ("union_membership", "union membership", "工会会员身份"),
+            ("sex_life", "sex life", "性生活"),
+            ("minor", "minor", "未成年人"),
+            ("public_place", "recorded in a public place", "公共场所采集"),
+            # Columns, model, scores
+            ("numeric", "numeric", "数值"),
+            ("categorical", "categorical", "类别"),
+            ("one_hot", "public cells, one of which is set", "公开区间的独热编码"),
+            ("members", "every member", "全体成员"),
+            ("model", "as part of a model", "作为模型的一部分"),
+            ("logistic", "logistic regression", "逻辑回归"),
+            ("mlp", "neural network", "神经网络"),
+            ("record", "one record", "单条记录"),
+            ("add-or-remove-one", "add or remove one record", "增加或删除一条记录"),
+            ("score", "score", "分数"),
+            ("band", "band (decile)", "分段（十分位）"),
+            # Legal bases
+            ("consent", "consent", "同意"),
+            ("contract", "contract", "合同"),
+            ("legal_obligation", "legal obligation", "法定义务"),
+            ("vital_interest", "vital interest", "保护生命健康"),
+            ("public_task", "public task", "公共职责"),
+            ("legitimate_interest", "legitimate interest", "正当利益"),
+            # Borders, ends, rounds
+            ("none", "none", "无"),
+            ("security_assessment", "security assessment", "安全评估"),
+            ("certification", "certification", "个人信息保护认证"),
+            ("standard_contract", "standard contract", "标准合同"),
+            ("delete", "delete", "删除"),
+            ("return", "return", "返还"),
+            ("finish", "finished", "完成当前轮"),
+            ("abort", "aborted", "中止当前轮"),
+        )
+    }
+)
+"""What a person reads in the place of a word of the schema."""
+
+
+def same(text: object) -> Wording:
+    """A text that is the same in both languages: a name, a number, a reference."""
+    return Wording(str(text), str(text))
+
+
+def word(key: str) -> Wording:
+    """A word of the vocabulary; one that is not in it stands for itself."""
+    return WORDS.get(key, same(key))
+
+
+def listed(parts: Iterable[Wording]) -> Wording:
+    """Several texts as one; an empty list is "none"."""
+    given = tuple(parts)
+    if not given:
+        return word("none")
+    return Wording(", ".join(part.en for part in given), "、".join(part.zh for part in given))
+
+
+def value(given: object, *, worded: bool = False) -> Wording:
+    """A field's value for a person.
+
+    Args:
+        given: A truth becomes yes or no, a digest its beginning, a list its items.
+        worded: Whether a text is a word of the vocabulary, and not one that somebody chose.
+    """
+    if given is None:
+        return word("none")
+    if isinstance(given, bool):
+        return Wording("yes", "是") if given else Wording("no", "否")
+    if isinstance(given, datetime):
+        return same(format_time(given))
+    if isinstance(given, float):
+        return same(f"{given:g}")
+    if isinstance(given, tuple):
+        return listed(value(item, worded=worded) for item in given)
+    return word(str(given)) if worded else same(_shortened(str(given)))
+
+
+def _shortened(text: str) -> str:
+    digest = len(text) == _DIGEST_DIGITS and set(text) <= set("0123456789abcdef")
+    return f"{text[:_SHORT_DIGITS]}…" if digest else text
