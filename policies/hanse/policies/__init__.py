@@ -8,7 +8,7 @@ imports no machine learning and no network engine, so that a compliance officer 
 * :mod:`hanse.policies.rules`: the rules; :mod:`~hanse.policies.packs`: which of them apply, with which
   thresholds; :mod:`~hanse.policies.check`: the gaps of an agreement.
 * :mod:`hanse.policies.consent`: consent events and what stands after them; :mod:`~hanse.policies.ledger`:
-  where they are kept; :mod:`~hanse.policies.ingest`: how they come in.
+  where they are kept, and how they come in.
 * :mod:`hanse.policies.admission`: who may be used in a round; :mod:`~hanse.policies.scoring`: who may be
 scored.
 """
@@ -47,11 +47,10 @@ from hanse.policies.agreement import (
     Training,
 )
 from hanse.policies.check import Gap, check_agreement, require_no_gap
-from hanse.policies.consent import ConsentEvent, Standing, Terms, current_state
+from hanse.policies.consent import ConsentEvent, Folding, Standing, Terms, current_state
 from hanse.policies.facts import Job
 from hanse.policies.identity import Identity
-from hanse.policies.ingest import IngestReport, Refusal
-from hanse.policies.ledger import ConsentLedger
+from hanse.policies.ledger import ConsentLedger, IngestReport, Refusal, StandingRow, StandingRows
 from hanse.policies.packs import (
     ALWAYS_PROHIBITED,
     BUILTIN,
@@ -117,6 +116,7 @@ __all__ = [
     "Disclosure",
     "FACTS",
     "GRANT_RULES",
+    "Folding",
     "Gap",
     "HEADER",
     "Identity",
@@ -146,6 +146,8 @@ __all__ = [
     "SignedAgreement",
     "Software",
     "Standing",
+    "StandingRow",
+    "StandingRows",
     "TRAINING_RULES",
     "Terms",
     "Training",

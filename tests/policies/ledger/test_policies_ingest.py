@@ -4,7 +4,8 @@ import csv
 import io
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+import tempfile
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from hypothesis import strategies as st
 
 from hanse.errors import ConfigurationError, PolicyError
 from hanse.policies import Agreement, ConsentEvent, ConsentLedger, IngestReport, Pseudonymiser, screen
-from hanse.policies.ingest import MAX_LINE_BYTES, read_events
+from hanse.policies.ledger.csv_rows import MAX_LINE_BYTES, CsvSource
+from hanse.policies.ledger.intake import Intake
 
 HEADER = (
     "event_id,subject_ref,state,purposes,given_at,expires_at,controller,recipients,categories,notice_version,"
@@ -58,17 +60,28 @@ def row(number: int, **cells: str) -> str:
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[ConsentLedger]:
-    with ConsentLedger(tmp_path / "consent.db") as opened:
-        yield opened
+def ledger(file_ledger: ConsentLedger) -> ConsentLedger:
+    return file_ledger
 
 
 def ingest(
     ledger: ConsentLedger, data: bytes | str, now: datetime, key: Pseudonymiser | None = None
 ) -> IngestReport:
-    path = ledger.path.parent / "events.csv"
-    path.write_bytes(data if isinstance(data, bytes) else data.encode())
-    return ledger.ingest_csv(path, now, key)
+    with tempfile.TemporaryDirectory(prefix="hanse-ingest-") as folder:
+        path = Path(folder) / "events.csv"
+        path.write_bytes(data if isinstance(data, bytes) else data.encode())
+        return ledger.ingest_csv(path, now, key)
+
+
+def read(data: bytes, now: datetime) -> tuple[dict[int, str], dict[int, str]]:
+    """Line number and event id of every event, and line number and reason of every other line."""
+    intake = Intake(CsvSource(io.BytesIO(data)), now, None)
+    events: dict[int, str] = {}
+    reasons: dict[int, str] = {}
+    for batch, refused in intake.batches(1000):
+        events.update(zip(batch.numbers, batch.event_ids, strict=True))
+        reasons.update(refused)
+    return events, reasons
 
 
 def test_a_good_file_admits(ledger: ConsentLedger, agreement: Agreement, now: datetime) -> None:
@@ -161,7 +174,9 @@ def test_withdrawals_are_taken_whatever_their_clock_says(ledger: ConsentLedger, 
     assert ledger.subject(f"{2:032x}")["scoring.marketing"].state == "withdrawn"
 
 
-def test_identifiers_become_pseudonyms_on_the_way_in(ledger: ConsentLedger, now: datetime) -> None:
+def test_identifiers_become_pseudonyms_on_the_way_in(
+    ledger: ConsentLedger, tmp_path: Path, now: datetime
+) -> None:
     key = Pseudonymiser(b"k" * 32)
     text = (
         "event_id,subject,state,purposes\ne1,C-1042,given,scoring\ne2,,given,scoring\ne3,  ,given,scoring\n"
@@ -170,7 +185,7 @@ def test_identifiers_become_pseudonyms_on_the_way_in(ledger: ConsentLedger, now:
     assert report.accepted == 1
     assert [refusal.line for refusal in report.refused] == [3, 4]
     assert "scoring" in ledger.subject(key.ref("C-1042"))
-    assert b"C-1042" not in b"".join(p.read_bytes() for p in ledger.path.parent.glob("consent.db*"))
+    assert b"C-1042" not in b"".join(p.read_bytes() for p in tmp_path.glob("consent.db*"))
     with pytest.raises(PolicyError, match="subject_ref"):
         ingest(ledger, text, now)
 
@@ -209,30 +224,29 @@ def test_a_missing_file_is_named(ledger: ConsentLedger, tmp_path: Path, now: dat
 
 def test_the_longest_line_is_still_a_line(now: datetime) -> None:
     longest = b"x" * (MAX_LINE_BYTES - 1)
-    file = io.BytesIO(b"\n".join([HEADER.encode(), longest, longest + b"x", b"y"]))
-    assert list(read_events(file, now)) == [
-        (2, "has 1 cells, the header has 24"),
-        (3, f"longer than {MAX_LINE_BYTES} bytes"),
-        (4, "has 1 cells, the header has 24"),
-    ]
+    events, reasons = read(b"\n".join([HEADER.encode(), longest, longest + b"x", b"y"]), now)
+    assert events == {}
+    assert reasons == {
+        2: "has 1 cells, the header has 24",
+        3: f"longer than {MAX_LINE_BYTES} bytes",
+        4: "has 1 cells, the header has 24",
+    }
 
 
 @settings(deadline=None)
 @given(st.binary(max_size=2000))
 def test_reading_rows_is_total_and_keeps_the_good_one(now: datetime, data: bytes) -> None:
     body = data.replace(b"\n", b" ")
-    file = io.BytesIO(b"\n".join([HEADER.encode(), body, row(1).encode()]))
-    *first, (line, event) = read_events(file, now)
-    assert line == 3
-    assert isinstance(event, ConsentEvent)
-    assert all(isinstance(outcome, str) for _, outcome in first)
+    events, reasons = read(b"\n".join([HEADER.encode(), body, row(1).encode()]), now)
+    assert events == {3: "e1"}
+    assert reasons.keys() <= {2}
 
 
 @settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_reading_any_file_is_total(now: datetime, data: bytes) -> None:
     with pytest.raises(PolicyError):
-        list(read_events(io.BytesIO(data), now))
+        read(data, now)
 
 
 _MEMORY = """
