@@ -35,7 +35,6 @@ from hanse.policies.documents import to_yaml
 from hanse.policies.packs import HEADER
 
 LEGAL_NOTE = "Not legal advice: have a lawyer read the articles again (docs/legal-note.md)."
-OURS = "(a default, not law)"
 
 app = typer.Typer(
     no_args_is_help=True, help="Show the rules; merge, write, sign and adopt rule packs. Not legal advice."
@@ -179,10 +178,10 @@ def merged(
         print_json(_policy_facts(policy))
         return
     rows = [
-        (name, _value(item), ", ".join(item.sources), OURS if item.ours else "")
+        (name, _value(item), ", ".join(item.sources), "default" if item.ours else "law")
         for name, item in policy.thresholds.items()
     ]
-    console().print(table("Thresholds", ("threshold", "value", "from", ""), rows, whole=("threshold",)))
+    console().print(table("Thresholds", ("threshold", "value", "from", "is"), rows, whole=("threshold",)))
     cells = [
         (rule_id, ", ".join(rule.sources), ", ".join(rule.articles)) for rule_id, rule in policy.rules.items()
     ]
@@ -368,4 +367,4 @@ def _policy_facts(policy: Policy) -> Mapping[str, Any]:
 
 def _value(item: Restriction) -> str:
     value = item.value
-    return (", ".join(sorted(value)) or "none") if isinstance(value, frozenset) else f"{value:g}"
+    return (", ".join(sorted(value)) or "none") if isinstance(value, frozenset) else str(value)
