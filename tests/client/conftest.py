@@ -169,6 +169,7 @@ class World:
         ref = Pseudonymiser(read_secret(self.home.pseudonym_key)).ref
         with ConsentLedger(self.home.consent) as ledger:
             ledger.record(grant(ref(f"person-{n:04}"), self.now, n) for n in range(ROWS - 20))
+            ledger.heartbeat(self.now)
         (self.folder / "test.agreement").write_bytes(self.agree().note)
 
     def clock(self) -> datetime:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from hanse.crypto import SigningKey
-from hanse.policies import Agreement, ConsentEvent, builtin_pack
+from hanse.policies import Agreement, ConsentEvent, Policy, builtin_pack, merge
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 EXAMPLE = Path(__file__).parent / "example_agreement.yaml"
@@ -55,6 +55,12 @@ def example_yaml() -> str:
 @pytest.fixture(scope="session")
 def agreement(example_yaml: str) -> Agreement:
     return Agreement.from_yaml(example_yaml)
+
+
+@pytest.fixture(scope="session")
+def policy(agreement: Agreement) -> Policy:
+    """What the example's rule packs come to."""
+    return merge([builtin_pack(reference.id) for reference in agreement.packs])
 
 
 @pytest.fixture(scope="session")

@@ -25,12 +25,15 @@ from hanse.crypto import (
 from hanse.learning.artifact import ModelManifest, write_model
 from hanse.learning.transform import Transform
 from hanse.policies import (
+    DEFAULT_PACKS,
     Agreement,
     ConsentEvent,
     ConsentLedger,
     Pseudonymiser,
+    adopt_pack,
     builtin_pack,
     sign_agreement,
+    sign_pack,
 )
 from hanse.server.scoring import ScoringSettings, serve
 
@@ -56,6 +59,7 @@ class Keys:
     coordinator: SigningKey = field(default_factory=lambda: SigningKey.generate("hub"))
     node: SigningKey = field(default_factory=lambda: SigningKey.generate("brand"))
     partner: SigningKey = field(default_factory=lambda: SigningKey.generate("partner"))
+    auditor: SigningKey = field(default_factory=lambda: SigningKey.generate("brand-auditor"))
     approvers: tuple[SigningKey, SigningKey] = field(
         default_factory=lambda: (SigningKey.generate("brand-dpo"), SigningKey.generate("partner-dpo"))
     )
@@ -242,14 +246,21 @@ def make_site(root: Path, **agreement_changes: object) -> MemberSite:
     (root / "pseudonym.key").touch(mode=0o600)
     (root / "pseudonym.key").write_bytes(PSEUDONYM_KEY)
     AuditLog.create(root / "audit.log", "brand-log", keys.node)
+    (root / "auditor.pub").write_text(f"{keys.auditor.verifier.encode()}\n")
+    for name in DEFAULT_PACKS:
+        signed = sign_pack(sign_pack(builtin_pack(name), keys.approvers[0]), keys.auditor)
+        adopt_pack(root / "packs", signed, (keys.approvers[0].verifier, keys.auditor.verifier))
     with ConsentLedger(root / "consent.db") as ledger:
         ledger.record(make_grant(Pseudonymiser(PSEUDONYM_KEY).ref(subject)) for subject in GRANTED)
+        ledger.heartbeat(NOW)
     write_certificates(root)
     settings = ScoringSettings(
         address="127.0.0.1:0",
         model=root / "model",
         registry_key=keys.coordinator.verifier.encode(),
         agreement=root / "agreement.note",
+        packs=root / "packs",
+        auditor=root / "auditor.pub",
         consent_ledger=root / "consent.db",
         pseudonym_key=root / "pseudonym.key",
         log=root / "audit.log",

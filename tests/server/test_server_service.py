@@ -56,7 +56,7 @@ def served(federation: Callable[..., Any]) -> Iterator[Served]:
     engine = LocalEngine(local.transport())
     home = local.home
     coordinator = Coordinator(
-        CoordinatorFolders(home.agreements, home.models, home.peers),
+        CoordinatorFolders(home.agreements, home.models, home.peers, home.packs),
         local.key,
         Identity.load(home.identity),
         local.shared_log,

@@ -69,6 +69,8 @@ def scoring_settings(home: Path, model: str, address: str | None) -> ScoringSett
         model=folder,
         registry_key=registry_key,
         agreement=site.agreements / f"{loaded.manifest.agreement_digest}.agreement",
+        packs=site.packs,
+        auditor=site.auditor_verifier,
         consent_ledger=site.consent,
         pseudonym_key=site.pseudonym_key,
         log=site.log,

@@ -23,6 +23,7 @@ from hanse.policies import (
     Admission,
     Agreement,
     ConsentLedger,
+    Policy,
     Pseudonymiser,
     admit,
     check_columns,
@@ -67,6 +68,8 @@ class Step:
     """What the records are wanted for."""
 
     agreement: Agreement
+    policy: Policy
+    member: str
     digest: str
     run: str
     round: int

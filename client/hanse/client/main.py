@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,8 +12,10 @@ from hanse.client.data import DataSource
 from hanse.client.flower import prepare_environment
 from hanse.client.gate import Gate
 from hanse.client.home import MemberHome
+from hanse.client.packs import adopted
 from hanse.client.settings import NodeSettings
 from hanse.client.software import software_digest
+from hanse.client.versions import AgreementBook
 from hanse.crypto import SigningKey, VerifierKey, read_secret
 from hanse.errors import ConfigurationError
 from hanse.policies import ConsentLedger, Identity
@@ -82,11 +85,14 @@ def make_site(home: MemberHome, name: str, key: SigningKey) -> "Site":
             "config.missing-file",
             f"{len(coordinators)} coordinators are enrolled in {home.peers}; enrol exactly one",
         )
+    trusted = {identity.name: identity for identity in (own, *peers)}
     return Site(
         name=name,
         key=key,
         identity=own,
-        trusted={identity.name: identity for identity in (own, *peers)},
+        trusted=trusted,
         coordinator=VerifierKey.decode(coordinators[0].node_key),
         software_digest=software_digest(),
+        adopted=partial(adopted, home),
+        book=AgreementBook(home, trusted),
     )

@@ -6,7 +6,7 @@ what it says about anything else has no effect. Every refusal is in the site's l
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -18,13 +18,25 @@ from hanse.api.v1 import round_pb2 as pb
 from hanse.audit import AuditLog, Event, EventType, PrivacySpend
 from hanse.client.gate import Admitted
 from hanse.client.session import Session, SessionTools
+from hanse.client.versions import AgreementBook
 from hanse.client.wire import PROTOCOL, open_command, sign_reply
 from hanse.crypto import SigningKey, VerifierKey, sha256_hex
 from hanse.errors import HanseError, PolicyError, ProtocolError
 from hanse.learning import ScoreHistogram, Transform, weights_from_bytes, weights_to_bytes
 from hanse.learning.models import check_weights
 from hanse.learning.training import MAX_WEIGHT
-from hanse.policies import Identity, SignedAgreement, open_agreement, require_known, require_no_gap, suppress
+from hanse.policies import (
+    Identity,
+    Policy,
+    RulePack,
+    SignedAgreement,
+    applicable,
+    merge,
+    open_agreement,
+    require_known,
+    require_no_gap,
+    suppress,
+)
 
 log = logging.getLogger("hanse.node")
 
@@ -40,6 +52,8 @@ class Site:
         trusted: Identities that the site enrolled, its own included, by name.
         coordinator: Key of the coordinator that the site enrolled.
         software_digest: Digest of the installed software.
+        adopted: Reads the rule packs that the site has adopted.
+        book: Which versions of agreements the site has accepted, and which have ended.
     """
 
     name: str
@@ -48,6 +62,8 @@ class Site:
     trusted: Mapping[str, Identity]
     coordinator: VerifierKey
     software_digest: str
+    adopted: Callable[[], Sequence[RulePack]]
+    book: AgreementBook
 
 
 class Node:
@@ -129,11 +145,14 @@ class Node:
         signed = open_agreement(command.prepare.agreement)
         if signed.digest != command.agreement_digest:
             raise PolicyError("policy.invalid", "the agreement is not the one that the command names")
-        self._check_agreement(signed)
+        # Read once: what is adopted while a run goes on applies to the next one (P31).
+        policy = merge(applicable(signed.agreement.packs, self._site.adopted()))
+        self._check_agreement(signed, policy)
         self._abandon_others(command.run)
-        session = Session(command.run, signed, self._tools)
+        session = Session(command.run, signed, policy, self._site.name, self._tools)
         self._begun.add(command.run)
         self._log.append(self._event(session, EventType.AGREEMENT_ACCEPTED, decision="permit"))
+        self._site.book.accept(signed.agreement)
         return session
 
     def _abandon_others(self, run: str) -> None:
@@ -142,14 +161,15 @@ class Node:
         for name in self._tools.ledger.close_abandoned(keep=(run,)):
             self._log.append(Event(type=EventType.RUN_FAILED, run=name, reasons=("run.interrupted",)))
 
-    def _check_agreement(self, signed: SignedAgreement) -> None:
+    def _check_agreement(self, signed: SignedAgreement, policy: Policy) -> None:
         agreement = signed.agreement
         require_known(agreement, self._site.trusted)
         if self._site.name not in {member.name for member in agreement.members}:
             raise PolicyError("policy.denied", "this site is no member of the agreement", rule="P20")
         if agreement.coordinator.key != self._site.coordinator.encode():
             raise PolicyError("policy.denied", "the agreement names another coordinator", rule="P20")
-        require_no_gap(agreement, self._clock())
+        self._site.book.check(agreement)
+        require_no_gap(agreement, policy, self._clock())
         if agreement.software.digest != self._site.software_digest:
             raise PolicyError(
                 "policy.software",
@@ -163,8 +183,10 @@ class Node:
             raise ProtocolError("protocol.unexpected-step", "no such run here; the node may have restarted")
         if session.signed.digest != command.agreement_digest:
             raise ProtocolError("protocol.unexpected-step", "the run is under another agreement")
-        # A long run must not outlive its agreement.
-        require_no_gap(session.signed.agreement, self._clock())
+        # A long run must not outlive its agreement. Another version that was accepted meanwhile is for the next
+        # run: this one goes on under the one that it began with (P31).
+        self._site.book.require_running(session.signed.agreement)
+        require_no_gap(session.signed.agreement, session.policy, self._clock())
         return session
 
     def _prepare(self, session: Session) -> pb.Prepared:

@@ -22,7 +22,7 @@ from hanse.learning import (
 )
 from hanse.learning.random_source import SecureRandom
 from hanse.learning.training import LocalTrainer
-from hanse.policies import SignedAgreement
+from hanse.policies import Policy, SignedAgreement
 from hanse.privacy import Budget, LedgerKey, PrivacyEvent, PrivacyLedger, PrivacyPlan, Spent, make_plan
 
 Vector = npt.NDArray[np.float32]
@@ -50,12 +50,16 @@ class Session:
     Attributes:
         run: Run identifier.
         signed: The opened agreement.
+        policy: The rule packs that applied when the run began, merged.
+        member: Name of this member.
         plan: Noise and price of the whole run; None when the agreement has no privacy budget.
         last_sequence: Sequence of the last command that was answered.
     """
 
     run: str
     signed: SignedAgreement
+    policy: Policy
+    member: str
     tools: SessionTools
     plan: PrivacyPlan | None = None
     last_sequence: int = 0
@@ -106,7 +110,10 @@ class Session:
 
     def admit(self, round_number: int) -> Admitted:
         """Lets the gate decide, log and read for one step."""
-        return self.tools.gate.open(Step(self.signed.agreement, self.signed.digest, self.run, round_number))
+        step = Step(
+            self.signed.agreement, self.policy, self.member, self.signed.digest, self.run, round_number
+        )
+        return self.tools.gate.open(step)
 
     def count(self, records: AdmittedRecords) -> tuple[npt.NDArray[np.float64], float]:
         """Noisy rows per preprocessing cell, and the standard deviation of the noise. Pays first."""

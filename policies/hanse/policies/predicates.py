@@ -90,6 +90,12 @@ class Predicate:
         """The formula for a reader."""
         raise NotImplementedError
 
+    def unmet(self, facts: Facts) -> "tuple[Predicate, ...]":
+        """The leaves because of which the formula fails, in its order; none if it holds."""
+        if self.holds(facts):
+            return ()
+        return tuple(leaf for part in self.parts() for leaf in part.unmet(facts)) or (self,)
+
     def facts(self) -> frozenset[Fact]:
         """Every fact that the formula reads."""
         own = frozenset(operand for operand in self.operands() if isinstance(operand, Fact))

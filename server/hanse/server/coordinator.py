@@ -15,12 +15,18 @@ from hanse.errors import IdentityError, PolicyError, ServingError
 from hanse.learning import ModelManifest, write_model
 from hanse.learning.artifact import MANIFEST_FILE, WEIGHTS_FILE, load_model
 from hanse.policies import (
+    BUILTIN,
+    Agreement,
     Identity,
+    Policy,
     SignedAgreement,
-    check_agreement,
+    merge,
     open_agreement,
+    read_pack,
     read_unverified,
     require_known,
+    require_no_gap,
+    resolve,
 )
 from hanse.server.rounds import Outcome, Rounds, RunContext
 from hanse.server.runs import RunBook, RunRecord, error_facts
@@ -43,11 +49,12 @@ class Engine(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class CoordinatorFolders:
-    """Where the coordinator keeps agreements, models and peers."""
+    """Where the coordinator keeps agreements, models, peers and copies of the members' own rule packs."""
 
     agreements: Path
     models: Path
     peers: Path
+    packs: Path
 
 
 class Coordinator:
@@ -72,7 +79,7 @@ class Coordinator:
         self._clock = clock
         self._peers: dict[str, Identity] = {}
         self._lock = threading.Lock()
-        for folder in (folders.agreements, folders.models, folders.peers):
+        for folder in (folders.agreements, folders.models, folders.peers, folders.packs):
             folder.mkdir(parents=True, exist_ok=True)
 
     def enrol_peers(self) -> None:
@@ -108,9 +115,7 @@ class Coordinator:
         if signed.agreement.coordinator.key != self._key.verifier.encode():
             raise PolicyError("policy.denied", "the agreement names another coordinator key", rule="P20")
         require_known(signed.agreement, {**self.peers(), self._identity.name: self._identity})
-        gaps = check_agreement(signed.agreement, self._clock())
-        if gaps:
-            raise PolicyError("policy.denied", "; ".join(gap.message for gap in gaps), rule=gaps[0].rule)
+        require_no_gap(signed.agreement, self._policy(signed.agreement), self._clock())
         path = self._folders.agreements / f"{signed.digest}.agreement"
         if not path.exists():
             self._log.append(
@@ -122,6 +127,14 @@ class Coordinator:
             )
             write_atomic(path, note)
         return signed
+
+    def _policy(self, agreement: Agreement) -> Policy:
+        """What the agreement's rule packs come to. All members signed their digests, so any copy will do."""
+        named = {reference.digest for reference in agreement.packs}
+        copies = (read_pack(path.read_bytes()) for path in sorted(self._folders.packs.glob("*.pack")))
+        return merge(
+            resolve(agreement.packs, [*BUILTIN.values(), *(pack for pack in copies if pack.digest in named)])
+        )
 
     def start(self, agreement_digest: str, caller: str) -> RunRecord:
         """Starts a run of an accepted agreement and returns at once.

@@ -26,6 +26,11 @@ class CoordinatorHome:
         return self.root / "peers"
 
     @property
+    def packs(self) -> Path:
+        """Copies of rule packs that agreements name and that do not come with the software."""
+        return self.root / "packs"
+
+    @property
     def node_key(self) -> Path:
         """Signs commands, models and the shared log."""
         return self.root / "keys" / "node.key"

@@ -65,7 +65,7 @@ def run_coordinator(
     )
     engine.start()
     try:
-        folders = CoordinatorFolders(home.agreements, home.models, home.peers)
+        folders = CoordinatorFolders(home.agreements, home.models, home.peers, home.packs)
         coordinator = Coordinator(
             folders, key, Identity.load(home.identity), shared_log, book, engine, utc_now
         )

@@ -10,7 +10,17 @@ from hanse.audit import Actor, AuditLog
 from hanse.crypto import SigningKey, VerifierKey, read_secret
 from hanse.errors import ConfigurationError, IdentityError, ServingError
 from hanse.learning.artifact import LoadedModel, load_model
-from hanse.policies import Agreement, ConsentLedger, Member, SignedAgreement, open_agreement
+from hanse.policies import (
+    Agreement,
+    ConsentLedger,
+    Member,
+    Policy,
+    SignedAgreement,
+    adopted_packs,
+    applicable,
+    merge,
+    open_agreement,
+)
 from hanse.server.scoring.call import SUBJECT_INPUT
 from hanse.server.scoring.callers import Callers
 from hanse.server.scoring.commits import GroupCommit
@@ -52,7 +62,8 @@ async def load_site(settings: ScoringSettings, clock: Callable[[], datetime]) ->
         ConfigurationError: ``config.missing-file``, ``config.insecure-file``, ``config.invalid``.
         IdentityError: ``identity.unknown-signer`` if the agreement names another coordinator than the pinned
             one, or no member with this site's key.
-        PolicyError: ``policy.invalid``, ``policy.unsigned`` if not all members signed the agreement as it is.
+        PolicyError: ``policy.invalid``, ``policy.unsigned`` if not all members signed the agreement as it is;
+            ``policy.pack`` if a rule pack that it names is not adopted here.
         ServingError: ``model.invalid`` if the model version is not signed, altered, or of another agreement.
         AuditError: If the log does not verify or cannot be written.
     """
@@ -60,6 +71,7 @@ async def load_site(settings: ScoringSettings, clock: Callable[[], datetime]) ->
     registry = VerifierKey.decode(settings.registry_key)
     agreement = open_agreement(read_file(settings.agreement))
     member = _own_member(agreement.agreement, key.verifier, registry)
+    policy = _policy(settings, agreement.agreement, member)
     model = load_model(settings.model, registry)
     _require_same(agreement, model)
     if not settings.consent_ledger.is_file():
@@ -71,6 +83,8 @@ async def load_site(settings: ScoringSettings, clock: Callable[[], datetime]) ->
         try:
             yield Site(
                 agreement=agreement,
+                member=member.name,
+                policy=policy,
                 model=model,
                 ledger=ledger,
                 pseudonym_key=read_secret(settings.pseudonym_key),
@@ -98,6 +112,13 @@ def read_file(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise ConfigurationError("config.missing-file", f"cannot read {path}: {error.strerror}") from error
+
+
+def _policy(settings: ScoringSettings, agreement: Agreement, member: Member) -> Policy:
+    """What applies here: the packs that the agreement names, and whatever else the member has adopted."""
+    auditor = VerifierKey.decode(read_file(settings.auditor).decode(errors="replace").removesuffix("\n"))
+    keys = (VerifierKey.decode(member.approver_key), auditor)
+    return merge(applicable(agreement.packs, adopted_packs(settings.packs, keys)))
 
 
 def _own_member(agreement: Agreement, key: VerifierKey, registry: VerifierKey) -> Member:

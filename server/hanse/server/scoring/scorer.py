@@ -20,6 +20,8 @@ from hanse.policies import (
     PURPOSES,
     ConsentLedger,
     ConsentSnapshot,
+    Job,
+    Policy,
     Pseudonymiser,
     SignedAgreement,
     check_call,
@@ -40,6 +42,8 @@ class Site:
 
     Attributes:
         agreement: The agreement that every member signed.
+        member: Name of the member that scores.
+        policy: The rule packs that apply, merged.
         model: The model version that is served.
         ledger: The member's consent ledger.
         pseudonym_key: Secret that turns identifiers into the ledger's pseudonyms.
@@ -49,6 +53,8 @@ class Site:
     """
 
     agreement: SignedAgreement
+    member: str
+    policy: Policy
     model: LoadedModel
     ledger: ConsentLedger
     pseudonym_key: bytes
@@ -117,14 +123,16 @@ class Scorer:
         facts.caller = identify()
         request = parse(oip.ModelInferRequest, body)
         facts.purpose = _purpose(request, declared_purposes)
-        check_call(agreement, facts.caller, facts.purpose, now)
+        opening_head = self.site.ledger.head()
+        job = Job(agreement, self.site.policy, agreement.scoring.purpose, now, self.site.member, opening_head)
+        check_call(job, facts.caller, facts.purpose)
         check_columns(agreement, [tensor.name for tensor in request.inputs if tensor.name != SUBJECT_INPUT])
         self.require_model(request.model_name, request.model_version)
         call = read_call(request, agreement.columns, self.site.maximum_rows)
         facts.rows = len(call.subjects)
         refs = [self._pseudonymiser.ref(subject) for subject in call.subjects]
         facts.consent = self.site.ledger.snapshot(now, refs)
-        facts.rules = tuple(score_subjects(agreement, refs, facts.consent, now))
+        facts.rules = tuple(score_subjects(job, refs, facts.consent))
         if None not in facts.rules:
             only = facts.rules[0] if len(set(facts.rules)) == 1 else None
             raise PolicyError("policy.denied", "every subject of the call is denied", rule=only)

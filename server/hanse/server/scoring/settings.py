@@ -18,6 +18,8 @@ class ScoringSettings(BaseModel):
         model: Folder of the model version: weights and signed manifest.
         registry_key: Verifier key (text form) of the coordinator that registers models.
         agreement: The signed agreement, a signed note.
+        packs: Folder of the rule packs that the member has adopted.
+        auditor: Public key file of the auditor, who adopted them beside the approver.
         consent_ledger: The member's consent ledger.
         pseudonym_key: Secret file; turns identifiers into the ledger's pseudonyms.
         log: The member's audit log.
@@ -38,6 +40,8 @@ class ScoringSettings(BaseModel):
     model: Path
     registry_key: str
     agreement: Path
+    packs: Path
+    auditor: Path
     consent_ledger: Path
     pseudonym_key: Path
     log: Path
