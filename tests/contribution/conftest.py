@@ -9,6 +9,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from hanse.enforcement.simulation import simulated_examples
 from hanse.learning import (
     LoadedModel,
     ModelManifest,
@@ -66,7 +67,10 @@ def train_model(
     for number in range(1, training.rounds + 1):
         deltas = [
             trainer.run_round(
-                weights, features[part], labels[part].astype(np.float32), number, training.local_steps
+                weights,
+                simulated_examples(features[part], labels[part].astype(np.float32)),
+                number,
+                training.local_steps,
             ).delta
             for trainer, part in zip(trainers, parts, strict=True)
         ]

@@ -7,6 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from tests.learning.conftest import make_mlp, make_rows, make_training
 
+from hanse.enforcement.simulation import simulated_examples
 from hanse.errors import PolicyError, ProtocolError
 from hanse.learning import (
     Predictor,
@@ -32,7 +33,7 @@ def train_federated(training: Training, noise: float | None, members: Iterable[D
     for round_number in range(1, training.rounds + 1):
         updates = []
         for name, (trainer, (x, y)) in enumerate(zip(trainers, data, strict=True)):
-            result = trainer.run_round(weights, x, y, round_number, training.local_steps)
+            result = trainer.run_round(weights, simulated_examples(x, y), round_number, training.local_steps)
             updates.append(Update(str(name), result.delta, len(y)))
             check_update(updates[-1], weights.size, training.max_update_norm)
         weights = aggregate(weights, updates, 2)
@@ -46,7 +47,12 @@ def test_full_batches_of_one_step_equal_pooled_gradient_descent(make: type, rng:
     weights = initial_weights(training, 12, rng)
     pooled = (np.concatenate([x for x, _ in members]), np.concatenate([y for _, y in members]))
     federated = train_federated(training, None, members, weights)
-    assert np.abs(federated - train_alone(training, None, SecureRandom(), weights, pooled)).max() <= 1e-6
+    assert (
+        np.abs(
+            federated - train_alone(training, None, SecureRandom(), weights, simulated_examples(*pooled))
+        ).max()
+        <= 1e-6
+    )
     assert np.abs(federated - weights).max() > 0.1
 
 
@@ -57,7 +63,9 @@ def test_learning_rate_falls_to_zero_over_all_rounds_not_over_one(rng: np.random
     norms = [
         float(
             np.linalg.norm(
-                LocalTrainer(training, 12, None, SecureRandom()).run_round(weights, x, y, number, 1).delta
+                LocalTrainer(training, 12, None, SecureRandom())
+                .run_round(weights, simulated_examples(x, y), number, 1)
+                .delta
             )
         )
         for number in (1, 2, 3, 4)
@@ -72,7 +80,7 @@ def test_every_step_counts_also_empty_ones(rng: np.random.Generator) -> None:
     trainer = LocalTrainer(training, 12, 1.0, SecureRandom())
     weights = np.zeros(13, np.float32)
     for number in (1, 2, 3):
-        result = trainer.run_round(weights, x, y, number, 20)
+        result = trainer.run_round(weights, simulated_examples(x, y), number, 20)
         assert result.steps == 20
         assert np.isfinite(result.delta).all()
     assert trainer.steps_taken == 60
@@ -88,7 +96,9 @@ def test_what_all_rounds_cost_is_the_plan_and_an_engine_per_round_would_say_less
     trainer = LocalTrainer(training, 12, plan.training.noise_multiplier, SecureRandom())
     weights = np.zeros(13, np.float32)
     for number in range(1, 7):
-        weights = weights + trainer.run_round(weights, x, y, number, training.local_steps).delta
+        weights = (
+            weights + trainer.run_round(weights, simulated_examples(x, y), number, training.local_steps).delta
+        )
     taken = plan.training_steps(trainer.steps_taken)
     assert epsilon([plan.counts, taken], 1e-5) == plan.training_epsilon <= 2.0
     assert epsilon([plan.counts, plan.training_steps(training.local_steps)], 1e-5) < 1.0
@@ -98,7 +108,7 @@ def test_private_updates_differ_each_time(rng: np.random.Generator) -> None:
     x, y = make_rows(rng, 100)
     deltas = [
         LocalTrainer(make_training(sample_rate=1.0), 12, 1.0, SecureRandom())
-        .run_round(np.zeros(13, np.float32), x, y, 1, 1)
+        .run_round(np.zeros(13, np.float32), simulated_examples(x, y), 1, 1)
         .delta
         for _ in range(3)
     ]
@@ -112,7 +122,7 @@ def test_rows_are_drawn_anew_at_the_agreed_rate() -> None:
     drawn = []
     for _ in range(40):
         trainer = LocalTrainer(training, 1, None, SecureRandom())
-        delta = trainer.run_round(np.zeros(2, np.float32), x, y, 1, 1).delta
+        delta = trainer.run_round(np.zeros(2, np.float32), simulated_examples(x, y), 1, 1).delta
         drawn.append(-delta[1] * 2 * 0.3 * 1000)
     # Binomial(1000, .3): standard deviation 14.5, of the mean of forty 2.3.
     assert np.mean(drawn) == pytest.approx(300, abs=12)
@@ -132,7 +142,10 @@ def test_rows_that_are_not_finite_take_no_part(
     deltas = []
     for rows, labels in ((bad, bad_y), (np.delete(x, 3, axis=0), good_y)):
         trainer = LocalTrainer(training, 12, noise, SecureRandom())
-        deltas.append(trainer.run_round(np.zeros(13, np.float32), rows, labels, 1, 1).delta * len(rows))
+        deltas.append(
+            trainer.run_round(np.zeros(13, np.float32), simulated_examples(rows, labels), 1, 1).delta
+            * len(rows)
+        )
     assert deltas[0] == pytest.approx(deltas[1], abs=1e-1 if noise else 1e-5)
     assert MAX_FEATURE < 1e30
 
@@ -141,14 +154,16 @@ def test_a_label_that_is_neither_takes_no_part(rng: np.random.Generator) -> None
     x, y = make_rows(rng, 10)
     y[:] = np.nan
     trainer = LocalTrainer(make_training(sample_rate=1.0), 12, None, SecureRandom())
-    assert not trainer.run_round(np.zeros(13, np.float32), x, y, 1, 5).delta.any()
+    assert not trainer.run_round(np.zeros(13, np.float32), simulated_examples(x, y), 1, 5).delta.any()
 
 
 def test_an_update_is_never_longer_than_agreed(rng: np.random.Generator) -> None:
     x, y = make_rows(rng, 50)
     training = make_training(max_update_norm=0.01)
     delta = (
-        LocalTrainer(training, 12, 5.0, SecureRandom()).run_round(np.zeros(13, np.float32), x, y, 1, 10).delta
+        LocalTrainer(training, 12, 5.0, SecureRandom())
+        .run_round(np.zeros(13, np.float32), simulated_examples(x, y), 1, 10)
+        .delta
     )
     assert np.linalg.norm(delta) == pytest.approx(0.01, rel=1e-4)
     check_update(Update("m", delta, 50), 13, 0.01)
@@ -159,7 +174,7 @@ def test_rounds_and_steps_beyond_the_agreement_are_refused(round_number: int, st
     trainer = LocalTrainer(make_training(), 1, None, SecureRandom())
     rows = np.ones((3, 1), np.float32)
     with pytest.raises(ProtocolError) as caught:
-        trainer.run_round(np.zeros(2, np.float32), rows, rows[:, 0], round_number, steps)
+        trainer.run_round(np.zeros(2, np.float32), simulated_examples(rows, rows[:, 0]), round_number, steps)
     assert caught.value.code == "protocol.unexpected-step"
 
 
@@ -167,10 +182,10 @@ def test_no_rows_and_unfit_weights_are_refused() -> None:
     trainer = LocalTrainer(make_training(), 1, None, SecureRandom())
     rows = np.ones((3, 1), np.float32)
     with pytest.raises(PolicyError):
-        trainer.run_round(np.zeros(2, np.float32), rows[:0], rows[:0, 0], 1, 1)
+        trainer.run_round(np.zeros(2, np.float32), simulated_examples(rows[:0], rows[:0, 0]), 1, 1)
     for weights in (np.zeros(3, np.float32), np.full(2, np.nan, np.float32)):
         with pytest.raises(ProtocolError):
-            trainer.run_round(weights, rows, rows[:, 0], 1, 1)
+            trainer.run_round(weights, simulated_examples(rows, rows[:, 0]), 1, 1)
     assert trainer.steps_taken == 0
 
 
@@ -187,7 +202,10 @@ def test_private_federation_beats_private_members_alone(rng: np.random.Generator
         assert area is not None
         return area
 
-    alone = [quality(train_alone(training, noise, SecureRandom(), start, data)) for data in members]
+    alone = [
+        quality(train_alone(training, noise, SecureRandom(), start, simulated_examples(*data)))
+        for data in members
+    ]
     assert quality(train_federated(training, noise, members, start)) > np.mean(alone)
 
 

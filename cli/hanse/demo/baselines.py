@@ -21,6 +21,8 @@ from numpy.typing import NDArray
 from hanse.demo.data import Rows
 from hanse.demo.partition import MemberData
 from hanse.demo.results import MemberQuality, QualityFacts
+from hanse.enforcement import AdmittedExamples
+from hanse.enforcement.simulation import simulated_examples
 from hanse.errors import TrainingError
 from hanse.learning import (
     Predictor,
@@ -151,8 +153,7 @@ def train_one(
             raise
         return TrainedModel(training, None, np.zeros(0, dtype=np.float32))
     noise = None if plan is None else plan.training.noise_multiplier
-    data = (transform.apply(rows.columns), rows.labels.astype(np.float32))
-    weights = train_alone(training, noise, random, _start(training, transform), data)
+    weights = train_alone(training, noise, random, _start(training, transform), _examples(transform, rows))
     return TrainedModel(training, transform, weights)
 
 
@@ -180,13 +181,13 @@ def train_federated(
     """
     transform = fit_transform(agreement, parts, plan, random)
     noise = None if plan is None else plan.training.noise_multiplier
-    data = [(transform.apply(part.columns), part.labels.astype(np.float32)) for part in parts]
+    data = [_examples(transform, part) for part in parts]
     trainers = [LocalTrainer(training, transform.n_features, noise, random) for _ in parts]
     weights = _start(training, transform)
     for number in range(1, training.rounds + 1):
         updates = [
-            Update(str(member), trainer.run_round(weights, x, y, number, training.local_steps).delta, len(x))
-            for member, (trainer, (x, y)) in enumerate(zip(trainers, data, strict=True))
+            Update(str(member), trainer.run_round(weights, own, number, training.local_steps).delta, len(own))
+            for member, (trainer, own) in enumerate(zip(trainers, data, strict=True))
         ]
         weights = aggregate(weights, updates, agreement.cohort.minimum_members)
     return TrainedModel(training, transform, weights)
@@ -206,6 +207,11 @@ def fit_transform(
         counts = [add_gaussian_noise(exact, plan.count_noise_std, random) for exact in counts]
     minimum = rare_below(agreement.cohort.suppress_below, stds)
     return Transform.fit(agreement.columns, np.sum(counts, axis=0), minimum)
+
+
+def _examples(transform: Transform, rows: Rows) -> AdmittedExamples:
+    """The demo's data set is public, and nobody is in it."""
+    return simulated_examples(transform.apply(rows.columns), rows.labels.astype(np.float32))
 
 
 def _start(training: Training, transform: Transform) -> NDArray[np.float32]:

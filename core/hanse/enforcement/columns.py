@@ -6,17 +6,15 @@ Per subject and purpose: the number of a profile and two times. Everything else 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeAlias
+from typing import Final, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from hanse.enforcement.profiles import ABSENT, Profile, Profiles
 from hanse.errors import PolicyError
-
-if TYPE_CHECKING:
-    from hanse.policies.consent import Folding
-    from hanse.policies.ledger import StandingRow, StandingRows
+from hanse.policies.consent import Folding
+from hanse.policies.ledger import StandingRow, StandingRows
 
 MAX_TIME_MS: Final = 1 << 62
 """Largest time, either way, milliseconds; far beyond every calendar, and comparisons stay exact."""
@@ -33,7 +31,7 @@ Times: TypeAlias = npt.NDArray[np.int64]
 class Ledger(Protocol):
     """A consent ledger, as far as it is copied."""
 
-    def standing_rows(self, since: int = 0) -> "StandingRows":
+    def standing_rows(self, since: int = 0) -> StandingRows:
         """What stands for everybody whom an event after ``since`` is about, in one consistent view."""
         ...
 
@@ -103,6 +101,7 @@ class ConsentColumns:
         self._taken_at: datetime | None = None
         self._subjects: Keys = np.zeros(0, dtype=f"S{_REF_BYTES}")
         self._purposes: dict[str, PurposeColumns] = {}
+        self._folded: dict[str, Sequence[tuple[Folding, Places]]] = {}
 
     def __len__(self) -> int:
         """Number of subjects about whom something stands."""
@@ -141,8 +140,19 @@ class ConsentColumns:
         rows = ledger.standing_rows(since=self.head)
         if rows.head < self.head or (rows.head == self.head and self.root not in {"", rows.root}):
             raise PolicyError("policy.ledger", "the consent ledger is not the one that was read before")
+        self._folded.clear()
         self._apply(rows)
         self.head, self.root, self.synced_at, self._taken_at = rows.head, rows.root, rows.synced_at, now
+
+    def folded(self, purpose: str) -> Sequence[tuple[Folding, Places]]:
+        """Who hides what for a purpose: each different choice once, with the places of who made it."""
+        if purpose not in self._folded:
+            groups: dict[tuple[frozenset[str], frozenset[str]], list[str]] = {}
+            for ref, folding in self.foldings.get(purpose, {}).items():
+                groups.setdefault((folding.hidden_columns, folding.hidden_categories), []).append(ref)
+            found = ((Folding(*hidden), self.places(refs)) for hidden, refs in groups.items())
+            self._folded[purpose] = [(folding, places[places >= 0]) for folding, places in found]
+        return self._folded[purpose]
 
     def places(self, refs: Sequence[str]) -> Places:
         """Where subjects are, by pseudonym; -1 for each about whom nothing stands."""
@@ -154,13 +164,16 @@ class ConsentColumns:
         found[self._subjects[found] != keys] = -1
         return found
 
-    def _apply(self, rows: "StandingRows") -> None:
+    def _apply(self, rows: StandingRows) -> None:
         self.profiles.learn(rows.terms)
         names: dict[str, int] = {}
         chunks = list(self._chunks(rows.rows, names))
         if chunks:
-            self._put(_Chunk(*(np.concatenate(parts) for parts in zip(*chunks, strict=True))), names)
-        self._fold(rows)
+            whole = _Chunk(*(np.concatenate(parts) for parts in zip(*chunks, strict=True)))
+            self._put(whole, names)
+            self._unfold(whole.keys)
+        for purpose, hidden in rows.foldings.items():
+            self.foldings.setdefault(purpose, {}).update(hidden)
 
     def _put(self, chunk: _Chunk, names: Mapping[str, int]) -> None:
         self._make_room(chunk.keys)
@@ -176,12 +189,14 @@ class ConsentColumns:
         for columns in self._purposes.values():
             columns.insert(places)
 
-    def _fold(self, rows: "StandingRows") -> None:
+    def _unfold(self, keys: Keys) -> None:
         """Whoever is read again hides what is said now, and nothing else."""
-        for row_purpose, refs in rows.foldings.items():
-            self.foldings.setdefault(row_purpose, {}).update(refs)
+        if self.head and any(self.foldings.values()):
+            for ref in {key.hex() for key in keys.astype("V16").tolist()}:
+                for hidden in self.foldings.values():
+                    hidden.pop(ref, None)
 
-    def _chunks(self, rows: "Iterable[StandingRow]", names: dict[str, int]) -> Iterator[_Chunk]:
+    def _chunks(self, rows: Iterable[StandingRow], names: dict[str, int]) -> Iterator[_Chunk]:
         """Rows as arrays; ``names`` collects the numbers of the purposes."""
         iterator = iter(rows)
         while part := list(islice(iterator, _CHUNK_ROWS)):

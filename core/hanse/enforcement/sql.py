@@ -63,7 +63,7 @@ class _Emitter:
     """Writes specialised formulas as SQL conditions; a condition that is NULL counts as false."""
 
     def __init__(self, columns: ConsentColumns) -> None:
-        self._terms: _Domain = dict(columns.profiles.terms)
+        self._terms: _Domain = {number: facts for number, facts in columns.profiles.terms.items()}  # noqa: C416 - other keys
         states = {profile.state for profile in columns.profiles.profiles}
         self._domains: Mapping[str, _Domain] = {
             "state": {state: {"state": state} for state in sorted(states)},

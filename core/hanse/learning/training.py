@@ -6,6 +6,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from hanse.enforcement import AdmittedExamples
 from hanse.errors import PolicyError, ProtocolError
 from hanse.learning.dpsgd import PlainSgd, PrivateSgd
 from hanse.learning.models import FloatVector, build, check_weights, get_flat, set_flat
@@ -73,8 +74,7 @@ class LocalTrainer:
     def run_round(
         self,
         weights: FloatVector,
-        x: NDArray[np.float32],
-        y: NDArray[np.float32],
+        examples: AdmittedExamples,
         round_number: int,
         steps: int,
     ) -> RoundResult:
@@ -82,8 +82,7 @@ class LocalTrainer:
 
         Args:
             weights: Global weights.
-            x: All rows that are admitted now, shape (rows, features). A row that is not finite is never used.
-            y: Their labels, 0 or 1, shape (rows,).
+            examples: All records that are admitted now. One that is not finite is never used.
             round_number: From 1.
             steps: Number of steps.
 
@@ -96,6 +95,7 @@ class LocalTrainer:
             PolicyError: ``policy.cohort`` (rule P15) without rows.
         """
         self._check_round(round_number, steps)
+        x, y = examples.features, examples.labels
         if len(x) == 0:
             raise PolicyError("policy.cohort", "no row is admitted", rule="P15")
         check_weights(self._training, self._n_features, weights, MAX_WEIGHT)
@@ -131,7 +131,7 @@ def train_alone(
     noise_multiplier: float | None,
     random: SecureRandom,
     weights: FloatVector,
-    data: tuple[NDArray[np.float32], NDArray[np.float32]],
+    examples: AdmittedExamples,
 ) -> FloatVector:
     """Runs all rounds on one set of rows: what a federated model is compared with.
 
@@ -140,7 +140,7 @@ def train_alone(
         noise_multiplier: As for :class:`LocalTrainer`.
         random: Source of sampling and noise.
         weights: Weights to start from.
-        data: Transformed rows, shape (rows, features), and labels, shape (rows,).
+        examples: The records.
 
     Returns:
         The trained weights.
@@ -148,10 +148,9 @@ def train_alone(
     Raises:
         HanseError: As :meth:`LocalTrainer.run_round`.
     """
-    x, y = data
-    trainer = LocalTrainer(training, x.shape[1], noise_multiplier, random)
+    trainer = LocalTrainer(training, examples.features.shape[1], noise_multiplier, random)
     for round_number in range(1, training.rounds + 1):
-        weights = weights + trainer.run_round(weights, x, y, round_number, training.local_steps).delta
+        weights = weights + trainer.run_round(weights, examples, round_number, training.local_steps).delta
     return weights
 
 

@@ -1,65 +1,100 @@
-"""Who may be used in a round: decided per subject, by rules, from a consent snapshot. Pure: no clock, no I/O.
+"""Who may be used in a round, and which of their columns: the specification. Pure: no clock, no I/O.
 
-A subject is admitted only if every rule is satisfied; whatever is missing satisfies none. The rules are a
-plain sequence, and a subject must pass all of them, so a rule more, or a member more, can only exclude.
+A subject is admitted only if every rule holds; whatever is missing satisfies none. The rules are a plain
+sequence, and a subject must pass all of them, so a rule more, or a member more, can only exclude. What is
+compiled from the same rules for many subjects (:mod:`hanse.enforcement`) must agree with this, subject by
+subject.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Final, NamedTuple
+from functools import cached_property
+from typing import Final, NamedTuple, TypeAlias
 
 from hanse.errors import PolicyError
 from hanse.policies.agreement import Agreement
 from hanse.policies.check import require_no_gap
-from hanse.policies.consent import ACTIVE_METHODS, Standing
-from hanse.policies.fields import to_ms
-from hanse.policies.purposes import CROSS_BORDER, SENSITIVE, SHARING
-from hanse.policies.snapshot import ConsentSnapshot
+from hanse.policies.facts import HIDDEN, Job, Taken, column_facts, hides, job_facts, subject_facts
+from hanse.policies.ledger import ConsentSnapshot
+from hanse.policies.packs import Policy
+from hanse.policies.predicates import Facts, Predicate
+from hanse.policies.rules import COLUMN_RULES, RULES, TRAINING_RULES, Level, Rule
 
-MAXIMUM_SNAPSHOT_AGE: Final = timedelta(seconds=60)  # ours; a round takes a new one
+RowRules: TypeAlias = Sequence[tuple[str, Predicate]]
+"""Identifier and formula of each rule that everybody must satisfy, in the order of the decision."""
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What is to be done with the subjects' data, as the rules see it.
+class AskedColumn(NamedTuple):
+    """A column that is to be read.
 
     Attributes:
-        purpose: Purpose of the use.
-        now_ms: Time of the decision, milliseconds since 1970.
-        organisations: Every member, by legal name.
-        providers: Members that provide data to the others.
-        classifications: Classes of the columns.
-        jurisdictions: Where members and coordinator are.
-        border_mechanism: Whether the agreement records one.
+        name: Its name.
+        classification: Class of its content; None for the label, which has none.
+        required: Whether a subject is left out if the column is hidden; else only the value is.
+        facts: What the rules read of it, apart from whether a subject hides it.
+        rules: What it must satisfy.
     """
 
-    purpose: str
-    now_ms: int
-    organisations: frozenset[str]
-    providers: frozenset[str]
-    classifications: frozenset[str]
-    jurisdictions: frozenset[str]
-    border_mechanism: bool
+    name: str
+    classification: str | None
+    required: bool
+    facts: Facts
+    rules: RowRules
 
 
-class Case(NamedTuple):
-    """One subject before the rules."""
+class Ruling(NamedTuple):
+    """The decision about one subject.
 
-    subject_ref: str
-    standing: Standing | None
-    snapshot: ConsentSnapshot
+    Attributes:
+        rule: The first rule that it does not satisfy; None if it is admitted.
+        hidden: Columns whose values must not be read; empty if it is not admitted.
+    """
 
-
-class RowRule(NamedTuple):
-    """A rule that every subject must satisfy."""
-
-    id: str
-    satisfied: Callable[[Request, Case], bool]
+    rule: str | None
+    hidden: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
+class Screening:
+    """What is the same for all subjects of a decision.
+
+    Attributes:
+        job: What is to be done.
+        facts: What the rules read of it.
+        rules: What a subject must satisfy.
+        columns: The columns that are to be read, the label among them.
+    """
+
+    job: Job
+    facts: Facts
+    rules: RowRules
+    columns: Sequence[AskedColumn]
+
+    def decide(self, snapshot: ConsentSnapshot, ref: str) -> Ruling:
+        """Decides about one subject.
+
+        Args:
+            snapshot: What the subjects consented to.
+            ref: Pseudonym of the subject.
+        """
+        facts = {**self.facts, **subject_facts(snapshot, ref, self.job.purpose)}
+        rule = first_failure(self.rules, facts)
+        if rule is not None:
+            return Ruling(rule)
+        folding = snapshot.folding(ref, self.job.purpose)
+        hidden = set()
+        for column in self.columns:
+            is_hidden = hides(folding, column.name, column.classification)
+            rule = first_failure(column.rules, {**facts, **column.facts, HIDDEN: is_hidden})
+            if rule is not None and column.required:
+                return Ruling(rule)
+            if rule is not None:
+                hidden.add(column.name)
+        return Ruling(None, frozenset(hidden))
+
+
+@dataclass(frozen=True)
 class Admission:
     """The decision about the records of one round.
 
@@ -69,6 +104,8 @@ class Admission:
         considered: Number of records that were asked about.
         excluded_by_rule: Number of records that each rule excluded; a record counts for the first rule that
             it fails. For the member's own log; what leaves the member goes through :func:`suppress`.
+        hidden: By column, positions of the admitted records in which it must not be read, increasing; only
+            columns that are hidden somewhere.
         snapshot_head: Head of the consent ledger that the decision rests on.
     """
 
@@ -76,115 +113,146 @@ class Admission:
     subjects: int
     considered: int
     excluded_by_rule: Mapping[str, int]
+    hidden: Mapping[str, tuple[int, ...]]
     snapshot_head: int
 
+    @cached_property
+    def hidden_by_column(self) -> Mapping[str, int]:
+        """Number of admitted records in which each column is hidden."""
+        return {name: len(rows) for name, rows in self.hidden.items()}
 
-def make_request(agreement: Agreement, purpose: str, now: datetime) -> Request:
-    """What the rules need to know of an agreement.
+
+def rules_at(level: Level, rules: Iterable[Rule], policy: Policy) -> RowRules:
+    """The formulas of those rules that apply under a policy.
 
     Args:
-        agreement: The agreement.
-        purpose: Purpose of the use.
-        now: Time of the decision.
+        level: About what they decide.
+        rules: Rules in the order of the decision.
+        policy: The merged rule packs.
 
     Returns:
-        The request.
+        Identifiers and formulas.
     """
-    return Request(
-        purpose=purpose,
-        now_ms=to_ms(now),
-        organisations=agreement.organisations,
-        providers=frozenset(member.organisation for member in agreement.members if member.role == "provider"),
-        classifications=frozenset(column.classification for column in agreement.columns),
-        jurisdictions=agreement.jurisdictions,
-        border_mechanism=agreement.border.mechanism != "none",
-    )
+    return tuple((rule.id, rule.requires[level]) for rule in rules if rule.id in policy.rules)
 
 
-def first_failure(
-    rules: Sequence[RowRule], request: Request, snapshot: ConsentSnapshot, ref: str
-) -> str | None:
-    """The first rule that a subject does not satisfy.
+def first_failure(rules: RowRules, facts: Facts) -> str | None:
+    """The first rule that does not hold.
 
     Args:
         rules: The rules, in order.
-        request: What is to be done.
-        snapshot: What the subjects consented to.
-        ref: Pseudonym of the subject.
+        facts: What is known.
 
     Returns:
-        The rule's identifier; None if the subject is admitted.
+        The rule's identifier; None if all hold.
 
     Raises:
         PolicyError: ``policy.denied`` (P01) if there is no rule: nothing to satisfy is nothing permitted.
     """
     if not rules:
         raise PolicyError("policy.denied", "there are no rules, so nothing is permitted", rule="P01")
-    case = Case(ref, snapshot.standing(ref, request.purpose), snapshot)
-    for rule in rules:
-        if not rule.satisfied(request, case):
-            return rule.id
-    return None
+    return next((rule for rule, predicate in rules if not predicate.holds(facts)), None)
 
 
-def screen(
-    agreement: Agreement, subject_refs: Sequence[str], snapshot: ConsentSnapshot, now: datetime
-) -> Admission:
+def prepare_training(job: Job, snapshot: Taken) -> Screening:
+    """Decides what can be decided before looking at any subject.
+
+    Args:
+        job: What is to be done.
+        snapshot: The copy of the ledger that will be decided on.
+
+    Returns:
+        What is left to decide, for each subject.
+
+    Raises:
+        PolicyError: ``policy.denied`` if the agreement has a gap, or the copy of the ledger, or the ledger
+            itself, is stale (P10).
+    """
+    require_no_gap(job.agreement, job.policy, job.now)
+    require_fresh(job, snapshot)
+    return Screening(
+        job=job,
+        facts=job_facts(job, snapshot),
+        rules=rules_at(Level.SUBJECT, TRAINING_RULES, job.policy),
+        columns=_asked_columns(job),
+    )
+
+
+def _asked_columns(job: Job) -> Sequence[AskedColumn]:
+    """The agreement's columns and its label. Without a label a record is useless, so it is required."""
+    rules = rules_at(Level.COLUMN, COLUMN_RULES, job.policy)
+    agreement = job.agreement
+    columns = [
+        AskedColumn(
+            column.name,
+            column.classification,
+            column.required,
+            column_facts(agreement, column, declared=True),
+            rules,
+        )
+        for column in agreement.columns
+    ]
+    label = AskedColumn(agreement.label.name, None, required=True, facts={}, rules=_LABEL_RULES)
+    return (*columns, label)
+
+
+def screen(job: Job, subject_refs: Sequence[str], snapshot: ConsentSnapshot) -> Admission:
     """Decides about every record, and leaves the size of the cohort to :func:`require_cohort`.
 
     Args:
-        agreement: The agreement that is in force.
+        job: What is to be done.
         subject_refs: Pseudonym of each record's subject, by position.
         snapshot: A snapshot that was taken for this decision.
-        now: Time of the decision, with time zone.
 
     Returns:
         The decision.
 
     Raises:
-        PolicyError: ``policy.denied`` if the agreement has a gap or the snapshot is stale (P10).
+        PolicyError: As :func:`prepare_training`.
     """
-    require_no_gap(agreement, now)
-    require_fresh(snapshot, now)
-    request = make_request(agreement, agreement.purpose, now)
-    failures = [first_failure(ROW_RULES, request, snapshot, ref) for ref in subject_refs]
-    rows = tuple(position for position, failure in enumerate(failures) if failure is None)
+    screening = prepare_training(job, snapshot)
+    rulings = [screening.decide(snapshot, ref) for ref in subject_refs]
+    rows = tuple(position for position, ruling in enumerate(rulings) if ruling.rule is None)
+    hidden: dict[str, list[int]] = {}
+    for position in rows:
+        for name in rulings[position].hidden:
+            hidden.setdefault(name, []).append(position)
+    failures = Counter(ruling.rule for ruling in rulings if ruling.rule is not None)
     return Admission(
         rows=rows,
         subjects=len({subject_refs[position] for position in rows}),
-        considered=len(failures),
-        excluded_by_rule=dict(
-            sorted(Counter(failure for failure in failures if failure is not None).items())
-        ),
+        considered=len(rulings),
+        excluded_by_rule=dict(sorted(failures.items())),
+        hidden={name: tuple(positions) for name, positions in sorted(hidden.items())},
         snapshot_head=snapshot.head,
     )
 
 
-def require_cohort(agreement: Agreement, admission: Admission) -> None:
+def require_cohort(job: Job, subjects: int) -> None:
     """Refuses a cohort that is too small. Subjects count, not records: one subject is no cohort.
 
     Args:
-        agreement: The agreement.
-        admission: The decision about the records.
+        job: What is to be done.
+        subjects: Number of different subjects who are admitted.
 
     Raises:
         PolicyError: ``policy.cohort`` (P15).
     """
-    minimum = agreement.cohort.minimum_rows
-    if admission.subjects < minimum:
-        raise PolicyError("policy.cohort", f"fewer than {minimum} subjects are admitted", rule="P15")
+    minimum = job.agreement.cohort.minimum_rows
+    facts = {"cohort.minimum_rows": minimum, "cohort.subjects": subjects, **job.policy.facts()}
+    if not RULES["P15"].requires[Level.JOB].holds(facts):
+        raise PolicyError(
+            "policy.cohort", f"fewer subjects are admitted than the minimum, which is {minimum}", rule="P15"
+        )
 
 
-def admit(
-    agreement: Agreement, subject_refs: Sequence[str], snapshot: ConsentSnapshot, now: datetime
-) -> Admission:
+def admit(job: Job, subject_refs: Sequence[str], snapshot: ConsentSnapshot) -> Admission:
     """Decides who may be used in a round: :func:`screen`, then :func:`require_cohort`.
 
     Args:
-        agreement: The agreement that is in force.
+        job: What is to be done.
         subject_refs: Pseudonym of each record's subject, by position.
         snapshot: A snapshot that was taken for this decision.
-        now: Time of the decision, with time zone.
 
     Returns:
         The decision.
@@ -193,23 +261,30 @@ def admit(
         PolicyError: ``policy.denied`` if the agreement has a gap or the snapshot is stale, ``policy.cohort``
             if too few subjects are admitted.
     """
-    admission = screen(agreement, subject_refs, snapshot, now)
-    require_cohort(agreement, admission)
+    admission = screen(job, subject_refs, snapshot)
+    require_cohort(job, admission.subjects)
     return admission
 
 
-def require_fresh(snapshot: ConsentSnapshot, now: datetime) -> None:
-    """Refuses a snapshot that is older than a minute, or from the future.
+def require_fresh(job: Job, snapshot: Taken) -> None:
+    """Refuses a copy of the ledger that is too old, or older than the job, and a ledger that nobody feeds.
 
     Args:
-        snapshot: The snapshot.
-        now: Time of the decision, by the clock that the snapshot was taken with.
+        job: What is to be done.
+        snapshot: The copy of the ledger, by the same clock as the job.
 
     Raises:
         PolicyError: ``policy.denied`` (P10).
     """
-    if not timedelta(0) <= now - snapshot.taken_at <= MAXIMUM_SNAPSHOT_AGE:
-        raise PolicyError("policy.denied", "the consent snapshot is stale; take a new one", rule="P10")
+    predicate = RULES["P10"].requires[Level.JOB]
+    facts = job_facts(job, snapshot)
+    if not predicate.holds(facts):
+        unmet = "; ".join(sorted({part.words() for part in predicate.unmet(facts)}))
+        raise PolicyError(
+            "policy.denied",
+            f"the consent ledger, or the copy of it, is stale; these do not hold: {unmet}",
+            rule="P10",
+        )
 
 
 def check_columns(agreement: Agreement, asked: Sequence[str]) -> None:
@@ -246,102 +321,5 @@ def suppress(counts: Mapping[str, int], below: int) -> dict[str, int | str]:
     return {name: count if count >= below else f"<{below}" for name, count in counts.items()}
 
 
-def _consented(_: Request, case: Case) -> bool:
-    return case.standing is not None or case.snapshot.knows(case.subject_ref)
-
-
-def _for_this_purpose(_: Request, case: Case) -> bool:
-    return case.standing is not None
-
-
-def _in_force(request: Request, case: Case) -> bool:
-    standing = case.standing
-    return (
-        standing is not None
-        and standing.state == "given"
-        and standing.expires_ms is not None
-        and request.now_ms < standing.expires_ms
-    )
-
-
-def _affirmative(request: Request, case: Case) -> bool:
-    standing = case.standing
-    if standing is None or standing.terms is None or standing.given_ms is None:
-        return False
-    terms = standing.terms
-    return (
-        terms.preticked is False
-        and terms.method in ACTIVE_METHODS
-        and terms.notice_version is not None
-        and terms.notice_sha256 is not None
-        and terms.notice_published_ms is not None
-        and terms.notice_published_ms <= standing.given_ms <= request.now_ms
-    )
-
-
-def _unbundled(_: Request, case: Case) -> bool:
-    standing = case.standing
-    return standing is not None and standing.terms is not None and standing.terms.bundled is False
-
-
-def _classes_named(request: Request, case: Case) -> bool:
-    standing = case.standing
-    if standing is None or standing.terms is None:
-        return False
-    return request.classifications.issubset(standing.terms.categories)
-
-
-def _parties_named(request: Request, case: Case) -> bool:
-    standing = case.standing
-    if standing is None or standing.terms is None or standing.terms.controller not in request.organisations:
-        return False
-    if not request.organisations <= standing.terms.parties:
-        return False
-    return standing.terms.controller not in request.providers or _separately(SHARING, request, case)
-
-
-def _sensitive_agreed(request: Request, case: Case) -> bool:
-    return "sensitive" not in request.classifications or _separately(SENSITIVE, request, case)
-
-
-def _border_agreed(request: Request, case: Case) -> bool:
-    standing = case.standing
-    if standing is None or standing.terms is None:
-        return False
-    places = request.jurisdictions | {standing.terms.jurisdiction, standing.terms.storage_country}
-    if None in places:
-        return False
-    return len(places) == 1 or (request.border_mechanism and _separately(CROSS_BORDER, request, case))
-
-
-def _separately(purpose: str, request: Request, case: Case) -> bool:
-    """Whether the subject gave a separate consent: a valid grant of its own, which names every member."""
-    standing = case.snapshot.standing(case.subject_ref, purpose)
-    grant = Case(case.subject_ref, standing, case.snapshot)
-    if standing is None or standing.terms is None or standing.terms.purposes != (purpose,):
-        return False
-    return (
-        _in_force(request, grant)
-        and _affirmative(request, grant)
-        and _unbundled(request, grant)
-        and request.organisations <= standing.terms.parties
-    )
-
-
-GRANT_RULES: Final = (
-    RowRule("P01", _consented),
-    RowRule("P04", _for_this_purpose),
-    RowRule("P10", _in_force),
-    RowRule("P02", _affirmative),
-    RowRule("P03", _unbundled),
-    RowRule("P05", _classes_named),
-)
-"""What every grant must satisfy, for training and for scoring."""
-
-ROW_RULES: Final = (
-    *GRANT_RULES,
-    RowRule("P06", _parties_named),
-    RowRule("P07", _sensitive_agreed),
-    RowRule("P21", _border_agreed),
-)
-"""What a subject must satisfy to be used in training."""
+_LABEL_RULES: Final[RowRules] = (("P05", RULES["P05"].requires[Level.COLUMN]),)
+"""The label is no column with a class; all that a subject can do about it is to hide it."""

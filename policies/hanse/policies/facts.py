@@ -15,9 +15,10 @@ from typing import Final, Protocol, TypeAlias
 from hanse.policies.agreement import Agreement, Column
 from hanse.policies.consent import Folding, Standing, Terms
 from hanse.policies.fields import to_ms
+from hanse.policies.ledger import ConsentSnapshot
+from hanse.policies.packs import Policy
 from hanse.policies.predicates import Facts
 from hanse.policies.purposes import CROSS_BORDER, SENSITIVE, SHARING
-from hanse.policies.snapshot import ConsentSnapshot
 
 GRANT: Final = "grant"
 SEPARATE: Final = MappingProxyType({"sharing": SHARING, "sensitive": SENSITIVE, "cross_border": CROSS_BORDER})
@@ -61,18 +62,6 @@ class Taken(Protocol):
         ...
 
 
-class PolicyFacts(Protocol):
-    """A merged policy, as far as facts are concerned."""
-
-    def facts(self) -> Facts:
-        """Its thresholds, named ``policy.*``."""
-        ...
-
-    def times(self, now: datetime) -> Facts:
-        """Its thresholds that are counted back from now, named ``job.*``."""
-        ...
-
-
 def purposes_by_prefix(purpose: str) -> dict[str, str]:
     """The purposes whose standings decide about a use: by prefix of the facts, the use itself first."""
     return {GRANT: purpose, **SEPARATE}
@@ -94,7 +83,7 @@ class Job:
     """
 
     agreement: Agreement
-    policy: PolicyFacts
+    policy: Policy
     purpose: str
     now: datetime
     member: str | None = None
@@ -138,7 +127,7 @@ def job_facts(job: Job, snapshot: Taken) -> Facts:
         **_ages(snapshot, now),
     }
     own = {f"job.{name}": value for name, value in values.items()}
-    return {**own, **job.policy.facts(), **job.policy.times(now)}
+    return {**own, **job.policy.facts(), **job.policy.times(to_ms(now))}
 
 
 def subject_facts(snapshot: ConsentSnapshot, ref: str, purpose: str) -> Facts:
@@ -224,10 +213,16 @@ def column_facts(agreement: Agreement, column: Column, *, declared: bool) -> Fac
     return {f"column.{name}": value for name, value in values.items()}
 
 
-def hides(folding: Folding | None, column: Column) -> bool:
-    """Whether a subject hides a column, by its name or by its class."""
+def hides(folding: Folding | None, column: str, classification: str | None) -> bool:
+    """Whether a subject hides a column, by its name or by its class.
+
+    Args:
+        folding: What the subject hides; None for nothing.
+        column: Name of the column.
+        classification: Its class, if it has one.
+    """
     return folding is not None and (
-        column.name in folding.hidden_columns or column.classification in folding.hidden_categories
+        column in folding.hidden_columns or classification in folding.hidden_categories
     )
 
 
