@@ -1,7 +1,7 @@
 """Drafts an agreement from what a site knows: its own identity, the enrolled others, a data dictionary."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -10,13 +10,57 @@ from pydantic import TypeAdapter, ValidationError
 from hanse.client.home import MemberHome
 from hanse.client.software import software_digest, software_version
 from hanse.errors import ConfigurationError, PolicyError
-from hanse.policies import Agreement, Column, Disclosure, Identity, PackReference, Training
+from hanse.policies import (
+    Agreement,
+    Border,
+    Caller,
+    Column,
+    Contract,
+    Disclosure,
+    Identity,
+    PackReference,
+    Retention,
+    Training,
+)
+from hanse.policies.agreement.columns import EVERY_MEMBER
 from hanse.policies.documents import yaml_to_json
 from hanse.policies.fields import problems
 
 CLOCK_SLACK = timedelta(minutes=5)
 ASSESSMENT_VALIDITY = timedelta(days=365)
 DAILY_QUOTA = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Party:
+    """What is agreed of a member beside its identity.
+
+    Attributes:
+        role: Its role.
+        approver: The person who approves for it; None for its data protection officer.
+        storage_country: Where its data is kept; None for what its identity says.
+        contract: What it is entrusted with; None unless it is.
+    """
+
+    role: str = "joint"
+    approver: str | None = None
+    storage_country: str | None = None
+    contract: Contract | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Effects:
+    """What decisions based on scores do to people.
+
+    Attributes:
+        significant: Whether they affect people significantly.
+        human_review: Whether a person can review them.
+        reason_codes: Whether they can be explained by reason codes.
+    """
+
+    significant: bool = False
+    human_review: bool = False
+    reason_codes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +80,21 @@ class Draft:
         delta: Delta of the budget.
         minimum_rows: Admitted rows that a member needs.
         minimum_members: Members that every aggregate needs.
-        callers: Systems that may ask for scores.
+        callers: Systems that may ask for scores; of one that is only named, whoever signs states that it offers
+            what a marketing system must.
         assessment: Reference of the impact assessment.
         assessor: Person who approved the assessment.
         packs: Rule packs that apply.
         may_contain_minors: Whether children may be among the subjects.
         valid_days: Days that the agreement is valid.
+        parties: What is agreed of single members beside their identities, by name.
+        disclose_to: Members that columns go to as part of a model, where the dictionary does not say; or
+            ``members``.
+        effects: What scores do to people; None for nothing significant.
+        border: What allows several jurisdictions; None for the assessment's reference as a standard contract
+            where there are several.
+        retention: For how long things are kept; None for twice the validity, and once for what is made on the
+            way.
     """
 
     identifier: str
@@ -56,12 +109,17 @@ class Draft:
     delta: float
     minimum_rows: int
     minimum_members: int
-    callers: Sequence[str]
+    callers: Sequence[str | Caller]
     assessment: str
     assessor: str
     packs: Sequence[PackReference]
     may_contain_minors: bool = False
     valid_days: int = 90
+    parties: Mapping[str, Party] = field(default_factory=dict)
+    disclose_to: Sequence[str] = (EVERY_MEMBER,)
+    effects: Effects = Effects()
+    border: Border | None = None
+    retention: Retention | None = None
 
 
 def known_identities(home: MemberHome) -> list[Identity]:
@@ -96,9 +154,6 @@ def _terms(
     draft: Draft, members: Sequence[Identity], coordinator: Identity, now: datetime
 ) -> dict[str, object]:
     """The agreement's fields."""
-    countries = {
-        place for one in (*members, coordinator) for place in (one.jurisdiction, one.storage_country)
-    }
     return {
         "schema_version": 1,
         "id": draft.identifier,
@@ -111,14 +166,14 @@ def _terms(
         "supersedes": None,
         "proposer": draft.proposer,
         "auditor": draft.auditor,
-        "members": [_member(identity) for identity in members],
+        "members": [_member(identity, draft.parties.get(identity.name, Party())) for identity in members],
         "coordinator": {
             "name": coordinator.name,
             "jurisdiction": coordinator.jurisdiction,
             "key": coordinator.node_key,
         },
         "may_contain_minors": draft.may_contain_minors,
-        "columns": [_disclosed(column) for column in draft.columns],
+        "columns": [_disclosed(column, draft.disclose_to) for column in draft.columns],
         "label": {"name": draft.label, "positive": draft.positive},
         "training": draft.training,
         "privacy": None
@@ -136,13 +191,13 @@ def _terms(
         },
         "scoring": {
             "purpose": "scoring.marketing",
-            "callers": [_caller(name) for name in draft.callers],
+            "callers": [_caller(caller) for caller in draft.callers],
             "output": "score",
             "decimals": 2,
             "prohibited_uses": ["pricing", "underwriting", "credit", "employment"],
-            "significant_effect": False,
-            "human_review": False,
-            "reason_codes": False,
+            "significant_effect": draft.effects.significant,
+            "human_review": draft.effects.human_review,
+            "reason_codes": draft.effects.reason_codes,
         },
         "assessment": {
             "reference": draft.assessment,
@@ -155,16 +210,13 @@ def _terms(
             "digest": None,
             "rehearsal": None,
         },
-        "border": {
-            "mechanism": "none" if len(countries) == 1 else "standard_contract",
-            "reference": None if len(countries) == 1 else draft.assessment,
-            "other_places": [],
-        },
-        "retention": {
-            "rows_days": 2 * draft.valid_days,
-            "intermediates_days": draft.valid_days,
-            "model_days": 2 * draft.valid_days,
-        },
+        "border": draft.border or _border(draft, members, coordinator),
+        "retention": draft.retention
+        or Retention(
+            rows_days=2 * draft.valid_days,
+            intermediates_days=draft.valid_days,
+            model_days=2 * draft.valid_days,
+        ),
         "consent": {
             "propagation_hours": 24,
             "running_round": "finish",
@@ -177,35 +229,52 @@ def _terms(
     }
 
 
-def _member(identity: Identity) -> dict[str, object]:
+def places_of(identities: Sequence[Identity]) -> frozenset[str]:
+    """Every country of members and coordinator: where they are, and where they keep data."""
+    parties = (identity for identity in identities if identity.role in ("member", "coordinator"))
+    return frozenset(place for one in parties for place in (one.jurisdiction, one.storage_country))
+
+
+def _border(draft: Draft, members: Sequence[Identity], coordinator: Identity) -> Border:
+    several = len(places_of([*members, coordinator])) > 1
+    return Border(
+        mechanism="standard_contract" if several else "none",
+        reference=draft.assessment if several else None,
+        other_places=(),
+    )
+
+
+def _member(identity: Identity, party: Party) -> dict[str, object]:
     return {
         "name": identity.name,
         "organisation": identity.organisation,
         "jurisdiction": identity.jurisdiction,
-        "storage_country": identity.storage_country,
-        "role": "joint",
-        "contract": None,
-        "approver": f"data protection officer of {identity.organisation}",
+        "storage_country": party.storage_country or identity.storage_country,
+        "role": party.role,
+        "contract": party.contract,
+        "approver": party.approver or f"data protection officer of {identity.organisation}",
         "notices": identity.notices,
         "node_key": identity.node_key,
         "approver_key": identity.approver_key,
     }
 
 
-def _caller(name: str) -> dict[str, object]:
+def _caller(caller: str | Caller) -> object:
     """A caller with what a marketing system must offer; whoever signs states that it does."""
+    if isinstance(caller, Caller):
+        return caller
     return {
-        "name": name,
+        "name": caller,
         "daily_quota": DAILY_QUOTA,
         "opt_out_available": True,
         "non_personalised_path": True,
     }
 
 
-def _disclosed(column: Column) -> Column:
-    """A column whose dictionary does not say otherwise goes to every member, as part of the model."""
-    every = Disclosure(to="members", form="model")
-    return column if column.disclosure else column.model_copy(update={"disclosure": (every,)})
+def _disclosed(column: Column, members: Sequence[str]) -> Column:
+    """A column whose dictionary does not say otherwise goes to these members, as part of the model."""
+    given = tuple(Disclosure(to=name, form="model") for name in members)
+    return column if column.disclosure else column.model_copy(update={"disclosure": given})
 
 
 def read_columns(path: Path) -> tuple[Column, ...]:

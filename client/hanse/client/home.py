@@ -116,6 +116,16 @@ class MemberHome:
         return self.root / "agreements"
 
     @property
+    def accepted(self) -> Path:
+        """The accepted version of every agreement, one file each."""
+        return self.root / "state" / "accepted"
+
+    @property
+    def terminations(self) -> Path:
+        """Notes by which members ended agreements."""
+        return self.root / "state" / "terminations"
+
+    @property
     def models(self) -> Path:
         """Registered model versions that this site fetched."""
         return self.root / "models"

@@ -41,6 +41,9 @@ RunId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]
 PeerName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9._-]{0,63}$")]
 """The name by which an agreement knows a member, coordinator or calling system."""
 
+ColumnPlace = Annotated[str, StringConstraints(pattern=r"^(0|[1-9][0-9]{0,3})$")]
+"""A column, by its place in the agreement; its name is text of the members'."""
+
 Count = Annotated[int, Field(ge=0)] | Annotated[str, StringConstraints(pattern=r"^<[1-9][0-9]*$")]
 """A number of rows, or ``<k`` where it is too small to be shown."""
 
@@ -59,6 +62,8 @@ class EventType(StrEnum):
     AGREEMENT_SIGNED = "agreement.signed"
     AGREEMENT_REFUSED = "agreement.refused"
     AGREEMENT_ACCEPTED = "agreement.accepted"
+    AGREEMENT_TERMINATED = "agreement.terminated"
+    AGREEMENT_ATTESTED = "agreement.attested"
     BUNDLE_REFUSED = "bundle.refused"
     RUN_STARTED = "run.started"
     RUN_PREPARED = "run.prepared"
@@ -105,11 +110,13 @@ class Counts(Document):
         rows_in: Rows considered.
         rows_out: Rows admitted.
         by_rule: Rows excluded, by the first rule that each failed.
+        hidden: Admitted rows in which a column was hidden, by the column's place in the agreement, from 0.
     """
 
     rows_in: Count
     rows_out: Count
     by_rule: Mapping[RuleId, Count] = Field(default_factory=dict)
+    hidden: Mapping[ColumnPlace, Count] = Field(default_factory=dict)
 
 
 class PrivacySpend(Document):

@@ -1,0 +1,128 @@
+"""Turns the answers of an interview into a draft."""
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from hanse.client.drafting import Draft, Effects, Party
+from hanse.client.interview import Answers, Site, count, day, names, number, yes
+from hanse.errors import ConfigurationError
+from hanse.learning import recommend
+from hanse.policies import Border, Caller, Column, Contract, RulePack, builtin_pack
+from hanse.policies.fields import problems
+from hanse.policies.agreement import Retention
+
+PURPOSE = "joint_modelling.propensity"
+
+_Document = TypeVar("_Document", bound=BaseModel)
+
+
+def draft_of(answers: Answers, site: Site, adopted: Sequence[RulePack]) -> Draft:
+    """Builds the draft.
+
+    Args:
+        answers: An answer to every question, as :func:`hanse.client.interview.collect` returns them.
+        site: What the answers are about.
+        adopted: Rule packs that the site has adopted; a pack that is not among them is a built-in one.
+
+    Returns:
+        The draft.
+
+    Raises:
+        ConfigurationError: ``config.invalid`` naming the field that is not valid.
+        PolicyError: ``policy.invalid`` if a rule pack is not known.
+    """
+    epsilon = number(answers["epsilon"])
+    model = "mlp" if answers["model"] == "mlp" else "logistic"
+    try:
+        return Draft(
+            identifier=answers["id"],
+            title=answers["title"],
+            proposer=answers["proposer"],
+            auditor=answers["auditor"],
+            columns=[_column(column, answers) for column in site.columns],
+            label=answers["label"],
+            positive=answers["positive"],
+            training=recommend(model, count(answers["rows"]), len(site.members), epsilon),
+            epsilon=epsilon,
+            delta=number(answers.get("delta", "1e-5")) or 0.0,
+            minimum_rows=count(answers["minimum_rows"]),
+            minimum_members=count(answers["minimum_members"]),
+            callers=[_caller(name, answers) for name in names(answers["caller"])],
+            assessment=answers["assessment"],
+            assessor=answers["assessor"],
+            packs=[_pack(name, adopted).reference for name in names(answers["pack"])],
+            may_contain_minors=yes(answers["minors"]),
+            valid_days=count(answers["valid_days"]),
+            parties={member.name: _party(member.name, answers) for member in site.members},
+            disclose_to=names(answers["disclose_to"]),
+            effects=Effects(
+                *(yes(answers[key]) for key in ("significant_effect", "human_review", "reason_codes"))
+            ),
+            border=_border(answers),
+            retention=Retention(
+                rows_days=count(answers["rows_days"]),
+                intermediates_days=count(answers["intermediates_days"]),
+                model_days=count(answers["model_days"]),
+            ),
+        )
+    except ValidationError as error:
+        raise ConfigurationError("config.invalid", "; ".join(problems(error))) from error
+
+
+def _pack(name: str, adopted: Sequence[RulePack]) -> RulePack:
+    """The newest adopted version of a pack; the built-in one where none is adopted."""
+    own = [pack for pack in adopted if pack.id == name]
+    return max(own, key=lambda pack: pack.version) if own else builtin_pack(name)
+
+
+def _party(name: str, answers: Answers) -> Party:
+    contract = None
+    if answers[f"role.{name}"] == "entrusted":
+        contract = _valid(
+            Contract,
+            reference=answers[f"contract_reference.{name}"],
+            purposes=(PURPOSE,),
+            until=day(answers[f"contract_until.{name}"]),
+            sub_processors=yes(answers[f"sub_processors.{name}"]),
+            at_end=answers[f"contract_at_end.{name}"],
+        )
+    return Party(
+        role=answers[f"role.{name}"],
+        approver=answers[f"approver.{name}"],
+        storage_country=answers[f"storage_country.{name}"],
+        contract=contract,
+    )
+
+
+def _caller(name: str, answers: Answers) -> Caller:
+    return _valid(
+        Caller,
+        name=name,
+        daily_quota=count(answers[f"quota.{name}"]),
+        opt_out_available=yes(answers[f"opt_out.{name}"]),
+        non_personalised_path=yes(answers[f"plain_path.{name}"]),
+    )
+
+
+def _border(answers: Answers) -> Border:
+    return _valid(
+        Border,
+        mechanism=answers.get("border", "none"),
+        reference=answers.get("border_reference"),
+        other_places=names(answers["other_place"]),
+    )
+
+
+def _column(column: Column, answers: Answers) -> Column:
+    """A column of the dictionary, with what was answered about it."""
+    changes: dict[str, object] = {"required": column.name not in names(answers["optional_column"])}
+    for key in ("special", "necessity"):
+        if f"{key}.{column.name}" in answers:
+            changes[key] = answers[f"{key}.{column.name}"]
+    return _valid(Column, **{**column.model_dump(), **changes})
+
+
+def _valid(kind: type[_Document], **fields: object) -> _Document:
+    return kind.model_validate(fields)
