@@ -1,4 +1,5 @@
 import json
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,11 +9,22 @@ import numpy as np
 import pytest
 
 from hanse.demo.data import load
-from hanse.demo.members import GENERATED_NOTE, PROFILES, ConsentTerms, WrittenMember, write_member
+from hanse.demo.kinds import GENERATED_NOTE, KINDS
+from hanse.demo.members import PROFILES, ConsentTerms, WrittenMember, generated_notices, write_member
 from hanse.demo.partition import MemberData, partition
-from hanse.policies import Agreement, ConsentLedger, Pseudonymiser, screen
+from hanse.policies import (
+    Agreement,
+    ConsentLedger,
+    Disclosure,
+    Pseudonymiser,
+    builtin_pack,
+    merge,
+    screen,
+)
+from hanse.policies.facts import Job
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+POLICY = merge([builtin_pack("pipl"), builtin_pack("gdpr")])
 
 
 @pytest.fixture(name="members", scope="module")
@@ -28,7 +40,8 @@ def write(members: list[MemberData], folder: Path, ref: Pseudonymiser) -> Writte
         scoring_purpose="scoring.marketing",
         now=NOW,
     )
-    return write_member(members[0], folder, np.random.default_rng(7), terms, ref.ref)
+    situation = terms.situation(members[0].organisation, members[0].dictionary.columns)
+    return write_member(members[0], folder, np.random.default_rng(7), situation, ref.ref)
 
 
 def test_rows_come_back_as_they_were(members: list[MemberData], tmp_path: Path) -> None:
@@ -59,18 +72,32 @@ def test_profiles_are_what_the_rules_decide(
 ) -> None:
     ref = Pseudonymiser(bytes(32))
     written = write(members, tmp_path, ref)
-    agreement = agreement_of(members)
+    agreement = with_notices(agreement_of(members))
     refs = [ref.ref(str(subject)) for subject in written.subject_ids]
     with ConsentLedger(tmp_path / "consent.db") as ledger:
         report = ledger.ingest_csv(written.consent, NOW)
-        admission = screen(agreement, refs, ledger.snapshot(NOW), NOW)
+        snapshot = ledger.snapshot(NOW)
+    job = Job(agreement, POLICY, agreement.purpose, NOW, members[0].name, snapshot.head)
+    admission = screen(job, refs, snapshot)
     assert report.refused == ()
     assert admission.rows == tuple(np.flatnonzero(written.consenting).tolist())
-    expected = {"P01": {"never-asked"}, "P02": {"pre-ticked"}, "P03": {"bundled"}, "P04": {"service-only"}}
-    expected["P10"] = {"withdrawn", "expired"}
-    counts = {rule: int(np.isin(written.profiles, list(kinds)).sum()) for rule, kinds in expected.items()}
-    assert admission.excluded_by_rule == counts
-    assert all(counts.values()), "every rule is seen at work"
+    expected = Counter(KINDS[profile].rule for profile in written.profiles)
+    del expected[None]
+    assert admission.excluded_by_rule == expected
+    assert set(expected) == {"P01", "P02", "P03", "P04", "P05", "P06", "P08", "P10"}
+    assert admission.hidden_by_column == {"loan": int((written.profiles == "hides-optional").sum())}
+
+
+def with_notices(agreement: Agreement) -> Agreement:
+    """The agreement with what the generated subjects rely on."""
+    every = (Disclosure(to="members", form="model"),)
+    notices = generated_notices(NOW)
+    return agreement.model_copy(
+        update={
+            "members": tuple(m.model_copy(update={"notices": notices}) for m in agreement.members),
+            "columns": tuple(c.model_copy(update={"disclosure": every}) for c in agreement.columns),
+        }
+    )
 
 
 def test_profiles_are_shares_of_one() -> None:

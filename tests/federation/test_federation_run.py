@@ -51,7 +51,7 @@ def test_train_withdraw_score_and_verify(start: Callable[..., Any]) -> None:
 def _score(running: Any, reference: str, name: str) -> None:
     """tritonclient, written by others, against `hanse serve`: one call allowed, one denied."""
     site = running.federation.sites[0]
-    caller = running.federation.make_caller()
+    caller = running.federation.make_callers(["crm"])["crm"]
     running.processes.start("scorer", ["serve", reference, "--home", str(site.home.root)], {})
     address = running.processes.wait_until_ready("scorer").split()[-1]
     client = triton.InferenceServerClient(

@@ -15,6 +15,7 @@ from typing import Final, Literal
 
 from hanse.errors import ConfigurationError
 from hanse.policies import Column
+from hanse.policies.agreement import Special
 
 Classification = Literal["basic", "behavioural", "transaction", "sensitive"]
 
@@ -65,11 +66,16 @@ def _number(name: str, classification: Classification, *edges: float, necessity:
         edges=tuple(float(edge) for edge in edges),
         categories=(),
         necessity=necessity,
+        special=_special(classification),
     )
 
 
 def _category(
-    name: str, classification: Classification, *categories: str, necessity: str | None = None
+    name: str,
+    classification: Classification,
+    *categories: str,
+    necessity: str | None = None,
+    required: bool = True,
 ) -> Column:
     return Column(
         name=name,
@@ -78,7 +84,14 @@ def _category(
         edges=(),
         categories=categories,
         necessity=necessity,
+        special=_special(classification),
+        required=required,
     )
+
+
+def _special(classification: Classification) -> Special | None:
+    """Most of what is sensitive in these data sets is about accounts, loans and payments."""
+    return "financial_account" if classification == "sensitive" else None
 
 
 _ACCOUNT_NEED = "Ability to take up the offer; without it, people are called for whom it is unsuitable."
@@ -113,7 +126,8 @@ _BANK_COLUMNS: Final = (
         necessity=_ACCOUNT_NEED,
     ),
     _category("housing", "sensitive", "no", "yes", necessity=_ACCOUNT_NEED),
-    _category("loan", "sensitive", "no", "yes", necessity=_ACCOUNT_NEED),
+    # Whoever hides a loan stays in: the other columns say enough.
+    _category("loan", "sensitive", "no", "yes", necessity=_ACCOUNT_NEED, required=False),
     _category("contact", "behavioural", "cellular", "telephone", "unknown"),
     _number("day", "behavioural", *range(2, 32)),
     _category(
@@ -360,13 +374,10 @@ _HEALTH_POLICIES = frozenset({"PERSONG", "GEZONG", "WAOREG"})
 
 
 def _holding(prefix: str, policy: str, edges: tuple[int, ...]) -> Column:
-    health = policy in _HEALTH_POLICIES
-    return _number(
-        prefix + policy,
-        "sensitive" if health else "transaction",
-        *edges,
-        necessity=_HEALTH_NEED if health else None,
-    )
+    if policy not in _HEALTH_POLICIES:
+        return _number(prefix + policy, "transaction", *edges)
+    column = _number(prefix + policy, "sensitive", *edges, necessity=_HEALTH_NEED)
+    return column.model_copy(update={"special": "medical"})
 
 
 _CARAVAN: Final = DataDictionary(

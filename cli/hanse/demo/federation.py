@@ -5,8 +5,8 @@ Everything here is what a person does with the commands (docs/how-to-two-termina
 ``hanse client``. The demo calls the functions below the commands, and starts the same processes.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -15,21 +15,27 @@ import numpy as np
 from hanse.audit import Actor, AuditLog, ConsentState, Counts, Event, EventType
 from hanse.client.drafting import Draft, draft_agreement, known_identities
 from hanse.client.home import MemberHome
+from hanse.client.packs import policy_of
 from hanse.client.setup import DatasetHints, Organisation, init_member
 from hanse.crypto import SigningKey, make_client_certificate, read_secret, write_atomic
+from hanse.demo.kinds import Situation
 from hanse.demo.members import (
+    PROFILES,
     SUBJECT_COLUMN,
     ConsentTerms,
     WrittenMember,
-    generated_notice,
+    generated_notices,
     write_member,
 )
 from hanse.demo.partition import MemberData
 from hanse.demo.processes import Processes
 from hanse.policies import (
+    DEFAULT_PACKS,
     Agreement,
     ConsentLedger,
     Pseudonymiser,
+    RulePack,
+    builtin_pack,
     open_agreement,
     require_no_gap,
     sign_agreement,
@@ -60,6 +66,23 @@ class Site:
     written: WrittenMember
 
 
+@dataclass(frozen=True, slots=True)
+class Cast:
+    """Who the members and the coordinator are; by default, those of the demo.
+
+    Attributes:
+        coordinator: Short name of the coordinator.
+        country: Law that the coordinator is under, and members that are not listed.
+        organisations: What is known of members, by name.
+        packs: Rule packs that every member adopts.
+    """
+
+    coordinator: str = COORDINATOR
+    country: str = COUNTRY
+    organisations: Mapping[str, Organisation] = field(default_factory=dict)
+    packs: Sequence[RulePack] = tuple(builtin_pack(name) for name in DEFAULT_PACKS)
+
+
 class Federation:
     """A coordinator and its members, below one folder.
 
@@ -67,11 +90,15 @@ class Federation:
         folder: Existing folder.
         members: Who takes part, with which rows.
         now: The current time, UTC.
+        cast: Who they are.
     """
 
-    def __init__(self, folder: Path, members: Sequence[MemberData], now: datetime) -> None:
+    def __init__(
+        self, folder: Path, members: Sequence[MemberData], now: datetime, cast: Cast | None = None
+    ) -> None:
+        self.cast = Cast() if cast is None else cast
         self.folder = folder.resolve()
-        self.hub = self.folder / COORDINATOR
+        self.hub = self.folder / self.cast.coordinator
         self.ports = Ports(free_port(), free_port())
         self._now = now
         self._members = members
@@ -79,13 +106,12 @@ class Federation:
 
     def make_keys(self) -> None:
         """``hanse init`` for all, then ``hanse enrol`` of everybody at everybody."""
-        init_coordinator(self.hub, COORDINATOR, "Coordinator of the demo", COUNTRY, [], self._now)
+        name, country = self.cast.coordinator, self.cast.country
+        init_coordinator(self.hub, name, f"Coordinator {name}", country, [], self._now)
         for member in self._members:
             hints = DatasetHints(None, SUBJECT_COLUMN, member.dictionary.label)
-            known = Organisation(
-                member.name, member.organisation, COUNTRY, COUNTRY, (generated_notice(self._now),)
-            )
-            init_member(self.folder / member.name, known, hints, self._now)
+            root = self.folder / member.name
+            init_member(root, self._organisation(member), hints, self._now, self.cast.packs)
         homes = [self.hub, *(self.folder / member.name for member in self._members)]
         for home in homes:
             for other in homes:
@@ -97,22 +123,37 @@ class Federation:
             authority = (self.hub / "keys" / "authority.crt").read_bytes()
             write_atomic(MemberHome(self.folder / member.name).authority, authority)
 
+    def _organisation(self, member: MemberData) -> Organisation:
+        country = self.cast.country
+        demo = Organisation(member.name, member.organisation, country, country, generated_notices(self._now))
+        return self.cast.organisations.get(member.name, demo)
+
     def write_data(self, purpose: str, scoring_purpose: str, rng: np.random.Generator) -> None:
-        """Writes every member's rows and generated consent events, and imports the events."""
+        """Writes every member's rows and the demo's consent events, and imports the events."""
         terms = ConsentTerms(
             organisations=tuple(member.organisation for member in self._members),
-            country=COUNTRY,
+            country=self.cast.country,
             purpose=purpose,
             scoring_purpose=scoring_purpose,
             now=self._now,
         )
         for member in self._members:
-            home = MemberHome(self.folder / member.name)
-            ref = Pseudonymiser(read_secret(home.pseudonym_key)).ref
-            written = write_member(member, home.root, rng, terms, ref)
-            write_atomic(home.settings, self._settings(member, written).encode())
-            self._import_consent(member, home, written)
-            self.sites.append(Site(member, home, written))
+            self.write_site(member, terms.situation(member.organisation, member.dictionary.columns), rng)
+
+    def write_site(
+        self,
+        member: MemberData,
+        situation: Situation,
+        rng: np.random.Generator,
+        shares: Mapping[str, float] = PROFILES,
+    ) -> None:
+        """Writes one member's rows, makes its subjects' consent events, and imports them."""
+        home = MemberHome(self.folder / member.name)
+        ref = Pseudonymiser(read_secret(home.pseudonym_key)).ref
+        written = write_member(member, home.root, rng, situation, ref, shares)
+        write_atomic(home.settings, self._settings(member, written).encode())
+        self._import_consent(member, home, written)
+        self.sites.append(Site(member, home, written))
 
     def _import_consent(self, member: MemberData, home: MemberHome, written: WrittenMember) -> None:
         with ConsentLedger(home.consent) as ledger:
@@ -130,24 +171,28 @@ class Federation:
         """Drafts the agreement at the first member, and has every member's approver check and sign it."""
         identities = known_identities(self.sites[0].home)
         agreement = draft_agreement(draft, identities, self._now)
-        require_no_gap(agreement, self._now + timedelta(seconds=1))
+        return agreement, self.sign(agreement)
+
+    def sign(self, agreement: Agreement) -> bytes:
+        """Has every member's approver check and sign an agreement; returns the signed note."""
         note: Agreement | bytes = agreement
         for site in self.sites:
+            require_no_gap(agreement, policy_of(site.home, agreement), self._now + timedelta(seconds=1))
             note = sign_agreement(note, SigningKey.load(site.home.approver_key))
             event = Event(
                 type=EventType.AGREEMENT_SIGNED, agreement=agreement.digest, purpose=agreement.purpose
             )
             self._log(site.home, site.data.name, "approver").append(event)
         signed = open_agreement(note if isinstance(note, bytes) else b"")
-        path = self.folder / f"{agreement.id}.agreement"
-        write_atomic(path, signed.note)
-        return agreement, signed.note
+        write_atomic(self.folder / f"{agreement.id}.agreement", signed.note)
+        return signed.note
 
     def start(self, processes: Processes) -> None:
         """``hanse server``, then ``hanse client`` for every member; returns when all are connected."""
         arguments = ["--fleet-port", str(self.ports.fleet), "--port", str(self.ports.people)]
-        processes.start(COORDINATOR, ["server", "--home", str(self.hub), *arguments], {})
-        processes.wait_until_ready(COORDINATOR)
+        name = self.cast.coordinator
+        processes.start(name, ["server", "--home", str(self.hub), *arguments], {})
+        processes.wait_until_ready(name)
         for site in self.sites:
             self.start_node(processes, site)
         for site in self.sites:
@@ -157,17 +202,24 @@ class Federation:
         """``hanse client`` for one member."""
         processes.start(site.data.name, ["client", "--home", str(site.home.root)], {})
 
-    def make_caller(self) -> Path:
-        """Makes the calling system's certificate and lists it in the first member's settings."""
-        folder = self.folder / CALLER
-        folder.mkdir()
-        key, certificate = make_client_certificate(CALLER, self._now, CALLER_CERTIFICATE_DAYS)
-        write_atomic(folder / "tls.key", key, mode=0o600)
-        write_atomic(folder / "tls.crt", certificate)
+    def make_callers(self, names: Iterable[str]) -> dict[str, Path]:
+        """Makes calling systems' certificates and lists them in the first member's settings.
+
+        Returns:
+            Folder with key and certificate of each, by name.
+        """
+        folders = {name: self.folder / "callers" / name for name in names}
+        for name, folder in folders.items():
+            folder.mkdir(parents=True)
+            key, certificate = make_client_certificate(name, self._now, CALLER_CERTIFICATE_DAYS)
+            write_atomic(folder / "tls.key", key, mode=0o600)
+            write_atomic(folder / "tls.crt", certificate)
         settings = self.sites[0].home.settings
-        text = settings.read_text() + f'\n[serve.callers]\n{CALLER} = "{(folder / "tls.crt").as_posix()}"\n'
-        write_atomic(settings, text.encode())
-        return folder
+        listed = "".join(
+            f'"{name}" = "{(folder / "tls.crt").as_posix()}"\n' for name, folder in folders.items()
+        )
+        write_atomic(settings, f"{settings.read_text()}\n[serve.callers]\n{listed}".encode())
+        return folders
 
     def withdraw(self, site: Site, subject_id: str, purpose: str, now: datetime) -> None:
         """``hanse consent withdraw`` for one generated subject, while the run goes on."""

@@ -253,7 +253,7 @@ def _score(run: DemoRun, processes: Processes, steps: Steps) -> None:
     """``hanse serve`` at the first member, and calls by its CRM: allowed, denied, and partly denied."""
     assert run.model is not None  # noqa: S101 - set by the step before
     site = run.federation.sites[0]
-    caller = run.federation.make_caller()
+    caller = run.federation.make_callers([CALLER])[CALLER]
     reference = run.model.manifest.reference
     with steps.step("start the scorer and call it"):
         processes.start(SCORER, ["serve", reference, "--home", str(site.home.root)], {})

@@ -2,8 +2,9 @@
 
 ``python -m hanse.demo.prepare FOLDER --members 2`` makes one folder per member with what an operator would
 bring along: ``data.parquet`` (rows with the member's own identifiers), ``consent.csv`` (consent events with
-the same identifiers) and ``columns.yaml`` (the public data dictionary, the same for all). The rows are the
-bundled bank data; identifiers and consent events are generated, and ``manifest.json`` says so.
+the same identifiers), ``notice.txt`` (the privacy notice, version 2) and ``columns.yaml`` (the public data
+dictionary, the same for all). The rows are the bundled bank data; identifiers and consent events are
+generated, and ``manifest.json`` says so.
 """
 
 import argparse
@@ -16,7 +17,7 @@ import yaml
 
 from hanse.crypto import write_atomic
 from hanse.demo.data import load
-from hanse.demo.members import ConsentTerms, write_member
+from hanse.demo.members import ConsentTerms, notice_text, write_member
 from hanse.demo.partition import MAXIMUM_MEMBERS, MemberData, partition
 from hanse.errors import ConfigurationError
 from hanse.policies import Column
@@ -57,7 +58,9 @@ def prepare(folder: Path, members: int, now: datetime, rng: np.random.Generator)
     for member in shares:
         target = folder / member.name
         target.mkdir(parents=True)
-        written = write_member(member, target, rng, terms, lambda identifier: identifier)
+        situation = terms.situation(member.organisation, member.dictionary.columns)
+        written = write_member(member, target, rng, situation, lambda identifier: identifier)
+        write_atomic(target / "notice.txt", notice_text(situation.notice.version))
         _name_identifiers(written.consent)
         write_atomic(target / "columns.yaml", dictionary_yaml(member.dictionary.columns).encode())
     return shares
