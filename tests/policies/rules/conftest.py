@@ -297,7 +297,8 @@ _VARIATIONS: Final[Mapping[str, Facts]] = {
     "an assessment about to expire": {"assessment.approved_at": NOW - 5, "edit.running_until": NOW - 5},
     "an edit for later": {"job.now": NOW, "edit.effective_at": NOW + 9, "edit.expires_at": NOW + 10}
     | {"edit.running_until": NOW + 9},
-    "no snug grant": {"update.records": 1, "admission.records": 1},
+    "one record": {"update.records": 1, "admission.records": 1},
+    "nothing used": {"update.records": 0, "admission.records": 0},
     "limits of the agreement": {
         "policy.maximum_propagation_age_s": 90_000,
         "cohort.minimum_rows": 1001,

@@ -15,6 +15,7 @@ from hanse.policies.predicates import (
     Within,
 )
 from hanse.policies.purposes import JOINT_MODELLING, covered_by
+from hanse.policies.rules.shapes import unless
 from hanse.policies.rules.vocabulary import fact
 
 MINIMUM_PEOPLE: Final = 4
@@ -103,18 +104,12 @@ PEOPLE: Final[Predicate] = AllOf(
     AtMost(fact("people.named"), fact("people.different")),
 )
 
-NECESSITY: Final[Predicate] = AnyOf(
-    Is(fact("column.sensitive"), value=False),
-    AllOf(
-        Is(fact("column.sensitive"), value=True),
-        Is(fact("column.necessity"), value=True),
-        Is(fact("column.special_named"), value=True),
-    ),
+NECESSITY: Final = unless(
+    fact("column.sensitive"),
+    Is(fact("column.necessity"), value=True),
+    Is(fact("column.special_named"), value=True),
 )
-DISCLOSURE: Final[Predicate] = AnyOf(
-    Is(fact("column.required"), value=False),
-    AllOf(Is(fact("column.required"), value=True), Is(fact("column.disclosed"), value=True)),
-)
+DISCLOSURE: Final = unless(fact("column.required"), Is(fact("column.disclosed"), value=True))
 CONTRIBUTION: Final[Predicate] = AnyOf(
     Below(fact("column.unused_runs"), fact("policy.unused_column_runs")),
     AllOf(Exists(fact("column.unused_runs")), Is(fact("column.kept_by_decision"), value=True)),

@@ -17,13 +17,13 @@ from hanse.policies.predicates import (
     Below,
     Equals,
     Exists,
-    Fact,
     Is,
     OneOf,
     Predicate,
     Within,
 )
 from hanse.policies.purposes import CROSS_BORDER, PURPOSES, SENSITIVE, SHARING
+from hanse.policies.rules.shapes import unless
 from hanse.policies.rules.vocabulary import fact
 
 _CONSENT: Final = "consent"
@@ -95,11 +95,6 @@ def _separately(prefix: str, purpose: str) -> Predicate:
     )
 
 
-def _unless(flag: Fact, requirement: Predicate) -> Predicate:
-    """What is required, unless a flag says that there is no need."""
-    return AnyOf(Is(flag, value=False), AllOf(Exists(flag), requirement))
-
-
 SHARED: Final = _separately("sharing", SHARING)
 SENSITIVE_AGREED: Final = _separately("sensitive", SENSITIVE)
 BORDER_AGREED: Final = _separately("cross_border", CROSS_BORDER)
@@ -124,8 +119,8 @@ PARTIES_NAMED: Final[Predicate] = AllOf(
     _parties_named("grant"),
     AnyOf(OneOf(fact("grant.controller"), fact("job.non_providers")), SHARED),
 )
-SENSITIVE_IF_REQUIRED: Final = _unless(fact("job.requires_sensitive"), SENSITIVE_AGREED)
-PUBLIC_PLACE_IF_REQUIRED: Final = _unless(fact("job.requires_public_place"), SENSITIVE_AGREED)
+SENSITIVE_IF_REQUIRED: Final = unless(fact("job.requires_sensitive"), SENSITIVE_AGREED)
+PUBLIC_PLACE_IF_REQUIRED: Final = unless(fact("job.requires_public_place"), SENSITIVE_AGREED)
 WITHIN_BORDERS: Final[Predicate] = AnyOf(
     AllOf(
         Is(fact("job.single_jurisdiction"), value=True),
@@ -139,10 +134,10 @@ WITHIN_BORDERS: Final[Predicate] = AnyOf(
 )
 
 UNHIDDEN: Final[Predicate] = Is(fact("column.hidden"), value=False)
-SENSITIVE_COLUMN: Final = _unless(
-    fact("column.sensitive"), AllOf(Is(fact("column.necessity"), value=True), SENSITIVE_AGREED)
+SENSITIVE_COLUMN: Final = unless(
+    fact("column.sensitive"), Is(fact("column.necessity"), value=True), SENSITIVE_AGREED
 )
-PUBLIC_PLACE_COLUMN: Final = _unless(fact("column.public_place"), SENSITIVE_AGREED)
+PUBLIC_PLACE_COLUMN: Final = unless(fact("column.public_place"), SENSITIVE_AGREED)
 LISTED: Final[Predicate] = AllOf(
     Is(fact("column.listed"), value=True),
     Is(fact("column.declared"), value=True),

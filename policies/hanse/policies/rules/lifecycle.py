@@ -3,6 +3,7 @@
 from typing import Final
 
 from hanse.policies.predicates import AllOf, AnyOf, AtMost, Below, Exists, Is, Predicate, Within
+from hanse.policies.rules.shapes import unless
 from hanse.policies.rules.vocabulary import fact
 
 SIGNERS_OF_AN_EDIT: Final = 2
@@ -22,14 +23,11 @@ _NOW: Final = fact("job.now")
 WITHDRAWN: Final[Predicate] = AllOf(
     Within(fact("withdrawal.members"), fact("withdrawal.acknowledged")),
     AtMost(fact("withdrawal.acknowledged_hours"), fact("policy.acknowledgement_hours")),
-    AnyOf(
-        Is(fact("withdrawal.in_model"), value=False),
-        AllOf(
-            Is(fact("withdrawal.in_model"), value=True),
-            AtMost(fact("withdrawal.in_model_days"), fact("policy.retraining_days")),
-            AtMost(0, fact("model.withdrawn_share")),
-            AtMost(fact("model.withdrawn_share"), fact("policy.retraining_withdrawn_share")),
-        ),
+    unless(
+        fact("withdrawal.in_model"),
+        AtMost(fact("withdrawal.in_model_days"), fact("policy.retraining_days")),
+        AtMost(0, fact("model.withdrawn_share")),
+        AtMost(fact("model.withdrawn_share"), fact("policy.retraining_withdrawn_share")),
     ),
 )
 KEPT: Final[Predicate] = AnyOf(
@@ -39,10 +37,7 @@ KEPT: Final[Predicate] = AnyOf(
         Is(fact("artefact.deletion_logged"), value=True),
     ),
 )
-ENDED: Final[Predicate] = AnyOf(
-    Is(fact("contract.ended"), value=False),
-    AllOf(Is(fact("contract.ended"), value=True), Is(fact("contract.settled"), value=True)),
-)
+ENDED: Final = unless(fact("contract.ended"), Is(fact("contract.settled"), value=True))
 RECORDS: Final[Predicate] = AllOf(
     AtMost(fact("policy.access_log_days"), fact("records.access_log_days")),
     AtMost(fact("policy.records_days"), fact("records.processing_days")),
@@ -57,13 +52,7 @@ AUDITED: Final[Predicate] = AllOf(
         AtMost(fact("audit.subjects"), AUDITED_ABOVE),
         AllOf(Exists(fact("audit.subjects")), AtMost(fact("audit.age_days"), AUDIT_DAYS)),
     ),
-    AnyOf(
-        Is(fact("audit.minors"), value=False),
-        AllOf(
-            Is(fact("audit.minors"), value=True),
-            AtMost(fact("audit.age_days"), MINORS_AUDIT_DAYS),
-        ),
-    ),
+    unless(fact("audit.minors"), AtMost(fact("audit.age_days"), MINORS_AUDIT_DAYS)),
     AnyOf(
         AllOf(
             Below(fact("audit.incident_subjects"), INCIDENT_FROM),

@@ -6,6 +6,7 @@ from typing import Final
 from hanse.policies.packs import ALWAYS_PROHIBITED
 from hanse.policies.predicates import AllOf, AnyOf, AtMost, Equals, Is, OneOf, Predicate
 from hanse.policies.purposes import SCORING, covered_by
+from hanse.policies.rules.shapes import unless
 from hanse.policies.rules.vocabulary import fact
 
 SCORING_PURPOSES: Final = frozenset(covered_by(SCORING))
@@ -26,13 +27,10 @@ OPT_OUT: Final[Predicate] = AnyOf(
         Is(fact("caller.non_personalised_path"), value=True),
     ),
 )
-REVIEW: Final[Predicate] = AnyOf(
-    Is(fact("scoring.significant_effect"), value=False),
-    AllOf(
-        Is(fact("scoring.significant_effect"), value=True),
-        Is(fact("scoring.human_review"), value=True),
-        Is(fact("scoring.reason_codes"), value=True),
-    ),
+REVIEW: Final = unless(
+    fact("scoring.significant_effect"),
+    Is(fact("scoring.human_review"), value=True),
+    Is(fact("scoring.reason_codes"), value=True),
 )
 ROUNDED: Final = AnyOf(
     Equals(fact("scoring.output"), "band"),
