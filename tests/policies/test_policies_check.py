@@ -149,11 +149,11 @@ def test_a_gap_says_where_and_what_was_found_and_whose_restriction_it_is(
     agreement = changed({**SENSITIVE, "privacy.epsilon": 99, "members.1.role": "entrusted"})
     column, budget, contract = check_agreement(agreement, policy, now)
     assert column.where == "columns.age"
-    assert "column.necessity is yes: column.necessity = False" in column.unmet
+    assert "needed: column.necessity is yes; found: column.necessity = False" in column.unmet
     assert budget.where == ""
     limit = policy.thresholds["maximum_epsilon"]
     assert any(
-        f"policy.maximum_epsilon = {limit.value} [{', '.join(limit.sources)}]" in line
+        f"policy.maximum_epsilon = {limit.value:g} [{', '.join(limit.sources)}]" in line
         for line in budget.unmet
     )
     assert contract.where == "members.insurer"

@@ -181,6 +181,8 @@ def test_an_agreement_that_has_ended_answers_nobody(tmp_path: Path) -> None:
 def test_a_grant_that_has_expired_admits_nobody(tmp_path: Path) -> None:
     site = make_site(tmp_path)
     late = datetime.now(UTC) + timedelta(days=31)
+    with ConsentLedger(site.settings.consent_ledger) as ledger:
+        ledger.heartbeat(late)
     with RunningScorer(site.settings, lambda: late) as scorer, pytest.raises(grpc.RpcError) as caught:
         infer(site, scorer)
     assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED
@@ -191,7 +193,7 @@ def test_a_grant_that_has_expired_admits_nobody(tmp_path: Path) -> None:
 
 
 def test_bands_are_what_leaves_where_the_agreement_says_bands(tmp_path: Path) -> None:
-    terms = {"purpose": PURPOSE, "callers": [CALLER], "decimals": 6, "prohibited_uses": []}
+    terms = make_agreement(Keys()).scoring.model_dump(mode="json")
     for output in ("band", "score"):
         (tmp_path / output).mkdir()
     banded = make_site(tmp_path / "band", scoring=terms | {"output": "band"})

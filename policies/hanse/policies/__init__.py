@@ -46,7 +46,7 @@ from hanse.policies.agreement import (
     Software,
     Training,
 )
-from hanse.policies.check import Gap, check_agreement, require_no_gap
+from hanse.policies.check import Gap, check_agreement, explain, require_no_gap
 from hanse.policies.consent import ConsentEvent, Folding, Standing, Terms, current_state
 from hanse.policies.facts import Job
 from hanse.policies.identity import Identity
@@ -165,6 +165,7 @@ __all__ = [
     "covers",
     "current_state",
     "decide",
+    "explain",
     "merge",
     "missing_signers",
     "open_agreement",

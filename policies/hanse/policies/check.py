@@ -94,16 +94,33 @@ def require_no_gap(agreement: Agreement, policy: Policy, now: datetime) -> None:
         raise PolicyError("policy.denied", "; ".join(map(str, gaps)), rule=gaps[0].rule)
 
 
+def explain(rule_id: str, policy: Policy, where: str = "", unmet: tuple[str, ...] = ()) -> Gap:
+    """What a rule that refused has to say, to a person.
+
+    Args:
+        rule_id: ``P01`` … ``P32``.
+        policy: The merged rule packs; the articles are those that they name.
+        where: What was refused.
+        unmet: What was found.
+
+    Returns:
+        The gap.
+    """
+    rule = RULES[rule_id]
+    selected = policy.rules.get(rule_id)
+    articles = rule.cited() if selected is None else selected.articles
+    return Gap(rule_id, articles, where, unmet, rule.message, rule.remedy)
+
+
 def _gaps(policy: Policy, level: Level, where: str, facts: Facts) -> Iterator[Gap]:
-    for rule_id, selected in policy.rules.items():
-        rule = RULES[rule_id]
-        predicate = rule.requires.get(level)
+    for rule_id in policy.rules:
+        predicate = RULES[rule_id].requires.get(level)
         if predicate is None or rule_id in _MEASURED or predicate.holds(facts):
             continue
         unmet = dict.fromkeys(
             _shown(leaf.words(), leaf.facts(), facts, policy) for leaf in predicate.unmet(facts)
         )
-        yield Gap(rule_id, selected.articles, where, tuple(unmet), rule.message, rule.remedy)
+        yield explain(rule_id, policy, where, tuple(unmet))
 
 
 def _shown(words: str, read: frozenset[Fact], facts: Facts, policy: Policy) -> str:
@@ -112,7 +129,7 @@ def _shown(words: str, read: frozenset[Fact], facts: Facts, policy: Policy) -> s
         f"{fact.name} = {_value(fact, facts.get(fact.name))}{_source(fact.name, policy)}"
         for fact in sorted(read, key=lambda fact: fact.name)
     )
-    return f"{words}: {found}"
+    return f"needed: {words}; found: {found}"
 
 
 def _value(fact: Fact, value: object) -> str:
@@ -122,7 +139,7 @@ def _value(fact: Fact, value: object) -> str:
         return f"({', '.join(sorted(map(str, value)))})"
     if fact.kind is Kind.TIME and isinstance(value, int):
         return format_time(from_ms(value))
-    return str(value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _source(name: str, policy: Policy) -> str:

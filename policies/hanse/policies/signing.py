@@ -166,6 +166,8 @@ def _missing(agreement: Agreement, data: bytes) -> tuple[str, ...]:
         if error.code == "identity.unknown-signer":  # a note that only strangers have signed
             signed = ()
         else:
-            raise PolicyError("policy.invalid", f"a signature is wrong: {error.detail}") from error
+            raise PolicyError(
+                "policy.invalid", f"a signature is wrong: {error.detail}", rule="P20"
+            ) from error
     members = zip(agreement.members, approvers, strict=True)
     return tuple(member.name for member, key in members if key not in signed)
