@@ -127,7 +127,7 @@ def test_an_agreement_altered_after_signing(
     with pytest.raises(PolicyError) as refusal:
         open_agreement(note.replace(b'"epsilon":3.0', b'"epsilon":9.0'))
     assert (refusal.value.code, refusal.value.rule) == ("policy.invalid", "P20")
-    gap = explain(str(refusal.value.rule), policy, refusal.value.detail)
+    gap = explain(str(refusal.value.rule), policy, refusal.value.code)
     for language in ("en", "zh"):
         compare(language, "altered after signing", [gap])
 
