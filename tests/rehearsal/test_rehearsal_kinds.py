@@ -9,7 +9,7 @@ from hanse.demo.kinds import KINDS, Cells, Situation, given_between, possible_ki
 from hanse.demo.synthetic import situation_of
 from hanse.policies import Agreement, ConsentEvent, ConsentSnapshot, builtin_pack, merge
 from hanse.policies.admission import prepare_training
-from hanse.policies.consent import current_foldings, current_state
+from hanse.policies.consent import Folding, Standing, current_foldings, current_state
 from hanse.policies.facts import Job
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -31,8 +31,8 @@ def event(number: int, cells: Cells) -> ConsentEvent:
 
 def snapshot_of(cells: Iterable[Cells]) -> ConsentSnapshot:
     events = [event(number, row) for number, row in enumerate(cells)]
-    standings: dict[str, dict[str, object]] = {}
-    foldings: dict[str, dict[str, object]] = {}
+    standings: dict[str, dict[str, Standing]] = {}
+    foldings: dict[str, dict[str, Folding]] = {}
     for (ref, purpose), standing in current_state(events).items():
         standings.setdefault(purpose, {})[ref] = standing
     for (ref, purpose), folding in current_foldings(events).items():
@@ -43,7 +43,7 @@ def snapshot_of(cells: Iterable[Cells]) -> ConsentSnapshot:
         NOW,
         standings,
         synced_at=NOW,
-        foldings=foldings,  # type: ignore[arg-type]
+        foldings=foldings,
     )
 
 

@@ -158,11 +158,12 @@ def _values(
     column: Column, cells: NDArray[np.intp], missing: NDArray[np.bool_], rng: np.random.Generator
 ) -> NDArray[Any]:
     if column.kind == "categorical":
-        words = np.array(column.categories, dtype=object)[cells]
-        words[missing] = None
-        return words
+        words = np.array(column.categories, dtype=object)
+        drawn: NDArray[np.object_] = words[cells]
+        drawn[missing] = None
+        return drawn
     lows = np.array([column.edges[0] - 1.0, *column.edges])
     highs = np.array([*column.edges, column.edges[-1] + 1.0])
-    numbers = lows[cells] + rng.random(len(cells)) * (highs[cells] - lows[cells])
+    numbers: NDArray[np.float64] = lows[cells] + rng.random(len(cells)) * (highs[cells] - lows[cells])
     numbers[missing] = np.nan
     return numbers
