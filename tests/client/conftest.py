@@ -35,6 +35,7 @@ from hanse.policies import (
     SignedAgreement,
     Training,
     builtin_pack,
+    merge,
     open_agreement,
     sign_agreement,
 )
@@ -229,7 +230,8 @@ class World:
 
     def step(self, round_number: int = 0, signed: SignedAgreement | None = None) -> Step:
         signed = signed or self.signed
-        return Step(signed.agreement, signed.digest, "run-1", round_number)
+        policy = merge([builtin_pack(name) for name in DEFAULT_PACKS])
+        return Step(signed.agreement, policy, "brand", signed.digest, "run-1", round_number)
 
     def entries(self) -> list[Entry]:
         return list(verify_log(self.home.log, self.key.verifier).entries)

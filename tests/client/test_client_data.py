@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from hanse.client.data import DatasetManifest, DataSource, DeclaredColumn
+from hanse.client.file_data import FileTable
 from hanse.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def test_subjects_in_file_order(path: Path) -> None:
 
 
 def test_reads_what_is_asked_for_in_the_order_asked(path: Path) -> None:
-    columns, labels = make_source(path).read(["age", 'odd "name"'], ["c", "a", "b"])
+    columns, labels = make_source(path).read(["age", 'odd "name"'], ["c", "a", "b"], {})
     assert set(columns) == {"age", 'odd "name"'}
     np.testing.assert_array_equal(columns["age"], [3.0, 1.5, np.nan])
     assert columns["age"].dtype == np.float64
@@ -61,14 +62,14 @@ def test_reads_what_is_asked_for_in_the_order_asked(path: Path) -> None:
 
 
 def test_reads_nobody_else(path: Path) -> None:
-    columns, labels = make_source(path).read(["age"], ["b"])
+    columns, labels = make_source(path).read(["age"], ["b"], {})
     assert len(labels) == 1
     assert len(columns["age"]) == 1
 
 
 def test_an_undeclared_column_cannot_be_read(path: Path) -> None:
     with pytest.raises(ConfigurationError, match="not declared in the manifest: undeclared") as caught:
-        make_source(path).read(["age", "undeclared"], ["a"])
+        make_source(path).read(["age", "undeclared"], ["a"], {})
     assert caught.value.code == "config.bad-data"
 
 
@@ -88,10 +89,12 @@ def test_the_scan_is_of_the_asked_columns_only(path: Path, monkeypatch: pytest.M
         def __getattr__(self, name: str) -> Any:
             return getattr(self._connection, name)
 
-    connection = source._connection
-    monkeypatch.setattr(source, "_connection", Spy(connection))
+    table = source._table
+    assert isinstance(table, FileTable)
+    connection = table._connection
+    monkeypatch.setattr(table, "_connection", Spy(connection))
     source.subject_ids()
-    source.read(["age"], ["a"])
+    source.read(["age"], ["a"], {})
     listing, reading = (connection.execute(f"EXPLAIN {sql}").fetchall()[0][1] for sql in sent)
     for plan in (listing, reading):
         assert "Projections" in plan
@@ -105,7 +108,7 @@ def test_an_undeclared_column_of_another_kind_does_not_disturb(tmp_path: Path) -
     columns = (DeclaredColumn(name="age", kind="numeric", classification="basic"),)
     rows = "".join(f"p{i},{i},{SECRET},yes\n" for i in range(10))
     source = make_source(write_csv(tmp_path, f"id,age,undeclared,y\n{rows}"), columns)
-    values, _ = source.read(["age"], ["p3"])
+    values, _ = source.read(["age"], ["p3"], {})
     assert values["age"].tolist() == [3.0]
 
 
@@ -116,7 +119,7 @@ def test_values_never_appear_in_errors(tmp_path: Path, rows: int) -> None:
     columns = (DeclaredColumn(name="age", kind="numeric", classification="basic"),)
     source = make_source(write_csv(tmp_path, f"id,age,y\n{lines}last,{SECRET},yes\n"), columns)
     with pytest.raises(ConfigurationError) as caught:
-        source.read(["age"], ["last"])
+        source.read(["age"], ["last"], {})
     chain = [caught.value, caught.value.__cause__]
     assert caught.value.__suppress_context__
     assert all(SECRET not in str(error) for error in chain)
@@ -142,7 +145,7 @@ def test_a_record_must_be_a_person(tmp_path: Path, ids: str, told: str) -> None:
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    for use in (DataSource.subject_ids, lambda source: source.read(["age"], ["a"])):
+    for use in (DataSource.subject_ids, lambda source: source.read(["age"], ["a"], {})):
         with pytest.raises(ConfigurationError, match=r"gone\.csv") as caught:
             use(make_source(tmp_path / "gone.csv"))
         assert caught.value.code == "config.missing-file"

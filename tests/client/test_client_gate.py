@@ -14,7 +14,7 @@ from typing_extensions import override
 
 from hanse.audit import Actor, AuditLog, verify_log
 from hanse.audit.storage import FileOperations
-from hanse.client.data import Columns, DataSource
+from hanse.client.data import DataSource, Hidden
 from hanse.client.gate import in_holdout
 from hanse.crypto import canonical_json, read_secret, sha256_hex
 from hanse.errors import AuditError, ConfigurationError, HanseError, PolicyError
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from tests.client.conftest import World
 
     from hanse.client.gate import Admitted
+    from hanse.enforcement import Columns
 
 
 class WatchedSource(DataSource):
@@ -39,11 +40,11 @@ class WatchedSource(DataSource):
 
     @override
     def read(
-        self, columns: Sequence[str], subject_ids: Sequence[str]
+        self, columns: Sequence[str], subject_ids: Sequence[str], hidden: Hidden
     ) -> tuple[Columns, npt.NDArray[np.str_]]:
         self.reads.append((list(columns), list(subject_ids)))
         self.logged = [entry.type.value for entry in self.world.entries()]
-        return super().read(columns, subject_ids)
+        return super().read(columns, subject_ids, hidden)
 
 
 def ages(admitted: Admitted) -> list[float]:
@@ -221,9 +222,9 @@ def test_rows_that_vanish_while_read_are_noticed(world: World) -> None:
     class Vanishing(WatchedSource):
         @override
         def read(
-            self, columns: Sequence[str], subject_ids: Sequence[str]
+            self, columns: Sequence[str], subject_ids: Sequence[str], hidden: Hidden
         ) -> tuple[Columns, npt.NDArray[np.str_]]:
-            return super().read(columns, subject_ids[1:])
+            return super().read(columns, subject_ids[1:], hidden)
 
     with pytest.raises(PolicyError) as caught:
         world.gate(Vanishing(world)).open(world.step(1))

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from tests.client.conftest import World
 
-    from hanse.client.data import Columns
+    from hanse.client.data import Hidden
+    from hanse.enforcement import Columns
 
 
 def transform_of(columns: Sequence[Column]) -> Transform:
@@ -358,9 +359,9 @@ def test_a_fault_of_ours_is_a_logged_refusal_without_detail(world: World) -> Non
     class Broken(DataSource):
         @override
         def read(
-            self, columns: Sequence[str], subject_ids: Sequence[str]
+            self, columns: Sequence[str], subject_ids: Sequence[str], hidden: Hidden
         ) -> tuple[Columns, npt.NDArray[np.str_]]:
-            raise ZeroDivisionError(f"Erika Mustermann {columns} {subject_ids}")
+            raise ZeroDivisionError(f"Erika Mustermann {columns} {subject_ids} {hidden}")
 
     world.node = world.make_node(world.gate(Broken(world.source().manifest)))
     refusal = world.refused(world.prepare())
@@ -445,7 +446,7 @@ def test_the_budget_is_planned_paid_and_refused(private: World) -> None:
 def test_nothing_is_released_of_a_run_that_was_not_planned(private: World) -> None:
     """Where the agreement has a budget, no plan is no reason to leave the noise out."""
     tools = private.node._tools
-    session = Session("run-9", private.signed, tools)
+    session = Session("run-9", private.signed, private.step().policy, "brand", tools)
     admitted = private.gate().open(private.step(1))
     transform = transform_of(private.signed.agreement.columns)
     weights = np.zeros(transform.n_features + 1, dtype=np.float32)

@@ -1,22 +1,25 @@
-"""The member's data source: declared columns only, and only of the subjects that are asked for.
+"""The member's data source: declared columns only, of the subjects asked for only, and nothing hidden.
 
-The query engine is DuckDB, so that projection and row filter are pushed into the scan: a column that is
-not asked for, or a row of a subject who is not admitted, is not materialised in this process.
+Files are queried by DuckDB and tables by their database, so that the choice of columns, rows and cells is part
+of the query: a column that is not asked for, a row of a subject who is not admitted, or a value that a subject
+hides is not materialised in this process.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol, Self, TypeAlias
 
-import duckdb
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
+from hanse.client.file_data import FileTable
+from hanse.client.sql_data import SqlTable
+from hanse.enforcement import Columns
 from hanse.errors import ConfigurationError
 
-Columns = Mapping[str, npt.NDArray[np.generic]]
+Hidden: TypeAlias = Mapping[str, npt.NDArray[np.bool_]]
+"""By column, in which of the subjects that are asked for it must not be read."""
 
 
 class DeclaredColumn(BaseModel):
@@ -35,54 +38,102 @@ class DatasetManifest(BaseModel):
     Attributes:
         name: Name of the population; privacy budgets are kept per population and purpose.
         path: Parquet or CSV file (``.parquet``, ``.csv``, ``.csv.gz``), one row per subject.
+        url: In the place of a file, a database as SQLAlchemy writes it, ``postgresql+psycopg://host/crm``.
+            One with a password belongs into the environment (``HANSE_NODE_DATASET__URL``), not into a file.
+        table: Table or view of the database, ``customers`` or ``schema.customers``, one row per subject.
         subject_column: Column with the site's own identifier of a subject.
         label_column: Column with the label.
         columns: Declared columns.
         note: Free text for people, for example that identifiers were generated.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     name: str = Field(min_length=1)
-    path: Path
+    path: Path | None = None
+    url: SecretStr | None = None
+    table: str | None = None
     subject_column: str
     label_column: str
     columns: tuple[DeclaredColumn, ...]
     note: str = ""
 
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if (self.path is None) == (self.url is None) or (self.url is None) != (self.table is None):
+            raise ValueError("write either path, or url and table")
+        return self
+
+    @property
+    def place(self) -> str:
+        """Where the data lies, for messages; never the database's URL, which may hold a password."""
+        return str(self.path) if self.table is None else f"table {self.table}"
+
+
+class Table(Protocol):
+    """A place with one row per subject."""
+
+    def subject_ids(self, subject_column: str) -> list[str | None]:
+        """The values of one column as text, in the table's order."""
+        ...
+
+    def read(
+        self,
+        columns: Mapping[str, Literal["numeric", "categorical"]],
+        subject_column: str,
+        subject_ids: Sequence[str],
+        hidden: Hidden,
+    ) -> Columns:
+        """Columns of the given subjects, in the order given, missing where they are hidden."""
+        ...
+
 
 class DataSource:
-    """Reads a data set as its manifest declares it."""
+    """Reads a data set as its manifest declares it.
+
+    Args:
+        manifest: The declaration.
+
+    Raises:
+        ConfigurationError: ``config.invalid`` if the database is of a kind that is not installed.
+    """
 
     def __init__(self, manifest: DatasetManifest) -> None:
         self.manifest = manifest
         self._kinds = {column.name: column.kind for column in manifest.columns}
-        self._connection = duckdb.connect(":memory:", config={"threads": 1})
+        self._table: Table
+        if manifest.path is not None:
+            self._table = FileTable(manifest.path)
+        elif manifest.url is not None and manifest.table is not None:
+            self._table = SqlTable(manifest.url.get_secret_value(), manifest.table)
 
     def subject_ids(self) -> list[str]:
-        """The site's own subject identifiers, in file order; the only column that is read before admission.
+        """The site's own subject identifiers, in their order; all that is read before admission.
 
         Raises:
             ConfigurationError: ``config.bad-data`` when a subject is missing or has more than one row,
                 because then a record would not be a person.
         """
-        name = _quoted(self.manifest.subject_column)
-        sql = f"SELECT CAST({name} AS VARCHAR) FROM {self._scan()}"  # noqa: S608 - quoted name
-        with self._querying():
-            ids = [row[0] for row in self._connection.execute(sql).fetchall()]
-        missing, repeated = sum(value is None for value in ids), len(ids) - len(set(ids))
+        found = self._table.subject_ids(self.manifest.subject_column)
+        ids = [value for value in found if value]
+        missing, repeated = len(found) - len(ids), len(ids) - len(set(ids))
         if missing or repeated:
             raise ConfigurationError(
                 "config.bad-data",
-                f"{self.manifest.path}: column {self.manifest.subject_column} has {missing} empty and "
+                f"{self.manifest.place}: column {self.manifest.subject_column} has {missing} empty and "
                 f"{repeated} repeated values; give every subject exactly one row",
             )
         return ids
 
     def read(
-        self, columns: Sequence[str], subject_ids: Sequence[str]
+        self, columns: Sequence[str], subject_ids: Sequence[str], hidden: Hidden
     ) -> tuple[Columns, npt.NDArray[np.str_]]:
         """Reads the label and the given declared columns of the given subjects, in the order given.
+
+        Args:
+            columns: Names of declared columns.
+            subject_ids: Whose.
+            hidden: What not to read.
 
         Returns:
             The columns (numeric ones float64 with NaN for missing, categorical ones str with "" for missing)
@@ -97,56 +148,10 @@ class DataSource:
             raise ConfigurationError(
                 "config.bad-data", f"not declared in the manifest: {', '.join(undeclared)}"
             )
-        selected = [f"{self._cast(name)} AS c{index}" for index, name in enumerate(columns)]
-        label = f"CAST(s.{_quoted(self.manifest.label_column)} AS VARCHAR) AS label"
-        on = f"CAST(s.{_quoted(self.manifest.subject_column)} AS VARCHAR) = a.id"
-        source = f"{self._scan()} s JOIN admitted a ON {on}"
-        sql = f"SELECT {', '.join([*selected, label])} FROM {source} ORDER BY a.place"  # noqa: S608 - quoted names
-        # A numpy array is scanned in place; a Python list would be converted value by value.
-        admitted = {"id": np.array(subject_ids, dtype=object), "place": np.arange(len(subject_ids))}
-        with self._querying():
-            self._connection.register("admitted", admitted)
-            table = self._connection.execute(sql).fetchnumpy()
-        values = {name: self._values(name, table[f"c{index}"]) for index, name in enumerate(columns)}
-        return values, _text(table["label"])
-
-    def _cast(self, name: str) -> str:
-        kind = "DOUBLE" if self._kinds[name] == "numeric" else "VARCHAR"
-        return f"CAST(s.{_quoted(name)} AS {kind})"
-
-    def _values(self, name: str, column: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
-        if self._kinds[name] == "numeric":
-            numbers: npt.NDArray[np.float64] = np.ma.filled(np.ma.asarray(column, dtype=np.float64), np.nan)
-            return numbers
-        return _text(column)
-
-    def _scan(self) -> str:
-        path = str(self.manifest.path).replace("'", "''")
-        if path.endswith(".parquet"):
-            return f"read_parquet('{path}')"
-        return f"read_csv('{path}', header=true, all_varchar=true)"
-
-    @contextmanager
-    def _querying(self) -> Iterator[None]:
-        """Around a query and the fetching of its result: rows that do not parse may be met in either."""
-        if not self.manifest.path.is_file():
-            raise ConfigurationError("config.missing-file", f"data file {self.manifest.path} is missing")
-        try:
-            yield
-        except duckdb.Error as error:
-            # DuckDB quotes the offending value; only the kind of problem may go on.
-            raise ConfigurationError(
-                "config.bad-data",
-                f"{self.manifest.path} does not hold what its manifest declares ({type(error).__name__}); "
-                "check names and kinds of the columns",
-            ) from None
-
-
-def _text(column: npt.NDArray[np.generic]) -> npt.NDArray[np.str_]:
-    filled: npt.NDArray[np.object_] = np.ma.filled(np.ma.asarray(column, dtype=object), "")
-    return np.asarray(["" if value is None else str(value) for value in filled], dtype=np.str_)
-
-
-def _quoted(name: str) -> str:
-    escaped = name.replace('"', '""')
-    return f'"{escaped}"'
+        label = self.manifest.label_column
+        kinds = {name: self._kinds[name] for name in columns}
+        read = self._table.read(
+            {**kinds, label: "categorical"}, self.manifest.subject_column, subject_ids, hidden
+        )
+        labels = np.asarray(read[label], dtype=np.str_)
+        return {name: read[name] for name in columns}, labels

@@ -1,14 +1,16 @@
 """The enforcement point: the only door from a member's data to anything that computes on it.
 
-The order is fixed. Subjects are listed (their identifiers only), turned into pseudonyms, and judged by
-the consent rules; the decision becomes durable in the site's log; and only then are columns read, those
-of the agreement and no other, of the admitted subjects and no other. If the log cannot be written,
-nothing is read (P28). What comes out is :class:`AdmittedRecords`; training code accepts no other type.
+The order is fixed. Subjects are listed (their identifiers only) and turned into pseudonyms; the copy of the
+consent ledger is brought up to date; the job is judged, then every subject and every column of each, by a row
+filter that is compiled from the rules; a sample is judged a second time by the rules themselves; the decision
+becomes durable in the site's log; and only then are columns read, those of the agreement and no other, of the
+admitted subjects and no other, without the values that are hidden. If the log cannot be written, nothing is
+read (P28). What comes out is :class:`hanse.enforcement.AdmittedRecords`; training accepts no other type.
 """
 
 import hashlib
 import hmac
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -16,17 +18,29 @@ import numpy as np
 import numpy.typing as npt
 
 from hanse.audit import AuditLog, ConsentState, Counts, Event, EventType, root_hash
-from hanse.client.data import Columns, DataSource
+from hanse.client.data import DataSource
 from hanse.crypto import canonical_json, sha256_hex
+from hanse.enforcement import (
+    SAMPLE_SUBJECTS,
+    AdmittedRecords,
+    ConsentColumns,
+    Decision,
+    Rulings,
+    decide,
+    release,
+    require_agreement,
+)
 from hanse.errors import ConfigurationError, PolicyError
 from hanse.policies import (
-    Admission,
     Agreement,
     ConsentLedger,
+    Job,
     Policy,
     Pseudonymiser,
-    admit,
+    Screening,
     check_columns,
+    prepare_training,
+    require_cohort,
     subject_tag,
 )
 
@@ -34,33 +48,22 @@ HOLDOUT_CONTEXT = b"hanse/holdout\0"
 
 
 @dataclass(frozen=True, slots=True)
-class AdmittedRecords:
-    """Records that the gate has let through for one step of one run.
+class Admitted:
+    """Both parts of what was admitted.
 
     Attributes:
-        columns: Declared values per column, each of shape ``(rows,)``.
-        labels: 1.0 for the agreement's positive label, else 0.0, shape ``(rows,)``.
-        subject_set_root: Merkle root over keyed tags of the subjects; it reveals nobody.
+        training: The records to train on.
+        holdout: The held-out ones.
+        considered: Records that were judged.
+        excluded_by_rule: Records that each rule excluded.
+        hidden_by_column: Admitted records in which each column is hidden, zero left out.
     """
-
-    columns: Columns
-    labels: npt.NDArray[np.float32]
-    subject_set_root: bytes
-
-    @property
-    def rows(self) -> int:
-        """Number of records."""
-        return len(self.labels)
-
-
-@dataclass(frozen=True, slots=True)
-class Admitted:
-    """Both parts of what was admitted: the records to train on, and the held-out ones."""
 
     training: AdmittedRecords
     holdout: AdmittedRecords
     considered: int
-    excluded_by_rule: dict[str, int]
+    excluded_by_rule: Mapping[str, int]
+    hidden_by_column: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +99,7 @@ class Gate:
         key: The site's pseudonym key.
         log: The site's audit log.
         clock: The current time, UTC.
+        rng: Draws the sample that is judged twice; by default nobody can foresee it.
     """
 
     def __init__(
@@ -105,13 +109,16 @@ class Gate:
         key: bytes,
         log: AuditLog,
         clock: Callable[[], datetime],
+        rng: np.random.Generator | None = None,
     ) -> None:
         self._source = source
         self._ledger = ledger
+        self._columns = ConsentColumns()
         self._key = key
         self._pseudonymiser = Pseudonymiser(key)
         self._log = log
         self._clock = clock
+        self._rng = np.random.default_rng() if rng is None else rng
 
     def split_id(self, fraction: float) -> str:
         """Names the division into training and held-out records: the key and the fraction decide on it."""
@@ -122,30 +129,66 @@ class Gate:
         """Decides, logs, reads.
 
         Raises:
-            PolicyError: ``policy.column`` or ``policy.cohort``; the refusal is in the log.
+            PolicyError: ``policy.denied``, ``policy.column`` or ``policy.cohort``; the refusal is in the log.
             AuditError: ``audit.unavailable``; nothing was read.
             ConfigurationError: The data is not as declared.
         """
         names = [column.name for column in step.agreement.columns]
         asked = [*names, self._source.manifest.label_column]
+        # Before anything is judged: whoever has withdrawn by now must be known to have.
+        opening_head = self._ledger.head()
         ids = self._source.subject_ids()
         refs = [self._pseudonymiser.ref(subject_id) for subject_id in ids]
-        now = self._clock()
-        snapshot = self._ledger.snapshot(now)
-        consent = ConsentState(head=snapshot.head, size=snapshot.size, root=snapshot.root)
         try:
             check_columns(step.agreement, asked)
             self._check_declared(step.agreement)
-            admission = admit(step.agreement, refs, snapshot, now)
+            decision = self._decide(step, opening_head, refs)
         except PolicyError as error:
-            self._log.append(_denied(step, consent, asked, error))
+            self._log.append(_denied(step, self._consent(), asked, error))
             raise
-        parts = self._split(step, admission, refs)
+        parts = self._split(step, decision, refs)
         roots = [self._root(step, [refs[row] for row in part]) for part in parts]
-        whole = self._root(step, [refs[row] for row in admission.rows])
-        self._log.append(_admitted(step, consent, admission, asked, whole))
-        training, holdout = self._read(step, names, ids, parts, roots)
-        return Admitted(training, holdout, admission.considered, dict(admission.excluded_by_rule))
+        whole = self._root(step, [refs[row] for row in decision.rows.tolist()])
+        self._log.append(_admitted(step, self._consent(), decision, asked, whole))
+        training, holdout = self._read(step, names, ids, decision, parts, roots)
+        return Admitted(
+            training,
+            holdout,
+            decision.considered,
+            decision.excluded_by_rule,
+            decision.hidden_by_column,
+        )
+
+    def _decide(self, step: Step, opening_head: int, refs: Sequence[str]) -> Decision:
+        now = self._clock()
+        self._columns.refresh(self._ledger, now)
+        job = Job(step.agreement, step.policy, step.agreement.purpose, now, step.member, opening_head)
+        screening = prepare_training(job, self._columns)
+        decision, rulings = decide(screening, self._columns, self._columns.places(refs))
+        self._judge_again(screening, rulings, refs)
+        require_cohort(job, decision.subjects)
+        return decision
+
+    def _judge_again(self, screening: Screening, rulings: Rulings, refs: Sequence[str]) -> None:
+        """Holds a random sample of the compiled decision against the rules and the ledger itself.
+
+        Raises:
+            PolicyError: ``policy.denied`` (P32) if they differ about anybody.
+        """
+        drawn = self._rng.choice(len(refs), size=min(SAMPLE_SUBJECTS, len(refs)), replace=False)
+        sample = [refs[position] for position in drawn.tolist()]
+        snapshot = self._ledger.snapshot(screening.job.now, sample)
+        if snapshot.head != self._columns.head:
+            # Who has changed their mind since is judged in the next round, by both.
+            since = {row.subject_ref for row in self._ledger.standing_rows(since=self._columns.head).rows}
+            sample = [ref for ref in sample if ref not in since]
+        places = self._columns.places(sample).tolist()
+        require_agreement(screening, rulings, dict(zip(sample, places, strict=True)), snapshot)
+
+    def _consent(self) -> ConsentState | None:
+        """The state of the ledger that was judged on; None if none was ever read."""
+        columns = self._columns
+        return ConsentState(head=columns.head, size=len(columns), root=columns.root) if columns.root else None
 
     def _check_declared(self, agreement: Agreement) -> None:
         """Refuses an agreement about columns that this site declares otherwise, or not at all."""
@@ -158,17 +201,17 @@ class Gate:
                     rule="P13",
                 )
 
-    def _split(self, step: Step, admission: Admission, refs: Sequence[str]) -> tuple[list[int], list[int]]:
+    def _split(self, step: Step, decision: Decision, refs: Sequence[str]) -> list[npt.NDArray[np.int64]]:
         """Training and held-out rows.
 
         A keyed hash of the subject decides, for ever the same way, so that the two populations stay disjoint
         over rounds, runs and changes of the data (their privacy budgets are kept apart because of that).
         """
         fraction = step.agreement.training.holdout_fraction
-        parts: tuple[list[int], list[int]] = ([], [])
-        for row in admission.rows:
-            parts[in_holdout(self._key, refs[row], fraction)].append(row)
-        return parts
+        held_out = np.array(
+            [in_holdout(self._key, refs[row], fraction) for row in decision.rows.tolist()], dtype=np.bool_
+        )
+        return [decision.rows[~held_out], decision.rows[held_out]]
 
     def _root(self, step: Step, refs: Sequence[str]) -> bytes:
         tags = sorted(subject_tag(self._key, step.digest, step.run, str(step.round), ref) for ref in refs)
@@ -179,13 +222,16 @@ class Gate:
         step: Step,
         names: Sequence[str],
         ids: Sequence[str],
-        parts: Sequence[list[int]],
+        decision: Decision,
+        parts: Sequence[npt.NDArray[np.int64]],
         roots: Sequence[bytes],
     ) -> list[AdmittedRecords]:
         """One query for all admitted rows, then one set of records per part."""
-        columns, labels = self._source.read(names, [ids[row] for part in parts for row in part])
+        order = np.concatenate(parts)
+        hidden = {name: np.isin(order, rows) for name, rows in decision.hidden.items()}
+        columns, labels = self._source.read(names, [ids[row] for row in order.tolist()], hidden)
         # What trains must be what was admitted and committed to, row for row.
-        if len(labels) != sum(map(len, parts)):
+        if len(labels) != len(order):
             raise PolicyError("policy.denied", "the rows read are not the rows admitted", rule="P32")
         if unlabelled := int((labels == "").sum()):
             raise ConfigurationError(
@@ -194,32 +240,38 @@ class Gate:
         positive = (labels == step.agreement.label.positive).astype(np.float32)
         ends = np.cumsum([0, *(len(part) for part in parts)])
         return [
-            AdmittedRecords(
-                {name: values[start:end] for name, values in columns.items()}, positive[start:end], root
+            release(
+                decision,
+                part,
+                {name: values[start:end] for name, values in columns.items()},
+                positive[start:end],
+                root,
             )
-            for start, end, root in zip(ends, ends[1:], roots, strict=False)
+            for part, root, start, end in zip(parts, roots, ends, ends[1:], strict=False)
         ]
 
 
 def _admitted(
-    step: Step, consent: ConsentState, admission: Admission, names: Sequence[str], root: bytes
+    step: Step, consent: ConsentState | None, decision: Decision, names: Sequence[str], root: bytes
 ) -> Event:
+    places = {column.name: str(place) for place, column in enumerate(step.agreement.columns)}
     return _event(
         step,
         EventType.ROUND_ADMITTED,
         names,
         consent=consent,
         counts=Counts(
-            rows_in=admission.considered,
-            rows_out=len(admission.rows),
-            by_rule=dict(admission.excluded_by_rule),
+            rows_in=decision.considered,
+            rows_out=len(decision.rows),
+            by_rule=decision.excluded_by_rule,
+            hidden={places[name]: count for name, count in decision.hidden_by_column.items()},
         ),
         subject_set_root=root.hex(),
         decision="permit",
     )
 
 
-def _denied(step: Step, consent: ConsentState, names: Sequence[str], error: PolicyError) -> Event:
+def _denied(step: Step, consent: ConsentState | None, names: Sequence[str], error: PolicyError) -> Event:
     return _event(
         step,
         EventType.ROUND_DENIED,
@@ -238,6 +290,7 @@ def _event(step: Step, kind: EventType, names: Sequence[str], **fields: object) 
             "run": step.run,
             "round": step.round or None,
             "purpose": step.agreement.purpose,
+            "policy_digest": step.policy.digest,
             "columns_digest": sha256_hex(canonical_json(sorted(names))),
             "app_digest": step.agreement.software.digest,
             **fields,

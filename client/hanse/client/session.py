@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from hanse.client.gate import Admitted, AdmittedRecords, Gate, Step
+from hanse.client.gate import Admitted, Gate, Step
+from hanse.enforcement import AdmittedRecords
 from hanse.errors import PrivacyError, ProtocolError
 from hanse.learning import (
     Predictor,
@@ -134,14 +135,14 @@ class Session:
         if plan is not None:
             self._pay("training", [plan.training_steps(training.local_steps)])
         self.trained_rounds = round_number
-        features = transform.apply(records.columns)
-        engine = self._engine(transform)
-        return engine.run_round(weights, features, records.labels, round_number, training.local_steps).delta
+        examples = records.examples(transform.apply)
+        return self._engine(transform).run_round(weights, examples, round_number, training.local_steps).delta
 
     def histogram(self, weights: Vector, transform: Transform, records: AdmittedRecords) -> ScoreHistogram:
         """How the weights score the held-out records, with noise added. Pays first."""
         predictor = Predictor(self.signed.agreement.training, transform.n_features, weights)
-        exact = score_histogram(predictor.scores(transform.apply(records.columns)), records.labels)
+        examples = records.examples(transform.apply)
+        exact = score_histogram(predictor.scores(examples.features), examples.labels)
         plan = self._required_plan()
         if plan is None:
             return exact

@@ -37,5 +37,6 @@ class NodeSettings(LayeredSettings):
             ConfigurationError: As :func:`hanse.settings.load_settings`.
         """
         settings = load_settings(cls, home / "hanse.toml", "node", flags)
-        dataset = settings.dataset.model_copy(update={"path": home / settings.dataset.path})
+        path = settings.dataset.path
+        dataset = settings.dataset.model_copy(update={"path": None if path is None else home / path})
         return settings.model_copy(update={"dataset": dataset})
