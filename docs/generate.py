@@ -23,7 +23,8 @@ from hanse.cli.serve import ServeSettings
 from hanse.client.data import DatasetManifest, DeclaredColumn
 from hanse.client.settings import NodeSettings
 from hanse.errors import CATALOGUE
-from hanse.policies.rules import RULES
+from hanse.policies.packs import ALWAYS_ON, BASELINE, BUILTIN, RulePack, Thresholds
+from hanse.policies.rules import FACTS, RULES, Wording
 from hanse.server.settings import ServerSettings
 
 DOCS = Path(__file__).resolve().parent
@@ -68,9 +69,34 @@ instead when it is given `--json`.
 RULES_HEAD = """\
 # Rules
 
-The rules that this version enforces. Identifiers are stable; one that is not in the table is not enforced.
-A rule's text says what this version checks, not what the article says in full: read the
-[note on the law](legal-note.md) before relying on an article number.
+The rules `P01` to `P32`, as this version decides them. Identifiers are stable. The same page [in
+Chinese](ref-rules-zh.md); which rules apply, with which thresholds, is said by [rule packs](rule-packs.md).
+A rule's text says what this version checks, not what the article says in full: read the [note on the
+law](legal-note.md) before relying on an article number.
+
+A rule has a formula per *level*: per agreement, per member and column of an agreement, per person (subject)
+and column of a person, per job (run, round or aggregate), per alignment, per scoring call, and for the life
+cycle of what is kept. There is no "not" in a formula: a fact that is missing, null or of another kind makes
+its part of the formula fail, and a formula that does not hold denies. Phases: E enrolment, A alignment, T
+training, S scoring, L life cycle.
+"""
+
+RULES_ZH_HEAD = """\
+# 规则
+
+本版本所执行的规则 `P01` 至 `P32`。编号保持不变。
+[英文页面](ref-rules.md)另列出每条规则的公式和所依据的事实；
+适用哪些规则、采用何种阈值，由[规则包](rule-packs.md)决定。
+规则文本说明的是本版本检查的内容，而不是法律条文的全部要求；
+引用条款编号之前，请阅读[关于法律的说明](legal-note.md)。本页不构成法律意见。
+"""
+
+PACKS_HEAD = """\
+# Thresholds of the rule packs
+
+What each built-in [rule pack](rule-packs.md) sets, and what applies if none says more. A value in italics
+is a default of ours, not a figure from the law. The stricter value wins. Not legal advice: read the [note
+on the law](legal-note.md).
 """
 
 ENTRIES_HEAD = """\
@@ -105,6 +131,10 @@ SETTINGS: list[tuple[str, type[BaseModel]]] = [
     ("The coordinator: `[server]`, `HANSE_SERVER_…`", ServerSettings),
     ("The scorer: `[serve]`, `HANSE_SERVE_…`", ServeSettings),
 ]
+
+
+ENGLISH = ("rule", "refuses because", "what to do")
+CHINESE = ("规则", "拒绝的原因", "如何处理")
 
 
 def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
@@ -167,22 +197,74 @@ def cli() -> str:
 
 
 def rules() -> str:
-    """The page of rules."""
+    """The page of rules: texts and articles, formulas, then every fact."""
+    page = f"{RULES_HEAD}\n{overview(lambda wording: wording.en, ENGLISH)}"
+    for rule in RULES.values():
+        phases = ", ".join(sorted(rule.phases))
+        formulas = table(
+            ("level", "holds if"),
+            ([str(level), markup(predicate.words())] for level, predicate in rule.requires.items()),
+        )
+        page += f"\n## {rule.id}\n\n{rule.message.en} {rule.remedy.en}\n\nPhases: {phases}.\n\n{formulas}"
+    rows = ([name, str(item.fact.kind), markup(item.meaning)] for name, item in FACTS.items())
+    return f"{page}\n## Facts\n\n{table(('fact', 'kind', 'what it is'), rows)}"
 
-    def articles(law: str, given: tuple[str, ...]) -> str:
-        return ", ".join(article.removeprefix(law) for article in given if article.startswith(law))
 
+def rules_zh() -> str:
+    """The page of rules in Chinese."""
+    return f"{RULES_ZH_HEAD}\n{overview(lambda wording: wording.zh, CHINESE)}"
+
+
+def overview(text: Callable[[Wording], str], heads: Iterable[str]) -> str:
+    """All rules in one language, with the articles of the built-in packs."""
     rows = [
         [
             rule.id,
-            rule.message.en,
-            rule.remedy.en,
-            ", ".join(rule.articles.get("pipl", ())),
-            ", ".join(rule.articles.get("gdpr", ())),
+            text(rule.message),
+            text(rule.remedy),
+            *(", ".join(rule.articles.get(name, ())) for name in BUILTIN),
         ]
         for rule in RULES.values()
     ]
-    return f"{RULES_HEAD}\n{table(('rule', 'refuses because', 'what to do', 'PIPL', 'GDPR'), rows)}"
+    return table((*heads, *(name.upper() for name in BUILTIN)), rows)
+
+
+def markup(text: str) -> str:
+    """Text for a cell of a table."""
+    return text.replace("|", "\\|")
+
+
+def packs() -> str:
+    """The page of thresholds, and of what the built-in packs do not cover."""
+    rows = [
+        [f"`{name}`", *(threshold(pack, name) for pack in BUILTIN.values()), f"*{shown(value)}*"]
+        for name, value in BASELINE.items()
+    ]
+    page = f"{PACKS_HEAD}\n{table(('threshold', *BUILTIN, 'always'), rows)}"
+    about = descriptions(Thresholds)
+    meanings = table(("threshold", "what it is"), ([f"`{name}`", about[name]] for name in BASELINE))
+    page += f"\n## What they mean\n\n{meanings}"
+    always = ", ".join(sorted(ALWAYS_ON))
+    page += f"\n## Which rules\n\nAlways, whatever the packs select: {always}.\n\n"
+    for pack in BUILTIN.values():
+        page += f"* `{pack.source}`: {', '.join(rule.id for rule in pack.rules)}\n"
+    for pack in BUILTIN.values():
+        limits = "".join(f"* {limit.en}\n  {limit.zh}\n" for limit in pack.limits)
+        page += f"\n## What {pack.source} does not cover\n\n{limits}"
+    return page
+
+
+def threshold(pack: RulePack, name: str) -> str:
+    """What a pack sets; in italics if it is not law."""
+    value = pack.thresholds.given().get(name)
+    if value is None:
+        return ""
+    return f"*{shown(value)}*" if name in pack.ours else shown(value)
+
+
+def shown(value: object) -> str:
+    """A threshold's value."""
+    return ", ".join(sorted(value)) if isinstance(value, frozenset | tuple) else str(value)
 
 
 def descriptions(kind: type[BaseModel]) -> dict[str, str]:
@@ -252,6 +334,8 @@ PAGES: dict[str, Callable[[], str]] = {
     "ref-audit-entries.md": entries,
     "ref-cli.md": cli,
     "ref-errors.md": errors,
+    "ref-rule-packs.md": packs,
+    "ref-rules-zh.md": rules_zh,
     "ref-rules.md": rules,
     "ref-settings.md": settings,
 }

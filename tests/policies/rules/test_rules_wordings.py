@@ -62,7 +62,8 @@ def test_articles_are_those_of_the_built_in_packs(rule: Rule) -> None:
 
 def test_ccpa_articles_are_sections_of_the_act_or_its_regulations() -> None:
     cited = [article for rule in RULES.values() for article in rule.articles.get("ccpa", ())]
-    form = re.compile(r"1798\.1[0-9]{2}(\([a-z]\)(\([0-9]{1,2}\))?)?|Cal\. Code Regs\. tit\. 11 § [0-9]{4}")
+    section = r"1798\.1[0-9]{2}(\([a-z]\)(\([0-9]{1,2}\)(\([A-Z]\))?)?)?"
+    form = re.compile(rf"{section}|Cal\. Code Regs\. tit\. 11 § 7101")
     assert all(form.fullmatch(article) for article in cited)
     assert len(cited) > 20
 
