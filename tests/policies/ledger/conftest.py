@@ -5,18 +5,16 @@ import secrets
 import shutil
 import socket
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine, text
 
-from hanse.policies import ConsentEvent, ConsentLedger
+from hanse.policies import ConsentLedger
 
 SUPERUSER = "hanse"
 SERVER_USER = "nobody"  # a server refuses to run as root
-
-Grant = Callable[..., ConsentEvent]
 
 
 def _programs() -> Path | None:
@@ -36,7 +34,7 @@ def _as_server(*command: str) -> list[str]:
 
 @pytest.fixture(scope="session")
 def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """URL of a private server, without the database; fails where continuous integration lacks one."""
+    """URL of a private server; fails where continuous integration lacks one."""
     programs = _programs()
     if programs is None:
         reason = "PostgreSQL is not installed; on Debian: apt-get install postgresql"
@@ -83,7 +81,7 @@ def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         )
         run(*server, "-w", "-o", options, "-l", str(folder / "server.log"), "start")
         try:
-            yield f"postgresql+psycopg://{SUPERUSER}@127.0.0.1:{port}"
+            yield f"postgresql+psycopg://{SUPERUSER}@127.0.0.1:{port}/postgres"
         finally:
             run(*server, "-w", "-m", "immediate", "stop")
     finally:
@@ -91,18 +89,14 @@ def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-def new_database(postgresql: str) -> Callable[[], str]:
-    """Makes empty databases; each call returns the URL of another one."""
-
-    def make() -> str:
-        name = f"t{secrets.token_hex(6)}"
-        engine = create_engine(f"{postgresql}/postgres", isolation_level="AUTOCOMMIT")
-        with engine.connect() as connection:
-            connection.execute(text(f"CREATE DATABASE {name}"))
-        engine.dispose()
-        return f"{postgresql}/{name}"
-
-    return make
+def database(postgresql: str) -> str:
+    """URL of a database with nothing in it."""
+    engine = create_engine(postgresql, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text("DROP SCHEMA public CASCADE"))
+        connection.execute(text("CREATE SCHEMA public"))
+    engine.dispose()
+    return postgresql
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -110,8 +104,8 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Path | str:
     """Where a new ledger can be, on each database in turn."""
     if request.param == "sqlite":
         return tmp_path / "consent.db"
-    made: Callable[[], str] = request.getfixturevalue("new_database")
-    return made()
+    url: str = request.getfixturevalue("database")
+    return url
 
 
 @pytest.fixture

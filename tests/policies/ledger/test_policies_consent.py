@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -185,6 +185,15 @@ def test_pseudonyms_are_stable_keyed_and_unlinkable() -> None:
     assert one.ref("C-1042") != other.ref("C-1042")
     assert len(one.ref("C-1042")) == 32
     assert "k" * 8 not in repr(one)
+
+
+@given(st.binary(min_size=32, max_size=100), st.text(min_size=1))
+def test_a_pseudonym_is_an_hmac(key: bytes, identifier: str) -> None:
+    import hmac
+
+    assume(bool(identifier.strip()) and identifier.isprintable())
+    expected = hmac.digest(key, b"hanse/subject-ref/v1\0" + identifier.encode(), "sha256")[:16].hex()
+    assert Pseudonymiser(key).ref(identifier) == expected
 
 
 def test_a_record_without_identifier_is_nobody() -> None:

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from hanse.errors import PolicyError
-from hanse.policies import Agreement, ConsentEvent, ConsentLedger, screen
+from hanse.policies import ConsentEvent, ConsentLedger
 from hanse.policies.ledger.database import ledger_errors
 from hanse.policies.ledger.tables import APPEND_ONLY
 
@@ -25,10 +26,17 @@ REF = "0" * 32
 USE = "joint_modelling.propensity"
 
 
+def standing_of(ledger: ConsentLedger, refs: list[str]) -> list[str | None]:
+    """What stands for each subject, as a gate would read it now."""
+    snapshot = ledger.snapshot(datetime(2026, 3, 1, 12, tzinfo=UTC), refs)
+    found = [snapshot.standing(ref, USE) for ref in refs]
+    return [None if standing is None else standing.state for standing in found]
+
+
 def sql(ledger: ConsentLedger, statement: str) -> None:
     """What somebody does who has the database."""
     with ledger._writer.begin():
-        ledger._writer.exec_driver_sql(statement)
+        ledger._writer.execute(text(statement))
 
 
 def drop_guards(ledger: ConsentLedger) -> None:
@@ -44,11 +52,13 @@ def grants(grant: Grant, count: int) -> list[ConsentEvent]:
     return [grant(event_id=f"g{i}", subject_ref=f"{i:032x}") for i in range(count)]
 
 
-def test_a_new_ledger_knows_nobody(ledger: ConsentLedger, agreement: Agreement, now: datetime) -> None:
+def test_a_new_ledger_knows_nobody(ledger: ConsentLedger, now: datetime) -> None:
     snapshot = ledger.snapshot(now)
     assert (snapshot.head, snapshot.size, ledger.head()) == (0, 0, 0)
     assert ledger.subject(REF) == {}
-    assert screen(agreement, [REF], snapshot, now).excluded_by_rule == {"P01": 1}
+    assert not snapshot.knows(REF)
+    assert snapshot.synced_at is None
+    assert list(ledger.standing_rows().rows) == []
 
 
 def test_only_the_owner_can_read_it(tmp_path: Path, file_ledger: ConsentLedger, grant: Grant) -> None:
@@ -57,35 +67,32 @@ def test_only_the_owner_can_read_it(tmp_path: Path, file_ledger: ConsentLedger, 
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_a_recorded_grant_admits_and_a_withdrawal_is_out_of_the_next_snapshot(
-    ledger: ConsentLedger, agreement: Agreement, grant: Grant, now: datetime
+def test_a_recorded_grant_stands_and_a_withdrawal_is_in_the_next_snapshot(
+    ledger: ConsentLedger, grant: Grant, now: datetime
 ) -> None:
     assert ledger.record(grants(grant, 3)) == 3
     refs = [f"{i:032x}" for i in range(3)]
     before = ledger.snapshot(now)
-    assert screen(agreement, refs, before, now).rows == (0, 1, 2)
+    assert standing_of(ledger, refs) == ["given"] * 3
     head = ledger.withdraw(refs[1], "joint_modelling", now)
     after = ledger.snapshot(now)
-    admission = screen(agreement, refs, after, now)
-    assert (admission.rows, admission.excluded_by_rule) == ((0, 2), {"P10": 1})
-    assert admission.snapshot_head == head == ledger.head() == 4
+    assert standing_of(ledger, refs) == ["given", "withdrawn", "given"]
+    assert after.head == head == ledger.head() == 4
     assert before.root != after.root
     # The snapshot that was taken before is what it was.
-    assert screen(agreement, refs, before, now).rows == (0, 1, 2)
+    assert [before.standings[USE][ref].state for ref in refs] == ["given"] * 3
     ledger.verify()
 
 
-def test_a_new_grant_after_a_withdrawal(
-    ledger: ConsentLedger, agreement: Agreement, grant: Grant, now: datetime
-) -> None:
+def test_a_new_grant_after_a_withdrawal(ledger: ConsentLedger, grant: Grant, now: datetime) -> None:
     ledger.record([grant()])
     ledger.withdraw(REF, USE, now)
     late = grant(event_id="late", given_at=now - timedelta(days=1), recorded_at=now)
     ledger.record([late])
-    assert screen(agreement, [REF], ledger.snapshot(now), now).excluded_by_rule == {"P10": 1}
+    assert standing_of(ledger, [REF]) == ["withdrawn"]
     later = now + timedelta(minutes=1)
     ledger.record([grant(event_id="again", given_at=later, recorded_at=later)])
-    assert screen(agreement, [REF], ledger.snapshot(later), later).rows == (0,)
+    assert standing_of(ledger, [REF]) == ["given"]
 
 
 def test_withdrawing_is_idempotent_and_needs_no_grant(
@@ -280,10 +287,10 @@ def test_a_changed_purpose_tree_is_projected_anew(place: Path | str, grant: Gran
         ledger.fold(REF, "joint_modelling", ["km_per_month"], [], now)
         expected = ledger.snapshot(now)
         # As if an older version, with fewer purposes, had written it.
-        used = f"(SELECT id FROM consent_purposes WHERE key = '{USE}')"
+        number = "IN (SELECT id FROM consent_purposes WHERE key LIKE 'joint_modelling.%')"
         for table in ("standings", "foldings", "uses"):
-            sql(ledger, f"DELETE FROM consent_{table} WHERE purpose = {used}")
-        sql(ledger, f"DELETE FROM consent_purposes WHERE key = '{USE}'")
+            sql(ledger, f"DELETE FROM consent_{table} WHERE purpose {number}")  # noqa: S608
+        sql(ledger, "DELETE FROM consent_purposes WHERE key LIKE 'joint_modelling.%'")
         sql(ledger, "UPDATE consent_meta SET value = 'older' WHERE key = 'purposes'")
     with ConsentLedger(place) as again:
         assert again.snapshot(now) == expected
@@ -306,9 +313,7 @@ def _start(place: Path | str, first: int, end: int) -> "subprocess.Popen[str]":
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
-def test_a_withdrawal_that_returned_survives_kill_9(
-    place: Path | str, agreement: Agreement, grant: Grant
-) -> None:
+def test_a_withdrawal_that_returned_survives_kill_9(place: Path | str, grant: Grant) -> None:
     with ConsentLedger(place) as ledger:
         ledger.record(grants(grant, 400))
     acknowledged: list[int] = []
@@ -322,9 +327,8 @@ def test_a_withdrawal_that_returned_survives_kill_9(
         assert process.wait() == -signal.SIGKILL
     with ConsentLedger(place) as ledger:
         ledger.verify()
-        now = datetime(2026, 3, 1, 12, tzinfo=UTC)
-        admission = screen(agreement, [f"{i:032x}" for i in range(400)], ledger.snapshot(now), now)
-        withdrawn = set(range(400)) - set(admission.rows)
+        states = standing_of(ledger, [f"{i:032x}" for i in range(400)])
+        withdrawn = {i for i, state in enumerate(states) if state != "given"}
         assert set(acknowledged) <= withdrawn
         # At most the one that was under way when each process died was recorded without its word (and then
         # again by the next process, at another time).

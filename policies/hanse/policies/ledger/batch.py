@@ -79,7 +79,9 @@ class Batch:
 
     def rows(self, terms_ids: Sequence[int]) -> Iterable[EventRow]:
         """The events row by row, with the numbers under which the ledger keeps their terms."""
-        columns = (
+        numbers = [terms_ids[form] for form in self.terms]
+        return map(
+            EventRow,
             self.event_ids,
             self.subjects,
             self.states,
@@ -88,9 +90,8 @@ class Batch:
             self.recorded,
             self.guardians,
             self.ages,
+            numbers,
         )
-        for *cells, form in zip(*columns, self.terms, strict=True):
-            yield EventRow(*cells, terms_ids[form])  # type: ignore[arg-type]
 
     def pick(self, places: Sequence[int]) -> "Batch":
         """The events at some places only."""
@@ -164,9 +165,9 @@ def pack(batch: Batch, terms_ids: Sequence[int]) -> Packed:
     return Packed(
         size,
         id_width,
-        "".join([event_id.ljust(id_width) for event_id in batch.event_ids]).encode("ascii"),
+        _ids(batch.event_ids, id_width),
         b"".join(batch.subjects),
-        "".join(map(str, batch.states)).encode("ascii"),
+        _digits(batch.states, 1),
         _times(batch.given),
         _times(batch.expires),
         _times(batch.recorded),
@@ -188,7 +189,8 @@ def pack_rows(rows: Sequence[EventRow]) -> Packed:
     numbers = sorted(set(columns[8]))
     places = {number: place for place, number in enumerate(numbers)}
     terms = [places[number] for number in columns[8]]
-    batch = Batch((), *columns[:8], terms, ())
+    ids, subjects, states, given, expires, recorded, guardians, ages = columns[:8]
+    batch = Batch((), ids, subjects, states, given, expires, recorded, guardians, ages, terms, ())
     return pack(batch, numbers)
 
 
@@ -214,20 +216,28 @@ def link(chain: bytes, first_seq: int, packed: Packed, terms: Mapping[int, str])
     return digest.digest()
 
 
+def _ids(values: Sequence[str], width: int) -> bytes:
+    if sum(map(len, values)) != width * len(values):
+        values = [value.ljust(width) for value in values]
+    return "".join(values).encode("ascii")
+
+
 def _times(values: Sequence[int | None]) -> bytes:
-    if not values:
-        return b""
-    first = values[0]
-    if values.count(first) == len(values):  # recorded at one moment, as everything from one file
-        return b"%015d" % (NO_TIME if first is None else first) * len(values)
-    return b"".join([b"%015d" % (NO_TIME if value is None else value) for value in values])
+    return _digits([NO_TIME if value is None else value for value in values], TIME_WIDTH)
+
+
+def _ages(values: Sequence[int | None]) -> bytes:
+    return _digits([NO_AGE if value is None else value for value in values], AGE_WIDTH)
+
+
+def _digits(values: Sequence[int], width: int) -> bytes:
+    form = f"%0{width}d"
+    if values and values.count(values[0]) == len(values):  # as everything that one file says once
+        return (form % values[0]).encode("ascii") * len(values)
+    return (form * len(values) % tuple(values)).encode("ascii")
 
 
 def _guardians(values: Sequence[bytes | None]) -> bytes:
     if values.count(None) == len(values):
         return _NO_GUARDIAN * len(values)
     return b"".join([_NO_GUARDIAN if value is None else b"\1" + value for value in values])
-
-
-def _ages(values: Sequence[int | None]) -> bytes:
-    return b"".join([b"%03d" % (NO_AGE if value is None else value) for value in values])

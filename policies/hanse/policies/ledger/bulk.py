@@ -1,7 +1,7 @@
 """How a packed batch reaches each database: in one statement, without a round through Python per row.
 
-SQLite takes the packed columns as they are and cuts them itself; it does so without Python's lock, so that the
-next batch is read in the meantime. PostgreSQL takes a COPY.
+SQLite takes the packed columns as they are and cuts them itself; it does so without Python's lock, so that
+the next batch is read in the meantime. PostgreSQL takes a COPY.
 """
 
 from typing import Any, Final
@@ -32,8 +32,8 @@ def prepare_bulk(connection: Connection) -> None:
         connection.exec_driver_sql("CREATE TEMP TABLE IF NOT EXISTS numbers (n INTEGER PRIMARY KEY)")
         connection.exec_driver_sql(
             "INSERT OR IGNORE INTO numbers WITH RECURSIVE counter (n) AS"
-            f" (SELECT 0 UNION ALL SELECT n + 1 FROM counter WHERE n + 1 < {MAX_BATCH_EVENTS})"
-            " SELECT n FROM counter"
+            " (SELECT 0 UNION ALL SELECT n + 1 FROM counter WHERE n + 1 < ?) SELECT n FROM counter",
+            (MAX_BATCH_EVENTS,),
         )
 
 

@@ -13,18 +13,27 @@ import zlib
 from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, Final, cast
+from typing import Any, BinaryIO, Final, cast
 
 from hanse.errors import ConfigurationError, PolicyError
 from hanse.policies.consent import ConsentEvent
-from hanse.policies.ledger.intake import FORMULA_STARTS, IDENTIFIER, ROW_COLUMNS, Block, Cells, Refusals
+from hanse.policies.ledger.intake import (
+    FORMULA_STARTS,
+    IDENTIFIER,
+    ROW_COLUMNS,
+    Block,
+    Cells,
+    Refusals,
+    Row,
+    block_of,
+)
 
 MAX_LINE_BYTES: Final = 1 << 16
 MAX_EXPANSION: Final = 100
 """How many times as large as its file the content of a gzip file may be (content below 64 MiB is taken)."""
 LIST_SEPARATOR: Final = "|"
 _FREE_BYTES: Final = 1 << 26
-_CHUNK_BYTES: Final = 1 << 23
+_CHUNK_BYTES: Final = 1 << 18  # what fits the caches is taken apart faster
 _LISTS: Final = frozenset({"purposes", "recipients", "categories", "hidden_columns", "hidden_categories"})
 _FLAGS: Final = frozenset({"preticked", "bundled", "conditional"})
 _FLAG_VALUES: Final = {"true": True, "false": False}
@@ -59,8 +68,8 @@ class CsvSource:
     """The lines of a CSV file (RFC 4180 without line breaks in cells) in UTF-8.
 
     The header names columns by the fields of :class:`hanse.policies.ConsentEvent` except ``recorded_at``. An
-    empty cell is a missing value; lists are separated by ``|``; flags are ``true`` or ``false``. A file of this
-    site may name subjects by their identifiers, in a column ``subject`` in the place of ``subject_ref``.
+    empty cell is a missing value; lists are separated by ``|``; flags are ``true`` or ``false``. A file of
+    this site may name subjects by their identifiers, in a column ``subject`` in the place of ``subject_ref``.
 
     Args:
         file: The file.
@@ -91,7 +100,7 @@ class CsvSource:
 
     def cells(self, form: Hashable) -> Cells | str:
         """See :class:`hanse.policies.ledger.intake.Source`."""
-        shared, rest = cast("tuple[tuple[str, ...], str | tuple[str, ...]]", form)
+        *shared, rest = cast("tuple[Any, ...]", form)
         tail = rest.split(",") if isinstance(rest, str) else rest
         if self._cut + len(tail) != len(self._names):
             return self._count(self._cut + len(tail))
@@ -110,7 +119,33 @@ class CsvSource:
             number += len(lines)
 
     def _block(self, first: int, lines: Sequence[bytes | None]) -> Block:
-        rows = []
+        return self._plain_block(first, lines) or self._mixed_block(first, lines)
+
+    def _plain_block(self, first: int, lines: Sequence[bytes | None]) -> Block | None:
+        """All lines at once, if none of them needs a second look."""
+        try:
+            text = b"\n".join(lines).decode("utf-8")  # type: ignore[arg-type]
+        except (TypeError, UnicodeDecodeError):
+            return None
+        text = text.replace("\r\n", "\n").removesuffix("\r")
+        if '"' in text or "\r" in text:
+            return None
+        rows = [line.split(",", self._splits) for line in text.split("\n")]
+        if set(map(len, rows)) != {self._splits + 1}:
+            return None
+        columns = list(zip(*rows, strict=True))
+        missing = ("",) * len(rows)
+        event_ids, subjects, given, expires = (
+            missing if place is None else columns[place] for place in self._places
+        )
+        shared = [columns[place] for place in self._shared]
+        shared += columns[self._cut :] or [((),) * len(rows)]
+        forms = list(zip(*shared, strict=True))
+        return Block(range(first, first + len(rows)), event_ids, subjects, given, expires, forms, [])
+
+    def _mixed_block(self, first: int, lines: Sequence[bytes | None]) -> Block:
+        """Line by line."""
+        rows: list[Row] = []
         refused: Refusals = []
         for number, line in enumerate(lines, start=first):
             if line is None:
@@ -121,10 +156,9 @@ class CsvSource:
                     refused.append((number, row))
                 else:
                     rows.append(row)
-        columns = zip(*rows, strict=True) if rows else ([],) * 6
-        return Block(*columns, refused)
+        return block_of(rows, refused)
 
-    def _row(self, number: int, line: bytes) -> tuple[int, str, str, str, str, Hashable] | str:
+    def _row(self, number: int, line: bytes) -> Row | str:
         try:
             text = line.decode("utf-8")
         except UnicodeDecodeError:
@@ -140,7 +174,7 @@ class CsvSource:
             return self._count(len(cells))
         event_id, subject, given, expires = ["" if place is None else cells[place] for place in self._places]
         shared = tuple([cells[place] for place in self._shared])
-        return number, event_id, subject, given, expires, (shared, tail)
+        return number, event_id, subject, given, expires, (*shared, tail)
 
     def _count(self, found: int) -> str:
         return f"has {found} cells, the header has {len(self._names)}"

@@ -106,7 +106,7 @@ def purpose_numbers(connection: Connection) -> dict[str, int]:
 
 
 def read_head(connection: Connection) -> tuple[int, bytes]:
-    """Number of the last event, and the hash over it and all before; of the empty history if there is none."""
+    """Number of the last event, and the hash over it and all before; (0, …) for the empty history."""
     newest = select(batches).order_by(batches.c.first_seq.desc()).limit(1)
     row = connection.execute(newest).one_or_none()
     return (0, EMPTY_CHAIN) if row is None else (row.first_seq + row.size - 1, row.chain)

@@ -7,18 +7,20 @@ decides, and says why.
 """
 
 import re
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final, NamedTuple, Protocol, TypeAlias
+from itertools import compress
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias, cast
 
 from pydantic import TypeAdapter, ValidationError
 
 from hanse.errors import ConfigurationError
 from hanse.policies.consent import ConsentEvent, Terms
 from hanse.policies.fields import UtcTime, problems, to_ms
-from hanse.policies.ledger.batch import Batch, cut
-from hanse.policies.ledger.tables import GIVEN, STATE_CODES
+from hanse.policies.ledger.batch import REF_BYTES, Batch, cut
+from hanse.policies.ledger.tables import STATE_CODES
 from hanse.policies.subjects import Pseudonymiser
 
 ROW_COLUMNS: Final = ("event_id", "subject_ref", "given_at", "expires_at")
@@ -29,15 +31,15 @@ FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t")
 
 _MAX_CACHED_FORMS: Final = 10_000
 _MAX_CACHED_TIMES: Final = 200_000
-_EVENT_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_REF: Final = re.compile("[0-9a-f]{32}")
+_EVENT_ID: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+_REF: Final = "[0-9a-f]{32}"
 _TIME: Final = TypeAdapter(UtcTime)
 _DATE_CHARACTERS: Final = 10
-_EPOCH_CLOCK: Final = "1970-01-01"
-_NO_CLOCK: Final = "T00:00:00Z"
+_UNREAD: Final = 1 << 60  # a part of a time that the model has to look at
+_UNREAD_FROM: Final = 1 << 59
 
 Cells: TypeAlias = Mapping[str, object]
-Refusals: TypeAlias = list[tuple[int, str]]
+Refusals = list[tuple[int, str]]
 
 
 class Block(NamedTuple):
@@ -60,6 +62,18 @@ class Block(NamedTuple):
     expires: Sequence[str | int]
     forms: Sequence[Hashable]
     refused: Refusals
+
+
+Row: TypeAlias = tuple[int, str, str, str | int, str | int, Hashable]
+"""A row of a block, without the column of what was refused."""
+
+
+def block_of(rows: Sequence[Row], refused: Refusals) -> Block:
+    """A block from rows."""
+    if not rows:
+        return Block((), (), (), (), (), (), refused)
+    numbers, event_ids, subjects, given, expires, forms = zip(*rows, strict=True)
+    return Block(numbers, event_ids, subjects, given, expires, forms, refused)
 
 
 class Source(Protocol):
@@ -87,165 +101,230 @@ class _Form(NamedTuple):
 
 
 @dataclass(slots=True)
+class _Rows:
+    """A batch in the making, column by column."""
+
+    numbers: list[int] = field(default_factory=list)
+    event_ids: list[str] = field(default_factory=list)
+    subjects: list[bytes] = field(default_factory=list)
+    given: list[int | None] = field(default_factory=list)
+    expires: list[int | None] = field(default_factory=list)
+    forms: list[_Form] = field(default_factory=list)
+
+    def columns(self) -> tuple[list[Any], ...]:
+        return self.numbers, self.event_ids, self.subjects, self.given, self.expires, self.forms
+
+    def extend(self, other: "_Rows") -> None:
+        for column, more in zip(self.columns(), other.columns(), strict=True):
+            column.extend(more)
+
+    def without(self, places: AbstractSet[int]) -> "_Rows":
+        if not places:
+            return self
+        keep = [place not in places for place in range(len(self.numbers))]
+        return _Rows(*(list(compress(column, keep)) for column in self.columns()))
+
+    def batch(self, recorded_ms: int) -> Batch:
+        terms: dict[Terms, int] = {}
+        # By identity: a form is one object for all rows that share it, and its terms are long to hash.
+        places = {id(form): terms.setdefault(form.terms, len(terms)) for form in _distinct(self.forms)}
+        return Batch(
+            self.numbers,
+            self.event_ids,
+            self.subjects,
+            [form.state for form in self.forms],
+            self.given,
+            self.expires,
+            [recorded_ms] * len(self.numbers),
+            [form.guardian for form in self.forms],
+            [form.age_at_least for form in self.forms],
+            [places[id(form)] for form in self.forms],
+            list(terms),
+        )
+
+
+def _distinct(forms: Iterable[_Form]) -> Iterable[_Form]:
+    return {id(form): form for form in forms}.values()
+
+
+class _Times(dict[str, int]):
+    """Milliseconds of the parts of times: few are distinct, in however many rows."""
+
+    def __init__(self, before: str, after: str) -> None:
+        super().__init__()
+        self._before, self._after = before, after
+
+    def __missing__(self, part: str) -> int:
+        if len(self) >= _MAX_CACHED_TIMES:
+            self.clear()
+        value = self[part] = self._read(part)
+        return value
+
+    def _read(self, part: str) -> int:
+        whole = len(part) == _DATE_CHARACTERS if self._after else part.endswith("Z")
+        try:
+            return to_ms(_TIME.validate_python(f"{self._before}{part}{self._after}")) if whole else _UNREAD
+        except ValidationError:
+            return _UNREAD
+
+
 class Intake:
     """Reads the blocks of one source.
 
-    Attributes:
+    Args:
         source: The source.
         now: When its events are recorded.
         pseudonymiser: Needed if the source names subjects by identifiers.
     """
 
-    source: Source
-    now: datetime
-    pseudonymiser: Pseudonymiser | None
-    _now_ms: int = field(init=False)
-    _forms: dict[Hashable, _Form | None] = field(default_factory=dict)
-    _days: dict[str, int | None] = field(default_factory=dict)
-    _clocks: dict[str, int | None] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self._now_ms = to_ms(_TIME.validate_python(self.now))
-
-    def _read(self, rows: "_Rows", block: Block) -> Refusals:
-        """Takes the events of a block; returns the rows that are none."""
-        refused = list(block.refused)
-        for row in zip(*block[:6], strict=True):
-            if not self._take(rows, *row):
-                self._decide(rows, refused, *row)
-        return refused
+    def __init__(self, source: Source, now: datetime, pseudonymiser: Pseudonymiser | None) -> None:
+        self._source = source
+        self._now = now
+        self._now_ms = to_ms(_TIME.validate_python(now))
+        self._pseudonymiser = pseudonymiser
+        self._forms: dict[Hashable, _Form | None] = {}
+        self._days = _Times("", "T00:00:00Z")
+        self._clocks = _Times("1970-01-01", "")
 
     def batches(self, size: int) -> Iterator[tuple[Batch, Refusals]]:
         """The events of the source in batches of at most a size, each with the rows before it that are none.
 
         Raises:
-            ConfigurationError: ``config.bad-data`` where the source cannot be read on, after what came before.
+            ConfigurationError: ``config.bad-data`` where the source cannot be read on, after what came before
+                was yielded.
         """
-        rows, refused = _Rows(), list[tuple[int, str]]()
-        problem = None
-        blocks = self.source.blocks()
-        while problem is None:
-            try:
-                block = next(blocks, None)
-            except ConfigurationError as error:
-                problem, block = error, None
-            if block is not None:
-                refused += self._read(rows, block)
-            if block is None or len(rows) + len(refused) >= size:
-                for batch in cut(rows.batch(), size):
-                    yield batch, refused
-                    refused = []
-                rows = _Rows()
-            if block is None:
-                break
+        rows, refused, problem = _Rows(), Refusals(), None
+        try:
+            for block in self._source.blocks():
+                taken, bad = self._read(block)
+                rows.extend(taken)
+                refused += bad
+                if len(rows.numbers) + len(refused) >= size:
+                    for batch in cut(rows.batch(self._now_ms), size):
+                        yield batch, refused
+                        refused = Refusals()
+                    rows = _Rows()
+        except ConfigurationError as error:
+            problem = error
+        for batch in cut(rows.batch(self._now_ms), size):
+            yield batch, refused
+            refused = Refusals()
         if problem is not None:
             raise problem
 
-    def _take(
-        self,
-        rows: "_Rows",
-        number: int,
-        event_id: str,
-        subject: str,
-        given: str | int,
-        expires: str | int,
-        key: Hashable,
-    ) -> bool:
-        """Takes a row that needs no second look; says whether it did."""
-        forms = self._forms
-        form = forms[key] if key in forms else self._read_form(key)
-        if form is None or not _EVENT_ID.fullmatch(event_id):
-            return False
-        ref = subject if not self.source.has_identifiers else self._ref(subject)
-        if ref is None or not _REF.fullmatch(ref):
-            return False
-        given_ms = expires_ms = None
-        if given != "" and (given_ms := self._time(given)) is None:
-            return False
-        if expires != "" and (expires_ms := self._time(expires)) is None:
-            return False
-        if form.state == GIVEN and given_ms is not None and given_ms > self._now_ms:
-            return False
-        rows.add(number, event_id, bytes.fromhex(ref), given_ms, expires_ms, self._now_ms, form)
-        return True
+    def _read(self, block: Block) -> tuple[_Rows, Refusals]:
+        """The events of a block, and the rows that are none."""
+        doubtful: set[int] = set()
+        known = self._known(block.forms)
+        forms = [known[key] for key in block.forms]
+        if None in known.values():
+            doubtful.update(place for place, form in enumerate(forms) if form is None)
+        doubtful |= _unfit(_EVENT_ID, block.event_ids)
+        refs = self._refs(block.subjects) if self._source.has_identifiers else block.subjects
+        doubtful |= _unfit(_REF, refs)
+        given, expires = self._read_times(block.given, doubtful), self._read_times(block.expires, doubtful)
+        doubtful |= _above(given, self._now_ms + 1)
+        subjects = _bytes_of(refs, doubtful)
+        rows = _Rows(
+            list(block.numbers), list(block.event_ids), subjects, given, expires, cast("list[_Form]", forms)
+        )
+        refused = list(block.refused)
+        gone = {place for place in sorted(doubtful) if not self._decide(rows, refused, block, place)}
+        return rows.without(gone), refused
 
-    def _ref(self, identifier: str) -> str | None:
-        if self.pseudonymiser is None or identifier.startswith(FORMULA_STARTS):
-            return None
-        try:
-            return self.pseudonymiser.ref(identifier)
-        except ConfigurationError:
-            return None
-
-    def _time(self, value: str | int) -> int | None:
-        """Milliseconds of a time in UTC; None if the model has to look at it."""
-        if isinstance(value, int):
-            return value
-        day = self._part(self._days, value[:_DATE_CHARACTERS], "", _NO_CLOCK)
-        clock = self._part(self._clocks, value[_DATE_CHARACTERS:], _EPOCH_CLOCK, "")
-        return None if day is None or clock is None else day + clock
-
-    @staticmethod
-    def _part(known: dict[str, int | None], value: str, before: str, after: str) -> int | None:
-        """Milliseconds of a date, or of a clock time in UTC: few are distinct, in however many rows."""
-        if value in known:
-            return known[value]
-        if len(known) >= _MAX_CACHED_TIMES:
-            known.clear()
-        try:
-            found = (
-                to_ms(_TIME.validate_python(f"{before}{value}{after}")) if _is_plain(value, before) else None
-            )
-        except ValidationError:
-            found = None
-        known[value] = found
-        return found
-
-    def _read_form(self, key: Hashable) -> _Form | None:
+    def _known(self, keys: Sequence[Hashable]) -> Mapping[Hashable, _Form | None]:
+        """What the model says of each form, asked once."""
         if len(self._forms) >= _MAX_CACHED_FORMS:
             self._forms.clear()
-        self._forms[key] = form = self._validate_form(key)
-        return form
+        for key in set(keys).difference(self._forms):
+            self._forms[key] = self._validate_form(key)
+        return self._forms
 
     def _validate_form(self, key: Hashable) -> _Form | None:
-        cells = self.source.cells(key)
+        cells = self._source.cells(key)
         if isinstance(cells, str):
             return None
-        row = {"event_id": "form", "subject_ref": "0" * 32, "recorded_at": self.now}
+        row = {"event_id": "form", "subject_ref": "0" * 32, "recorded_at": self._now}
         try:
-            event = ConsentEvent.model_validate({**cells, **row})
+            return _form_of(ConsentEvent.model_validate({**cells, **row}))
         except ValidationError:
             return None
-        guardian = None if event.guardian_ref is None else bytes.fromhex(event.guardian_ref)
-        return _Form(event.terms, STATE_CODES[event.state], guardian, event.age_at_least)
 
-    def _decide(
-        self,
-        rows: "_Rows",
-        refused: Refusals,
-        number: int,
-        event_id: str,
-        subject: str,
-        given: str | int,
-        expires: str | int,
-        key: Hashable,
-    ) -> None:
-        """Lets the model decide about a row, and say what is wrong with it."""
-        shared = self.source.cells(key)
+    def _refs(self, identifiers: Sequence[str]) -> Sequence[str]:
+        return [self._ref(identifier) for identifier in identifiers]
+
+    def _ref(self, identifier: str) -> str:
+        if self._pseudonymiser is None or identifier.startswith(FORMULA_STARTS):
+            return ""
+        try:
+            return self._pseudonymiser.ref(identifier)
+        except ConfigurationError:
+            return ""
+
+    def _read_times(self, values: Sequence[str | int], doubtful: set[int]) -> list[int | None]:
+        """Milliseconds of times; notes the places of those that the model has to look at."""
+        days, clocks, cut_at = self._days, self._clocks, _DATE_CHARACTERS
+        read: list[int | None]
+        if "" in values or {*map(type, values)} != {str}:
+            read = [
+                (days[value[:cut_at]] + clocks[value[cut_at:]] if isinstance(value, str) else value)
+                if value != ""
+                else None
+                for value in values
+            ]
+        else:
+            texts = cast("Sequence[str]", values)
+            read = [days[text[:cut_at]] + clocks[text[cut_at:]] for text in texts]
+        doubtful |= _above(read, _UNREAD_FROM)
+        return read
+
+    def _decide(self, rows: _Rows, refused: Refusals, block: Block, place: int) -> bool:
+        """Lets the model decide about a row, and say what is wrong with it; says whether it is an event."""
+        shared = self._source.cells(block.forms[place])
         if isinstance(shared, str):
-            refused.append((number, shared))
-            return
-        name = IDENTIFIER if self.source.has_identifiers else "subject_ref"
-        own = {"event_id": event_id, name: subject, "given_at": given, "expires_at": expires}
-        event = read_event({**shared, **own}, self.now, self.pseudonymiser)
+            refused.append((block.numbers[place], shared))
+            return False
+        name = IDENTIFIER if self._source.has_identifiers else "subject_ref"
+        own = (block.event_ids[place], block.subjects[place], block.given[place], block.expires[place])
+        cells = {**shared, **dict(zip(("event_id", name, "given_at", "expires_at"), own, strict=True))}
+        event = read_event(cells, self._now, self._pseudonymiser)
         if isinstance(event, str):
-            refused.append((number, event))
-            return
+            refused.append((block.numbers[place], event))
+            return False
         act = event.act
-        guardian = None if act.guardian_ref is None else bytes.fromhex(act.guardian_ref)
-        form = _Form(event.terms, STATE_CODES[act.state], guardian, act.age_at_least)
-        subject_bytes = bytes.fromhex(act.subject_ref)
-        rows.add(number, act.event_id, subject_bytes, act.given_ms, act.expires_ms, act.recorded_ms, form)
+        rows.event_ids[place], rows.subjects[place] = act.event_id, bytes.fromhex(act.subject_ref)
+        rows.given[place], rows.expires[place] = act.given_ms, act.expires_ms
+        rows.forms[place] = _form_of(event)
+        return True
+
+
+def _form_of(event: ConsentEvent) -> _Form:
+    guardian = None if event.guardian_ref is None else bytes.fromhex(event.guardian_ref)
+    return _Form(event.terms, STATE_CODES[event.state], guardian, event.age_at_least)
+
+
+def _unfit(form: str, values: Sequence[str]) -> set[int]:
+    """Places of the values that have not the form; usually none, which one search over all of them tells."""
+    if re.fullmatch(f"(?:{form}\n)*", "\n".join(values) + "\n") is not None:
+        return set()
+    check = re.compile(form).fullmatch
+    return {place for place, value in enumerate(values) if check(value) is None}
+
+
+def _above(values: Sequence[int | None], limit: int) -> set[int]:
+    """Places of the values that are not below a limit."""
+    present = values if None not in values else [value for value in values if value is not None]
+    if not present or max(cast("Sequence[int]", present)) < limit:
+        return set()
+    return {place for place, value in enumerate(values) if value is not None and value >= limit}
+
+
+def _bytes_of(refs: Sequence[str], doubtful: set[int]) -> list[bytes]:
+    """Pseudonyms as bytes; anything at all in the doubtful places."""
+    if doubtful:
+        refs = ["0" * 32 if place in doubtful else ref for place, ref in enumerate(refs)]
+    joined = bytes.fromhex("".join(refs))
+    return [joined[start : start + REF_BYTES] for start in range(0, len(joined), REF_BYTES)]
 
 
 def read_event(cells: Cells, now: datetime, pseudonymiser: Pseudonymiser | None) -> ConsentEvent | str:
@@ -270,50 +349,3 @@ def read_event(cells: Cells, now: datetime, pseudonymiser: Pseudonymiser | None)
         return f"{IDENTIFIER}: {error.detail}"
     except ValidationError as error:
         return "; ".join(problems(error))
-
-
-def _is_plain(value: str, before: str) -> bool:
-    """Whether a part may be read apart from the other: a date alone, or a clock time in UTC."""
-    return value.endswith("Z") if before else len(value) == _DATE_CHARACTERS
-
-
-class _Rows:
-    """A batch in the making."""
-
-    def __init__(self) -> None:
-        self._columns: list[tuple[int, str, bytes, int | None, int | None, int, _Form]] = []
-
-    def __len__(self) -> int:
-        return len(self._columns)
-
-    def add(
-        self,
-        number: int,
-        event_id: str,
-        subject: bytes,
-        given: int | None,
-        expires: int | None,
-        recorded: int,
-        form: _Form,
-    ) -> None:
-        self._columns.append((number, event_id, subject, given, expires, recorded, form))
-
-    def batch(self) -> Batch:
-        if not self._columns:
-            return Batch(*[()] * 11)
-        numbers, event_ids, subjects, given, expires, recorded, forms = zip(*self._columns, strict=True)
-        places: dict[Terms, int] = {}
-        by_form = {id(form): (form, places.setdefault(form.terms, len(places))) for form in forms}
-        return Batch(
-            numbers,
-            event_ids,
-            subjects,
-            [form.state for form in forms],
-            given,
-            expires,
-            recorded,
-            [form.guardian for form in forms],
-            [form.age_at_least for form in forms],
-            [by_form[id(form)][1] for form in forms],
-            list(places),
-        )

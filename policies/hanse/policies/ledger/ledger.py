@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 
 from hanse.crypto import canonical_json, sha256_hex
 from hanse.errors import ConfigurationError, PolicyError
-from hanse.policies.consent import Act, ConsentEvent, Standing, Terms
+from hanse.policies.consent import Act, ConsentEvent, Folding, Standing, Terms
 from hanse.policies.fields import from_ms, problems, to_ms
 from hanse.policies.ledger import history, reading
 from hanse.policies.ledger.batch import Batch, batch_of, cut, link, pack
@@ -110,7 +110,7 @@ class ConsentLedger:
             PolicyError: ``policy.purpose`` if the purpose is unknown, ``policy.invalid`` if the pseudonym is
                 not one, ``policy.ledger`` if the ledger cannot be written.
         """
-        return self._act("withdrawal", subject_ref, purpose, at, state="withdrawn")
+        return self._act("withdrawal", "withdrawn", subject_ref, purpose, at)
 
     def fold(
         self,
@@ -133,11 +133,10 @@ class ConsentLedger:
             The ledger's head, which includes it.
 
         Raises:
-            PolicyError: ``policy.purpose`` if the purpose is unknown, ``policy.invalid`` if a name is not one,
-                ``policy.ledger`` if the ledger cannot be written.
+            PolicyError: ``policy.purpose`` if the purpose is unknown, ``policy.invalid`` if a name is
+                none, ``policy.ledger`` if the ledger cannot be written.
         """
-        hidden = {"hidden_columns": tuple(columns), "hidden_categories": tuple(categories)}
-        return self._act("folding", subject_ref, purpose, at, state="narrowed", **hidden)
+        return self._act("folding", "narrowed", subject_ref, purpose, at, (tuple(columns), tuple(categories)))
 
     def expire(self, now: datetime) -> int:
         """Records, as an event of its own, the end of every grant that has ended by itself.
@@ -251,8 +250,7 @@ class ConsentLedger:
         with self._read() as connection:
             head, chain = history.read_head(connection)
             standings = _by_purpose(reading.read_standings(connection, subjects))
-            foldings = reading.read_foldings(connection, subjects)
-            hidden = _by_purpose((*key, folding) for *key, folding in foldings if folding.hides)
+            hidden = _hidden(reading.read_foldings(connection, subjects))
             synced_at = _synced_at(connection)
         return ConsentSnapshot(head, chain.hex(), now, standings, synced_at, hidden)
 
@@ -272,8 +270,7 @@ class ConsentLedger:
             connection = opened.enter_context(closing(self._database.reader()))
             connection.begin()
             head, chain = history.read_head(connection)
-            foldings = reading.read_foldings(connection, None, since)
-            hidden = _by_purpose((*key, folding) for *key, folding in foldings if folding.hides)
+            hidden = _hidden(reading.read_foldings(connection, None, since))
             terms, synced_at = history.read_terms(connection), _synced_at(connection)
             rows = reading.stream_rows(connection, since, opened.pop_all())
         return StandingRows(head, chain.hex(), synced_at, terms, rows, hidden)
@@ -310,14 +307,30 @@ class ConsentLedger:
             if reading.read_decided(connection) != expected:
                 raise PolicyError("policy.ledger", "what stands is not what the events say")
 
-    def _act(self, kind: str, subject_ref: str, purpose: str, at: datetime, **fields: object) -> int:
+    def _act(
+        self,
+        kind: str,
+        state: str,
+        subject_ref: str,
+        purpose: str,
+        at: datetime,
+        hidden: tuple[tuple[str, ...], ...] = (),
+    ) -> int:
         """Records what one subject did just now."""
         require_purpose(purpose)
         # The same act, sent again, is the same event.
-        digest = sha256_hex(canonical_json([subject_ref, purpose, at.isoformat(), *_plain(fields)]))
-        cells = {"subject_ref": subject_ref, "purposes": (purpose,), "recorded_at": at, "given_at": at}
+        digest = sha256_hex(canonical_json([subject_ref, purpose, at.isoformat(), *hidden]))
+        cells = {
+            "event_id": f"{kind}-{digest[:32]}",
+            "subject_ref": subject_ref,
+            "state": state,
+            "purposes": (purpose,),
+            "recorded_at": at,
+            "given_at": at,
+            **dict(zip(("hidden_columns", "hidden_categories"), hidden, strict=False)),
+        }
         try:
-            event = ConsentEvent.model_validate({"event_id": f"{kind}-{digest[:32]}", **cells, **fields})
+            event = ConsentEvent.model_validate(cells)
         except ValidationError as error:
             raise PolicyError("policy.invalid", "; ".join(problems(error))) from error
         self.record([event])
@@ -405,13 +418,14 @@ def _by_purpose(found: Iterable[tuple[str, str, _Item]]) -> dict[str, dict[str, 
     return grouped
 
 
+def _hidden(found: Iterable[tuple[str, str, Folding]]) -> dict[str, dict[str, Folding]]:
+    """What is hidden; who has unfolded everything is left out."""
+    return _by_purpose((subject, purpose, folding) for subject, purpose, folding in found if folding.hides)
+
+
 def _synced_at(connection: Connection) -> datetime | None:
     synced_ms = history.read_meta(connection, _SYNCED)
     return None if synced_ms is None else from_ms(int(synced_ms))
-
-
-def _plain(fields: Mapping[str, object]) -> list[object]:
-    return [[name, list(value) if isinstance(value, tuple) else value] for name, value in fields.items()]
 
 
 def _expiry(ended: tuple[str, str, Standing], now: datetime) -> ConsentEvent:

@@ -1,10 +1,9 @@
 """What stands, computed from the history by the database itself, in the transaction of the events.
 
 These statements say in SQL what :func:`hanse.policies.consent.advance` and
-:func:`hanse.policies.consent.fold` say in Python; a test compares the two on random histories. For each subject
-and purpose of a range of events: the latest end is last, the ends' barrier is the highest, and of the grants
-after the last end the one given last is taken if it was given after every end. So each statement touches a row
-once, as PostgreSQL demands.
+:func:`hanse.policies.consent.fold` say in Python; a test compares the two on random histories. For each
+subject and purpose of a range of events: the latest end is last, the ends' barrier is the highest, and of the
+grants after the last end the one given last is taken if it was given after every end.
 """
 
 from typing import Final
@@ -47,8 +46,8 @@ _GRANTS_OF: Final = """
     SELECT subject, purpose, {given}, NULL, given_ms, expires_ms, terms, guardian, age_at_least, seq FROM (
         SELECT e.subject, u.purpose, e.given_ms, e.expires_ms, e.terms, e.age_at_least, e.seq,
             CASE WHEN e.guardian IS NULL THEN 0 ELSE 1 END AS guardian,
-            ROW_NUMBER() OVER ({per_use} ORDER BY COALESCE(e.given_ms, {never}) DESC, e.seq DESC) AS place
-        {range} AND e.state = {given} {ends}) AS grants
+            {place} AS place
+        {range} AND e.state = {given} {ends} {order}) AS grants
     WHERE place = 1
     ON CONFLICT (subject, purpose) DO UPDATE SET
         state = excluded.state, given_ms = excluded.given_ms, expires_ms = excluded.expires_ms,
@@ -61,12 +60,22 @@ _GRANTS_OF: Final = """
 """
 
 
-def _grants(ends: str) -> TextClause:
-    return text(_GRANTS_OF.format(given=GIVEN, never=_NEVER, per_use=_PER_USE, range=_RANGE, ends=ends))
+def _grants(ends: str, place: str, order: str) -> TextClause:
+    parts = {"given": GIVEN, "never": _NEVER, "range": _RANGE, "ends": ends, "place": place, "order": order}
+    return text(_GRANTS_OF.format(**parts))
 
 
-_GRANTS: Final = _grants("")
-_GRANTS_AMONG_ENDS: Final = _grants(_AFTER_ENDS)
+# SQLite takes row after row, each against what the one before left; sorted, it writes each page once.
+_IN_TURN: Final = ("1", "ORDER BY e.subject, u.purpose, e.seq")
+_LATEST: Final = (
+    f"ROW_NUMBER() OVER ({_PER_USE} ORDER BY COALESCE(e.given_ms, {_NEVER}) DESC, e.seq DESC)",
+    "",
+)
+_GRANTS: Final = {
+    (dialect, among_ends): _grants(_AFTER_ENDS if among_ends else "", *choice)
+    for dialect, choice in (("sqlite", _IN_TURN), ("postgresql", _LATEST))
+    for among_ends in (False, True)
+}
 
 _FOLDINGS: Final = text(f"""
     INSERT INTO consent_foldings (subject, purpose, terms, acted_ms, seq)
@@ -95,7 +104,7 @@ def project(connection: Connection, first: int, last: int, states: frozenset[int
     if ends:
         connection.execute(_ENDS, bounds)
     if GIVEN in states:
-        connection.execute(_GRANTS_AMONG_ENDS if ends else _GRANTS, bounds)
+        connection.execute(_GRANTS[connection.dialect.name, ends], bounds)
     if NARROWED in states:
         connection.execute(_FOLDINGS, bounds)
 

@@ -3,18 +3,29 @@
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from sqlalchemy import ColumnElement, Connection, Select, bindparam, select
 
 from hanse.policies.consent import Act, Folding, Standing, Terms, advance, fold
-from hanse.policies.ledger.history import read_terms
+from hanse.policies.ledger.history import purpose_numbers, read_terms
 from hanse.policies.ledger.tables import GIVEN, STATES, events, foldings, purposes, standings
 from hanse.policies.purposes import covers
 from hanse.policies.snapshot import StandingRow
 
 _LOOKUP_SUBJECTS: Final = 500  # below the limit of variables of every build of SQLite
 _STREAM_ROWS: Final = 20_000
+_ROW_COLUMNS: Final = (
+    "subject",
+    "purpose",
+    "state",
+    "given_ms",
+    "expires_ms",
+    "barrier_ms",
+    "terms",
+    "guardian",
+    "age_at_least",
+)
 _REF: Final = re.compile("[0-9a-f]{32}")
 
 Decided: TypeAlias = dict[tuple[str, str], tuple[int, Standing]]
@@ -73,21 +84,21 @@ def _foldings(
 
 def stream_rows(connection: Connection, since: int, opened: ExitStack) -> Iterator[StandingRow]:
     """Standings as plain rows, a bounded number at a time; closes the connection at the end."""
-    columns = ("subject", "purpose", "state", "given_ms", "expires_ms", "barrier_ms", "terms", "guardian")
-    query = select(*(standings.c[name] for name in columns), standings.c.age_at_least)
+    query: Select[Any] = select(*(standings.c[name] for name in _ROW_COLUMNS))
     if since:
         query = query.where(_touched(standings.c.subject, since))
     with opened:
         names = _purpose_names(connection)
         for part in connection.execute(query.execution_options(yield_per=_STREAM_ROWS)).partitions():
-            for subject, purpose, state, given, expires, barrier, terms, guardian, age in part:
+            for subject, purpose, state, *times, terms, guardian, age in part:
+                given_ms, expires_ms, barrier_ms = times
                 yield StandingRow(
                     subject.hex(),
                     names[purpose],
                     STATES[state],
-                    given,
-                    expires,
-                    barrier,
+                    given_ms,
+                    expires_ms,
+                    barrier_ms,
                     terms,
                     guardian == 1,
                     age,
@@ -157,7 +168,7 @@ def replay(history: Iterable[tuple[int, Act, Terms]]) -> tuple[Decided, Chosen]:
 
 
 def _purpose_names(connection: Connection) -> dict[int, str]:
-    return {number: key for number, key in connection.execute(select(purposes.c.id, purposes.c.key))}
+    return {number: key for key, number in purpose_numbers(connection).items()}
 
 
 def _touched(subject: ColumnElement[bytes], since: int) -> ColumnElement[bool]:
@@ -166,8 +177,11 @@ def _touched(subject: ColumnElement[bytes], since: int) -> ColumnElement[bool]:
 
 
 def _of_subjects(
-    connection: Connection, query: Select, column: ColumnElement[bytes], subjects: Sequence[bytes] | None
-) -> Iterator:
+    connection: Connection,
+    query: Select[Any],
+    column: ColumnElement[bytes],
+    subjects: Sequence[bytes] | None,
+) -> Iterator[Any]:
     if subjects is None:
         for part in connection.execute(query.execution_options(yield_per=_STREAM_ROWS)).partitions():
             yield from part

@@ -12,7 +12,16 @@ from sqlalchemy.pool import NullPool
 
 from hanse.errors import ConfigurationError
 from hanse.policies.ledger.csv_rows import MAX_LINE_BYTES, check_header, value_of
-from hanse.policies.ledger.intake import FORMULA_STARTS, IDENTIFIER, ROW_COLUMNS, Block, Cells, Refusals
+from hanse.policies.ledger.intake import (
+    FORMULA_STARTS,
+    IDENTIFIER,
+    ROW_COLUMNS,
+    Block,
+    Cells,
+    Refusals,
+    Row,
+    block_of,
+)
 
 _BLOCK_ROWS: Final = 10_000
 
@@ -64,7 +73,7 @@ class SqlSource:
             number += len(part)
 
     def _block(self, first: int, part: Sequence[Sequence[object]]) -> Block:
-        rows = []
+        rows: list[Row] = []
         refused: Refusals = []
         for number, row in enumerate(part, start=first):
             cells = [_cell(cell) for cell in row]
@@ -72,18 +81,12 @@ class SqlSource:
             if unfit:
                 refused.append((number, f"{unfit[0]}: write text, a truth value, a whole number or a time"))
                 continue
-            own = dict(zip(self._names, cells, strict=True))
-            subject = own.get(IDENTIFIER, own.get("subject_ref"))
-            values = [
-                str(own.get("event_id", "")),
-                str(subject),
-                own.get("given_at", ""),
-                own.get("expires_at", ""),
-            ]
+            own = dict(zip(self._names, map(str, cells), strict=True))
+            subject = own[IDENTIFIER if self.has_identifiers else "subject_ref"]
+            times = (own.get("given_at", ""), own.get("expires_at", ""))
             shared = json.dumps([cells[place] for place in self._shared])
-            rows.append((number, *map(str, values), shared))
-        columns = zip(*rows, strict=True) if rows else ([],) * 6
-        return Block(*columns, refused)
+            rows.append((number, own["event_id"], subject, *times, shared))
+        return block_of(rows, refused)
 
 
 def _cell(value: object) -> str | bool | int | None:

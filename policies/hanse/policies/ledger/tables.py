@@ -1,8 +1,9 @@
 """The tables of the consent ledger, the same on SQLite and on PostgreSQL.
 
 ``consent_events`` is the history: append-only, in numbered batches, each with a hash over itself and all
-before it. What stands (``consent_standings``, ``consent_foldings``) is computed from it in the same transaction
-and can be computed again. Times are milliseconds since 1970; subjects are the 16 bytes of their pseudonyms.
+before it. What stands (``consent_standings``, ``consent_foldings``) is computed from it in the same
+transaction and can be computed again. Times are milliseconds since 1970; subjects are the 16 bytes of their
+pseudonyms.
 """
 
 from typing import Final
