@@ -210,8 +210,8 @@ def _resolve(reference: PackReference, pack: RulePack | None) -> RulePack:
     if pack.digest != reference.digest:
         raise PolicyError(
             "policy.pack",
-            f"{named} was adopted here in another text than the agreement names; amend the agreement, or adopt "
-            "that text under a new version",
+            f"{named} was adopted here in another text than the agreement names; amend the agreement, or "
+            "adopt that text under a new version",
             rule="P31",
         )
     return pack

@@ -3,8 +3,6 @@
 The Chinese terms are those of the official text of the Personal Information Protection Law of China.
 """
 
-# ruff: noqa: RUF001 - Chinese has punctuation of its own.
-
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final, NamedTuple
