@@ -298,7 +298,7 @@ def test_agreement_new(hanse: Callable[..., Result], deal: Path) -> None:
         ("--rows 0", 2, "range"),
         ("--delta 2", 4, "delta"),
         ("--columns gone.yaml", 3, "gone.yaml"),
-        ("--home hub", 4, "members"),
+        ("--home hub", 3, "member's folder"),
     ],
 )
 def test_agreement_new_of_what_cannot_be_agreed(
@@ -339,8 +339,10 @@ def test_agreement_check_lists_every_gap(hanse: Callable[..., Result], deal: Pat
     )
     result = hanse("agreement check deal.yaml --json")
     assert result.code == 4
-    assert [gap["rule"] for gap in result.json["gaps"]] == ["P04", "P15", "P15"]
-    assert all(gap["remedy"] and gap["message"] for gap in result.json["gaps"])
+    gaps = result.json["gaps"]
+    assert [gap["rule"] for gap in gaps] == ["P04", "P15", "P19"]
+    assert all(gap[text][lang] for gap in gaps for text in ("message", "remedy") for lang in ("en", "zh"))
+    assert all(gap["articles"] and gap["unmet"] for gap in gaps)
     people = hanse("agreement check deal.yaml")
     assert people.code == 4
     assert "P04" in people.out

@@ -89,14 +89,13 @@ def answers_template(dossiers: Iterable[Dossier], language: Language) -> str:
     Returns:
         YAML that :meth:`Answers.from_yaml` reads.
     """
-    lines = [_HEAD[language], "schema_version: 1\n", "answers:\n"]
-    for asked in (question for dossier in dossiers for question in dossier.questions):
-        lines.append(_entry(asked, language))
-    return "".join(lines)
+    asked = (question for dossier in dossiers for question in dossier.questions)
+    entries = "".join(_entry(question, language) for question in asked)
+    return f"{_HEAD[language]}schema_version: 1\nanswers:\n{entries}"
 
 
 _HEAD = {
-    "en": "# Answers that only people can give. Leave null where there is none yet; the document says so then.\n",
+    "en": "# Answers that only people can give. Null where there is none yet; the document says so then.\n",
     "zh": "# 只有人能够作出的答复。尚无答复的保留 null，文件中将注明。\n",
 }
 

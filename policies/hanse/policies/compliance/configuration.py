@@ -98,7 +98,12 @@ def columns_table(agreement: Agreement) -> Table:
         ("why it is needed", "必要性说明"),
         ("goes to", "披露对象"),
     )
-    return table("columns", Wording("Columns that may be used; no other is read", "可使用的字段，其余不读取"), names, rows)
+    return table(
+        "columns",
+        Wording("Columns that may be used; no other is read", "可使用的字段，其余不读取"),
+        names,
+        rows,
+    )
 
 
 def _class(column: Column) -> Wording:
@@ -210,31 +215,79 @@ THRESHOLDS: Final = MappingProxyType(
     {
         key: Wording(en, zh)
         for key, en, zh in (
-            ("child_below_years", "age below which a guardian must act, years", "须由监护人同意的年龄上限（岁）"),
+            (
+                "child_below_years",
+                "age below which a guardian must act, years",
+                "须由监护人同意的年龄上限（岁）",
+            ),
             ("minimum_cohort_subjects", "smallest cohort, people", "群体最少人数"),
             ("suppress_below", "smallest count that may leave a member", "可离开成员的最小计数"),
             ("minimum_members", "fewest members in an aggregate", "聚合的最少成员数"),
             ("maximum_epsilon", "largest epsilon of a privacy budget", "隐私预算epsilon的上限"),
             ("maximum_assessment_age_days", "oldest impact assessment, days", "影响评估的最长有效天数"),
-            ("maximum_snapshot_age_s", "oldest copy of the consent ledger, seconds", "同意台账副本的最长秒数"),
-            ("maximum_propagation_age_hours", "longest silence of a source of consent, hours", "同意来源的最长静默小时数"),
+            (
+                "maximum_snapshot_age_s",
+                "oldest copy of the consent ledger, seconds",
+                "同意台账副本的最长秒数",
+            ),
+            (
+                "maximum_propagation_age_hours",
+                "longest silence of a source of consent, hours",
+                "同意来源的最长静默小时数",
+            ),
             ("maximum_grant_age_days", "oldest grant, days", "同意的最长天数"),
-            ("acknowledgement_hours", "longest time to acknowledge a withdrawal, hours", "确认撤回的最长小时数"),
-            ("retraining_days", "longest time to train anew after a withdrawal, days", "撤回后重新训练的最长天数"),
-            ("retraining_withdrawn_share", "share of withdrawals that makes retraining due at once", "须立即重新训练的撤回比例"),
+            (
+                "acknowledgement_hours",
+                "longest time to acknowledge a withdrawal, hours",
+                "确认撤回的最长小时数",
+            ),
+            (
+                "retraining_days",
+                "longest time to train anew after a withdrawal, days",
+                "撤回后重新训练的最长天数",
+            ),
+            (
+                "retraining_withdrawn_share",
+                "share of withdrawals that makes retraining due at once",
+                "须立即重新训练的撤回比例",
+            ),
             ("alignments_per_day", "alignments of two members a day", "两成员每日对齐次数"),
-            ("alignment_window_days", "days for which similar sets are not aligned again", "相似集合不得再次对齐的天数"),
-            ("minimum_set_change", "people by which sets must differ within that time", "期间集合须相差的人数"),
-            ("scores_per_caller_per_day", "people that a caller may ask about in a day", "调用方每日可查询的人数"),
+            (
+                "alignment_window_days",
+                "days for which similar sets are not aligned again",
+                "相似集合不得再次对齐的天数",
+            ),
+            (
+                "minimum_set_change",
+                "people by which sets must differ within that time",
+                "期间集合须相差的人数",
+            ),
+            (
+                "scores_per_caller_per_day",
+                "people that a caller may ask about in a day",
+                "调用方每日可查询的人数",
+            ),
             ("score_decimals", "most decimals of a score", "评分的最多小数位数"),
-            ("unused_column_runs", "trainings without contribution after which a column is to go", "字段无贡献即应删除的训练次数"),
-            ("access_log_days", "shortest time for which access logs are kept, days", "访问日志的最短保存天数"),
-            ("records_days", "shortest time for which records and assessments are kept, days", "记录与评估的最短保存天数"),
+            (
+                "unused_column_runs",
+                "trainings without contribution after which a column is to go",
+                "字段无贡献即应删除的训练次数",
+            ),
+            (
+                "access_log_days",
+                "shortest time for which access logs are kept, days",
+                "访问日志的最短保存天数",
+            ),
+            (
+                "records_days",
+                "shortest time for which records and assessments are kept, days",
+                "记录与评估的最短保存天数",
+            ),
             ("maximum_model_days", "longest time for which a model is kept, days", "模型的最长保存天数"),
             ("active_methods", "methods that show that a person acted", "可证明个人主动作出的方式"),
             ("legal_bases", "legal bases that count", "可适用的合法性基础"),
             ("prohibited_uses", "uses of scores that are never allowed", "评分禁止的用途"),
         )
     }
-)  # fmt: skip
+)
 """What each threshold of a rule pack is called."""

@@ -38,9 +38,12 @@ RISKS: Final[tuple[Risk, ...]] = (
         "update.clear",
         Wording("the coordinator computes records from updates", "协调方由更新还原记录"),
         Wording(
-            "There is no privacy budget and no secure aggregation: the coordinator sees every member's update in "
-            "clear. Label counts follow from it exactly, and with little data single records can be computed.",
-            "未设隐私预算且无安全聚合：协调方可见各成员未加噪的更新，可由此精确得出标签计数；数据较少时可还原单条记录。",
+            "There is no privacy budget and no secure aggregation: the coordinator sees every member's "
+            "update in "
+            "clear. Label counts follow from it exactly, and with little data single records can be "
+            "computed.",
+            "未设隐私预算且无安全聚合：协调方可见各成员未加噪的更新，可由此精确得出标签计数；"
+            "数据较少时可还原单条记录。",
         ),
         lambda agreement: agreement.privacy is None,
     ),
@@ -48,9 +51,11 @@ RISKS: Final[tuple[Risk, ...]] = (
         "update.noised",
         Wording("the coordinator learns of records from updates", "协调方由更新推知记录"),
         Wording(
-            "There is no secure aggregation: the coordinator sees every member's update on its own. Noise is in it "
+            "There is no secure aggregation: the coordinator sees every member's update on its own. Noise is "
+            "in it "
             "already, so that what it tells of a record is bounded by epsilon and delta, and is not nothing.",
-            "无安全聚合：协调方可单独看到各成员的更新。更新已加噪，其透露的单条记录信息以epsilon和delta为限，但并非为零。",
+            "无安全聚合：协调方可单独看到各成员的更新。更新已加噪，其透露的单条记录信息以epsilon和delta为限，"
+            "但并非为零。",
         ),
         lambda agreement: agreement.privacy is not None,
     ),
@@ -85,7 +90,8 @@ RISKS: Final[tuple[Risk, ...]] = (
         "several.members",
         Wording("a person whom several members know pays several times", "为多个成员所知的个人累计受损"),
         Wording(
-            "The budget holds for each member on its own. For one person's records at several members the costs add "
+            "The budget holds for each member on its own. For one person's records at several members the "
+            "costs add "
             "up; the software does not know who is the same person.",
             "预算就各成员分别成立。同一个人在多个成员处的记录，其损失累加；软件不知道何者为同一人。",
         ),
@@ -104,7 +110,8 @@ RISKS: Final[tuple[Risk, ...]] = (
         "minors",
         Wording("children are profiled", "对未成年人进行画像"),
         Wording(
-            "Children may be among the people. Whose age is unknown is left out, and so is a child for whom no "
+            "Children may be among the people. Whose age is unknown is left out, and so is a child for whom "
+            "no "
             "guardian consented; both rest on the ages that the members recorded.",
             "个人中可能有儿童。年龄不明者及无监护人同意的儿童被排除；两者均以成员记录的年龄为准。",
         ),
@@ -114,7 +121,8 @@ RISKS: Final[tuple[Risk, ...]] = (
         "minors.unknown",
         Wording("children are among the people unnoticed", "未察觉的未成年人"),
         Wording(
-            "The agreement says that no children are among the people; ages that are unknown do not exclude anybody.",
+            "The agreement says that no children are among the people; ages that are unknown do not exclude "
+            "anybody.",
             "协议声明个人中没有儿童；年龄不明者不因此被排除。",
         ),
         lambda agreement: not agreement.may_contain_minors,
@@ -132,9 +140,11 @@ RISKS: Final[tuple[Risk, ...]] = (
         "decision",
         Wording("people are decided about by a score", "以评分对个人作出决定"),
         Wording(
-            "Decisions based on scores affect people significantly; a score can be wrong, and wrong more often for "
+            "Decisions based on scores affect people significantly; a score can be wrong, and wrong more "
+            "often for "
             "some groups than for others. This version does not measure outcomes by group.",
-            "基于评分的决定对个人权益有重大影响；评分可能有误，且对某些群体的误差可能更大。本版本不按群体衡量结果。",
+            "基于评分的决定对个人权益有重大影响；评分可能有误，且对某些群体的误差可能更大。"
+            "本版本不按群体衡量结果。",
         ),
         lambda agreement: agreement.scoring.significant_effect,
     ),
@@ -142,7 +152,8 @@ RISKS: Final[tuple[Risk, ...]] = (
         "targeting",
         Wording("people are contacted, or not, because of a score", "个人因评分而被联系或不被联系"),
         Wording(
-            "Scores decide who is contacted with what. They can be wrong, and wrong more often for some groups than "
+            "Scores decide who is contacted with what. They can be wrong, and wrong more often for some "
+            "groups than "
             "for others. This version does not measure outcomes by group.",
             "评分决定联系谁、推送什么。评分可能有误，且对某些群体的误差可能更大。本版本不按群体衡量结果。",
         ),
@@ -152,7 +163,8 @@ RISKS: Final[tuple[Risk, ...]] = (
         "extraction",
         Wording("a caller copies the model, or uses scores otherwise", "调用方复制模型或挪用评分"),
         Wording(
-            "Scores are not covered by the privacy budget. A caller who asks often can copy the model; one who lies "
+            "Scores are not covered by the privacy budget. A caller who asks often can copy the model; one "
+            "who lies "
             "about the use is not found out by the software.",
             "评分不受隐私预算保护。频繁调用可复制模型；调用方谎报用途时软件无从发现。",
         ),
@@ -162,7 +174,8 @@ RISKS: Final[tuple[Risk, ...]] = (
         "withdrawal",
         Wording("a model keeps what it learnt of somebody who withdrew", "模型保留已撤回者的信息"),
         Wording(
-            "A withdrawal counts from the next round and the next score. A model that was trained before keeps what "
+            "A withdrawal counts from the next round and the next score. A model that was trained before "
+            "keeps what "
             "it learnt until it is trained anew.",
             "撤回自下一轮和下一次评分起生效。此前训练的模型在重新训练之前仍保留所学内容。",
         ),
@@ -171,16 +184,19 @@ RISKS: Final[tuple[Risk, ...]] = (
         "operator",
         Wording("a member's own operator does otherwise", "成员的运维人员违规"),
         Wording(
-            "Whoever runs a member's machine can read its rows, and could change software or ledgers there. The log "
+            "Whoever runs a member's machine can read its rows, and could change software or ledgers there. "
+            "The log "
             "binds the member to what it stated; nothing attests what its processor read.",
-            "成员机器的运维人员可读取其记录，也可能改动软件或台账。日志约束成员所作的陈述，但不能证明处理器实际读取了什么。",
+            "成员机器的运维人员可读取其记录，也可能改动软件或台账。日志约束成员所作的陈述，"
+            "但不能证明处理器实际读取了什么。",
         ),
     ),
     Risk(
         "poisoning",
         Wording("a member spoils the model", "成员污染模型"),
         Wording(
-            "Updates are bounded in size and signed; wrong labels or invented rows within the bound are not noticed.",
+            "Updates are bounded in size and signed; wrong labels or invented rows within the bound are not "
+            "noticed.",
             "更新有大小上限并经签名；上限以内的错误标签或虚构记录无法发现。",
         ),
     ),
@@ -206,14 +222,16 @@ def _items(configuration: Configuration) -> Iterator[Item]:
     answers = configuration.answers
     yield statement(
         "about",
-        "These risks follow from the configuration. How likely and how severe each one is, for these people, is for "
+        "These risks follow from the configuration. How likely and how severe each one is, for these people, "
+        "is for "
         "a person to say.",
         "以下风险由配置得出。各项风险对相关个人的可能性和严重程度须由人判断。",
     )
     yield _table(configuration.agreement)
     yield question(
         "impact.rights",
-        "Which rights and interests of the people are affected, and how: dignity, property, fair treatment, being "
+        "Which rights and interests of the people are affected, and how: dignity, property, fair treatment, "
+        "being "
         "left alone?",
         "影响个人的哪些权益，如何影响：人格尊严、财产、公平对待、生活安宁？",
         answers,

@@ -14,7 +14,8 @@ def lawfulness(configuration: Configuration) -> Section:
     """The first part."""
     title = Wording(
         "Part 1. Are purpose and method lawful, legitimate and necessary? (PIPL 56(1), GDPR 35(7)(b))",
-        "第一部分 处理目的、处理方式等是否合法、正当、必要（个人信息保护法第五十六条第一项，GDPR第35条第7款b项）",
+        "第一部分 处理目的、处理方式等是否合法、正当、必要（个人信息保护法第五十六条第一项，"
+        "GDPR第35条第7款b项）",
     )
     return Section(key="lawfulness", title=title, items=tuple(_items(configuration)))
 
@@ -43,7 +44,8 @@ def _items(configuration: Configuration) -> Iterator[Item]:
     )
     yield question(
         "lawfulness.notices",
-        "Do the notices tell people of this purpose, these members and these classes of data, in words that they "
+        "Do the notices tell people of this purpose, these members and these classes of data, in words that "
+        "they "
         "understand?",
         "告知书是否以易懂的文字告知本目的、各成员及信息类别？",
         answers,
@@ -54,9 +56,12 @@ def _basis(agreement: Agreement) -> Item:
     return statement(
         "basis",
         f"The legal basis is consent. A record is used only while its subject's own consent for "
-        f"'{agreement.purpose}', or for a purpose above it, stands: not pre-ticked, not bundled, given after a "
-        "notice that the agreement lists, naming all members and all classes of data. It is asked for again in "
-        f"every round. A score needs a consent of its own, for '{agreement.scoring.purpose}', at the moment of "
+        f"'{agreement.purpose}', or for a purpose above it, stands: not pre-ticked, not bundled, given after "
+        "a "
+        "notice that the agreement lists, naming all members and all classes of data. It is asked for again "
+        "in "
+        f"every round. A score needs a consent of its own, for '{agreement.scoring.purpose}', at the moment "
+        "of "
         "the call.",
         f"合法性基础为同意。仅当个人对“{agreement.purpose}”或其上位目的的同意有效时方使用其记录：非预先勾选、"
         "未捆绑、在协议所列告知书公布后作出，并指名全部成员和全部信息类别。每一轮均重新核对。评分另需个人对"
@@ -84,7 +89,8 @@ def _separate(agreement: Agreement) -> Iterator[Item]:
     if "sensitive" in agreement.classifications:
         yield statement(
             "separate.sensitive",
-            "Columns are sensitive: the subjects' separate consent is needed. Whoever has not given it is left "
+            "Columns are sensitive: the subjects' separate consent is needed. Whoever has not given it is "
+            "left "
             "out where the column is required, and takes part without its value where it is not.",
             "含敏感个人信息：须取得个人的单独同意。未同意者，字段为必需时予以排除，非必需时不使用该值。",
         )
@@ -101,7 +107,8 @@ def _necessity(agreement: Agreement) -> Item:
     total = len(agreement.columns)
     return statement(
         "necessity",
-        f"{total} columns may be used and no other is read; {noted} of them have a note of necessity. Values are "
+        f"{total} columns may be used and no other is read; {noted} of them have a note of necessity. Values "
+        "are "
         "cut to public bins and categories before they are used.",
         f"可使用{total}个字段，其余不读取；其中{noted}个附有必要性说明。取值先归入公开的区间或类别再使用。",
     )
@@ -111,7 +118,8 @@ def _people(agreement: Agreement) -> Item:
     approvers = ", ".join(f"{member.approver} ({member.organisation})" for member in agreement.members)
     return statement(
         "people",
-        f"Proposed by {agreement.proposer}, audited by {agreement.auditor}, approved by {approvers}: different "
+        f"Proposed by {agreement.proposer}, audited by {agreement.auditor}, approved by {approvers}: "
+        "different "
         "people, and nothing runs that not all approvers have signed.",
         f"提案人{agreement.proposer}，审计人{agreement.auditor}，批准人{approvers}：各不相同，"
         "未经全体批准人签署不得运行。",

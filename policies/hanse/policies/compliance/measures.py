@@ -17,7 +17,8 @@ def measures(configuration: Configuration) -> Section:
     """The third part."""
     title = Wording(
         "Part 3. Are the measures lawful, effective and fit for the risk? (PIPL 56(3), GDPR 35(7)(d))",
-        "第三部分 所采取的保护措施是否合法、有效并与风险程度相适应（个人信息保护法第五十六条第三项，GDPR第35条第7款d项）",
+        "第三部分 所采取的保护措施是否合法、有效并与风险程度相适应（个人信息保护法第五十六条第三项，"
+        "GDPR第35条第7款d项）",
     )
     return Section(key="measures", title=title, items=tuple(_items(configuration)))
 
@@ -36,7 +37,8 @@ def _items(configuration: Configuration) -> Iterator[Item]:
     )
     yield question(
         "measures.technical",
-        "Which technical measures are there outside this software: encryption at rest, network, backups, where the "
+        "Which technical measures are there outside this software: encryption at rest, network, backups, "
+        "where the "
         "approver's key is kept?",
         "软件之外有哪些技术措施：静态加密、网络、备份、批准人密钥的保管？",
         answers,
@@ -91,7 +93,8 @@ _LOCAL: Final[_Measure] = (
 _CONSENT: Final[_Measure] = (
     Wording("consent by person and by round (P01 to P10)", "逐人逐轮核对同意（P01至P10）"),
     Wording(
-        "Before every round each member decides by its own ledger who takes part, and logs that before it reads.",
+        "Before every round each member decides by its own ledger who takes part, and logs that before it "
+        "reads.",
         "每轮之前，各成员依自身台账决定何人参与，并在读取之前记入日志。",
     ),
     Wording(
@@ -101,7 +104,8 @@ _CONSENT: Final[_Measure] = (
 _AGREEMENT: Final[_Measure] = (
     Wording("one signed agreement (P20, P31)", "经签署的唯一协议（P20、P31）"),
     Wording(
-        "A node runs only what every approver has signed, with the software that it names, while it is in force.",
+        "A node runs only what every approver has signed, with the software that it names, while it is in "
+        "force.",
         "节点仅在有效期内、以协议指名的软件运行经全体批准人签署的协议。",
     ),
     Wording("an approver's key in wrong hands signs as well", "批准人密钥失窃时亦可签署"),
@@ -109,7 +113,8 @@ _AGREEMENT: Final[_Measure] = (
 _LOG: Final[_Measure] = (
     Wording("tamper-evident log (P28)", "防篡改日志（P28）"),
     Wording(
-        "Every decision is durable in the member's log before its effect. Without a log nothing is processed.",
+        "Every decision is durable in the member's log before its effect. Without a log nothing is "
+        "processed.",
         "每项决定在生效前写入成员日志并落盘。无法记录则不处理。",
     ),
     Wording(
@@ -120,7 +125,8 @@ _LOG: Final[_Measure] = (
 _CHANNELS: Final[_Measure] = (
     Wording("encrypted, signed channels", "加密并签名的通道"),
     Wording(
-        "TLS on every channel; commands and replies are signed and cannot be replayed. Nodes run no code that is "
+        "TLS on every channel; commands and replies are signed and cannot be replayed. Nodes run no code "
+        "that is "
         "sent to them.",
         "所有通道采用TLS；指令与答复均经签名且不可重放。节点不运行他方发送的代码。",
     ),
@@ -132,7 +138,8 @@ def _columns(agreement: Agreement) -> _Measure:
     return (
         Wording("listed columns only (P07, P13)", "仅限所列字段（P07、P13）"),
         Wording(
-            f"{len(agreement.columns)} columns are read, as public cells; a person can hide columns of their own.",
+            f"{len(agreement.columns)} columns are read, as public cells; a person can hide columns of their "
+            "own.",
             f"仅读取{len(agreement.columns)}个字段，且归入公开区间；个人可隐藏自己的字段。",
         ),
         Wording(
@@ -155,9 +162,7 @@ def _noise(agreement: Agreement) -> _Measure:
             f"离开成员的内容对单条记录的透露，在该目的的全部训练中不超过epsilon {budget.epsilon:g}、"
             f"delta {budget.delta:g}。超出预算的训练被拒绝。",
         ),
-        Wording(
-            "per record; row counts and scores are outside it", "以单条记录计；记录数与评分不在其内"
-        ),
+        Wording("per record; row counts and scores are outside it", "以单条记录计；记录数与评分不在其内"),
     )
 
 
@@ -181,7 +186,8 @@ def _scoring(agreement: Agreement) -> _Measure:
         Wording("locked scoring (P23, P26)", "受限的评分（P23、P26）"),
         Wording(
             f"Only these callers, known by their certificates, are answered: {callers.en}; for "
-            f"'{agreement.scoring.purpose}' only, and only about people whose consent for it stands at the call.",
+            f"'{agreement.scoring.purpose}' only, and only about people whose consent for it stands at the "
+            "call.",
             f"仅答复以证书识别的调用方：{callers.zh}；仅限“{agreement.scoring.purpose}”，"
             "且仅限调用时同意有效的个人。",
         ),
@@ -193,12 +199,14 @@ def _deadlines(agreement: Agreement) -> Item:
     consent, kept = agreement.consent, agreement.retention
     return statement(
         "deadlines",
-        "The agreement obliges the members to more than the software does by itself in this version: to acknowledge "
+        "The agreement obliges the members to more than the software does by itself in this version: to "
+        "acknowledge "
         f"a withdrawal within {consent.acknowledge_hours} hours, to train a model that contains a withdrawn "
         f"subject anew within {consent.retrain_days} days, and to delete rows after {kept.rows_days}, "
         f"intermediate results after {kept.intermediates_days} and models after {kept.model_days} days.",
         "协议要求成员履行本版本软件不能自行完成的义务："
-        f"在{consent.acknowledge_hours}小时内确认撤回，在{consent.retrain_days}天内重新训练含有已撤回个人的模型，"
+        f"在{consent.acknowledge_hours}小时内确认撤回，"
+        f"在{consent.retrain_days}天内重新训练含有已撤回个人的模型，"
         f"并在{kept.rows_days}天后删除原始记录、{kept.intermediates_days}天后删除中间结果、"
         f"{kept.model_days}天后删除模型。",
     )

@@ -25,14 +25,34 @@ def about(configuration: Configuration) -> Section:
     rows = {
         "agreement": ("agreement", "协议", same(f"{agreement.id}, version {agreement.version}")),
         "title": ("title", "标题", same(agreement.title)),
-        "digest": ("SHA-256 of the agreement, its assessment left out", "协议的SHA-256（不含影响评估）", same(configuration.digest)),
+        "digest": (
+            "SHA-256 of the agreement, its assessment left out",
+            "协议的SHA-256（不含影响评估）",
+            same(configuration.digest),
+        ),
         "packs": ("rule packs", "规则包", listed(packs)),
-        "software": ("software", "软件", same(f"hanse {agreement.software.version}, {agreement.software.digest}")),
-        "purposes": ("purposes that the assessment covers", "影响评估涵盖的目的", listed(map(word, assessment.purposes))),
+        "software": (
+            "software",
+            "软件",
+            same(f"hanse {agreement.software.version}, {agreement.software.digest}"),
+        ),
+        "purposes": (
+            "purposes that the assessment covers",
+            "影响评估涵盖的目的",
+            listed(map(word, assessment.purposes)),
+        ),
         "members": ("members that it covers", "涵盖的成员", listed(map(same, assessment.members))),
-        "classes": ("classes of data that it covers", "涵盖的信息类别", listed(map(word, assessment.classifications))),
-        "rehearsal": ("SHA-256 of the rehearsal's report", "演练报告的SHA-256", value_or_none(assessment.rehearsal)),
-    }  # fmt: skip
+        "classes": (
+            "classes of data that it covers",
+            "涵盖的信息类别",
+            listed(map(word, assessment.classifications)),
+        ),
+        "rehearsal": (
+            "SHA-256 of the rehearsal's report",
+            "演练报告的SHA-256",
+            value_or_none(assessment.rehearsal),
+        ),
+    }
     title = Wording("What is assessed", "评估对象")
     return Section(key="about", title=title, items=(facts("about", "Configuration", "配置", rows),))
 
@@ -72,7 +92,8 @@ def _items(configuration: Configuration) -> Iterator[Item]:
     yield retention_table(agreement)
     yield question(
         "processing.context",
-        "What else belongs to the processing and is not in the agreement: sources of the data, other systems, "
+        "What else belongs to the processing and is not in the agreement: sources of the data, other "
+        "systems, "
         "what is done with the scores?",
         "协议之外还有哪些与处理有关的情况：数据来源、其他系统、评分的后续使用？",
         answers,
@@ -108,7 +129,8 @@ def _training(agreement: Agreement) -> Table:
         Wording("none: updates leave the members without noise", "无：更新不加噪声即离开成员")
         if privacy is None
         else Wording(
-            f"epsilon {privacy.epsilon:g}, delta {privacy.delta:g}, per record, over all runs for the purpose",
+            f"epsilon {privacy.epsilon:g}, delta {privacy.delta:g}, per record, over all runs for the "
+            "purpose",
             f"epsilon {privacy.epsilon:g}，delta {privacy.delta:g}，以单条记录计，涵盖该目的的全部训练",
         )
     )
@@ -118,11 +140,27 @@ def _training(agreement: Agreement) -> Table:
         "rounds": ("rounds of a run", "每次训练的轮数", same(training.rounds)),
         "budget": ("privacy budget", "隐私预算", budget),
         "holdout": ("records that are kept for evaluation", "留作评估的记录", same(held_out)),
-        "cohort": ("people that a member needs to take part", "成员参与所需的最少人数", same(cohort.minimum_rows)),
-        "members": ("members that every aggregate needs", "每次聚合所需的最少成员数", same(cohort.minimum_members)),
-        "suppression": ("counts below this are not shown", "低于此值的计数不予显示", same(cohort.suppress_below)),
-        "minors": ("children may be among the people", "个人中可能有儿童", value(agreement.may_contain_minors)),
-    }  # fmt: skip
+        "cohort": (
+            "people that a member needs to take part",
+            "成员参与所需的最少人数",
+            same(cohort.minimum_rows),
+        ),
+        "members": (
+            "members that every aggregate needs",
+            "每次聚合所需的最少成员数",
+            same(cohort.minimum_members),
+        ),
+        "suppression": (
+            "counts below this are not shown",
+            "低于此值的计数不予显示",
+            same(cohort.suppress_below),
+        ),
+        "minors": (
+            "children may be among the people",
+            "个人中可能有儿童",
+            value(agreement.may_contain_minors),
+        ),
+    }
     return facts("training", "How a model is trained", "模型训练方式", rows)
 
 
@@ -138,14 +176,30 @@ def flows_table(agreement: Agreement) -> Table:
     hub = Wording(f"coordinator '{coordinator}'", f"协调方“{coordinator}”")
     followed = Wording(f"{hub.en}, members", f"{hub.zh}、成员")
     rows = {
-        "rows": (Wording("rows, labels, identifiers, pseudonyms", "原始记录、标签、标识符、假名"), Wording("nobody", "无"), Wording("never leave the member", "从不离开成员")),
+        "rows": (
+            Wording("rows, labels, identifiers, pseudonyms", "原始记录、标签、标识符、假名"),
+            Wording("nobody", "无"),
+            Wording("never leave the member", "从不离开成员"),
+        ),
         "counts": (Wording("numbers of rows, by round", "每轮的记录数"), followed, exact),
-        "cells": (Wording("rows per public cell, once a run", "各公开区间的记录数，每次训练一次"), hub, noised),
+        "cells": (
+            Wording("rows per public cell, once a run", "各公开区间的记录数，每次训练一次"),
+            hub,
+            noised,
+        ),
         "updates": (Wording("the member's own update, every round", "成员自身的更新，每轮"), hub, noised),
         "histograms": (Wording("held-out rows per score bin", "留出记录的评分分布"), hub, noised),
-        "model": (Wording("combined weights, registered model", "聚合后的权重与登记的模型"), Wording("every member", "全体成员"), Wording("computed from the above", "由上述内容计算得出")),
-        "scores": (Wording("scores", "评分"), Wording("callers that the agreement names", "协议指名的调用方"), Wording("not covered by the privacy budget", "不受隐私预算保护")),
-    }  # fmt: skip
+        "model": (
+            Wording("combined weights, registered model", "聚合后的权重与登记的模型"),
+            Wording("every member", "全体成员"),
+            Wording("computed from the above", "由上述内容计算得出"),
+        ),
+        "scores": (
+            Wording("scores", "评分"),
+            Wording("callers that the agreement names", "协议指名的调用方"),
+            Wording("not covered by the privacy budget", "不受隐私预算保护"),
+        ),
+    }
     names = head(("what", "内容"), ("to whom", "接收者"), ("in which form", "形式"))
     return table("flows", Wording("What leaves a member", "离开成员的内容"), names, rows)
 
@@ -164,7 +218,8 @@ def _scoring(agreement: Agreement) -> Item:
     review = value(scoring.human_review), value(scoring.reason_codes)
     return statement(
         "scoring",
-        f"A score is given as {output.en}, with {scoring.decimals} decimals. Beside what is always prohibited, "
+        f"A score is given as {output.en}, with {scoring.decimals} decimals. Beside what is always "
+        "prohibited, "
         f"these uses are: {uses.en}. {effect.en}; review by a person: {review[0].en}; reason codes: "
         f"{review[1].en}.",
         f"评分以{output.zh}形式给出，保留{scoring.decimals}位小数。除一律禁止的用途外，另行禁止：{uses.zh}。"
@@ -198,7 +253,8 @@ def places_item(agreement: Agreement) -> Item:
     if len(agreement.jurisdictions) == 1:
         return statement(
             "border",
-            f"Members, storage, coordinator and other places of logs and models are all in {where.en}: nothing "
+            f"Members, storage, coordinator and other places of logs and models are all in {where.en}: "
+            "nothing "
             "crosses a border.",
             f"成员、存储地、协调方及日志与模型的其他所在地均在{where.zh}：不涉及跨境。",
         )
@@ -206,7 +262,8 @@ def places_item(agreement: Agreement) -> Item:
     return statement(
         "border",
         f"Processing takes place in {where.en}. Mechanism: {mechanism.en}; reference: "
-        f"{border.reference or 'none'}. Every subject's separate consent to crossing the border is asked for.",
+        f"{border.reference or 'none'}. Every subject's separate consent to crossing the border is asked "
+        "for.",
         f"处理涉及{where.zh}。跨境机制：{mechanism.zh}；编号：{border.reference or '无'}。"
         "须取得每一个人对跨境的单独同意。",
     )

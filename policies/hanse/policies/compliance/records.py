@@ -29,7 +29,9 @@ def records(configuration: Configuration) -> Dossier:
     """
     title = configuration.agreement.title
     sections = (
-        _processor(configuration, member) if member.role == "entrusted" else _controller(configuration, member)
+        _processor(configuration, member)
+        if member.role == "entrusted"
+        else _controller(configuration, member)
         for member in configuration.agreement.members
     )
     return Dossier(
@@ -43,7 +45,8 @@ def records(configuration: Configuration) -> Dossier:
 def _controller(configuration: Configuration, member: Member) -> Section:
     role = word(member.role)
     title = Wording(
-        f"{member.organisation}: {role.en} (GDPR 30(1))", f"{member.organisation}：{role.zh}（GDPR第30条第1款）"
+        f"{member.organisation}: {role.en} (GDPR 30(1))",
+        f"{member.organisation}：{role.zh}（GDPR第30条第1款）",
     )
     items = tuple(_controller_items(configuration, member))
     return Section(key=f"records.{member.name}", title=title, items=items)
@@ -57,7 +60,8 @@ def _controller_items(configuration: Configuration, member: Member) -> Iterator[
     yield statement(
         "b",
         f"(b) Purposes: {training.en} ('{agreement.purpose}'); {scoring.en} ('{agreement.scoring.purpose}').",
-        f"（b）处理目的：{training.zh}（“{agreement.purpose}”）；{scoring.zh}（“{agreement.scoring.purpose}”）。",
+        f"（b）处理目的：{training.zh}（“{agreement.purpose}”）；"
+        f"{scoring.zh}（“{agreement.scoring.purpose}”）。",
     )
     yield question(
         f"records.{member.name}.subjects",
@@ -106,19 +110,20 @@ def _recipients(agreement: Agreement, member: Member) -> Iterator[Item]:
     hub = agreement.coordinator.name
     yield statement(
         "d",
-        f"(d) Recipients: the coordinator '{hub}', the other members ({others.en}) and the callers of scores, each "
+        f"(d) Recipients: the coordinator '{hub}', the other members ({others.en}) and the callers of "
+        "scores, each "
         f"of what the tables show and of no row. Entrusted processors: {entrusted.en}.",
         f"（d）接收者：协调方“{hub}”、其他成员（{others.zh}）及评分的调用方，所接收内容见下表，不含原始记录。"
         f"受托人：{entrusted.zh}。",
     )
     yield flows_table(agreement)
     yield callers_table(agreement)
-    yield statement(
-        "e", "(e) Transfers to other countries:", "（e）向其他国家或地区的提供："
-    )
+    yield statement("e", "(e) Transfers to other countries:", "（e）向其他国家或地区的提供：")
 
 
-def _security(agreement: Agreement, member: Member, letter: str, answers: Mapping[str, str]) -> Iterator[Item]:
+def _security(
+    agreement: Agreement, member: Member, letter: str, answers: Mapping[str, str]
+) -> Iterator[Item]:
     yield statement(
         letter, f"({letter}) Technical and organisational measures:", f"（{letter}）技术和组织措施："
     )
@@ -153,8 +158,6 @@ def _processor_items(configuration: Configuration, member: Member) -> Iterator[I
     yield _contact(member, answers)
     said = contract_text(member)
     yield statement("b", f"(b) Categories of processing: {said.en}.", f"（b）处理类别：{said.zh}。")
-    yield statement(
-        "c", "(c) Transfers to other countries:", "（c）向其他国家或地区的提供："
-    )
+    yield statement("c", "(c) Transfers to other countries:", "（c）向其他国家或地区的提供：")
     yield places_item(agreement)
     yield from _security(agreement, member, "d", answers)
