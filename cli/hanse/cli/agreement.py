@@ -1,5 +1,6 @@
 """``hanse agreement``: draft, check, sign and show what everybody binds themselves to."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -7,130 +8,68 @@ import typer
 from rich.text import Text
 
 from hanse.audit import Event, EventType
-from hanse.cli.common import Home, member_log, model_kind, utc_now
+from hanse.cli import agreement_documents, agreement_new, agreement_versions
+from hanse.cli.agreement_files import AnyHome, File, is_note, policy_here, read_agreement, said, signatures
+from hanse.cli.common import Home, member_log, utc_now
 from hanse.cli.output import Json, console, print_json, say, table
-from hanse.client.drafting import Draft, draft_agreement, known_identities, read_columns
+from hanse.cli.policy import LEGAL_NOTE, Lang, Language
 from hanse.client.home import MemberHome
+from hanse.client.packs import policy_of
 from hanse.crypto import SigningKey, write_atomic
-from hanse.errors import ConfigurationError, PolicyError
-from hanse.learning import recommend
-from hanse.policies import (
-    DEFAULT_PACKS,
-    Agreement,
-    builtin_pack,
-    check_agreement,
-    missing_signers,
-    read_unverified,
-    require_no_gap,
-    sign_agreement,
+from hanse.policies import Agreement, Column, Gap, Member, check_agreement, require_no_gap, sign_agreement
+from hanse.policies.agreement.words import listed, same, value, word
+from hanse.policies.fields import format_time
+from hanse.policies.rules import Wording
+
+app = typer.Typer(
+    no_args_is_help=True, help="Draft, check, sign, amend and end agreements; generate their documents."
 )
-
-NOTE_START = b"hanse agreement v1\n"
-
-app = typer.Typer(no_args_is_help=True, help="Draft, check, sign and show agreements.")
-
-File = Annotated[
-    Path, typer.Argument(help="Agreement: YAML, or the signed file.", exists=True, dir_okay=False)
-]
-
-
-@app.command("new")
-def new(
-    out: Annotated[Path, typer.Argument(help="YAML file to write.")],
-    columns: Annotated[
-        Path, typer.Option(help="Data dictionary: YAML list of columns with public edges or categories.")
-    ],
-    label: Annotated[str, typer.Option(help="Label column.")],
-    positive: Annotated[str, typer.Option(help="Label value that is predicted.")],
-    home: Home = Path(),
-    identifier: Annotated[str, typer.Option("--id", help="Short name of the agreement.")] = "propensity",
-    title: Annotated[str, typer.Option(help="One line for people.")] = "Shared propensity model",
-    proposer: Annotated[str, typer.Option(help="Person who proposes.")] = "data scientist",
-    auditor: Annotated[str, typer.Option(help="Person who audits.")] = "internal audit",
-    assessment: Annotated[
-        str, typer.Option(help="Reference of the impact assessment.")
-    ] = "impact assessment",
-    assessor: Annotated[
-        str, typer.Option(help="Person who approved the impact assessment.")
-    ] = "data protection office",
-    packs: Annotated[
-        list[str] | None, typer.Option("--pack", help="Rule pack; repeatable. Default: pipl and gdpr.")
-    ] = None,
-    minors: Annotated[bool, typer.Option("--minors", help="Children may be among the subjects.")] = False,
-    model: Annotated[str, typer.Option(help="logistic or mlp.")] = "logistic",
-    epsilon: Annotated[
-        float | None, typer.Option(min=0.001, help="Privacy budget per record; leave out for none.")
-    ] = None,
-    delta: Annotated[float, typer.Option(help="Delta of the budget.")] = 1e-5,
-    rows: Annotated[
-        int, typer.Option(min=1, help="Rows per member, roughly; the training recipe depends on it.")
-    ] = 5000,
-    minimum_rows: Annotated[int, typer.Option(help="Admitted rows that a member needs to take part.")] = 1000,
-    callers: Annotated[
-        list[str] | None, typer.Option("--caller", help="System that may ask for scores; repeatable.")
-    ] = None,
-) -> None:
-    """Draft an agreement between this site, the members it has enrolled, and the enrolled coordinator.
-
-    Example: [bold]hanse agreement new deal.yaml --home brand --columns columns.yaml
-    --label y --positive yes --epsilon 3[/]
-
-    The draft is plain YAML: read it, change it, then `hanse agreement check` it.
-    """
-    identities = known_identities(MemberHome(home))
-    members = sum(identity.role == "member" for identity in identities)
-    draft = Draft(
-        identifier=identifier,
-        title=title,
-        proposer=proposer,
-        auditor=auditor,
-        columns=read_columns(columns),
-        label=label,
-        positive=positive,
-        training=recommend(model_kind(model), rows, members, epsilon),
-        epsilon=epsilon,
-        delta=delta,
-        minimum_rows=minimum_rows,
-        minimum_members=2,
-        callers=callers or [],
-        assessment=assessment,
-        assessor=assessor,
-        packs=[builtin_pack(name).reference for name in packs or DEFAULT_PACKS],
-        may_contain_minors=minors,
-    )
-    if out.exists():
-        raise ConfigurationError("config.exists", f"{out} exists; name another file")
-    write_atomic(out, draft_agreement(draft, identities, utc_now()).to_yaml().encode())
-    say(f"wrote {out}: {members} members. Next: hanse agreement check {out}")
+app.command("new")(agreement_new.new)
 
 
 @app.command("check")
-def check(file: File, *, as_json: Json = False) -> None:
-    """List every gap between an agreement and the rules: rule, article, what to do.
+def check(file: File, home: AnyHome = None, lang: Lang = Language.EN, *, as_json: Json = False) -> None:
+    """List every gap between an agreement and the rules: rule, article, where, what is wrong, what to do.
 
     Exit code 4 when there are any.
 
-    Example: [bold]hanse agreement check deal.yaml[/]
+    Example: [bold]hanse agreement check deal.yaml --home brand --lang zh[/]
+
+    With --home, the rule packs that this member has adopted count; without it, the built-in ones.
     """
-    agreement = _read(file)
-    gaps = check_agreement(agreement, utc_now())
+    agreement = read_agreement(file)
+    gaps = check_agreement(agreement, policy_here(agreement, home), utc_now())
     if as_json:
-        facts = [
-            {"rule": g.rule, "articles": list(g.articles), "message": g.message, "remedy": g.remedy}
-            for g in gaps
-        ]
-        print_json({"digest": agreement.digest, "gaps": facts})
+        print_json({"digest": agreement.digest, "gaps": [_gap(gap) for gap in gaps]})
     elif gaps:
-        rows = [(g.rule, ", ".join(g.articles), g.message, g.remedy) for g in gaps]
-        console().print(
-            table(
-                f"{len(gaps)} gaps in {file.name}", ("rule", "articles", "what is wrong", "what to do"), rows
+        rows = [
+            (
+                gap.rule,
+                ", ".join(gap.articles),
+                gap.where or "agreement",
+                "\n".join((said(gap.message, lang), *gap.unmet)),
+                said(gap.remedy, lang),
             )
-        )
+            for gap in gaps
+        ]
+        heads = ("rule", "articles", "where", "what is wrong", "what to do")
+        console().print(table(f"{len(gaps)} gaps in {file.name}", heads, rows, whole=("rule",)))
+        say(LEGAL_NOTE)
     else:
         say(f"no gaps. Digest {agreement.digest}. Next, at every member: hanse agreement sign {file}")
     if gaps:
         raise typer.Exit(4)
+
+
+def _gap(gap: Gap) -> dict[str, object]:
+    both = {"message": gap.message, "remedy": gap.remedy}
+    return {
+        "rule": gap.rule,
+        "articles": list(gap.articles),
+        "where": gap.where,
+        "unmet": list(gap.unmet),
+        **{name: {"en": text.en, "zh": text.zh} for name, text in both.items()},
+    }
 
 
 @app.command("sign")
@@ -149,16 +88,16 @@ def sign(
     [bold]hanse agreement sign deal.agreement --home insurer[/]
     """
     member_home = MemberHome(home)
-    agreement = _read(file)
-    require_no_gap(agreement, utc_now())
+    agreement = read_agreement(file)
+    require_no_gap(agreement, policy_of(member_home, agreement), utc_now())
     data = file.read_bytes()
     key = SigningKey.load(member_home.approver_key)
-    signed = sign_agreement(data if _is_note(data) else agreement, key)
+    signed = sign_agreement(data if is_note(data) else agreement, key)
     target = out or file.with_suffix(".agreement")
     event = Event(type=EventType.AGREEMENT_SIGNED, agreement=agreement.digest, purpose=agreement.purpose)
     member_log(member_home, "approver").append(event)
     write_atomic(target, signed)
-    missing = [name for name, there in _signatures(agreement, signed).items() if not there]
+    missing = [name for name, there in signatures(agreement, signed).items() if not there]
     if as_json:
         print_json({"file": str(target), "digest": agreement.digest, "missing": missing})
         return
@@ -171,76 +110,115 @@ def sign(
 
 
 @app.command("show")
-def show(file: File, *, as_json: Json = False) -> None:
+def show(file: File, lang: Lang = Language.EN, *, as_json: Json = False) -> None:
     """Show an agreement: who, what, for what, until when, and who has signed these exact bytes.
 
     Example: [bold]hanse agreement show deal.agreement[/]
     """
-    agreement = _read(file)
-    signatures = _signatures(agreement, file.read_bytes())
+    agreement = read_agreement(file)
+    signed = signatures(agreement, file.read_bytes())
     if as_json:
         print_json(
-            {
-                "digest": agreement.digest,
-                "signatures": signatures,
-                "agreement": agreement.model_dump(mode="json"),
-            }
+            {"digest": agreement.digest, "signatures": signed, "agreement": agreement.model_dump(mode="json")}
         )
         return
-    budget = agreement.privacy
-    callers = ", ".join(caller.name for caller in agreement.scoring.callers)
-    facts = [
-        ("digest", agreement.digest),
-        ("title", agreement.title),
-        ("purpose", agreement.purpose),
-        ("valid", f"{agreement.valid_from:%Y-%m-%d} to {agreement.valid_until:%Y-%m-%d}"),
-        ("model", f"{agreement.training.model}, {agreement.training.rounds} rounds"),
+    out = console()
+    facts = [(name, said(text, lang)) for name, text in _facts(agreement)]
+    out.print(table(f"Agreement {agreement.id} version {agreement.version}", ("", ""), facts))
+    rows = [(*_member(m, lang), _signature(there=signed[m.name])) for m in agreement.members]
+    heads = ("name", "organisation", "law", "data in", "role", "approver", "notices", "approval")
+    out.print(table("Members", heads, rows))
+    cells = [_column(column, lang) for column in agreement.columns]
+    names = ("name", "kind", "class", "public cells", "required", "goes to", "necessity")
+    out.print(table("Columns", names, cells))
+    callers = [
         (
-            "privacy",
+            c.name,
+            c.daily_quota,
+            *(said(value(v), lang) for v in (c.opt_out_available, c.non_personalised_path)),
+        )
+        for c in agreement.scoring.callers
+    ]
+    out.print(table("Callers", ("name", "people a day", "can say no", "served without a score"), callers))
+
+
+def _signature(*, there: bool) -> Text | str:
+    return "signed" if there else Text("missing", style="red")
+
+
+def _facts(agreement: Agreement) -> Iterator[tuple[str, Wording]]:
+    budget, scoring = agreement.privacy, agreement.scoring
+    yield "digest", same(agreement.digest)
+    yield "supersedes", value(agreement.supersedes)
+    yield "title", same(agreement.title)
+    yield "purpose", same(agreement.purpose)
+    yield (
+        "legal basis",
+        listed((word("consent"), *(same(f"{o.member}: {o.basis}") for o in agreement.overrides))),
+    )
+    yield "rule packs", listed(same(f"{pack.id}/{pack.version}") for pack in agreement.packs)
+    yield "valid", same(f"{agreement.valid_from:%Y-%m-%d} to {agreement.valid_until:%Y-%m-%d}")
+    yield "minors", value(agreement.may_contain_minors)
+    yield "model", same(f"{agreement.training.model}, {agreement.training.rounds} rounds")
+    yield (
+        "privacy",
+        same(
             f"epsilon {budget.epsilon:g}, delta {budget.delta:g} per {budget.unit}, {budget.adjacency}"
             if budget
-            else "none: updates carry no noise",
+            else "none: updates carry no noise"
         ),
-        (
-            "scoring",
-            f"{agreement.scoring.purpose}, by {callers or 'nobody'}",
-        ),
-        ("people", f"proposed by {agreement.proposer}, audited by {agreement.auditor}"),
-    ]
-    out = console()
-    out.print(table(f"Agreement {agreement.id} version {agreement.version}", ("", ""), facts))
-    rows = [
-        (
-            m.name,
-            m.organisation,
-            m.jurisdiction,
-            m.role,
-            "signed" if signatures[m.name] else Text("missing", style="red"),
-        )
-        for m in agreement.members
-    ]
-    out.print(table("Members", ("name", "organisation", "country", "role", "approval"), rows))
-    cells = [
-        (c.name, c.kind, c.classification, len(c.edges) or len(c.categories), c.necessity or "")
-        for c in agreement.columns
-    ]
-    out.print(table("Columns", ("name", "kind", "class", "public cells", "necessity"), cells))
+    )
+    callers = ", ".join(caller.name for caller in scoring.callers)
+    yield "scoring", same(f"{scoring.purpose}, by {callers or 'nobody'}")
+    effects = (scoring.significant_effect, scoring.human_review, scoring.reason_codes)
+    yield "significant effect, human review, reason codes", listed(map(value, effects))
+    yield "border", listed((word(agreement.border.mechanism), value(agreement.border.reference)))
+    yield "other places", value(agreement.border.other_places)
+    kept = agreement.retention
+    yield (
+        "kept, days",
+        same(f"rows {kept.rows_days}, on the way {kept.intermediates_days}, models {kept.model_days}"),
+    )
+    yield from _assessment(agreement)
+    yield "people", same(f"proposed by {agreement.proposer}, audited by {agreement.auditor}")
 
 
-def _read(path: Path) -> Agreement:
-    """Reads YAML or a signed file; the signatures are looked at elsewhere."""
-    data = path.read_bytes()
-    try:
-        return read_unverified(data) if _is_note(data) else Agreement.from_yaml(data.decode())
-    except UnicodeDecodeError as error:
-        raise PolicyError("policy.invalid", f"{path} is not UTF-8 text") from error
+def _assessment(agreement: Agreement) -> Iterator[tuple[str, Wording]]:
+    made = agreement.assessment
+    until = f"{format_time(made.approved_at)} to {format_time(made.expires_at)}"
+    yield "assessment", same(f"{made.reference}, approved by {made.approver}, {until}")
+    yield "assessment's digest", value(made.digest)
+    yield "rehearsal's digest", value(made.rehearsal)
 
 
-def _is_note(data: bytes) -> bool:
-    return data.startswith(NOTE_START)
+def _member(member: Member, lang: Language) -> tuple[str, ...]:
+    notices = ", ".join(f"{notice.version} ({notice.published_at:%Y-%m-%d})" for notice in member.notices)
+    contract = member.contract
+    role = said(word(member.role), lang)
+    if contract is not None:
+        role = f"{role}: {contract.reference}, until {contract.until:%Y-%m-%d}, then {contract.at_end}"
+    places = (member.jurisdiction, member.storage_country)
+    return (member.name, member.organisation, *places, role, member.approver, notices or "none")
 
 
-def _signatures(agreement: Agreement, data: bytes) -> dict[str, bool]:
-    """Per member, whether its approver has signed these exact bytes."""
-    missing = missing_signers(data) if _is_note(data) else tuple(member.name for member in agreement.members)
-    return {member.name: member.name not in missing for member in agreement.members}
+def _column(column: Column, lang: Language) -> tuple[str, ...]:
+    kind = f"{column.classification}{f': {column.special}' if column.special else ''}"
+    goes = ", ".join(item.to for item in column.disclosure if item.form != "none")
+    return (
+        column.name,
+        column.kind,
+        kind,
+        str(len(column.edges) or len(column.categories)),
+        said(value(column.required), lang),
+        goes or "nobody",
+        column.necessity or "",
+    )
+
+
+app.command("assess")(agreement_documents.assess_agreement)
+app.command("records")(agreement_documents.records_of)
+app.command("diff")(agreement_versions.diff)
+app.command("amend")(agreement_versions.amend_file)
+app.command("accept")(agreement_versions.accept)
+app.command("terminate")(agreement_versions.terminate_agreement)
+app.command("attest")(agreement_versions.attest_end)

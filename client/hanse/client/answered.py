@@ -1,17 +1,18 @@
 """Turns the answers of an interview into a draft."""
 
-from collections.abc import Sequence
-from typing import TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from hanse.client.drafting import Draft, Effects, Party
-from hanse.client.interview import Answers, Site, count, day, names, number, yes
+from hanse.client.questions import Site
+from hanse.client.replies import Answers, count, day, names, number, yes
 from hanse.errors import ConfigurationError
 from hanse.learning import recommend
 from hanse.policies import Border, Caller, Column, Contract, RulePack, builtin_pack
-from hanse.policies.fields import problems
 from hanse.policies.agreement import Retention
+from hanse.policies.fields import problems
 
 PURPOSE = "joint_modelling.propensity"
 
@@ -34,7 +35,7 @@ def draft_of(answers: Answers, site: Site, adopted: Sequence[RulePack]) -> Draft
         PolicyError: ``policy.invalid`` if a rule pack is not known.
     """
     epsilon = number(answers["epsilon"])
-    model = "mlp" if answers["model"] == "mlp" else "logistic"
+    model: Literal["logistic", "mlp"] = "mlp" if answers["model"] == "mlp" else "logistic"
     try:
         return Draft(
             identifier=answers["id"],
@@ -82,11 +83,13 @@ def _party(name: str, answers: Answers) -> Party:
     if answers[f"role.{name}"] == "entrusted":
         contract = _valid(
             Contract,
-            reference=answers[f"contract_reference.{name}"],
-            purposes=(PURPOSE,),
-            until=day(answers[f"contract_until.{name}"]),
-            sub_processors=yes(answers[f"sub_processors.{name}"]),
-            at_end=answers[f"contract_at_end.{name}"],
+            {
+                "reference": answers[f"contract_reference.{name}"],
+                "purposes": (PURPOSE,),
+                "until": day(answers[f"contract_until.{name}"]),
+                "sub_processors": yes(answers[f"sub_processors.{name}"]),
+                "at_end": answers[f"contract_at_end.{name}"],
+            },
         )
     return Party(
         role=answers[f"role.{name}"],
@@ -99,19 +102,23 @@ def _party(name: str, answers: Answers) -> Party:
 def _caller(name: str, answers: Answers) -> Caller:
     return _valid(
         Caller,
-        name=name,
-        daily_quota=count(answers[f"quota.{name}"]),
-        opt_out_available=yes(answers[f"opt_out.{name}"]),
-        non_personalised_path=yes(answers[f"plain_path.{name}"]),
+        {
+            "name": name,
+            "daily_quota": count(answers[f"quota.{name}"]),
+            "opt_out_available": yes(answers[f"opt_out.{name}"]),
+            "non_personalised_path": yes(answers[f"plain_path.{name}"]),
+        },
     )
 
 
 def _border(answers: Answers) -> Border:
     return _valid(
         Border,
-        mechanism=answers.get("border", "none"),
-        reference=answers.get("border_reference"),
-        other_places=names(answers["other_place"]),
+        {
+            "mechanism": answers.get("border", "none"),
+            "reference": answers.get("border_reference"),
+            "other_places": names(answers["other_place"]),
+        },
     )
 
 
@@ -121,8 +128,8 @@ def _column(column: Column, answers: Answers) -> Column:
     for key in ("special", "necessity"):
         if f"{key}.{column.name}" in answers:
             changes[key] = answers[f"{key}.{column.name}"]
-    return _valid(Column, **{**column.model_dump(), **changes})
+    return _valid(Column, {**column.model_dump(), **changes})
 
 
-def _valid(kind: type[_Document], **fields: object) -> _Document:
-    return kind.model_validate(fields)
+def _valid(kind: type[_Document], fields: Mapping[str, object]) -> _Document:
+    return kind.model_validate(dict(fields))

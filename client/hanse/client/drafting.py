@@ -29,6 +29,7 @@ from hanse.policies.fields import problems
 CLOCK_SLACK = timedelta(minutes=5)
 ASSESSMENT_VALIDITY = timedelta(days=365)
 DAILY_QUOTA = 100_000
+NO_BORDER = Border(mechanism="none", reference=None, other_places=())
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +81,8 @@ class Draft:
         delta: Delta of the budget.
         minimum_rows: Admitted rows that a member needs.
         minimum_members: Members that every aggregate needs.
-        callers: Systems that may ask for scores; of one that is only named, whoever signs states that it offers
-            what a marketing system must.
+        callers: Systems that may ask for scores; of one that is only named, whoever signs states that it
+            offers what a marketing system must.
         assessment: Reference of the impact assessment.
         assessor: Person who approved the assessment.
         packs: Rule packs that apply.
@@ -91,8 +92,7 @@ class Draft:
         disclose_to: Members that columns go to as part of a model, where the dictionary does not say; or
             ``members``.
         effects: What scores do to people; None for nothing significant.
-        border: What allows several jurisdictions; None for the assessment's reference as a standard contract
-            where there are several.
+        border: What allows several jurisdictions; nothing does, unless somebody says what.
         retention: For how long things are kept; None for twice the validity, and once for what is made on the
             way.
     """
@@ -118,7 +118,7 @@ class Draft:
     parties: Mapping[str, Party] = field(default_factory=dict)
     disclose_to: Sequence[str] = (EVERY_MEMBER,)
     effects: Effects = Effects()
-    border: Border | None = None
+    border: Border = NO_BORDER
     retention: Retention | None = None
 
 
@@ -210,7 +210,7 @@ def _terms(
             "digest": None,
             "rehearsal": None,
         },
-        "border": draft.border or _border(draft, members, coordinator),
+        "border": draft.border,
         "retention": draft.retention
         or Retention(
             rows_days=2 * draft.valid_days,
@@ -233,15 +233,6 @@ def places_of(identities: Sequence[Identity]) -> frozenset[str]:
     """Every country of members and coordinator: where they are, and where they keep data."""
     parties = (identity for identity in identities if identity.role in ("member", "coordinator"))
     return frozenset(place for one in parties for place in (one.jurisdiction, one.storage_country))
-
-
-def _border(draft: Draft, members: Sequence[Identity], coordinator: Identity) -> Border:
-    several = len(places_of([*members, coordinator])) > 1
-    return Border(
-        mechanism="standard_contract" if several else "none",
-        reference=draft.assessment if several else None,
-        other_places=(),
-    )
 
 
 def _member(identity: Identity, party: Party) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""Which versions of agreements a member has accepted, and which agreements have ended: files below its folder.
+"""Which versions of agreements a member has accepted, and which agreements have ended: files in its folder.
 
 What cannot be read is not taken for nothing: a record of an accepted version, or a note that ends an
 agreement, that is broken keeps every agreement that it may be about from running.

@@ -1,4 +1,4 @@
-"""Versions of an agreement: what the next one is called, and which one may follow the one that is accepted."""
+"""Versions of an agreement: what the next one is called, and which one may follow the accepted one."""
 
 from typing import Literal, Self
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from hanse.policies.agreement.columns import EVERY_MEMBER, Column, Disclosure
 from hanse.policies.agreement.document import Agreement
-from hanse.policies.agreement.meaning import TERMS, VOCABULARY, Effect, Meaning, Term
+from hanse.policies.agreement.meaning import TERMS, VOCABULARY, Case, Effect, Meaning, Term
 from hanse.policies.agreement.parties import Member
 from hanse.policies.agreement.words import listed, same, value, word
 from hanse.policies.rules import Wording
@@ -101,15 +101,13 @@ class _Comparison:
         if isinstance(old, BaseModel) and isinstance(new, BaseModel):
             yield from self._models(place, old, new)
         elif place.path in _KEYS and isinstance(old, tuple) and isinstance(new, tuple):
-            yield from self._or_rewritten(place, self._items(place, old, new), old, new)
+            yield from self._or_rewritten(place, self._items(place, old, new))
         elif isinstance(old, tuple) and isinstance(new, tuple) and place.path not in _SEQUENCES:
-            yield from self._or_rewritten(place, self._names(place, old, new), old, new)
+            yield from self._or_rewritten(place, self._names(place, old, new))
         else:
             yield self._scalar(place, old, new)
 
-    def _or_rewritten(
-        self, place: _Place, changes: Iterator[Change], old: object, new: object
-    ) -> Iterator[Change]:
+    def _or_rewritten(self, place: _Place, changes: Iterator[Change]) -> Iterator[Change]:
         """A list that differs in nothing but its order or a repetition still differs: say so."""
         found = tuple(changes)
         if found:
@@ -156,7 +154,7 @@ class _Comparison:
 
     def _meaning(self, term: Term, old: object, new: object, *, more: bool) -> Meaning:
         if term.look is not None:
-            return term.look(self._old, self._new, old, new)
+            return term.look(Case(self._old, self._new, old, new))
         return term.more if more else term.less
 
 

@@ -41,8 +41,18 @@ class Meaning:
     anew: tuple[str, ...] = ()
 
 
-Look: TypeAlias = Callable[[Agreement, Agreement, object, object], Meaning]
-"""Finds what a change means: both agreements, the value before and the value after."""
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A change to be looked at: both agreements, the value before and the value after."""
+
+    old: Agreement
+    new: Agreement
+    before: object
+    after: object
+
+
+Look: TypeAlias = Callable[[Case], Meaning]
+"""Finds what a change means."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,33 +106,35 @@ def _places(member: Member) -> frozenset[str]:
     return frozenset((member.jurisdiction, member.storage_country))
 
 
-def _member(old: Agreement, _: Agreement, before: object, after: object) -> Meaning:
-    if not isinstance(after, Member):
+def _member(case: Case) -> Meaning:
+    if not isinstance(case.after, Member):
         return _NARROWS
-    beyond = not _places(after) <= old.jurisdictions
+    beyond = not _places(case.after) <= case.old.jurisdictions
     return Meaning(Effect.WIDENS, _EVERYBODY.note, ("P06", "P21") if beyond else ("P06",))
 
 
-def _place(old: Agreement, _: Agreement, before: object, after: object) -> Meaning:
-    if after is None:
+def _place(case: Case) -> Meaning:
+    if case.after is None:
         return _NARROWS
-    return _NEUTRAL if after in old.jurisdictions else _ELSEWHERE
+    return _NEUTRAL if case.after in case.old.jurisdictions else _ELSEWHERE
 
 
-def _role(_: Agreement, __: Agreement, before: object, after: object) -> Meaning:
-    if after == "provider":
+def _role(case: Case) -> Meaning:
+    if case.after == "provider":
         return _says(
             Effect.WIDENS,
             "its subjects must consent to sharing separately",
             "其个人须就提供给他方另行单独同意",
             "P06",
         )
-    return _NARROWS if before == "provider" else _says(Effect.WIDENS, "who decides changes", "决定者改变")
+    return (
+        _NARROWS if case.before == "provider" else _says(Effect.WIDENS, "who decides changes", "决定者改变")
+    )
 
 
 def _purpose(anew: str) -> Look:
-    def look(_: Agreement, __: Agreement, before: object, after: object) -> Meaning:
-        if covers(str(before), str(after)):
+    def look(case: Case) -> Meaning:
+        if covers(str(case.before), str(case.after)):
             return _says(Effect.NARROWS, "grants for the old purpose cover it", "原目的的同意已涵盖")
         return _says(
             Effect.WIDENS,
@@ -134,43 +146,43 @@ def _purpose(anew: str) -> Look:
     return look
 
 
-def _column(old: Agreement, _: Agreement, before: object, after: object) -> Meaning:
-    if not isinstance(after, Column):
+def _column(case: Case) -> Meaning:
+    if not isinstance(case.after, Column):
         return _NARROWS
-    anew = ("P05",) if after.classification not in old.classifications else ()
-    anew += ("P07",) if after.classification == "sensitive" else ()
-    anew += ("P09",) if after.special == "public_place" else ()
+    anew: tuple[str, ...] = ("P05",) if case.after.classification not in case.old.classifications else ()
+    anew += ("P07",) if case.after.classification == "sensitive" else ()
+    anew += ("P09",) if case.after.special == "public_place" else ()
     note = Wording("a class of data that grants must name", "属于同意须列明的信息类别") if anew else None
     return Meaning(Effect.WIDENS, note, anew)
 
 
-def _classification(old: Agreement, _: Agreement, before: object, after: object) -> Meaning:
+def _classification(case: Case) -> Meaning:
     order = ("basic", "behavioural", "transaction", "sensitive")
-    if order.index(str(after)) < order.index(str(before)):
+    if order.index(str(case.after)) < order.index(str(case.before)):
         return _LESS_PROTECTION
-    anew = ("P05",) if after not in old.classifications else ()
+    anew = ("P05",) if case.after not in case.old.classifications else ()
     return Meaning(
-        Effect.NARROWS, _MORE_PROTECTION.note, (*anew, *(("P07",) if after == "sensitive" else ()))
+        Effect.NARROWS, _MORE_PROTECTION.note, (*anew, *(("P07",) if case.after == "sensitive" else ()))
     )
 
 
-def _special(_: Agreement, __: Agreement, before: object, after: object) -> Meaning:
-    if after is None:
+def _special(case: Case) -> Meaning:
+    if case.after is None:
         return _LESS_PROTECTION
-    return Meaning(Effect.NARROWS, None, ("P09",) if after == "public_place" else ("P07",))
+    return Meaning(Effect.NARROWS, None, ("P09",) if case.after == "public_place" else ("P07",))
 
 
-def _notice(old: Agreement, new: Agreement, before: object, after: object) -> Meaning:
-    if not isinstance(after, Notice):
+def _notice(case: Case) -> Meaning:
+    if not isinstance(case.after, Notice):
         return _says(
             Effect.NARROWS,
             "consents that rest on it no longer count",
             "以其为依据的同意不再有效",
             "P02",
         )
-    owners = {member.name for member in new.members if after in member.notices}
-    known = {_major(notice) for m in old.members if m.name in owners for notice in m.notices}
-    if _major(after) in known:
+    owners = {member.name for member in case.new.members if case.after in member.notices}
+    known = {_major(notice) for m in case.old.members if m.name in owners for notice in m.notices}
+    if _major(case.after) in known:
         return _says(Effect.WIDENS, "consents that rest on it count", "以其为依据的同意生效")
     return _says(
         Effect.WIDENS,
@@ -184,13 +196,13 @@ def _major(notice: Notice) -> str:
     return notice.version.partition(".")[0]
 
 
-def _disclosure(_: Agreement, __: Agreement, before: object, after: object) -> Meaning:
-    forms = [item.form if isinstance(item, Disclosure) else "" for item in (before, after)]
+def _disclosure(case: Case) -> Meaning:
+    forms = [item.form if isinstance(item, Disclosure) else "" for item in (case.before, case.after)]
     return _WIDENS if forms[1] == "model" or forms[0] == "none" else _NARROWS
 
 
-def _cells(_: Agreement, __: Agreement, before: object, after: object) -> Meaning:
-    sizes = [len(cells) if isinstance(cells, tuple) else 0 for cells in (before, after)]
+def _cells(case: Case) -> Meaning:
+    sizes = [len(cells) if isinstance(cells, tuple) else 0 for cells in (case.before, case.after)]
     if sizes[0] == sizes[1]:
         return _NEUTRAL
     return (
@@ -200,22 +212,27 @@ def _cells(_: Agreement, __: Agreement, before: object, after: object) -> Meanin
     )
 
 
-def _mechanism(_: Agreement, __: Agreement, before: object, after: object) -> Meaning:
-    return _WIDENS if after == "none" else _NEUTRAL
+def _mechanism(case: Case) -> Meaning:
+    return _WIDENS if case.after == "none" else _NEUTRAL
 
 
 _TABLE: Final[tuple[tuple[str, str, str, Meaning, Meaning], ...]] = (
     ("schema_version", "the version of the form", "格式版本", _NEUTRAL, _NEUTRAL),
     (
-        "id", "the short name", "简称",
-        _says(Effect.WIDENS, "it is another agreement", "这是另一份协议"), _NEUTRAL,
+        "id",
+        "the short name",
+        "简称",
+        _says(Effect.WIDENS, "it is another agreement", "这是另一份协议"),
+        _NEUTRAL,
     ),
     ("version", "the version", "版本", _NEUTRAL, _NEUTRAL),
     ("title", "the title", "标题", _NEUTRAL, _NEUTRAL),
     ("purpose", "the purpose", "处理目的", _WIDENS, _NARROWS),
     ("legal_basis", "the legal basis", "合法性基础", _WIDENS, _WIDENS),
     (
-        "overrides", "another legal basis than consent, for member {0}", "成员{0}的其他合法性基础",
+        "overrides",
+        "another legal basis than consent, for member {0}",
+        "成员{0}的其他合法性基础",
         _says(Effect.WIDENS, "records count that rest on no consent", "未经同意的记录亦可使用"),
         _says(Effect.NARROWS, "records that rested on it need a consent", "依其使用的记录须取得同意", "P01"),
     ),
@@ -223,15 +240,20 @@ _TABLE: Final[tuple[tuple[str, str, str, Meaning, Meaning], ...]] = (
     ("overrides.basis", "the legal basis of an override", "例外的合法性基础", _WIDENS, _NARROWS),
     ("overrides.reason", "the reason of the override for {0}", "{0}例外的理由", _NEUTRAL, _NEUTRAL),
     (
-        "packs", "the rule pack", "规则包",
+        "packs",
+        "the rule pack",
+        "规则包",
         _says(Effect.NARROWS, "its rules apply as well", "其规则一并适用"),
         _says(Effect.WIDENS, "its rules no longer apply", "其规则不再适用"),
     ),
     ("packs.id", "the name of a rule pack", "规则包名称", _WIDENS, _WIDENS),
     ("packs.version", "the version of rule pack {0}", "规则包{0}的版本", _NEUTRAL, _NEUTRAL),
     (
-        "packs.digest", "the text of rule pack {0}", "规则包{0}的文本",
-        _says(Effect.WIDENS, "compare the texts; they may allow more", "请比对文本；可能放宽"), _WIDENS,
+        "packs.digest",
+        "the text of rule pack {0}",
+        "规则包{0}的文本",
+        _says(Effect.WIDENS, "compare the texts; they may allow more", "请比对文本；可能放宽"),
+        _WIDENS,
     ),
     ("supersedes", "the digest of the version before", "前一版本的摘要", _NEUTRAL, _NEUTRAL),
     ("proposer", "the proposer", "提案人", _NEUTRAL, _NEUTRAL),
@@ -247,19 +269,27 @@ _TABLE: Final[tuple[tuple[str, str, str, Meaning, Meaning], ...]] = (
     ("members.contract.purposes", "what {0} is entrusted with", "{0}受托处理的目的", _WIDENS, _NARROWS),
     ("members.contract.until", "the end of the contract of {0}", "{0}委托合同期限", _WIDENS, _NARROWS),
     (
-        "members.contract.sub_processors", "whether {0} may entrust others", "{0}可否转委托",
-        _WIDENS, _NARROWS,
+        "members.contract.sub_processors",
+        "whether {0} may entrust others",
+        "{0}可否转委托",
+        _WIDENS,
+        _NARROWS,
     ),
     (
-        "members.contract.at_end", "what {0} does with the data at the end", "{0}在合同终止时对数据的处置",
-        _NEUTRAL, _NEUTRAL,
+        "members.contract.at_end",
+        "what {0} does with the data at the end",
+        "{0}在合同终止时对数据的处置",
+        _NEUTRAL,
+        _NEUTRAL,
     ),
     ("members.approver", "the approver of {0}", "{0}的批准人", _NEUTRAL, _NEUTRAL),
     ("members.notices", "the privacy notice of {0}", "{0}的个人信息告知书", _WIDENS, _NARROWS),
     ("members.notices.version", "the version of a notice of {0}", "{0}告知书的版本", _WIDENS, _NARROWS),
     ("members.notices.sha256", "the text of a notice of {0}", "{0}告知书的文本", _WIDENS, _NARROWS),
     (
-        "members.notices.published_at", "the publication of notice {1} of {0}", "{0}告知书{1}的发布时间",
+        "members.notices.published_at",
+        "the publication of notice {1} of {0}",
+        "{0}告知书{1}的发布时间",
         _says(Effect.NARROWS, "older consents no longer count", "此前的同意不再有效", "P02"),
         _says(Effect.WIDENS, "older consents count", "更早的同意亦有效"),
     ),
@@ -269,10 +299,14 @@ _TABLE: Final[tuple[tuple[str, str, str, Meaning, Meaning], ...]] = (
     ("coordinator.jurisdiction", "the coordinator's jurisdiction", "协调方的法域", _ELSEWHERE, _NARROWS),
     ("coordinator.key", "the coordinator's key", "协调方的密钥", _COMPARE_KEY, _COMPARE_KEY),
     (
-        "may_contain_minors", "whether children may be among the subjects", "个人中可否有儿童",
+        "may_contain_minors",
+        "whether children may be among the subjects",
+        "个人中可否有儿童",
         _says(
-            Effect.NARROWS, "whose age is unknown, and children without a guardian's consent, are left out",
-            "年龄不明者及未经监护人同意的儿童将被排除", "P08",
+            Effect.NARROWS,
+            "whose age is unknown, and children without a guardian's consent, are left out",
+            "年龄不明者及未经监护人同意的儿童将被排除",
+            "P08",
         ),
         _says(Effect.WIDENS, "whose age is unknown is no longer left out", "年龄不明者不再被排除"),
     ),
@@ -285,25 +319,42 @@ _TABLE: Final[tuple[tuple[str, str, str, Meaning, Meaning], ...]] = (
     ("columns.necessity", "the note of necessity of column {0}", "字段{0}的必要性说明", _NEUTRAL, _NEUTRAL),
     ("columns.special", "why column {0} is sensitive", "字段{0}的敏感类型", _NARROWS, _WIDENS),
     (
-        "columns.required", "whether column {0} is required", "字段{0}是否必需",
+        "columns.required",
+        "whether column {0} is required",
+        "字段{0}是否必需",
         _says(
-            Effect.NEUTRAL, "who hides it or has not agreed to it is left out",
+            Effect.NEUTRAL,
+            "who hides it or has not agreed to it is left out",
             "隐藏或未同意该字段的个人将被排除",
         ),
         _says(
-            Effect.NEUTRAL, "who hides it takes part without its value", "隐藏该字段的个人仍可参与，但不含该值"
+            Effect.NEUTRAL,
+            "who hides it takes part without its value",
+            "隐藏该字段的个人仍可参与，但不含该值",
         ),
     ),
     ("columns.transform", "the transform of column {0}", "字段{0}的变换", _WIDENS, _WIDENS),
     (
-        "columns.disclosure", "the disclosure of column {0} to", "字段{0}的披露对象",
-        _WIDENS, _NARROWS,
+        "columns.disclosure",
+        "the disclosure of column {0} to",
+        "字段{0}的披露对象",
+        _WIDENS,
+        _NARROWS,
     ),
     ("columns.disclosure.to", "to whom column {0} goes", "字段{0}的披露对象", _WIDENS, _NARROWS),
-    ("columns.disclosure.form", "what {1} receives of column {0}", "{1}得到的字段{0}的形式", _WIDENS, _NARROWS),
     (
-        "label.name", "what is predicted", "预测目标",
-        _says(Effect.WIDENS, "another model", "另一模型"), _WIDENS,
+        "columns.disclosure.form",
+        "what {1} receives of column {0}",
+        "{1}得到的字段{0}的形式",
+        _WIDENS,
+        _NARROWS,
+    ),
+    (
+        "label.name",
+        "what is predicted",
+        "预测目标",
+        _says(Effect.WIDENS, "another model", "另一模型"),
+        _WIDENS,
     ),
     ("label.positive", "the value that counts as yes", "预测目标的正例", _WIDENS, _WIDENS),
     ("training.model", "the model", "模型", _NEUTRAL, _NEUTRAL),
@@ -316,16 +367,22 @@ _TABLE: Final[tuple[tuple[str, str, str, Meaning, Meaning], ...]] = (
     ("training.max_update_norm", "the bound of a member's update", "成员更新的上限", _WIDENS, _NARROWS),
     ("training.round_timeout_s", "the seconds of a round", "每轮的秒数", _NEUTRAL, _NEUTRAL),
     (
-        "training.holdout_fraction", "the share of held-out records", "留出记录的比例",
+        "training.holdout_fraction",
+        "the share of held-out records",
+        "留出记录的比例",
         *(
             _says(
-                Effect.NEUTRAL, "with a privacy budget, a site that has trained with another share refuses",
+                Effect.NEUTRAL,
+                "with a privacy budget, a site that has trained with another share refuses",
                 "设有隐私预算时，以其他比例训练过的节点将拒绝",
             ),
-        ) * 2,
+        )
+        * 2,
     ),
     (
-        "privacy", "the privacy budget", "隐私预算",
+        "privacy",
+        "the privacy budget",
+        "隐私预算",
         _MORE_PROTECTION,
         _says(Effect.WIDENS, "updates leave the members without noise", "更新不加噪声即离开成员"),
     ),
@@ -334,92 +391,146 @@ _TABLE: Final[tuple[tuple[str, str, str, Meaning, Meaning], ...]] = (
     ("privacy.epsilon", "the privacy budget epsilon", "隐私预算epsilon", _LESS_PROTECTION, _MORE_PROTECTION),
     ("privacy.delta", "the privacy budget's delta", "隐私预算的delta", _LESS_PROTECTION, _MORE_PROTECTION),
     (
-        "cohort.minimum_rows", "the subjects that a member needs to take part", "成员参与所需的最少人数",
-        _MORE_PROTECTION, _LESS_PROTECTION,
+        "cohort.minimum_rows",
+        "the subjects that a member needs to take part",
+        "成员参与所需的最少人数",
+        _MORE_PROTECTION,
+        _LESS_PROTECTION,
     ),
     (
-        "cohort.minimum_members", "the members that an aggregate needs", "聚合所需的最少成员数",
-        _MORE_PROTECTION, _LESS_PROTECTION,
+        "cohort.minimum_members",
+        "the members that an aggregate needs",
+        "聚合所需的最少成员数",
+        _MORE_PROTECTION,
+        _LESS_PROTECTION,
     ),
     (
-        "cohort.suppress_below", "the count below which a number is not shown", "低于即不显示的计数",
-        _MORE_PROTECTION, _LESS_PROTECTION,
+        "cohort.suppress_below",
+        "the count below which a number is not shown",
+        "低于即不显示的计数",
+        _MORE_PROTECTION,
+        _LESS_PROTECTION,
     ),
     ("scoring.purpose", "the purpose of scores", "评分目的", _WIDENS, _NARROWS),
     ("scoring.callers", "the system that may ask for scores", "可请求评分的系统", _WIDENS, _NARROWS),
     ("scoring.callers.name", "the name of a caller", "调用方名称", _WIDENS, _NARROWS),
     (
-        "scoring.callers.daily_quota", "the subjects a day that {0} may ask about", "{0}每日可查询的人数",
-        _WIDENS, _NARROWS,
+        "scoring.callers.daily_quota",
+        "the subjects a day that {0} may ask about",
+        "{0}每日可查询的人数",
+        _WIDENS,
+        _NARROWS,
     ),
     (
-        "scoring.callers.opt_out_available", "whether {0} lets people say no", "{0}是否提供拒绝方式",
-        _NARROWS, _WIDENS,
+        "scoring.callers.opt_out_available",
+        "whether {0} lets people say no",
+        "{0}是否提供拒绝方式",
+        _NARROWS,
+        _WIDENS,
     ),
     (
-        "scoring.callers.non_personalised_path", "whether {0} serves people without a score",
-        "{0}是否提供不针对个人特征的选项", _NARROWS, _WIDENS,
+        "scoring.callers.non_personalised_path",
+        "whether {0} serves people without a score",
+        "{0}是否提供不针对个人特征的选项",
+        _NARROWS,
+        _WIDENS,
     ),
     ("scoring.output", "the form of a score", "评分的形式", _WIDENS, _NARROWS),
     ("scoring.decimals", "the decimals of a score", "评分的小数位数", _WIDENS, _NARROWS),
     ("scoring.prohibited_uses", "the prohibited uses of scores", "评分的禁止用途", _NARROWS, _WIDENS),
     (
-        "scoring.significant_effect", "whether decisions affect people significantly",
-        "决定是否对个人权益有重大影响", _WIDENS, _NARROWS,
+        "scoring.significant_effect",
+        "whether decisions affect people significantly",
+        "决定是否对个人权益有重大影响",
+        _WIDENS,
+        _NARROWS,
     ),
     (
-        "scoring.human_review", "whether a person can review a decision", "决定可否由人工复核",
-        _NARROWS, _WIDENS,
+        "scoring.human_review",
+        "whether a person can review a decision",
+        "决定可否由人工复核",
+        _NARROWS,
+        _WIDENS,
     ),
     (
-        "scoring.reason_codes", "whether a decision can be explained by reason codes",
-        "决定可否以原因代码说明", _NARROWS, _WIDENS,
+        "scoring.reason_codes",
+        "whether a decision can be explained by reason codes",
+        "决定可否以原因代码说明",
+        _NARROWS,
+        _WIDENS,
     ),
     ("assessment.reference", "the assessment's reference", "影响评估编号", _NEUTRAL, _NEUTRAL),
     ("assessment.approver", "who approved the assessment", "影响评估的批准人", _NEUTRAL, _NEUTRAL),
     ("assessment.approved_at", "when the assessment was approved", "影响评估的批准时间", _NEUTRAL, _NEUTRAL),
     ("assessment.expires_at", "when the assessment expires", "影响评估的到期时间", _WIDENS, _NARROWS),
-    ("assessment.purposes", "the purposes that the assessment covers", "影响评估涵盖的目的", _WIDENS, _NARROWS),
+    (
+        "assessment.purposes",
+        "the purposes that the assessment covers",
+        "影响评估涵盖的目的",
+        _WIDENS,
+        _NARROWS,
+    ),
     ("assessment.members", "the members that the assessment covers", "影响评估涵盖的成员", _WIDENS, _NARROWS),
     (
-        "assessment.classifications", "the classes of data that the assessment covers",
-        "影响评估涵盖的信息类别", _WIDENS, _NARROWS,
+        "assessment.classifications",
+        "the classes of data that the assessment covers",
+        "影响评估涵盖的信息类别",
+        _WIDENS,
+        _NARROWS,
     ),
     ("assessment.digest", "the digest of the approved assessment", "获批影响评估的摘要", _NEUTRAL, _NEUTRAL),
     ("assessment.rehearsal", "the digest of the rehearsal's report", "演练报告的摘要", _NEUTRAL, _NEUTRAL),
     ("border.mechanism", "the border mechanism", "跨境机制", _NEUTRAL, _WIDENS),
     ("border.reference", "the border mechanism's reference", "跨境机制的编号", _NEUTRAL, _WIDENS),
     (
-        "border.other_places", "other places of logs and models", "日志与模型的其他所在地",
-        _ELSEWHERE, _NARROWS,
+        "border.other_places",
+        "other places of logs and models",
+        "日志与模型的其他所在地",
+        _ELSEWHERE,
+        _NARROWS,
     ),
     ("retention.rows_days", "the days for which rows are kept", "原始记录的保存天数", _WIDENS, _NARROWS),
     (
-        "retention.intermediates_days", "the days for which intermediate results are kept",
-        "中间结果的保存天数", _WIDENS, _NARROWS,
+        "retention.intermediates_days",
+        "the days for which intermediate results are kept",
+        "中间结果的保存天数",
+        _WIDENS,
+        _NARROWS,
     ),
     ("retention.model_days", "the days for which models are kept", "模型的保存天数", _WIDENS, _NARROWS),
     (
-        "consent.propagation_hours", "the hours in which a changed consent reaches a member",
-        "同意变更到达成员的小时数", _LESS_PROTECTION, _MORE_PROTECTION,
+        "consent.propagation_hours",
+        "the hours in which a changed consent reaches a member",
+        "同意变更到达成员的小时数",
+        _LESS_PROTECTION,
+        _MORE_PROTECTION,
     ),
     (
-        "consent.running_round", "what becomes of a running round at a withdrawal",
-        "撤回同意时对正在进行的一轮的处置", _LESS_PROTECTION, _MORE_PROTECTION,
+        "consent.running_round",
+        "what becomes of a running round at a withdrawal",
+        "撤回同意时对正在进行的一轮的处置",
+        _LESS_PROTECTION,
+        _MORE_PROTECTION,
     ),
     (
-        "consent.acknowledge_hours", "the hours in which members acknowledge a withdrawal",
-        "成员确认撤回的小时数", _LESS_PROTECTION, _MORE_PROTECTION,
+        "consent.acknowledge_hours",
+        "the hours in which members acknowledge a withdrawal",
+        "成员确认撤回的小时数",
+        _LESS_PROTECTION,
+        _MORE_PROTECTION,
     ),
     (
-        "consent.retrain_days", "the days in which a model is trained anew after a withdrawal",
-        "撤回后重新训练模型的天数", _LESS_PROTECTION, _MORE_PROTECTION,
+        "consent.retrain_days",
+        "the days in which a model is trained anew after a withdrawal",
+        "撤回后重新训练模型的天数",
+        _LESS_PROTECTION,
+        _MORE_PROTECTION,
     ),
     ("valid_from", "the beginning of validity", "生效时间", _NARROWS, _WIDENS),
     ("valid_until", "the end of validity", "失效时间", _WIDENS, _NARROWS),
     ("software.version", "the version of the software", "软件版本", _NEUTRAL, _NEUTRAL),
     ("software.digest", "the digest of the software", "软件摘要", _NEUTRAL, _NEUTRAL),
-)  # fmt: skip
+)
 
 VOCABULARY: Final = frozenset(
     {

@@ -100,7 +100,9 @@ class _MemberNote(Document):
                 not signed.
         """
         if len(data) > MAX_NOTE_BYTES:
-            raise PolicyError("policy.invalid", f"a {cls.__name__.casefold()} has at most {MAX_NOTE_BYTES} bytes")
+            raise PolicyError(
+                "policy.invalid", f"a {cls.__name__.casefold()} has at most {MAX_NOTE_BYTES} bytes"
+            )
         try:
             statement = cls.from_text(unverified_text(data))
             identity = trusted.get(statement.member)
@@ -194,7 +196,9 @@ def attest(
     ended = any(ends(note, agreement) for note in terminations)
     if not ended and now < min(party.contract.until, agreement.valid_until):
         raise PolicyError(
-            "policy.denied", "neither the agreement nor the contract has ended; there is nothing to attest", rule="P20"
+            "policy.denied",
+            "neither the agreement nor the contract has ended; there is nothing to attest",
+            rule="P20",
         )
     return Attestation(
         agreement=agreement.id,

@@ -1,4 +1,4 @@
-"""The words of an agreement's own vocabulary, in both languages, and how its values are written for people."""
+"""The words of an agreement's vocabulary, in both languages, and how its values are written for people."""
 
 from collections.abc import Iterable
 from datetime import datetime

@@ -1,0 +1,225 @@
+"""``hanse agreement new``: a draft from options, from an interview, or from both."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.prompt import InvalidResponse, Prompt
+from typing_extensions import override
+
+from hanse.cli.agreement_files import said
+from hanse.cli.common import Home, utc_now
+from hanse.cli.output import say
+from hanse.cli.policy import Lang, Language
+from hanse.client.answered import draft_of
+from hanse.client.drafting import draft_agreement, known_identities, places_of, read_columns
+from hanse.client.home import MemberHome
+from hanse.client.interview import collect
+from hanse.client.packs import adopted
+from hanse.client.questions import Question, Site
+from hanse.crypto import write_atomic
+from hanse.errors import ConfigurationError
+
+Each = list[str] | None
+"""Values of a repeatable option."""
+
+
+def _each(text: str) -> Any:  # noqa: ANN401 - what typer returns is typed so
+    return typer.Option(help=f"{text}; repeatable.", metavar="NAME=VALUE")
+
+
+def new(
+    out: Annotated[Path, typer.Argument(help="YAML file to write.")],
+    columns: Annotated[
+        Path, typer.Option(help="Data dictionary: YAML list of columns with public edges or categories.")
+    ],
+    home: Home = Path(),
+    interview: Annotated[  # noqa: FBT002 - a flag of the command line
+        bool, typer.Option("--interview", help="Ask for whatever no option gives, with explanations.")
+    ] = False,
+    lang: Lang = Language.EN,
+    label: Annotated[str | None, typer.Option(help="Label column.")] = None,
+    positive: Annotated[str | None, typer.Option(help="Label value that is predicted.")] = None,
+    identifier: Annotated[str | None, typer.Option("--id", help="Short name of the agreement.")] = None,
+    title: Annotated[str | None, typer.Option(help="One line for people.")] = None,
+    proposer: Annotated[str | None, typer.Option(help="Person who proposes.")] = None,
+    auditor: Annotated[str | None, typer.Option(help="Person who audits.")] = None,
+    pack: Annotated[Each, typer.Option(help="Rule pack; repeatable. Default: pipl and gdpr.")] = None,
+    minors: Annotated[
+        bool | None, typer.Option("--minors/--no-minors", help="Whether children may be among the subjects.")
+    ] = None,
+    role: Annotated[Each, _each("Role of a member: joint, provider or entrusted")] = None,
+    approver: Annotated[Each, _each("Person who approves for a member")] = None,
+    storage_country: Annotated[Each, _each("Where a member keeps data; default: as in its identity")] = None,
+    contract_reference: Annotated[Each, _each("Where the contract of an entrusted member is filed")] = None,
+    contract_until: Annotated[Each, _each("Day on which that contract ends, as 2027-01-31")] = None,
+    contract_at_end: Annotated[Each, _each("What becomes of the data then: delete or return")] = None,
+    sub_processors: Annotated[
+        Each, _each("Whether an entrusted member may entrust others: yes or no")
+    ] = None,
+    optional_column: Annotated[
+        Each, typer.Option(help="Column that a person may hide and still take part; repeatable.")
+    ] = None,
+    disclose_to: Annotated[
+        Each,
+        typer.Option(help="Member that columns go to, as part of a model; repeatable. Default: every one."),
+    ] = None,
+    special: Annotated[
+        Each, _each("Why a sensitive column is sensitive, as income=financial_account")
+    ] = None,
+    necessity: Annotated[Each, _each("Why the purpose needs a sensitive column")] = None,
+    model: Annotated[str | None, typer.Option(help="logistic or mlp.")] = None,
+    epsilon: Annotated[
+        float | None, typer.Option(min=0.001, help="Privacy budget per record; leave out for none.")
+    ] = None,
+    delta: Annotated[float | None, typer.Option(help="Delta of the budget; default: 1e-5.")] = None,
+    rows: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Rows per member, roughly; the training recipe depends on it. Default: 5000."
+        ),
+    ] = None,
+    minimum_rows: Annotated[
+        int | None,
+        typer.Option(min=1, help="Admitted rows that a member needs. Default: 1000, ours, not law."),
+    ] = None,
+    minimum_members: Annotated[
+        int | None, typer.Option(min=2, help="Members that every aggregate needs. Default: 2.")
+    ] = None,
+    caller: Annotated[Each, typer.Option(help="System that may ask for scores; repeatable.")] = None,
+    quota: Annotated[Each, _each("Subjects that a caller may ask about in a day. Default: 100000")] = None,
+    opt_out: Annotated[Each, _each("Whether people whom a caller contacts can say no: yes or no")] = None,
+    plain_path: Annotated[Each, _each("Whether a caller serves people without a score: yes or no")] = None,
+    significant_effect: Annotated[
+        bool | None, typer.Option(help="Whether decisions based on scores affect people significantly.")
+    ] = None,
+    human_review: Annotated[bool | None, typer.Option(help="Whether a person can review them.")] = None,
+    reason_codes: Annotated[bool | None, typer.Option(help="Whether reason codes explain them.")] = None,
+    assessment: Annotated[str | None, typer.Option(help="Reference of the impact assessment.")] = None,
+    assessor: Annotated[str | None, typer.Option(help="Person who approved the impact assessment.")] = None,
+    other_place: Annotated[
+        Each, typer.Option(help="Other country of log mirrors or serving nodes; repeatable.")
+    ] = None,
+    border: Annotated[
+        str | None,
+        typer.Option(
+            help="security_assessment, certification, standard_contract or none; where a border is crossed."
+        ),
+    ] = None,
+    border_reference: Annotated[str | None, typer.Option(help="Where that is filed.")] = None,
+    valid_days: Annotated[int | None, typer.Option(min=1, help="Days of validity. Default: 90.")] = None,
+    rows_days: Annotated[int | None, typer.Option(min=1, help="Days for which rows are kept.")] = None,
+    intermediates_days: Annotated[
+        int | None, typer.Option(min=1, help="Days for which what is made on the way is kept.")
+    ] = None,
+    model_days: Annotated[int | None, typer.Option(min=1, help="Days for which models are kept.")] = None,
+) -> None:
+    """Draft an agreement between this site, the members it has enrolled, and the enrolled coordinator.
+
+    Example: [bold]hanse agreement new deal.yaml --home brand --columns columns.yaml
+    --label y --positive yes --epsilon 3[/], or let it ask:
+    [bold]hanse agreement new deal.yaml --home brand --columns columns.yaml --interview[/]
+
+    Notices come from the members' identities. The draft is plain YAML: read it, change it, then
+    `hanse agreement check` it.
+    """
+    given = {
+        "label": label, "positive": positive, "id": identifier, "title": title, "proposer": proposer,
+        "auditor": auditor, "pack": _joined(pack), "minors": _yes(minors),
+        "optional_column": _joined(optional_column), "disclose_to": _joined(disclose_to), "model": model,
+        "epsilon": _text(epsilon), "delta": _text(delta), "rows": _text(rows),
+        "minimum_rows": _text(minimum_rows), "minimum_members": _text(minimum_members),
+        "caller": _joined(caller), "significant_effect": _yes(significant_effect),
+        "human_review": _yes(human_review), "reason_codes": _yes(reason_codes), "assessment": assessment,
+        "assessor": assessor, "other_place": _joined(other_place), "border": border,
+        "border_reference": border_reference, "valid_days": _text(valid_days), "rows_days": _text(rows_days),
+        "intermediates_days": _text(intermediates_days), "model_days": _text(model_days),
+        **_pairs({
+            "role": role, "approver": approver, "storage_country": storage_country,
+            "contract_reference": contract_reference, "contract_until": contract_until,
+            "contract_at_end": contract_at_end, "sub_processors": sub_processors, "special": special,
+            "necessity": necessity, "quota": quota, "opt_out": opt_out, "plain_path": plain_path,
+        }),
+    }  # fmt: skip
+    answered = {key: text for key, text in given.items() if text is not None}
+    if out.exists():
+        raise ConfigurationError("config.exists", f"{out} exists; name another file")
+    members = _draft(out, MemberHome(home), columns, answered, lang if interview else None)
+    say(f"wrote {out}: {members} members. Next: hanse agreement check {out}")
+
+
+def _draft(
+    out: Path, home: MemberHome, columns: Path, given: Mapping[str, str], lang: Language | None
+) -> int:
+    """Writes the draft; returns how many members it has. Asks in the language, if there is one."""
+    identities = known_identities(home)
+    if identities[0].role != "member":
+        raise ConfigurationError("config.invalid", f"{home.root} is not a member's folder; draft at a member")
+    members = [identity for identity in identities if identity.role == "member"]
+    site = Site(members, places_of(identities), read_columns(columns))
+    answers = collect(site, given, None if lang is None else _Interviewer(lang).ask)
+    draft = draft_of(answers, site, adopted(home))
+    write_atomic(out, draft_agreement(draft, identities, utc_now()).to_yaml().encode())
+    return len(members)
+
+
+class _Checked(Prompt):
+    """A prompt that hands an answer to the question's own check, and asks again when it is refused."""
+
+    question: Question
+
+    @override
+    def process_response(self, value: str) -> str:
+        answer = value.strip()
+        try:
+            self.question.check(answer)
+        except ValueError as error:
+            raise InvalidResponse(f"[red]{error}[/]") from error
+        return answer
+
+
+class _Interviewer:
+    """Asks on the terminal; questions go to standard error, so that standard output stays for results."""
+
+    def __init__(self, lang: Language) -> None:
+        self._lang = lang
+        self._console = Console(stderr=True, highlight=False)
+
+    def ask(self, question: Question) -> str:
+        self._console.print(said(question.about, self._lang), style="dim", markup=False)
+        prompt = _Checked(said(question.text, self._lang).replace("[", r"\["), console=self._console)
+        prompt.question = question
+        try:
+            answer = prompt(default=... if question.default is None else question.default)
+        except EOFError as error:
+            raise ConfigurationError(
+                "config.invalid", f"the answers end before: {question.text.en} Give {question.option}"
+            ) from error
+        return str(answer)
+
+
+def _text(value: float | None) -> str | None:
+    return None if value is None else repr(value)
+
+
+def _yes(value: bool | None) -> str | None:  # noqa: FBT001 - an option with three states
+    return None if value is None else "yes" if value else "no"
+
+
+def _joined(values: Each) -> str | None:
+    return None if values is None else ", ".join(values)
+
+
+def _pairs(options: Mapping[str, Iterable[str] | None]) -> dict[str, str | None]:
+    """``role`` and ``brand=joint`` as ``role.brand`` and ``joint``."""
+    found: dict[str, str | None] = {}
+    for key, values in options.items():
+        for pair in values or ():
+            name, sign, value = pair.partition("=")
+            if not sign or not name.strip():
+                option = f"--{key.replace('_', '-')}"
+                raise ConfigurationError("config.invalid", f"{option}: write NAME=VALUE, as {option} brand=…")
+            found[f"{key}.{name.strip()}"] = value
+    return found
