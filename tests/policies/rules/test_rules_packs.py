@@ -23,6 +23,7 @@ from hanse.policies.packs import (
     RulePack,
     adopt_pack,
     adopted_packs,
+    applicable,
     builtin_pack,
     merge,
     open_pack,
@@ -366,6 +367,14 @@ def test_a_bad_file_among_the_adopted_ones_is_named(tmp_path: Path) -> None:
 
 def test_an_agreement_gets_exactly_what_it_names() -> None:
     assert resolve([GDPR.reference, PIPL.reference], [PIPL, GDPR, CCPA]) == (GDPR, PIPL)
+
+
+def test_what_a_member_adopted_besides_applies_too_in_its_newest_version() -> None:
+    older, newer = (pack(maximum_epsilon=1.0).model_copy(update={"version": v}) for v in (1, 2))
+    assert applicable([PIPL.reference], [newer, PIPL, older]) == (PIPL, newer)
+    assert applicable([PIPL.reference, older.reference], [newer, PIPL, older]) == (PIPL, older)
+    with pytest.raises(PolicyError, match="not adopted"):
+        applicable([GDPR.reference], [PIPL, newer])
 
 
 @pytest.mark.parametrize(

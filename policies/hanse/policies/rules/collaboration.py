@@ -14,14 +14,14 @@ from hanse.policies.predicates import (
     Predicate,
     Within,
 )
-from hanse.policies.purposes import JOINT_MODELLING, covered_by
+from hanse.policies.purposes import covered_by
 from hanse.policies.rules.shapes import unless
 from hanse.policies.rules.vocabulary import fact
 
 MINIMUM_PEOPLE: Final = 4
 """A proposer, an auditor and the approvers of two members."""
 
-TRAINING_PURPOSES: Final = frozenset(covered_by(JOINT_MODELLING))
+TRAINING_PURPOSES: Final = frozenset(covered_by("joint_modelling"))
 MECHANISMS: Final = frozenset({"security_assessment", "certification", "standard_contract"})
 
 _NOW: Final = fact("job.now")

@@ -5,11 +5,11 @@ from typing import Final
 
 from hanse.policies.packs import ALWAYS_PROHIBITED
 from hanse.policies.predicates import AllOf, AnyOf, AtMost, Equals, Is, OneOf, Predicate
-from hanse.policies.purposes import SCORING, covered_by
+from hanse.policies.purposes import covered_by
 from hanse.policies.rules.shapes import unless
 from hanse.policies.rules.vocabulary import fact
 
-SCORING_PURPOSES: Final = frozenset(covered_by(SCORING))
+SCORING_PURPOSES: Final = frozenset(covered_by("scoring"))
 
 WITHOUT_CONTACT: Final = frozenset({"scoring.retention"})
 """Uses in which nobody is contacted, so that there is nothing to opt out of."""
