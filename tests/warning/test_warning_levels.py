@@ -3,7 +3,6 @@
 import dataclasses
 import math
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -23,14 +22,6 @@ from hanse.policies.warning import (
 )
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
-
-
-@pytest.fixture(name="agreement")
-def _agreement() -> Agreement:
-    text = (Path(__file__).parent.parent / "policies" / "example_agreement.yaml").read_text()
-    for name in ("pipl", "gdpr"):
-        text = text.replace(f"@{name}@", builtin_pack(name).digest)
-    return Agreement.from_yaml(text)
 
 
 def level(watch: Watch, value: float | None) -> Level:

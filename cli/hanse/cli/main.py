@@ -5,7 +5,20 @@ import sys
 
 import typer
 
-from hanse.cli import agreement, audit, consent, demo, policy, run, serve, services, setup
+from hanse.cli import (
+    advise,
+    agreement,
+    audit,
+    consent,
+    demo,
+    policy,
+    rehearse,
+    run,
+    serve,
+    services,
+    setup,
+    watch,
+)
 from hanse.cli.output import report_error
 from hanse.errors import HanseError
 
@@ -22,7 +35,10 @@ app.command("enrol")(setup.enrol)
 app.command("server")(services.server)
 app.command("client")(services.client)
 app.add_typer(consent.app, name="consent")
+policy.app.command("watch")(watch.watch)
 app.add_typer(policy.app, name="policy")
+agreement.app.command("rehearse")(rehearse.rehearse)
+agreement.app.command("advise")(advise.advise)
 app.add_typer(agreement.app, name="agreement")
 app.command("run")(run.run)
 app.command("serve")(serve.serve)

@@ -12,6 +12,7 @@ from hanse.crypto.files import read_secret, write_atomic
 from hanse.crypto.keys import SigningKey, VerifierKey
 from hanse.crypto.note import OpenedNote, add_signature, open_note, sign_note, unverified_text
 from hanse.crypto.tls import (
+    certificate_end,
     fingerprint,
     make_authority,
     make_client_certificate,
@@ -27,6 +28,7 @@ __all__ = [
     "VerifierKey",
     "add_signature",
     "canonical_json",
+    "certificate_end",
     "fingerprint",
     "make_authority",
     "make_client_certificate",

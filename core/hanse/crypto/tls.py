@@ -131,6 +131,21 @@ def fingerprint(cert_pem: bytes) -> str:
     return _load_certificate(cert_pem).fingerprint(hashes.SHA256()).hex()
 
 
+def certificate_end(cert_pem: bytes) -> datetime:
+    """The moment after which a certificate is no longer valid.
+
+    Args:
+        cert_pem: The certificate, PEM.
+
+    Returns:
+        The time, aware, UTC.
+
+    Raises:
+        IdentityError: ``identity.bad-key`` if it is no certificate.
+    """
+    return _load_certificate(cert_pem).not_valid_after_utc
+
+
 def make_flower_key() -> tuple[bytes, bytes]:
     """Makes the EC P-384 key pair that a Flower SuperNode authenticates itself with.
 
