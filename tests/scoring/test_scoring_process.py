@@ -22,6 +22,7 @@ from tests.scoring.conftest import (
     JOBS,
     NOW,
     PURPOSE,
+    Keys,
     MemberSite,
     RunningScorer,
     make_agreement,
@@ -35,6 +36,7 @@ from hanse.api.inference.open_inference_grpc_pb2_grpc import GRPCInferenceServic
 from hanse.audit import EventType
 from hanse.crypto import SigningKey, make_authority, make_client_certificate, make_server_certificate
 from hanse.errors import CATALOGUE, ConfigurationError, HanseError, IdentityError
+from hanse.policies import ConsentLedger
 from hanse.server.scoring import ScoringSettings, run_scorer
 from hanse.server.scoring.callers import Callers
 
@@ -193,7 +195,7 @@ def test_a_grant_that_has_expired_admits_nobody(tmp_path: Path) -> None:
 
 
 def test_bands_are_what_leaves_where_the_agreement_says_bands(tmp_path: Path) -> None:
-    terms = make_agreement(Keys()).scoring.model_dump(mode="json")
+    terms = make_agreement(Keys()).scoring.model_dump(mode="json") | {"decimals": 4}
     for output in ("band", "score"):
         (tmp_path / output).mkdir()
     banded = make_site(tmp_path / "band", scoring=terms | {"output": "band"})

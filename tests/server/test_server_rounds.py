@@ -102,9 +102,9 @@ def test_a_withdrawn_subject_is_out_of_the_next_round_and_its_row_is_not_read(
     read: list[set[str]] = []
     original = source.read
 
-    def spy(columns: Any, subjects: Any) -> Any:
+    def spy(columns: Any, subjects: Any, hidden: Any) -> Any:
         read.append(set(subjects))
-        return original(columns, subjects)
+        return original(columns, subjects, hidden)
 
     monkeypatch.setattr(source, "read", spy)
     transport = local.transport()

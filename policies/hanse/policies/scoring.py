@@ -24,9 +24,9 @@ def check_call(job: Job, caller: str, purpose: str) -> None:
         purpose: The use that the caller declares.
 
     Raises:
-        PolicyError: ``policy.denied`` if the agreement has a gap, the caller may not ask or the use is not
-            the agreed one or below it (P23), nobody can opt out of it (P24), or a significant decision has no
-            review (P25).
+        PolicyError: ``policy.purpose`` (P23) if the use is not the agreed one or below it; ``policy.denied``
+            if the agreement has a gap, the caller may not ask, or not for this use (P23), nobody can opt out
+            of it (P24), or a significant decision has no review (P25).
     """
     require_no_gap(job.agreement, job.policy, job.now)
     facts = {
@@ -36,6 +36,10 @@ def check_call(job: Job, caller: str, purpose: str) -> None:
         "call.purpose": purpose,
     }
     rule = first_failure(rules_at(Level.CALL, _CALL_RULES, job.policy), facts)
+    if rule == "P23" and _asks_beside(job, caller, purpose):
+        raise PolicyError(
+            "policy.purpose", "the declared use is not scoring.purpose nor below it", rule="P23"
+        )
     if rule is not None:
         # Neither the caller's name nor the declared use: what is refused may be anybody's text.
         raise PolicyError("policy.denied", RULES[rule].message.en, rule=rule)
@@ -63,6 +67,13 @@ def score_subjects(job: Job, subject_refs: Sequence[str], snapshot: ConsentSnaps
         first_failure(rules, {**facts, **subject_facts(snapshot, ref, job.purpose)}) for ref in subject_refs
     )
     return [None if failure is None else "P26" for failure in failures]
+
+
+def _asks_beside(job: Job, caller: str, purpose: str) -> bool:
+    """Whether a listed caller declares a use that nobody prohibits, and that is not the agreed one."""
+    scoring = job.agreement.scoring
+    prohibited = job.policy.prohibited_uses.union(scoring.prohibited_uses)
+    return scoring.caller(caller) is not None and prohibited.isdisjoint((purpose, *purpose.split(".")))
 
 
 def _caller_facts(caller: Caller | None) -> Facts:
