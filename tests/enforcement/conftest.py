@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import duckdb
+
 from hanse.enforcement import ConsentColumns
 from hanse.policies import ConsentSnapshot, Standing, Terms
 
@@ -58,3 +60,12 @@ def columns_of(snapshot: ConsentSnapshot) -> ConsentColumns:
     columns = ConsentColumns()
     columns.refresh(FakeLedger(snapshot), snapshot.taken_at)
     return columns
+
+
+CONNECTION = duckdb.connect(":memory:", config={"threads": 1})
+
+
+def run_duckdb(sql: str, tables: Any) -> list[tuple[int, str | None]]:
+    for name, table in tables.items():
+        CONNECTION.register(name, dict(table))
+    return CONNECTION.execute(sql).fetchall()

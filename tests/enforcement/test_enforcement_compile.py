@@ -5,12 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-import duckdb
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.enforcement.conftest import columns_of
+from tests.enforcement.conftest import columns_of, run_duckdb
 
 from hanse.enforcement import ADMITTED, FALSE, TRUE, RowFilter, first_failure_sql, mirror_query, specialise
 from hanse.errors import PolicyError
@@ -37,7 +36,6 @@ if TYPE_CHECKING:
 PURPOSE = "joint_modelling.propensity"
 PURPOSES = (PURPOSE, "sharing", "sensitive_data", "cross_border")
 PREFIXES = ("grant", "sharing", "sensitive", "cross_border")
-CONNECTION = duckdb.connect(":memory:", config={"threads": 1})
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 WORDS = st.sampled_from(["a", "b", "given", "c"])
 NAMES = st.frozensets(WORDS, max_size=3)
@@ -160,12 +158,6 @@ def test_a_compiled_formula_says_what_the_formula_says(
         assert [found[p] is None for p in places.tolist() if p >= 0] == [
             e for e, p in zip(expected, places.tolist(), strict=True) if p >= 0
         ]
-
-
-def run_duckdb(sql: str, tables: Any) -> list[tuple[int, str | None]]:
-    for name, table in tables.items():
-        CONNECTION.register(name, dict(table))
-    return CONNECTION.execute(sql).fetchall()
 
 
 @pytest.mark.parametrize("kind", [AllOf, AnyOf])

@@ -1,8 +1,8 @@
 """The member's data source: declared columns only, of the subjects asked for only, and nothing hidden.
 
-Files are queried by DuckDB and tables by their database, so that the choice of columns, rows and cells is part
-of the query: a column that is not asked for, a row of a subject who is not admitted, or a value that a subject
-hides is not materialised in this process.
+Files are queried by DuckDB and tables by their database, so that the choice of columns, rows and cells is
+part of the query: a column that is not asked for, a row of a subject who is not admitted, or a value that a
+subject hides is not materialised in this process.
 """
 
 from collections.abc import Mapping, Sequence

@@ -6,7 +6,7 @@ of the same formulas; tests hold all of them against each other, and every round
 * :mod:`hanse.enforcement.specialise`: puts what is known of a job into a rule.
 * :mod:`hanse.enforcement.columns`, :mod:`hanse.enforcement.profiles`: the consent ledger as columns.
 * :mod:`hanse.enforcement.compile`, :mod:`hanse.enforcement.nodes`, :mod:`hanse.enforcement.rows`: rules as
-  arithmetic; :mod:`hanse.enforcement.sql`: rules as SQL.
+  arithmetic; :mod:`hanse.enforcement.sql`, :mod:`hanse.enforcement.relations`: rules as SQL.
 * :mod:`hanse.enforcement.decide`: the decision about a round, and the check of a sample of it.
 * :mod:`hanse.enforcement.records`: what was admitted; :mod:`hanse.enforcement.simulation`: what nobody is in.
 """
@@ -15,8 +15,9 @@ from hanse.enforcement.columns import ConsentColumns
 from hanse.enforcement.compile import ADMITTED, Outcome, RowFilter
 from hanse.enforcement.decide import SAMPLE_SUBJECTS, Decision, Rulings, decide, require_agreement
 from hanse.enforcement.records import AdmittedExamples, AdmittedRecords, Columns, release
+from hanse.enforcement.relations import ledger_query, mirror_query
 from hanse.enforcement.specialise import FALSE, TRUE, specialise
-from hanse.enforcement.sql import first_failure_sql, mirror_query
+from hanse.enforcement.sql import first_failure_sql
 
 __all__ = [
     "ADMITTED",
@@ -33,6 +34,7 @@ __all__ = [
     "Rulings",
     "decide",
     "first_failure_sql",
+    "ledger_query",
     "mirror_query",
     "release",
     "require_agreement",

@@ -19,7 +19,8 @@ from hanse.policies.ledger import StandingRow, StandingRows
 MAX_TIME_MS: Final = 1 << 62
 """Largest time, either way, milliseconds; far beyond every calendar, and comparisons stay exact."""
 
-_CHUNK_ROWS: Final = 1 << 16
+_CHUNK_ROWS: Final = 1 << 13
+_NONE: Final = -1
 _REF_BYTES: Final = 16
 _SMALL: Final = np.iinfo(np.uint16).max
 
@@ -198,29 +199,61 @@ class ConsentColumns:
 
     def _chunks(self, rows: Iterable[StandingRow], names: dict[str, int]) -> Iterator[_Chunk]:
         """Rows as arrays; ``names`` collects the numbers of the purposes."""
+        states: dict[str, int] = {}
+        published = self._published()
         iterator = iter(rows)
         while part := list(islice(iterator, _CHUNK_ROWS)):
-            refs, purposes, states, given, expires, _, terms, guardians, ages = zip(*part, strict=True)
-            facts = zip(
-                terms, states, guardians, ages, map(_is_known, given), map(_is_known, expires), strict=True
+            refs, purposes, said, given, expires, _, terms, guardians, ages = zip(*part, strict=True)
+            given_ms, expires_ms = _times(given), _times(expires)
+            numbers = _numbers(terms)
+            if numbers.size and numbers.max() >= len(published):
+                raise PolicyError("policy.ledger", "a standing names terms that the ledger does not have")
+            facts = np.stack(
+                [
+                    numbers,
+                    np.array([states.setdefault(state, len(states)) for state in said]),
+                    np.array(guardians, dtype=np.int64),
+                    _numbers(ages),
+                    _known(given),
+                    _known(expires),
+                    _known(given) & (published[numbers] <= given_ms),
+                ]
             )
-            known: dict[tuple[object, ...], int] = {}
             yield _Chunk(
                 _keys(refs),
                 np.array([names.setdefault(name, len(names)) for name in purposes], dtype=np.uint8),
-                np.array([known.get(one) or self._code(one, known) for one in facts], dtype=np.uint32),
-                _times(given),
-                _times(expires),
+                self._codes(facts, list(states)),
+                given_ms,
+                expires_ms,
             )
 
-    def _code(self, facts: tuple[object, ...], known: dict[tuple[object, ...], int]) -> int:
+    def _published(self) -> Times:
+        """When the notice of each terms was published, by number; in the end of time if that is unknown."""
+        terms = self.profiles.terms
+        published = np.full(max(terms, default=0) + 2, np.iinfo(np.int64).max)
+        for number, facts in terms.items():
+            if isinstance(moment := facts.get("notice_published"), int):
+                published[number] = moment
+        return published
+
+    def _codes(self, facts: npt.NDArray[np.int64], states: Sequence[str]) -> npt.NDArray[np.uint32]:
+        """Numbers of profiles; each that occurs is looked up once."""
+        mixed = np.ravel_multi_index(tuple(facts + 1), tuple(facts.max(axis=1) + 2))
+        _, first, inverse = np.unique(mixed, return_index=True, return_inverse=True)
+        codes = []
+        for terms, state, guardian, age, *flags in facts[:, first].T.tolist():
+            known = (None if terms == _NONE else terms, states[state], bool(guardian))
+            profile = Profile(*known, None if age == _NONE else age, *map(bool, flags))
+            codes.append(self._code(profile))
+        return np.array(codes, dtype=np.uint32)[inverse]
+
+    def _code(self, profile: Profile) -> int:
         try:
-            known[facts] = self.profiles.code(Profile(*facts))  # type: ignore[arg-type]
+            return self.profiles.code(profile)
         except KeyError as error:
             raise PolicyError(
                 "policy.ledger", "a standing names terms that the ledger does not have"
             ) from error
-        return known[facts]
 
 
 def _keys(refs: Sequence[str]) -> Keys:
@@ -233,8 +266,12 @@ def _keys(refs: Sequence[str]) -> Keys:
     return np.frombuffer(packed, dtype=f"S{_REF_BYTES}")
 
 
-def _is_known(value: int | None) -> bool:
-    return value is not None
+def _known(values: Sequence[int | None]) -> npt.NDArray[np.bool_]:
+    return np.array([value is not None for value in values], dtype=np.bool_)
+
+
+def _numbers(values: Sequence[int | None]) -> npt.NDArray[np.int64]:
+    return np.array([_NONE if value is None else value for value in values], dtype=np.int64)
 
 
 def _times(values: Sequence[int | None]) -> Times:

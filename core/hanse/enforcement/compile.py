@@ -22,7 +22,7 @@ from hanse.policies.predicates import Facts, Predicate
 ADMITTED: Final = 255
 """Code of a subject that satisfies every rule; every other code is the place of the first rule it fails."""
 
-_BLOCK_ROWS: Final = 1 << 14
+_BLOCK_ROWS: Final = 1 << 15
 _BITS: Final = 8
 
 Codes: TypeAlias = npt.NDArray[np.uint8]

@@ -163,6 +163,8 @@ class Builder:
         return self._join([known, Comparison(_ZERO, place, strict=False)], every=True)
 
     def _comparison(self, leaf: _Numeric) -> Node:
+        if (prefix := _after_notice(leaf)) is not None:
+            return self._table(prefix, self._profiles.after_notice())
         conditions: list[Node] = []
         sides: list[Side] = []
         for operand, left in ((leaf.left, True), (leaf.right, False)):
@@ -186,6 +188,16 @@ class Builder:
         known = np.array([bound is not None for bound in bounds])[values.codes]
         numbers = np.array([bound or 0 for bound in bounds], dtype=np.int64)[values.codes]
         return PerProfile(place.prefix, numbers), self._table(place.prefix, known)
+
+
+def _after_notice(leaf: _Numeric) -> str | None:
+    """The standing, if the leaf is the one comparison that profiles answer already."""
+    notice, given = (place_of(side) if isinstance(side, Fact) else None for side in (leaf.left, leaf.right))
+    if notice is None or given is None or not isinstance(leaf, AtMost) or notice.prefix != given.prefix:
+        return None
+    kinds = {fact.kind for fact in leaf.facts()}
+    asked = (notice.name, given.name) == ("notice_published", "given") and kinds == {Kind.TIME}
+    return notice.prefix if asked else None
 
 
 def _bound(fact: Fact, value: object, leaf: _Numeric, *, left: bool) -> int | None:

@@ -34,6 +34,8 @@ class Profile(NamedTuple):
         age_at_least: Lower bound of the age, years; None if unknown.
         given: Whether the time of the grant is known.
         expires: Whether the time of its end is known.
+        after_notice: Whether the grant was not given before its notice was published, both being known. It
+            compares two facts of the same standing, which no job changes; so it is done once, when read.
     """
 
     terms: int | None
@@ -42,6 +44,7 @@ class Profile(NamedTuple):
     age_at_least: int | None
     given: bool
     expires: bool
+    after_notice: bool
 
 
 class Values(NamedTuple):
@@ -95,6 +98,10 @@ class Profiles:
             self._facts.append(facts)
             self._values.clear()
         return code
+
+    def after_notice(self) -> npt.NDArray[np.bool_]:
+        """Of each profile whether its grants were not given before their notice was published."""
+        return np.array([False, *(profile.after_notice for profile in self._codes)])
 
     def values(self, name: str) -> Values:
         """A fact, by its name without prefix, over all profiles."""

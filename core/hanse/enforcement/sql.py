@@ -9,14 +9,11 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, TypeAlias
 
-import numpy as np
-import numpy.typing as npt
-
-from hanse.enforcement.columns import ConsentColumns, PurposeColumns
+from hanse.enforcement.columns import ConsentColumns
 from hanse.enforcement.rows import Place, holds_times, place_of, whole_bound
 from hanse.enforcement.specialise import FALSE, TRUE, specialise
 from hanse.errors import PolicyError
-from hanse.policies.facts import KNOWN, purposes_by_prefix
+from hanse.policies.facts import KNOWN
 from hanse.policies.predicates import AllOf, AtMost, Below, Exists, Fact, Facts, Kind, Operand, Predicate
 
 COLUMNS: Final = ("terms", "state", "guardian", "age_known", "age_at_least", "given", "expires")
@@ -24,9 +21,6 @@ COLUMNS: Final = ("terms", "state", "guardian", "age_known", "age_at_least", "gi
 
 _NUMBERS: Final = frozenset({"given", "expires", "age_at_least"})
 _WORD: Final = re.compile(r"[A-Za-z0-9_]+")
-
-Arrays: TypeAlias = Mapping[str, npt.NDArray[np.generic]]
-"""A table: arrays of one length by name."""
 
 _Domain: TypeAlias = Mapping[object, Facts]
 _Rules: TypeAlias = Sequence[tuple[str, Predicate]]
@@ -172,66 +166,3 @@ def _text(word: object) -> str:
     if not isinstance(word, str) or _WORD.fullmatch(word) is None:
         raise PolicyError("policy.ledger", "the ledger has a state that this version does not know")
     return f"'{word}'"
-
-
-def mirror_query(columns: ConsentColumns, purpose: str, case: str) -> tuple[str, Mapping[str, Arrays]]:
-    """A query for DuckDB over the arrays in memory.
-
-    Args:
-        columns: The columns.
-        purpose: Purpose of the use.
-        case: What :func:`first_failure_sql` gave.
-
-    Returns:
-        SQL with one row per subject (``place``, ``rule``) in the order of the columns, and the tables to
-        register for it.
-    """
-    prefixes = purposes_by_prefix(purpose)
-    rows: dict[str, npt.NDArray[np.generic]] = {"place": np.arange(len(columns))}
-    for prefix, name in prefixes.items():
-        own = columns.purpose(name) or PurposeColumns(len(columns))
-        rows |= {f"{prefix}_profile": own.profile, f"{prefix}_g": own.given, f"{prefix}_e": own.expires}
-    read = ", ".join(
-        f"{p}.terms AS {p}_terms, {p}.state AS {p}_state, {p}.guardian AS {p}_guardian,"
-        f" {p}.age_known AS {p}_age_known, {p}.age_at_least AS {p}_age_at_least,"
-        f" CASE WHEN {p}.given THEN {p}_g END AS {p}_given,"
-        f" CASE WHEN {p}.expires THEN {p}_e END AS {p}_expires"
-        for p in prefixes
-    )
-    joins = " ".join(f"LEFT JOIN profiles {p} ON {p}.profile = r.{p}_profile" for p in prefixes)
-    subjects = f"SELECT place, 1 AS known, {read} FROM subjects r {joins}"  # noqa: S608 - our own names
-    sql = f"SELECT place, {case} AS rule FROM ({subjects}) ORDER BY place"  # noqa: S608 - see the module
-    return sql, {"subjects": rows, "profiles": _profiles(columns)}
-
-
-def _profiles(columns: ConsentColumns) -> Arrays:
-    """The profiles as a table; masked where a value is not known."""
-    profiles = columns.profiles.profiles
-    granted = [profile.terms is not None for profile in profiles]
-    flags = {
-        "guardian": [
-            int(one.guardian) if known else None for one, known in zip(profiles, granted, strict=True)
-        ],
-        "age_known": [
-            int(one.age_at_least is not None) if known else None
-            for one, known in zip(profiles, granted, strict=True)
-        ],
-        "age_at_least": [
-            one.age_at_least if known else None for one, known in zip(profiles, granted, strict=True)
-        ],
-    }
-    numbers = {"terms": [one.terms for one in profiles], **flags}
-    return {
-        "profile": np.arange(1, len(profiles) + 1),
-        "state": np.array([one.state for one in profiles], dtype=object),
-        "given": np.array([one.given for one in profiles], dtype=np.bool_),
-        "expires": np.array([one.expires for one in profiles], dtype=np.bool_),
-        **{
-            name: np.ma.masked_array(
-                [0 if value is None else value for value in values],
-                mask=[value is None for value in values],
-                dtype=np.int64,
-            )
-            for name, values in numbers.items()
-        },
-    }
