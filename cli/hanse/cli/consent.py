@@ -1,58 +1,74 @@
-"""``hanse consent``: import consent events, withdraw consent. Identifiers stay on this machine."""
+"""``hanse consent``: events come in, subjects withdraw, hide data and get receipts. Identifiers stay here."""
 
+import json
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from hanse.audit import ConsentState, Counts, Event, EventType
 from hanse.cli.common import Home, member_log, utc_now
 from hanse.cli.output import Json, console, print_json, say, table
+from hanse.client.consents import open_events, open_ledger
 from hanse.client.home import MemberHome
-from hanse.crypto import read_secret
-from hanse.policies import ConsentLedger, Pseudonymiser
+from hanse.crypto import SigningKey, VerifierKey, read_secret, write_atomic
+from hanse.errors import ConfigurationError, PolicyError
+from hanse.policies import Identity, IngestReport, Pseudonymiser, Standing
+from hanse.policies.consent import Folding
+from hanse.policies.fields import from_ms, to_ms
+from hanse.policies.ledger.intake import Source
+from hanse.policies.ledger.sql_rows import open_sql
+from hanse.policies.receipts import SECRET_BYTES, check_receipt, make_receipt, open_receipt
 
 app = typer.Typer(no_args_is_help=True, help="The consent ledger of this site.")
+
+Subject = Annotated[str, typer.Argument(help="This site's identifier of the subject.")]
 
 
 @app.command("import")
 def import_events(
-    file: Annotated[Path, typer.Argument(help="CSV with consent events.", exists=True, dir_okay=False)],
+    file: Annotated[
+        Path | None,
+        typer.Argument(help="Consent events: .csv, .csv.gz or .parquet.", exists=True, dir_okay=False),
+    ] = None,
     home: Home = Path(),
     *,
+    sql: Annotated[str | None, typer.Option(help="URL of a database to read them from instead.")] = None,
+    query: Annotated[str | None, typer.Option(help="The SELECT to run there.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Import consent events from a CSV file. Bad rows are refused one by one, good ones are kept.
+    """Import consent events. Bad rows are refused one by one, good ones are kept.
 
     A column subject may hold this site's own identifiers, in the place of subject_ref; only their pseudonyms
     are kept.
 
     Example: [bold]hanse consent import consent.csv --home brand[/]
+
+    Example: [bold]hanse consent import --sql sqlite:///crm.db --query "SELECT * FROM consents" -C brand[/]
     """
     site = MemberHome(home)
     pseudonymiser = Pseudonymiser(read_secret(site.pseudonym_key))
-    with ConsentLedger(site.consent) as ledger:
-        report = ledger.ingest_csv(file, utc_now(), pseudonymiser)
+    with _opened(file, sql, query) as source, open_ledger(site) as ledger:
+        with _progress(quiet=as_json) as told:
+            report = ledger.ingest(source, utc_now(), pseudonymiser, told)
         head = ledger.head()
     rows = report.accepted + report.repeated + report.refused_total
     counts = Counts(rows_in=rows, rows_out=report.accepted)
     consent = ConsentState(head=head, size=report.accepted)
-    member_log(site, "operator").append(
-        Event(type=EventType.CONSENT_RECORDED, counts=counts, consent=consent)
-    )
-    if as_json:
-        refused = [{"line": line, "reason": reason} for line, reason in report.refused]
-        totals = {"repeated": report.repeated, "refused_total": report.refused_total}
-        print_json({"accepted": report.accepted, **totals, "refused": refused})
-        return
-    say(f"{report.accepted} events accepted, {report.repeated} known before, {report.refused_total} refused")
-    if report.refused:
-        console().print(table("Refused", ("line", "reason"), report.refused))
+    _log(site, Event(type=EventType.CONSENT_RECORDED, counts=counts, consent=consent))
+    _print_report(report, as_json=as_json)
+    if report.stopped is not None:
+        raise ConfigurationError("config.bad-data", f"{report.stopped}; what came before it is recorded")
 
 
 @app.command("withdraw")
 def withdraw(
-    subject: Annotated[str, typer.Argument(help="This site's identifier of the subject.")],
+    subject: Subject,
     purpose: Annotated[str, typer.Option(help="Purpose that is withdrawn, with everything below it.")],
     home: Home = Path(),
     *,
@@ -63,11 +79,10 @@ def withdraw(
     Example: [bold]hanse consent withdraw C-1042 --purpose joint_modelling --home brand[/]
     """
     site = MemberHome(home)
-    ref = Pseudonymiser(read_secret(site.pseudonym_key)).ref(subject)
-    with ConsentLedger(site.consent) as ledger:
-        head = ledger.withdraw(ref, purpose, utc_now())
-    event = Event(type=EventType.CONSENT_WITHDRAWN, purpose=purpose, consent=ConsentState(head=head, size=1))
-    member_log(site, "operator").append(event)
+    with open_ledger(site) as ledger:
+        head = ledger.withdraw(_ref(site, subject), purpose, utc_now())
+    consent = ConsentState(head=head, size=1)
+    _log(site, Event(type=EventType.CONSENT_WITHDRAWN, purpose=purpose, consent=consent))
     if as_json:
         print_json({"head": head, "purpose": purpose})
         return
@@ -75,3 +90,252 @@ def withdraw(
         f"withdrawn for {purpose}; effective from the next round and the next scoring call "
         f"(ledger event {head})"
     )
+
+
+@app.command("fold")
+def fold(
+    subject: Subject,
+    purpose: Annotated[str, typer.Option(help="Purpose for which data is hidden, with all below it.")],
+    home: Home = Path(),
+    *,
+    column: Annotated[list[str] | None, typer.Option(help="Column to hide; may be repeated.")] = None,
+    category: Annotated[
+        list[str] | None,
+        typer.Option(help="Class of data to hide: basic, behavioural, transaction or sensitive."),
+    ] = None,
+    nothing: Annotated[bool, typer.Option("--nothing", help="Hide nothing any more.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Hide a subject's columns, or classes of data, for a purpose, in the place of what was hidden before.
+
+    The consent itself stands as it is. A new consent does not show the data again; only --nothing does.
+
+    Example: [bold]hanse consent fold C-1042 --purpose joint_modelling --column km_per_month --home brand[/]
+
+    Example: [bold]hanse consent fold C-1042 --purpose joint_modelling --nothing --home brand[/]
+    """
+    columns, categories = column or [], category or []
+    if nothing == bool(columns or categories):
+        raise typer.BadParameter("name what to hide with --column and --category, or say --nothing")
+    site = MemberHome(home)
+    with open_ledger(site) as ledger:
+        head = ledger.fold(_ref(site, subject), purpose, columns, categories, utc_now())
+    _log(site, Event(type=EventType.CONSENT_FOLDED, purpose=purpose, consent=ConsentState(head=head, size=1)))
+    if as_json:
+        facts = {"hidden_columns": columns, "hidden_categories": categories}
+        print_json({"head": head, "purpose": purpose, **facts})
+        return
+    say(f"hidden for {purpose}: {', '.join([*columns, *categories]) or 'nothing'} (ledger event {head})")
+
+
+@app.command("show")
+def show(subject: Subject, home: Home = Path(), *, as_json: Json = False) -> None:
+    """Show what stands for a subject, purpose by purpose, and what is hidden.
+
+    Example: [bold]hanse consent show C-1042 --home brand[/]
+    """
+    site = MemberHome(home)
+    ref, now = _ref(site, subject), utc_now()
+    with open_ledger(site) as ledger:
+        snapshot = ledger.snapshot(now, [ref])
+    standings = {purpose: subjects[ref] for purpose, subjects in sorted(snapshot.standings.items())}
+    foldings = {purpose: subjects[ref] for purpose, subjects in sorted(snapshot.foldings.items())}
+    uses = sorted(standings.keys() | foldings.keys())
+    facts = [_standing_facts(use, standings.get(use), foldings.get(use), to_ms(now)) for use in uses]
+    if as_json:
+        print_json({"head": snapshot.head, "purposes": facts})
+        return
+    if not facts:
+        say("nothing is recorded about this subject; they are in no round and no score")
+        return
+    columns = ("purpose", "state", "given", "expires", "notice", "hidden")
+    rows = [[fact["purpose"], fact["state"], *_cells(fact)] for fact in facts]
+    console().print(table("What stands", columns, rows, whole=("purpose", "state")))
+
+
+@app.command("receipt")
+def receipt(
+    subject: Subject,
+    purpose: Annotated[str, typer.Option(help="Purpose whose last decision the receipt records.")],
+    out: Annotated[Path, typer.Option(help="File for the subject; it holds a secret.", dir_okay=False)],
+    home: Home = Path(),
+    *,
+    as_json: Json = False,
+) -> None:
+    """Write a receipt for the subject: a signed copy of the record, and a secret that is kept nowhere else.
+
+    Example: [bold]hanse consent receipt C-1042 --purpose joint_modelling --out receipt.json --home brand[/]
+    """
+    if out.exists():
+        raise ConfigurationError("config.exists", f"{out} exists; name another file")
+    site = MemberHome(home)
+    secret = secrets.token_bytes(SECRET_BYTES)
+    with open_ledger(site) as ledger:
+        note = make_receipt(ledger, _ref(site, subject), purpose, SigningKey.load(site.node_key), secret)
+        head = ledger.head()
+    _log(
+        site, Event(type=EventType.CONSENT_RECEIPT, purpose=purpose, consent=ConsentState(head=head, size=1))
+    )
+    document = {"receipt": note.decode(), "receipt_secret": secret.hex()}
+    write_atomic(out, (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode(), mode=0o600)
+    if as_json:
+        print_json({"file": str(out), "purpose": purpose})
+        return
+    say(f"{out}: hand it to the subject and delete it here; nobody else has its secret")
+
+
+@app.command("check-receipt")
+def check(
+    file: Annotated[Path, typer.Argument(help="A receipt.", exists=True, dir_okay=False)],
+    home: Home = Path(),
+    *,
+    as_json: Json = False,
+) -> None:
+    """Check a receipt of this site, and say what stands now of what it records.
+
+    Example: [bold]hanse consent check-receipt receipt.json --home brand[/]
+    """
+    site = MemberHome(home)
+    note, secret = _read_receipt(file)
+    opened = open_receipt(note, VerifierKey.decode(Identity.load(site.identity).node_key))
+    with open_ledger(site) as ledger:
+        status = check_receipt(ledger, opened, utc_now())
+    genuine = opened.is_for(secret)
+    if as_json:
+        print_json({"recorded": status.recorded, "secret": genuine, "states": dict(status.states)})
+        return
+    say("the ledger has this event" if status.recorded else "the ledger has another event in its place")
+    say("the secret is that of the receipt" if genuine else "the secret is NOT that of the receipt")
+    rows = [
+        (use, state, "yes" if use in status.decided_by_it else "no") for use, state in status.states.items()
+    ]
+    console().print(table("What stands now", ("purpose", "state", "decided by this event"), rows))
+
+
+@app.command("heartbeat")
+def heartbeat(home: Home = Path(), *, as_json: Json = False) -> None:
+    """Note that the sources of the ledger were asked and had nothing new.
+
+    A ledger that nothing has fed for long keeps its subjects out of runs; this says that it is up to date.
+
+    Example: [bold]hanse consent heartbeat --home brand[/]
+    """
+    site = MemberHome(home)
+    now = utc_now()
+    with open_ledger(site) as ledger:
+        ledger.heartbeat(now)
+        head = ledger.head()
+    _log(site, Event(type=EventType.CONSENT_SYNCED, consent=ConsentState(head=head, size=0)))
+    if as_json:
+        print_json({"head": head, "synced_at": now.isoformat()})
+        return
+    say(f"in step with its sources since now (ledger event {head})")
+
+
+@app.command("expire")
+def expire(home: Home = Path(), *, as_json: Json = False) -> None:
+    """Record the end of every consent whose time is over, so that the history shows it.
+
+    The rules do not wait for it: an ended consent admits nothing from its last second on.
+
+    Example: [bold]hanse consent expire --home brand[/]
+    """
+    site = MemberHome(home)
+    with open_ledger(site) as ledger:
+        recorded = ledger.expire(utc_now())
+        head = ledger.head()
+    _log(site, Event(type=EventType.CONSENT_EXPIRED, consent=ConsentState(head=head, size=recorded)))
+    if as_json:
+        print_json({"head": head, "expired": recorded})
+        return
+    say(f"{recorded} consents recorded as expired (ledger event {head})")
+
+
+def _ref(site: MemberHome, subject: str) -> str:
+    """The subject's pseudonym; the identifier goes no further."""
+    return Pseudonymiser(read_secret(site.pseudonym_key)).ref(subject)
+
+
+def _log(site: MemberHome, event: Event) -> None:
+    member_log(site, "operator").append(event)
+
+
+@contextmanager
+def _opened(file: Path | None, sql: str | None, query: str | None) -> Iterator[Source]:
+    """The source that the options name: a file, or a query."""
+    if file is not None and sql is None and query is None:
+        with open_events(file) as source:
+            yield source
+    elif file is None and sql is not None and query is not None:
+        with open_sql(sql, query) as source:
+            yield source
+    else:
+        raise typer.BadParameter("name a file, or a database with --sql and --query")
+
+
+@contextmanager
+def _progress(*, quiet: bool) -> Iterator[Callable[[int], None] | None]:
+    """Says how many rows were read, on a terminal; standard output is left to the result."""
+    if quiet:
+        yield None
+        return
+    columns = (SpinnerColumn(), TextColumn("{task.completed:,.0f} rows"), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("rows", total=None)
+        yield lambda rows: progress.update(task, completed=rows)
+
+
+def _print_report(report: IngestReport, *, as_json: bool) -> None:
+    if as_json:
+        refused = [{"line": line, "reason": reason} for line, reason in report.refused]
+        totals = {"repeated": report.repeated, "refused_total": report.refused_total}
+        print_json({"accepted": report.accepted, **totals, "refused": refused, "stopped": report.stopped})
+        return
+    say(f"{report.accepted} events accepted, {report.repeated} known before, {report.refused_total} refused")
+    if report.refused:
+        console().print(table("Refused", ("line", "reason"), report.refused))
+
+
+def _standing_facts(
+    use: str, standing: Standing | None, folding: Folding | None, now_ms: int
+) -> dict[str, object]:
+    """What stands for one purpose, in plain words."""
+    terms = None if standing is None else standing.terms
+    ended = standing is not None and standing.has_ended(now_ms)
+    return {
+        "purpose": use,
+        "state": "expired" if ended else "nothing" if standing is None else standing.state,
+        "given_at": _time(None if standing is None else standing.given_ms),
+        "expires_at": _time(None if standing is None else standing.expires_ms),
+        "ended_at": _time(None if standing is None else standing.barrier_ms),
+        "notice_version": None if terms is None else terms.notice_version,
+        "method": None if terms is None else terms.method,
+        "guardian": standing is not None and standing.guardian,
+        "hidden_columns": [] if folding is None else sorted(folding.hidden_columns),
+        "hidden_categories": [] if folding is None else sorted(folding.hidden_categories),
+    }
+
+
+def _cells(fact: dict[str, object]) -> list[object]:
+    hidden = [*_texts(fact["hidden_columns"]), *_texts(fact["hidden_categories"])]
+    shown = [fact[name] or "" for name in ("given_at", "expires_at", "notice_version")]
+    return [*shown, ", ".join(hidden)]
+
+
+def _texts(value: object) -> list[str]:
+    return [str(item) for item in value] if isinstance(value, list) else []
+
+
+def _time(ms: int | None) -> str | None:
+    return None if ms is None else f"{from_ms(ms):%Y-%m-%d %H:%M} UTC"
+
+
+def _read_receipt(path: Path) -> tuple[bytes, bytes]:
+    """Note and secret of a receipt file."""
+    try:
+        document = json.loads(path.read_bytes())
+        return document["receipt"].encode(), bytes.fromhex(document["receipt_secret"])
+    except OSError as error:
+        raise ConfigurationError("config.missing-file", f"cannot read {path}: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise PolicyError("policy.invalid", f"{path} is not a receipt file") from error

@@ -9,6 +9,7 @@ from pydantic_settings import SettingsConfigDict
 
 from hanse.cli.common import Home
 from hanse.client.home import MemberHome
+from hanse.client.settings import NodeSettings
 from hanse.crypto import VerifierKey
 from hanse.errors import ConfigurationError, ServingError
 from hanse.learning.artifact import MANIFEST_FILE, load_model
@@ -72,6 +73,7 @@ def scoring_settings(home: Path, model: str, address: str | None) -> ScoringSett
         packs=site.packs,
         auditor=site.auditor_verifier,
         consent_ledger=site.consent,
+        consent_url=NodeSettings.load(home).consent_url,
         pseudonym_key=site.pseudonym_key,
         log=site.log,
         signing_key=site.node_key,

@@ -14,6 +14,7 @@ from typing import Final
 
 import numpy as np
 
+from hanse.client.consents import open_ledger
 from hanse.client.home import MemberHome
 from hanse.client.settings import NodeSettings
 from hanse.crypto import VerifierKey
@@ -22,7 +23,6 @@ from hanse.policies import (
     RULES,
     Agreement,
     Column,
-    ConsentLedger,
     Folding,
     Policy,
     Privacy,
@@ -203,7 +203,7 @@ def site_facts(home: MemberHome, agreement: Agreement) -> SiteFacts:
     """
     manifest = NodeSettings.load(home.root).dataset
     agreements = [read_unverified(path.read_bytes()) for path in home.agreements.glob("*.agreement")]
-    with ConsentLedger(home.consent) as ledger:
+    with open_ledger(home) as ledger:
         standings = ledger.standing_rows()
         agreed = {
             row.subject_ref

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hanse.audit import Actor, AuditLog
+from hanse.client.consents import open_ledger
 from hanse.client.data import DataSource
 from hanse.client.flower import prepare_environment
 from hanse.client.gate import Gate
@@ -18,7 +19,7 @@ from hanse.client.software import software_digest
 from hanse.client.versions import AgreementBook
 from hanse.crypto import SigningKey, VerifierKey, read_secret
 from hanse.errors import ConfigurationError
-from hanse.policies import ConsentLedger, Identity
+from hanse.policies import Identity
 from hanse.privacy import PrivacyLedger
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def run_node(
         home.log, key, Actor(organisation=settings.name, key_id=key.verifier.key_id, role="member")
     )
     source = DataSource(settings.dataset)
-    gate = Gate(source, ConsentLedger(home.consent), read_secret(home.pseudonym_key), audit_log, utc_now)
+    gate = Gate(source, open_ledger(home), read_secret(home.pseudonym_key), audit_log, utc_now)
     tools = SessionTools(gate, PrivacyLedger(home.privacy), settings.dataset.name)
     node = Node(make_site(home, settings.name, key), tools, audit_log, utc_now)
     app.install(node.handle)

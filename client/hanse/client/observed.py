@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Final
 
+from hanse.client.consents import open_ledger
 from hanse.client.home import MemberHome
 from hanse.client.settings import NodeSettings
 from hanse.policies import Agreement, ConsentLedger, Wording, suppress
@@ -92,7 +93,7 @@ def _declared(agreement: Agreement, settings: NodeSettings) -> Table:
 
 def _consents(home: MemberHome, agreement: Agreement, now: datetime) -> Iterator[Table]:
     """How many people stand how; small numbers are not shown."""
-    with ConsentLedger(home.consent) as ledger:
+    with open_ledger(home) as ledger:
         for purpose in dict.fromkeys((agreement.purpose, agreement.scoring.purpose)):
             counts = suppress(_counted(ledger, purpose, now), agreement.cohort.suppress_below)
             rows = {state: (STATES.get(state, same(state)), same(count)) for state, count in counts.items()}

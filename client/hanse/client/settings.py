@@ -18,6 +18,7 @@ class NodeSettings(LayeredSettings):
         fleet_address: ``host:port`` where the coordinator answers nodes.
         coordinator_address: ``host:port`` where the coordinator answers people (``hanse run``).
         dataset: The data set; a relative path is relative to the settings file.
+        consent_url: Database of the consent ledger, ``postgresql+psycopg://…``; a file in the folder if None.
     """
 
     model_config = SettingsConfigDict(
@@ -28,6 +29,7 @@ class NodeSettings(LayeredSettings):
     fleet_address: str = "127.0.0.1:9200"
     coordinator_address: str = "127.0.0.1:9201"
     dataset: DatasetManifest
+    consent_url: str | None = None
 
     @classmethod
     def load(cls, home: Path, **flags: Any) -> "NodeSettings":  # noqa: ANN401 - flags of many types

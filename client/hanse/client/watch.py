@@ -12,12 +12,13 @@ from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
 from hanse.audit import Entry, EventType, verify_log
+from hanse.client.consents import open_ledger
 from hanse.client.home import MemberHome
 from hanse.client.packs import policy_of
 from hanse.client.settings import NodeSettings
 from hanse.crypto import VerifierKey, certificate_end
 from hanse.learning import LoadedModel, load_model
-from hanse.policies import Agreement, ConsentLedger, Identity, Terms, read_unverified
+from hanse.policies import Agreement, Identity, Terms, read_unverified
 from hanse.policies.fields import from_ms, to_ms
 from hanse.policies.ledger import StandingRow
 from hanse.policies.warning import EarlyWarning, Reading, Watch, early_warnings, limits_of
@@ -188,7 +189,7 @@ def _consent(
     home: MemberHome, agreement: Agreement, entries: Sequence[Entry], now: datetime
 ) -> tuple[ConsentFigures, list[Reading]]:
     logged = max((entry.consent.head for entry in entries if entry.consent is not None), default=0)
-    with ConsentLedger(home.consent) as ledger:
+    with open_ledger(home) as ledger:
         standing = ledger.standing_rows()
         synced_at, head = standing.synced_at, standing.head
         figures = consent_figures(standing.rows, standing.terms, agreement, now)

@@ -230,6 +230,10 @@ class Standing(NamedTuple):
     guardian: bool = False
     age_at_least: int | None = None
 
+    def has_ended(self, now_ms: int) -> bool:
+        """Whether it is a grant that has ended by itself."""
+        return self.state == "given" and self.expires_ms is not None and self.expires_ms <= now_ms
+
 
 class Folding(NamedTuple):
     """What a subject hides, for one purpose, from whoever may use the rest (data folding).

@@ -34,10 +34,10 @@ MAX_EXPANSION: Final = 100
 LIST_SEPARATOR: Final = "|"
 _FREE_BYTES: Final = 1 << 26
 _CHUNK_BYTES: Final = 1 << 18  # what fits the caches is taken apart faster
-_LISTS: Final = frozenset({"purposes", "recipients", "categories", "hidden_columns", "hidden_categories"})
-_FLAGS: Final = frozenset({"preticked", "bundled", "conditional"})
+LISTS: Final = frozenset({"purposes", "recipients", "categories", "hidden_columns", "hidden_categories"})
+FLAGS: Final = frozenset({"preticked", "bundled", "conditional"})
 _FLAG_VALUES: Final = {"true": True, "false": False}
-_NUMBERS: Final = frozenset({"age_at_least"})
+NUMBERS: Final = frozenset({"age_at_least"})
 _NUMBER: Final = re.compile("[0-9]{1,3}")
 _NOT_UTF8: Final = "not UTF-8; save the file as UTF-8"
 COLUMNS: Final = frozenset(ConsentEvent.model_fields) - {"recorded_at"}
@@ -246,11 +246,11 @@ def value_of(name: str, cell: object) -> object:
     """A cell as the type of its column; what does not fit stays as it is and is refused by the model."""
     if not isinstance(cell, str):
         return cell
-    if name in _LISTS:
+    if name in LISTS:
         return tuple(cell.split(LIST_SEPARATOR))
-    if name in _FLAGS:
+    if name in FLAGS:
         return _FLAG_VALUES.get(cell, cell)
-    if name in _NUMBERS and _NUMBER.fullmatch(cell):
+    if name in NUMBERS and _NUMBER.fullmatch(cell):
         return int(cell)
     return cell
 

@@ -36,7 +36,8 @@ _REF: Final = "[0-9a-f]{32}"
 _TIME: Final = TypeAdapter(UtcTime)
 _DATE_CHARACTERS: Final = 10
 _UNREAD: Final = 1 << 60  # a part of a time that the model has to look at
-_UNREAD_FROM: Final = 1 << 59
+_FIRST_MS: Final = -62_135_596_800_000  # year 1
+_LAST_MS: Final = 253_402_300_799_999  # year 9999
 
 Cells: TypeAlias = Mapping[str, object]
 Refusals = list[tuple[int, str]]
@@ -275,7 +276,7 @@ class Intake:
         else:
             texts = cast("Sequence[str]", values)
             read = [days[text[:cut_at]] + clocks[text[cut_at:]] for text in texts]
-        doubtful |= _above(read, _UNREAD_FROM)
+        doubtful |= _above(read, _LAST_MS + 1) | _below(read, _FIRST_MS)
         return read
 
     def _decide(self, rows: _Rows, refused: Refusals, block: Block, place: int) -> bool:
@@ -317,6 +318,14 @@ def _above(values: Sequence[int | None], limit: int) -> set[int]:
     if not present or max(cast("Sequence[int]", present)) < limit:
         return set()
     return {place for place, value in enumerate(values) if value is not None and value >= limit}
+
+
+def _below(values: Sequence[int | None], limit: int) -> set[int]:
+    """Places of the values that are below a limit."""
+    present = values if None not in values else [value for value in values if value is not None]
+    if not present or min(cast("Sequence[int]", present)) >= limit:
+        return set()
+    return {place for place, value in enumerate(values) if value is not None and value < limit}
 
 
 def _bytes_of(refs: Sequence[str], doubtful: set[int]) -> list[bytes]:

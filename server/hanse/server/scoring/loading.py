@@ -74,12 +74,13 @@ async def load_site(settings: ScoringSettings, clock: Callable[[], datetime]) ->
     policy = _policy(settings, agreement.agreement, member)
     model = load_model(settings.model, registry)
     _require_same(agreement, model)
-    if not settings.consent_ledger.is_file():
+    place = settings.consent_url or settings.consent_ledger
+    if isinstance(place, Path) and not place.is_file():
         # Opening it would make an empty one, and every subject would be denied without a word why.
-        raise ConfigurationError("config.missing-file", f"no consent ledger {settings.consent_ledger}")
+        raise ConfigurationError("config.missing-file", f"no consent ledger {place}")
     actor = Actor(organisation=member.organisation, key_id=key.verifier.key_id, role=ROLE)
     log = GroupCommit(AuditLog.open(settings.log, key, actor, clock))
-    with ConsentLedger(settings.consent_ledger) as ledger:
+    with ConsentLedger(place) as ledger:
         try:
             yield Site(
                 agreement=agreement,

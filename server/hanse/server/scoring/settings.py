@@ -20,7 +20,8 @@ class ScoringSettings(BaseModel):
         agreement: The signed agreement, a signed note.
         packs: Folder of the rule packs that the member has adopted.
         auditor: Public key file of the auditor, who adopted them beside the approver.
-        consent_ledger: The member's consent ledger.
+        consent_ledger: The member's consent ledger, a file.
+        consent_url: The member's consent ledger, a database; the file is not looked at then.
         pseudonym_key: Secret file; turns identifiers into the ledger's pseudonyms.
         log: The member's audit log.
         signing_key: Secret file; the member's node key, which the agreement names and the log is signed with.
@@ -43,6 +44,7 @@ class ScoringSettings(BaseModel):
     packs: Path
     auditor: Path
     consent_ledger: Path
+    consent_url: str | None = None
     pseudonym_key: Path
     log: Path
     signing_key: Path

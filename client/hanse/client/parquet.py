@@ -1,0 +1,180 @@
+"""Consent events from Parquet files, read by DuckDB within a limit of memory.
+
+The columns are those of a CSV file. A list is a list of texts, or text separated by ``|``; a flag is a truth
+value, or ``true`` or ``false``; a time is text, or a timestamp with time zone.
+"""
+
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import duckdb
+
+from hanse.errors import ConfigurationError, PolicyError
+from hanse.policies.fields import from_ms
+from hanse.policies.ledger.csv_rows import FLAGS, LISTS, MAX_LINE_BYTES, NUMBERS, check_header, value_of
+from hanse.policies.ledger.intake import FORMULA_STARTS, IDENTIFIER, ROW_COLUMNS, Block, Cells, Row, block_of
+
+MAX_MEMORY_MIB: Final = 512
+"""What DuckDB may hold of a file; a row group that needs more ends the import."""
+MAX_ROWS: Final = 1_000_000
+"""Rows that any file may have; more only as many as it has bytes, since every event has an id of its own."""
+_BLOCK_ROWS: Final = 4_096
+_MAX_CELL_BYTES: Final = 4_096
+_NO_INSTANT: Final = 1 << 60  # in the place of an infinite time; no event has one
+_TIMES: Final = frozenset({"given_at", "expires_at", "notice_published_at"})
+_TEXT: Final = "VARCHAR"
+_TEXTS: Final = "VARCHAR[]"
+_INSTANT: Final = "TIMESTAMP WITH TIME ZONE"
+_INTEGERS: Final = frozenset(
+    {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER"}
+)
+# Between cells, and between the items of a list; text that a person can read has neither.
+_CELL: Final = "\x1f"
+_ITEM: Final = "\x1e"
+
+
+class ParquetSource:
+    """The rows of a Parquet file, numbered from 1.
+
+    Args:
+        connection: A connection of DuckDB.
+        path: The file.
+
+    Raises:
+        PolicyError: ``policy.invalid`` if it does not name the columns, or one has a type that is not read.
+        duckdb.Error: It is not a Parquet file.
+    """
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+        self._connection, self._path = connection, path
+        described = connection.execute("DESCRIBE SELECT * FROM read_parquet(?)", [str(path)]).fetchall()
+        self._types = {name: kind for name, kind, *_ in described}
+        self.has_identifiers = check_header(list(self._types), "the Parquet schema")
+        for name, kind in self._types.items():
+            _check_type(name, kind)
+        own = {IDENTIFIER if name == "subject_ref" and self.has_identifiers else name for name in ROW_COLUMNS}
+        self._shared = [name for name in self._types if name not in own]
+
+    def cells(self, form: Hashable) -> Cells | str:
+        """See :class:`hanse.policies.ledger.intake.Source`."""
+        cells = str(form).split(_CELL)
+        if len(cells) != len(self._shared):
+            return f"longer than {MAX_LINE_BYTES} bytes, or with characters that cannot be seen"
+        found: dict[str, object] = {}
+        for name, cell in zip(self._shared, cells, strict=True):
+            if cell.startswith(FORMULA_STARTS):
+                return f"{name}: begins like a spreadsheet formula; write plain text"
+            if cell:
+                found[name] = self._value(name, cell)
+        return found
+
+    def _value(self, name: str, cell: str) -> object:
+        kind = self._types[name]
+        if kind == _TEXTS:
+            count, *items = cell.split(_ITEM)
+            return tuple(items) if int(count) == len(items) else cell
+        if kind == _INSTANT:
+            return from_ms(int(cell)) if cell.removeprefix("-").isdigit() else cell
+        return value_of(name, cell)
+
+    def blocks(self) -> Iterator[Block]:
+        """See :class:`hanse.policies.ledger.intake.Source`."""
+        allowed = max(MAX_ROWS, self._path.stat().st_size)
+        number = 1
+        try:
+            rows = self._connection.execute(self._query(), [str(self._path)])
+            while part := rows.fetchmany(_BLOCK_ROWS):
+                if number + len(part) - 1 > allowed:
+                    raise ConfigurationError(
+                        "config.bad-data",
+                        f"the file has more than {allowed} rows, more than its size can hold",
+                    )
+                yield block_of([_row(number + n, row) for n, row in enumerate(part)], [])
+                number += len(part)
+        except (duckdb.Error, ValueError, OverflowError) as error:
+            # DuckDB quotes values; only the kind of problem may go on.
+            raise ConfigurationError(
+                "config.bad-data", f"the file cannot be read after row {number - 1}: {type(error).__name__}"
+            ) from error
+
+    def _query(self) -> str:
+        subject = IDENTIFIER if self.has_identifiers else "subject_ref"
+        own = [self._own(name) for name in ("event_id", subject, "given_at", "expires_at")]
+        joined = f" || '{_CELL}' || ".join(map(self._as_text, self._shared))
+        key = f"CASE WHEN strlen({joined}) < {MAX_LINE_BYTES} THEN {joined} ELSE '{_CELL * 99}' END"
+        return f"SELECT {', '.join(own)}, {key} FROM read_parquet(?)"  # noqa: S608 - checked names
+
+    def _own(self, name: str) -> str:
+        """A cell that differs from row to row; one that is far too long is as good as none."""
+        if name not in self._types:
+            return "''"
+        if self._types[name] == _INSTANT:
+            return f"CASE WHEN isfinite({name}) THEN epoch_ms({name}) ELSE {_NO_INSTANT} END"
+        return f"CASE WHEN strlen({name}) < {_MAX_CELL_BYTES} THEN {name} ELSE left({name}, 0) || '?' END"
+
+    def _as_text(self, name: str) -> str:
+        kind = self._types[name]
+        if kind == _TEXTS:
+            items = f"len({name}) || '{_ITEM}' || array_to_string({name}, '{_ITEM}')"
+            return f"CASE WHEN len({name}) > 0 THEN {items} ELSE '' END"
+        if kind == _INSTANT:
+            return f"coalesce({_milliseconds(name)}, '')"
+        return f"coalesce({name}::VARCHAR, '')"
+
+
+def _row(number: int, cells: tuple[Any, ...]) -> Row:
+    event_id, subject, given, expires, key = ["" if cell is None else cell for cell in cells]
+    return number, event_id, subject, given, expires, key
+
+
+def _milliseconds(name: str) -> str:
+    """Milliseconds since 1970 as text; of an infinite time, which no event has, the word."""
+    return f"CASE WHEN isfinite({name}) THEN epoch_ms({name})::VARCHAR ELSE {name}::VARCHAR END"
+
+
+def _check_type(name: str, kind: str) -> None:
+    allowed = {_TEXT}
+    if name in LISTS:
+        allowed.add(_TEXTS)
+    elif name in FLAGS:
+        allowed.add("BOOLEAN")
+    elif name in NUMBERS:
+        allowed |= _INTEGERS
+    elif name in _TIMES:
+        allowed.add(_INSTANT)
+    if kind not in allowed:
+        raise PolicyError(
+            "policy.invalid", f"the column {name} has a type that is not read; write it as text"
+        )
+
+
+@contextmanager
+def open_parquet(path: Path) -> Iterator[ParquetSource]:
+    """Opens a Parquet file.
+
+    Args:
+        path: The file.
+
+    Raises:
+        PolicyError: ``policy.invalid`` if it does not name the columns, or one has a type that is not read.
+        ConfigurationError: ``config.missing-file`` if it cannot be read, ``config.bad-data`` if it is not
+            Parquet.
+    """
+    if not path.is_file():
+        raise ConfigurationError("config.missing-file", f"cannot read {path}: no such file")
+    config: dict[str, Any] = {
+        "threads": 1,
+        "memory_limit": f"{MAX_MEMORY_MIB}MiB",
+        "temp_directory": "",
+        "autoinstall_known_extensions": False,
+        "preserve_insertion_order": True,
+    }
+    with duckdb.connect(":memory:", config=config) as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        try:
+            source = ParquetSource(connection, path)
+        except duckdb.Error as error:
+            raise ConfigurationError("config.bad-data", f"{path} is not a Parquet file") from error
+        yield source
