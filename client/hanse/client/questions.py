@@ -127,7 +127,7 @@ def _member(member: Identity, answers: Answers) -> Iterator[Question]:
         f"Role of {who}?",
         f"{who}的角色？",
         (
-            "joint: decides with the others; provider: gives them data, strictest; entrusted: works for them.",
+            "joint: decides with the others; provider: gives them data, strictest; entrusted: works for all.",
             "joint：共同处理者；provider：向他方提供，最严格；entrusted：依合同受托处理。",
         ),
         "joint",

@@ -99,6 +99,11 @@ _EVERYBODY: Final = _says(
     "全体个人须重新同意，因为同意须指名全部成员",
     "P06",
 )
+_DIVISION: Final = _says(
+    Effect.NEUTRAL,
+    "with a privacy budget, a site that has trained with another share refuses",
+    "设有隐私预算时，以其他比例训练过的节点将拒绝",
+)
 _COMPARE_KEY: Final = _says(Effect.NEUTRAL, "compare it with its owner", "请与密钥所有者核对")
 
 
@@ -231,8 +236,8 @@ _TABLE: Final[tuple[tuple[str, str, str, Meaning, Meaning], ...]] = (
     ("legal_basis", "the legal basis", "合法性基础", _WIDENS, _WIDENS),
     (
         "overrides",
-        "another legal basis than consent, for member {0}",
-        "成员{0}的其他合法性基础",
+        "another legal basis than consent, for",
+        "同意以外的合法性基础",
         _says(Effect.WIDENS, "records count that rest on no consent", "未经同意的记录亦可使用"),
         _says(Effect.NARROWS, "records that rested on it need a consent", "依其使用的记录须取得同意", "P01"),
     ),
@@ -370,14 +375,8 @@ _TABLE: Final[tuple[tuple[str, str, str, Meaning, Meaning], ...]] = (
         "training.holdout_fraction",
         "the share of held-out records",
         "留出记录的比例",
-        *(
-            _says(
-                Effect.NEUTRAL,
-                "with a privacy budget, a site that has trained with another share refuses",
-                "设有隐私预算时，以其他比例训练过的节点将拒绝",
-            ),
-        )
-        * 2,
+        _DIVISION,
+        _DIVISION,
     ),
     (
         "privacy",

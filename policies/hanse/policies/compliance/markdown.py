@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from html import escape
 from typing import Final
 
 from hanse.policies.agreement.words import Language
@@ -17,7 +18,7 @@ ANNEX: Final = Wording(
     "As seen at this site when the document was made; not part of what is approved",
     "生成本文件时本节点所见，不属于获批内容",
 )
-_SPECIAL: Final = re.compile(r"([\\`*_{}\[\]<>#|~&!])")
+_SPECIAL: Final = re.compile(r"([\\`*_{}\[\]#|~!])")
 
 
 def plain(text: Wording, language: Language) -> str:
@@ -72,4 +73,5 @@ def _line(cells: Iterable[str], *, raw: bool = False) -> str:
 
 def _escaped(text: str) -> str:
     """Text that says in Markdown what it says, and nothing else; on one line."""
-    return _SPECIAL.sub(r"\\\1", " ".join(text.split()))
+    # As entities, not with a backslash: not every reader of Markdown knows that one before a tag.
+    return _SPECIAL.sub(r"\\\1", escape(" ".join(text.split()), quote=False))
