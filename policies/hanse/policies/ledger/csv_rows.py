@@ -29,10 +29,10 @@ from hanse.policies.ledger.intake import (
 )
 
 MAX_LINE_BYTES: Final = 1 << 16
-MAX_EXPANSION: Final = 100
-"""How many times as large as its file the content of a gzip file may be (content below 64 MiB is taken)."""
+MAX_EXPANSION: Final = 50
+"""How many times as large as its file the content of a gzip file may be (content below 16 MiB is taken)."""
 LIST_SEPARATOR: Final = "|"
-_FREE_BYTES: Final = 1 << 26
+_FREE_BYTES: Final = 1 << 24
 _CHUNK_BYTES: Final = 1 << 18  # what fits the caches is taken apart faster
 LISTS: Final = frozenset({"purposes", "recipients", "categories", "hidden_columns", "hidden_categories"})
 FLAGS: Final = frozenset({"preticked", "bundled", "conditional"})
@@ -127,6 +127,8 @@ class CsvSource:
             text = b"\n".join(lines).decode("utf-8")  # type: ignore[arg-type]
         except (TypeError, UnicodeDecodeError):
             return None
+        if not text.strip():
+            return block_of((), [])
         text = text.replace("\r\n", "\n").removesuffix("\r")
         if '"' in text or "\r" in text:
             return None
