@@ -202,6 +202,8 @@ def make_result(n_members: int = 4, n_rounds: int = 10) -> DemoResult:
                 considered=900,
                 admitted=640 + 10 * number,
                 excluded_by_rule={"P01": 80, "P02": 20 + number, "P04": 12, "P10": 100},
+                hidden_by_rule={"P05": 17},
+                hidden_by_column={"loan": 17},
                 epsilon=2.61,
             )
             for number, name in enumerate(names)

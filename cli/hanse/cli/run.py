@@ -1,6 +1,6 @@
 """``hanse run``: train under a signed agreement, and take the model home."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,8 +14,9 @@ from hanse.client.home import MemberHome
 from hanse.client.models import fetch_model
 from hanse.client.progress import ROUND_AGGREGATED, RUN_FINISHED, auc_text, describe, registered_model
 from hanse.client.remote import CoordinatorClient, RunEvent
+from hanse.client.run_report import Removed, removed
 from hanse.client.settings import NodeSettings
-from hanse.policies import SignedAgreement, open_agreement
+from hanse.policies import RULES, SignedAgreement, open_agreement
 
 
 def run(
@@ -45,11 +46,13 @@ def run(
             {
                 "model": str(folder),
                 "manifest_digest": model.digest,
+                "removed": asdict(removed(events)),
                 "events": [asdict(event) for event in events],
             }
         )
         return
     console().print(rounds_table(events))
+    console().print(removed_table(removed(events), signed.agreement.cohort.suppress_below))
     say(f"model {folder.name} is in {folder}. Next: hanse serve {folder.name} --home {home}")
 
 
@@ -90,6 +93,25 @@ def rounds_table(events: Iterable[RunEvent]) -> Any:  # noqa: ANN401 - a rich ta
     return table(
         f"Models after each round ({note})", ("after round", "AUC", "log loss", "largest epsilon spent"), rows
     )
+
+
+def removed_table(found: Removed, suppress_below: int) -> Any:  # noqa: ANN401 - a rich table
+    """Rows and values that each rule removed in the last round, by member."""
+    kinds = (("rows left out", found.rows), ("values hidden", found.values))
+    rows = [
+        (rule, RULES[rule].message.en if rule in RULES else "", what, *_counts(found, counts))
+        for what, by_rule in kinds
+        for rule, counts in by_rule.items()
+    ]
+    rows += [
+        ("", f"column {name}", "hidden in rows", *_counts(found, own)) for name, own in found.columns.items()
+    ]
+    title = f"What the rules removed in the last round (fewer than {suppress_below} are not told)"
+    return table(title, ("rule", "because", "what", *found.members), rows, whole=("rule",))
+
+
+def _counts(found: Removed, counts: Mapping[str, int]) -> list[str]:
+    return [f"{counts[member]:,}" if member in counts else "not told" for member in found.members]
 
 
 def _loss(facts: dict[str, Any]) -> str:

@@ -267,8 +267,11 @@ def _with_keys(agreement: Agreement, federation: Federation) -> Agreement:
 
 
 def _rows_to_score(site: Site, agreement: Agreement):  # type: ignore[no-untyped-def]  # noqa: ANN202 - a protobuf message
-    """Some subjects that agreed to scoring, and one each that did not, or withdrew."""
-    profiles = site.written.profiles
+    """Some subjects that agreed to scoring, and one each that did not, or withdrew; all values are known."""
+    columns = site.data.rows.columns
+    numeric = [columns[column.name] for column in agreement.columns if column.kind == "numeric"]
+    known = np.logical_and.reduce([np.isfinite(np.asarray(values, dtype=np.float64)) for values in numeric])
+    profiles = np.where(known, site.written.profiles, "")
     chosen = np.concatenate(
         [
             np.flatnonzero(profiles == "granted")[: SCORED_SUBJECTS - 2],
@@ -277,7 +280,7 @@ def _rows_to_score(site: Site, agreement: Agreement):  # type: ignore[no-untyped
         ]
     )
     ids = [str(site.written.subject_ids[row]) for row in chosen]
-    values = {name: column[chosen] for name, column in site.data.rows.columns.items()}
+    values = {name: column[chosen] for name, column in columns.items()}
     return make_rows(agreement.columns, ids, values)
 
 

@@ -104,6 +104,8 @@ class MemberFacts(_Facts):
         considered: Rows that the first round considered for training.
         admitted: Of those, rows admitted.
         excluded_by_rule: Rows excluded, by the first rule that refused each.
+        hidden_by_rule: Values of admitted rows that were hidden, by the first rule that refused each.
+        hidden_by_column: Admitted rows in which a column was hidden, by column.
         epsilon: Epsilon spent when the run ended; None without differential privacy.
     """
 
@@ -115,6 +117,8 @@ class MemberFacts(_Facts):
     considered: Count
     admitted: Count
     excluded_by_rule: dict[str, Count] = {}
+    hidden_by_rule: dict[str, Count] = {}
+    hidden_by_column: dict[str, Count] = {}
     epsilon: NonNegative | None = None
 
 

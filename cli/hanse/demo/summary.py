@@ -133,6 +133,10 @@ def _member(site: Site, agreement: Agreement, events: Sequence[RunEvent], log: V
         considered=int(counts.rows_in),
         admitted=int(counts.rows_out),
         excluded_by_rule={rule: int(count) for rule, count in counts.by_rule.items()},
+        hidden_by_rule={rule: int(count) for rule, count in counts.hidden_by_rule.items()},
+        hidden_by_column={
+            agreement.columns[int(place)].name: int(count) for place, count in counts.hidden.items()
+        },
         epsilon=spent.get(site.data.name) if agreement.privacy is not None else None,
     )
 
@@ -207,4 +211,6 @@ def _appears(rule: str, logs: dict[str, VerifiedLog]) -> bool:
 
 
 def _mentions(rule: str, entry: Entry) -> bool:
-    return rule in entry.reasons or (entry.counts is not None and rule in entry.counts.by_rule)
+    return rule in entry.reasons or (
+        entry.counts is not None and rule in {**entry.counts.by_rule, **entry.counts.hidden_by_rule}
+    )

@@ -69,16 +69,19 @@ def _own_figures(own: MemberQuality | None) -> tuple[str, str, str]:
 
 
 def rules_table(result: DemoResult) -> Table:
-    """One line per rule that excluded rows: what it says, and how many rows over all members."""
-    table = Table(title="Rows kept out, by the first rule that each fails")
+    """One line per rule that removed something: rows and single values, over all members."""
+    table = Table(title="What the rules removed, by the first rule that each row or value fails")
     table.add_column("rule")
     table.add_column("what it says")
     table.add_column("rows", justify="right")
-    totals: Counter[str] = Counter()
+    table.add_column("values", justify="right")
+    rows: Counter[str] = Counter()
+    values: Counter[str] = Counter()
     for member in result.members:
-        totals.update(member.excluded_by_rule)
-    for rule, count in sorted(totals.items()):
-        table.add_row(rule, Text(result.rules.get(rule, "")), f"{count:,}")
+        rows.update(member.excluded_by_rule)
+        values.update(member.hidden_by_rule)
+    for rule in sorted({*rows, *values}):
+        table.add_row(rule, Text(result.rules.get(rule, "")), f"{rows[rule]:,}", f"{values[rule]:,}")
     return table
 
 

@@ -57,6 +57,7 @@ class Admitted:
         considered: Records that were judged.
         excluded_by_rule: Records that each rule excluded.
         hidden_by_column: Admitted records in which each column is hidden, zero left out.
+        hidden_by_rule: Values that each rule hid.
     """
 
     training: AdmittedRecords
@@ -64,6 +65,7 @@ class Admitted:
     considered: int
     excluded_by_rule: Mapping[str, int]
     hidden_by_column: Mapping[str, int]
+    hidden_by_rule: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +159,7 @@ class Gate:
             decision.considered,
             decision.excluded_by_rule,
             decision.hidden_by_column,
+            decision.hidden_by_rule,
         )
 
     def _decide(self, step: Step, opening_head: int, refs: Sequence[str]) -> Decision:
@@ -265,6 +268,7 @@ def _admitted(
             rows_out=len(decision.rows),
             by_rule=decision.excluded_by_rule,
             hidden={places[name]: count for name, count in decision.hidden_by_column.items()},
+            hidden_by_rule=decision.hidden_by_rule,
         ),
         subject_set_root=root.hex(),
         decision="permit",

@@ -258,12 +258,15 @@ class Node:
         shown = suppress(admitted.excluded_by_rule, below)
         rules = {rule: count for rule, count in shown.items() if isinstance(count, int)}
         complete = len(rules) == len(shown)
+        by_rule, by_column = _hidden(session, admitted)
         return pb.AdmittedRows(
             rows=records.rows,
             subject_set_root=records.subject_set_root,
             # Beside the sum of the others, the total would give a suppressed count away.
             considered=admitted.considered if complete else 0,
             excluded_by_rule=rules,
+            hidden_by_rule=by_rule,
+            hidden_by_column=by_column,
         )
 
     def _spend(self, session: Session, planned: float | None = None) -> PrivacySpend | None:
@@ -303,6 +306,21 @@ def _model(session: Session, weights: bytes, transform: bytes) -> tuple[npt.NDAr
     vector = weights_from_bytes(weights)
     check_weights(agreement.training, fitted.n_features, vector, MAX_WEIGHT)
     return vector, fitted
+
+
+def _hidden(session: Session, admitted: Admitted) -> tuple[dict[str, int], dict[int, int]]:
+    """Hidden values by rule, and by the column's place, without counts that are too small.
+
+    Both have the same sum, so that one of them would give away the only count that is missing in the other:
+    by column they are told only if all of both are large enough.
+    """
+    agreement = session.signed.agreement
+    below = agreement.cohort.suppress_below
+    places = {column.name: place for place, column in enumerate(agreement.columns)}
+    by_rule = {rule: count for rule, count in admitted.hidden_by_rule.items() if count >= below}
+    by_column = {places[name]: count for name, count in admitted.hidden_by_column.items()}
+    complete = len(by_rule) == len(admitted.hidden_by_rule) and min(by_column.values(), default=0) >= below
+    return by_rule, by_column if complete else {}
 
 
 def _histogram(session: Session, histogram: ScoreHistogram) -> pb.ScoreHistogram:

@@ -115,12 +115,14 @@ class Counts(Document):
         rows_out: Rows admitted.
         by_rule: Rows excluded, by the first rule that each failed.
         hidden: Admitted rows in which a column was hidden, by the column's place in the agreement, from 0.
+        hidden_by_rule: Values that were hidden, by the first rule that each failed.
     """
 
     rows_in: Count
     rows_out: Count
     by_rule: Mapping[RuleId, Count] = Field(default_factory=dict)
     hidden: Mapping[ColumnPlace, Count] = Field(default_factory=dict)
+    hidden_by_rule: Mapping[RuleId, Count] = Field(default_factory=dict)
 
 
 class PrivacySpend(Document):

@@ -3,7 +3,7 @@
 It must say of every subject what :meth:`hanse.policies.Screening.decide` says.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -13,7 +13,6 @@ import numpy.typing as npt
 
 from hanse.enforcement.columns import ConsentColumns, Places
 from hanse.enforcement.compile import ADMITTED, Codes, RowFilter
-from hanse.enforcement.nodes import Flags
 from hanse.errors import PolicyError
 from hanse.policies.admission import AskedColumn, Ruling, Screening
 from hanse.policies.facts import HIDDEN, hides
@@ -37,6 +36,7 @@ class Decision:
         excluded_by_rule: Number of records that each rule excluded, by the first rule that each fails.
         hidden: By column, positions of the admitted records in which it must not be read, increasing; only
             columns that are hidden somewhere.
+        hidden_by_rule: Number of values that each rule hid, by the first rule that each fails.
         snapshot_head: Head of the consent ledger that the decision rests on.
     """
 
@@ -45,6 +45,7 @@ class Decision:
     considered: int
     excluded_by_rule: Mapping[str, int]
     hidden: Mapping[str, Positions]
+    hidden_by_rule: Mapping[str, int]
     snapshot_head: int
 
     @cached_property
@@ -69,20 +70,20 @@ class Rulings:
         self._codes = self._numbers(compiled)[compiled.decide().codes]
         self._nobody: int = self._numbers(compiled)[compiled.nobody]
         self._filters: dict[tuple[object, ...], Codes] = {}
-        self._hidden: dict[str, Flags] = {}
+        self._hidden: dict[str, Codes] = {}
         for column in screening.columns:
             self._decide_column(column)
 
-    def at(self, places: Places) -> tuple[Codes, Mapping[str, Flags]]:
-        """Codes (places in :attr:`rules`, or :data:`ADMITTED`) and hidden columns of some subjects."""
+    def at(self, places: Places) -> tuple[Codes, Mapping[str, Codes]]:
+        """Codes (places in :attr:`rules`, or :data:`ADMITTED`) of some subjects, and of their columns."""
         codes = np.full(len(places), self._nobody, dtype=np.uint8)
         known = places >= 0
         codes[known] = self._codes[places[known]]
         hidden = {}
-        for name, flags in self._hidden.items():
-            own = np.zeros(len(places), dtype=np.bool_)
-            own[known] = flags[places[known]]
-            hidden[name] = own & (codes == ADMITTED)
+        for name, failures in self._hidden.items():
+            own = np.full(len(places), ADMITTED, dtype=np.uint8)
+            own[known] = failures[places[known]]
+            hidden[name] = np.where(codes == ADMITTED, own, ADMITTED)
         return codes, hidden
 
     @property
@@ -95,7 +96,7 @@ class Rulings:
         code = int(self._codes[place]) if place >= 0 else self._nobody
         if code != ADMITTED:
             return Ruling(self._rules[code])
-        return Ruling(None, frozenset(name for name, flags in self._hidden.items() if flags[place]))
+        return Ruling(None, frozenset(name for name, own in self._hidden.items() if own[place] != ADMITTED))
 
     def _decide_column(self, column: AskedColumn) -> None:
         """Excludes whom a required column excludes; notes in whom another one is hidden."""
@@ -108,7 +109,7 @@ class Rulings:
             excluded = failed & (self._codes == ADMITTED)
             self._codes[excluded] = failures[excluded]
         elif failed.any():
-            self._hidden[column.name] = failed
+            self._hidden[column.name] = failures
 
     def _column_codes(self, column: AskedColumn, *, hidden: bool) -> Codes:
         """The same for all columns of which the rules read the same."""
@@ -138,6 +139,15 @@ class Rulings:
         )
 
 
+def _by_rule(rules: Sequence[str], codes: Iterable[Codes]) -> dict[str, int]:
+    """How often each rule is in the codes; rules that are not there are left out."""
+    counts = sum(
+        (np.bincount(own, minlength=ADMITTED + 1) for own in codes), np.zeros(ADMITTED + 1, np.int64)
+    )
+    found = {rule: int(counts[code]) for code, rule in enumerate(rules) if counts[code]}
+    return dict(sorted(found.items()))
+
+
 def _rules(columns: Sequence[AskedColumn]) -> list[str]:
     return [rule for column in columns for rule, _ in column.rules]
 
@@ -156,13 +166,15 @@ def decide(screening: Screening, columns: ConsentColumns, places: Places) -> tup
     rulings = Rulings(screening, columns)
     codes, hidden = rulings.at(places)
     rows = np.flatnonzero(codes == ADMITTED)
-    counts = {rule: int(np.count_nonzero(codes == code)) for code, rule in enumerate(rulings.rules)}
+    counts = _by_rule(rulings.rules, [codes])
+    flags = {name: own != ADMITTED for name, own in sorted(hidden.items())}
     decision = Decision(
         rows=rows,
         subjects=len(np.unique(places[rows])),
         considered=len(places),
-        excluded_by_rule={rule: count for rule, count in sorted(counts.items()) if count},
-        hidden={name: np.flatnonzero(flags) for name, flags in sorted(hidden.items()) if flags.any()},
+        excluded_by_rule=counts,
+        hidden={name: np.flatnonzero(own) for name, own in flags.items() if own.any()},
+        hidden_by_rule=_by_rule(rulings.rules, hidden.values()),
         snapshot_head=columns.head,
     )
     return decision, rulings

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from hanse.api.v1 import round_pb2 as pb
 from hanse.errors import TrainingError
 from hanse.learning import SCORE_EDGES, n_cells
-from hanse.policies import Agreement
+from hanse.policies import RULES, Agreement
 
 MAX_ABSOLUTE = 1e9
 HISTOGRAM_BINS = len(SCORE_EDGES) - 1
@@ -23,12 +23,23 @@ def check_figures(reply: pb.Reply, agreement: Agreement) -> None:
         _vector("cell_counts", reply.prepared.cell_counts, sum(map(n_cells, agreement.columns)))
         _number("noise_std", reply.prepared.noise_std)
         _epsilon("planned_epsilon", reply.prepared.planned_epsilon, agreement)
+        _rows([reply.prepared.training, reply.prepared.holdout], agreement)
     elif outcome == "trained":
         _histogram(reply.trained.histogram)
         _epsilon("epsilon", reply.trained.epsilon, agreement)
+        _rows([reply.trained.training, reply.trained.holdout], agreement)
     elif outcome == "evaluated":
         _histogram(reply.evaluated.histogram)
         _epsilon("epsilon", reply.evaluated.epsilon, agreement)
+
+
+def _rows(parts: Sequence[pb.AdmittedRows], agreement: Agreement) -> None:
+    """Counts go into the run's record by these names, so they must be rules and columns, and nothing else."""
+    for rows in parts:
+        if not {*rows.excluded_by_rule, *rows.hidden_by_rule} <= set(RULES):
+            raise TrainingError("run.update-rejected", "rows are counted by what is no rule")
+        if any(place >= len(agreement.columns) for place in rows.hidden_by_column):
+            raise TrainingError("run.update-rejected", "values are counted by what is no column")
 
 
 def _histogram(histogram: pb.ScoreHistogram) -> None:

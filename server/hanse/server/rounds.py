@@ -163,7 +163,9 @@ class Rounds:
                 "members": sorted(replies),
                 "features": transform.n_features,
                 "planned_epsilon": planned,
-                "rows": {m: _rows_facts(r.prepared.training, r.prepared.holdout) for m, r in replies.items()},
+                "rows": self._rows(
+                    {m: (r.prepared.training, r.prepared.holdout) for m, r in replies.items()}
+                ),
             },
         )
         return transform
@@ -187,11 +189,26 @@ class Rounds:
                 "evaluated_round": number - 1,
                 **metrics.as_facts(),
                 "epsilon": dict(self._epsilon),
-                "rows": {m: _rows_facts(r.trained.training, r.trained.holdout) for m, r in replies.items()},
+                "rows": self._rows({m: (r.trained.training, r.trained.holdout) for m, r in replies.items()}),
             },
             number,
         )
         return updated
+
+    def _rows(self, parts: Mapping[str, tuple[pb.AdmittedRows, pb.AdmittedRows]]) -> dict[str, Any]:
+        """What members tell of their training and held-out rows; counts that are too small are not told."""
+        names = [column.name for column in self._agreement.columns]
+        return {
+            member: {
+                "training": training.rows,
+                "holdout": holdout.rows,
+                "considered": training.considered,
+                "excluded_by_rule": dict(training.excluded_by_rule),
+                "hidden_by_rule": dict(training.hidden_by_rule),
+                "hidden_by_column": {names[at]: n for at, n in sorted(training.hidden_by_column.items())},
+            }
+            for member, (training, holdout) in parts.items()
+        }
 
     def _updates(self, replies: Replies, size: int, number: int) -> list[Update]:
         """The updates that check; a member whose update does not check leaves the run."""
@@ -308,15 +325,6 @@ class Rounds:
             purpose=self._agreement.purpose,
             reasons=reasons,
         )
-
-
-def _rows_facts(training: pb.AdmittedRows, holdout: pb.AdmittedRows) -> dict[str, Any]:
-    return {
-        "training": training.rows,
-        "holdout": holdout.rows,
-        "considered": training.considered,
-        "excluded_by_rule": dict(training.excluded_by_rule),
-    }
 
 
 def _known(code: str) -> str:

@@ -331,10 +331,52 @@ class AdmittedRows(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class HiddenByRuleEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class HiddenByColumnEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.int
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.int = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     ROWS_FIELD_NUMBER: _builtins.int
     SUBJECT_SET_ROOT_FIELD_NUMBER: _builtins.int
     CONSIDERED_FIELD_NUMBER: _builtins.int
     EXCLUDED_BY_RULE_FIELD_NUMBER: _builtins.int
+    HIDDEN_BY_RULE_FIELD_NUMBER: _builtins.int
+    HIDDEN_BY_COLUMN_FIELD_NUMBER: _builtins.int
     rows: _builtins.int
     """Number of rows."""
     subject_set_root: _builtins.bytes
@@ -343,6 +385,14 @@ class AdmittedRows(_message.Message):
     """Rows considered, and rows excluded by rule. Counts below the agreement's minimum are left out."""
     @_builtins.property
     def excluded_by_rule(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]: ...
+    @_builtins.property
+    def hidden_by_rule(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """Values of admitted rows that were hidden: by rule, and by the column's place in the agreement, from 0.
+        Counts below the agreement's minimum are left out here too.
+        """
+
+    @_builtins.property
+    def hidden_by_column(self) -> _containers.ScalarMap[_builtins.int, _builtins.int]: ...
     def __init__(
         self,
         *,
@@ -350,10 +400,12 @@ class AdmittedRows(_message.Message):
         subject_set_root: _builtins.bytes = ...,
         considered: _builtins.int = ...,
         excluded_by_rule: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        hidden_by_rule: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        hidden_by_column: _abc.Mapping[_builtins.int, _builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["considered", b"considered", "excluded_by_rule", b"excluded_by_rule", "rows", b"rows", "subject_set_root", b"subject_set_root"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["considered", b"considered", "excluded_by_rule", b"excluded_by_rule", "hidden_by_column", b"hidden_by_column", "hidden_by_rule", b"hidden_by_rule", "rows", b"rows", "subject_set_root", b"subject_set_root"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
