@@ -17,11 +17,16 @@ from hanse.policies.ledger.csv_rows import FLAGS, LISTS, MAX_LINE_BYTES, NUMBERS
 from hanse.policies.ledger.intake import FORMULA_STARTS, IDENTIFIER, ROW_COLUMNS, Block, Cells, Row, block_of
 
 MAX_MEMORY_MIB: Final = 512
-"""What DuckDB may hold of a file; a row group that needs more ends the import."""
+"""What DuckDB may hold of a file; one that needs more ends the import."""
+MAX_CHUNK_BYTES: Final = 1 << 27
+"""What one column of a row group may hold, unpacked; DuckDB unpacks it in one piece."""
 MAX_ROWS: Final = 1_000_000
 """Rows that any file may have; more only as many as it has bytes, since every event has an id of its own."""
-_BLOCK_ROWS: Final = 4_096
-_MAX_CELL_BYTES: Final = 4_096
+_GROUPS: Final = (
+    "SELECT any_value(row_group_num_rows), max(total_uncompressed_size) FROM parquet_metadata(?)"
+    " GROUP BY row_group_id ORDER BY row_group_id"
+)
+_BLOCK_ROWS: Final = 2_048
 _NO_INSTANT: Final = 1 << 60  # in the place of an infinite time; no event has one
 _TIMES: Final = frozenset({"given_at", "expires_at", "notice_published_at"})
 _TEXT: Final = "VARCHAR"
@@ -81,16 +86,11 @@ class ParquetSource:
 
     def blocks(self) -> Iterator[Block]:
         """See :class:`hanse.policies.ledger.intake.Source`."""
-        allowed = max(MAX_ROWS, self._path.stat().st_size)
         number = 1
         try:
-            rows = self._connection.execute(self._query(), [str(self._path)])
+            readable, problem = self._readable()
+            rows = self._connection.execute(self._query(), [str(self._path), readable])
             while part := rows.fetchmany(_BLOCK_ROWS):
-                if number + len(part) - 1 > allowed:
-                    raise ConfigurationError(
-                        "config.bad-data",
-                        f"the file has more than {allowed} rows, more than its size can hold",
-                    )
                 yield block_of([_row(number + n, row) for n, row in enumerate(part)], [])
                 number += len(part)
         except (duckdb.Error, ValueError, OverflowError) as error:
@@ -98,30 +98,58 @@ class ParquetSource:
             raise ConfigurationError(
                 "config.bad-data", f"the file cannot be read after row {number - 1}: {type(error).__name__}"
             ) from error
+        if problem is not None:
+            raise ConfigurationError("config.bad-data", f"row {number}: {problem}")
+
+    def _readable(self) -> tuple[int, str | None]:
+        """How many rows are read, and what is wrong with the one behind them."""
+        allowed = max(MAX_ROWS, self._path.stat().st_size)
+        groups = self._connection.execute(_GROUPS, [str(self._path)]).fetchall()
+        before = 0
+        for rows, largest in groups:
+            if largest > MAX_CHUNK_BYTES:
+                return before, f"a column of its row group holds more than {MAX_CHUNK_BYTES >> 20} MiB"
+            before += rows
+            if before > allowed:
+                return allowed, f"the file has more than {allowed} rows, more than its size can hold"
+        return before, None
 
     def _query(self) -> str:
         subject = IDENTIFIER if self.has_identifiers else "subject_ref"
         own = [self._own(name) for name in ("event_id", subject, "given_at", "expires_at")]
-        joined = f" || '{_CELL}' || ".join(map(self._as_text, self._shared))
-        key = f"CASE WHEN strlen({joined}) < {MAX_LINE_BYTES} THEN {joined} ELSE '{_CELL * 99}' END"
-        return f"SELECT {', '.join(own)}, {key} FROM read_parquet(?)"  # noqa: S608 - checked names
+        key = f" || '{_CELL}' || ".join(map(self._as_text, self._shared))
+        return f"SELECT {', '.join(own)}, {key} FROM read_parquet(?) LIMIT ?"  # noqa: S608 - checked names
 
     def _own(self, name: str) -> str:
-        """A cell that differs from row to row; one that is far too long is as good as none."""
+        """A cell that differs from row to row."""
         if name not in self._types:
             return "''"
         if self._types[name] == _INSTANT:
-            return f"CASE WHEN isfinite({name}) THEN epoch_ms({name}) ELSE {_NO_INSTANT} END"
-        return f"CASE WHEN strlen({name}) < {_MAX_CELL_BYTES} THEN {name} ELSE left({name}, 0) || '?' END"
+            return (
+                f"CASE WHEN {name} IS NULL OR isfinite({name}) THEN epoch_ms({name}) ELSE {_NO_INSTANT} END"
+            )
+        return _held(name)
 
     def _as_text(self, name: str) -> str:
+        """A cell as text, "" if it is missing."""
         kind = self._types[name]
         if kind == _TEXTS:
-            items = f"len({name}) || '{_ITEM}' || array_to_string({name}, '{_ITEM}')"
+            joined = _held(f"array_to_string({name}, '{_ITEM}')")
+            items = f"len({name}) || '{_ITEM}' || {joined}"
             return f"CASE WHEN len({name}) > 0 THEN {items} ELSE '' END"
         if kind == _INSTANT:
             return f"coalesce({_milliseconds(name)}, '')"
-        return f"coalesce({name}::VARCHAR, '')"
+        return f"coalesce({_held(f'{name}::VARCHAR')}, '')"
+
+
+def _held(text: str) -> str:
+    """Text that is handed on; in the place of one that is far too long, one that nobody takes.
+
+    It is looked at before it is copied, or a small file could fill the memory with copies.
+    """
+    return (
+        f"CASE WHEN strlen({text}) < {MAX_LINE_BYTES} THEN {text} WHEN {text} IS NOT NULL THEN '{_CELL}' END"
+    )
 
 
 def _row(number: int, cells: tuple[Any, ...]) -> Row:

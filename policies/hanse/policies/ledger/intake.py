@@ -18,7 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from hanse.errors import ConfigurationError
 from hanse.policies.consent import ConsentEvent, Terms
-from hanse.policies.fields import UtcTime, problems, to_ms
+from hanse.policies.fields import UtcTime, from_ms, problems, to_ms
 from hanse.policies.ledger.batch import REF_BYTES, Batch, cut
 from hanse.policies.ledger.tables import STATE_CODES
 from hanse.policies.subjects import Pseudonymiser
@@ -286,7 +286,8 @@ class Intake:
             refused.append((block.numbers[place], shared))
             return False
         name = IDENTIFIER if self._source.has_identifiers else "subject_ref"
-        own = (block.event_ids[place], block.subjects[place], block.given[place], block.expires[place])
+        times = (_time_of(block.given[place]), _time_of(block.expires[place]))
+        own = (block.event_ids[place], block.subjects[place], *times)
         cells = {**shared, **dict(zip(("event_id", name, "given_at", "expires_at"), own, strict=True))}
         event = read_event(cells, self._now, self._pseudonymiser)
         if isinstance(event, str):
@@ -297,6 +298,11 @@ class Intake:
         rows.given[place], rows.expires[place] = act.given_ms, act.expires_ms
         rows.forms[place] = _form_of(event)
         return True
+
+
+def _time_of(value: str | int) -> str | int | datetime:
+    """A time as the model takes it; milliseconds beyond every date stay what they are, and are refused."""
+    return from_ms(value) if isinstance(value, int) and _FIRST_MS <= value <= _LAST_MS else value
 
 
 def _form_of(event: ConsentEvent) -> _Form:
