@@ -27,7 +27,7 @@ from hanse.crypto import SigningKey, VerifierKey
 from hanse.errors import ConfigurationError, HanseError, IdentityError, PolicyError, ServingError
 from hanse.learning import ModelManifest, Transform, load_model, write_model
 from hanse.learning.artifact import MANIFEST_FILE, WEIGHTS_FILE
-from hanse.policies import Identity
+from hanse.policies import DEFAULT_PACKS, Identity, builtin_pack, check_agreement, merge
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -166,8 +166,11 @@ def test_a_draft_is_over_everybody_who_is_enrolled(shared: World) -> None:
 def test_members_in_two_countries_need_a_border_mechanism(shared: World) -> None:
     own, *others = known_identities(shared.home)
     identities = [own.model_copy(update={"jurisdiction": "CN"}), *others]
-    border = draft_agreement(shared.draft(), identities, shared.now).border
-    assert (border.mechanism, border.reference) == ("standard_contract", "an assessment")
+    agreement = draft_agreement(shared.draft(), identities, shared.now)
+    # No mechanism is invented: that there is none is a gap until somebody says which.
+    assert agreement.border.mechanism == "none"
+    policy = merge([builtin_pack(name) for name in DEFAULT_PACKS])
+    assert "P21" in {gap.rule for gap in check_agreement(agreement, policy, shared.now)}
 
 
 @pytest.mark.parametrize(

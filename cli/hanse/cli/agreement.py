@@ -53,7 +53,11 @@ def check(file: File, home: AnyHome = None, lang: Lang = Language.EN, *, as_json
             for gap in gaps
         ]
         heads = ("rule", "articles", "where", "what is wrong", "what to do")
-        console().print(table(f"{len(gaps)} gaps in {file.name}", heads, rows, whole=("rule",)))
+        console().print(
+            table(
+                f"{len(gaps)} gap{'' if len(gaps) == 1 else 's'} in {file.name}", heads, rows, whole=("rule",)
+            )
+        )
         say(LEGAL_NOTE)
     else:
         say(f"no gaps. Digest {agreement.digest}. Next, at every member: hanse agreement sign {file}")

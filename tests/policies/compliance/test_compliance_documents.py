@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from datetime import UTC, datetime
 from html.parser import HTMLParser
@@ -241,10 +242,10 @@ def test_an_altered_file_is_refused_or_another_document(
     dossier = records(configured())
     data = bytearray(dossier.text().encode())
     data[place % len(data)] = byte
-    try:
-        assert Dossier.parse(bytes(data)).text().encode() == bytes(data)
-    except PolicyError as error:
-        assert error.code == "policy.invalid"
+    parsed = None
+    with contextlib.suppress(PolicyError):
+        parsed = Dossier.parse(bytes(data))
+    assert parsed is None or parsed.text().encode() == bytes(data)
 
 
 # --- the page
