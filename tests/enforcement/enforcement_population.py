@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tests.policies.conftest import EXAMPLE
 
-from hanse.policies import Agreement, ConsentSnapshot, Job, Standing, Terms, builtin_pack, merge
+from hanse.policies import Agreement, ConsentSnapshot, Job, Policy, Standing, Terms, builtin_pack, merge
 from hanse.policies.consent import Folding
 from hanse.policies.fields import to_ms
 
@@ -80,9 +80,13 @@ def agreement(
     return Agreement.model_validate(document)
 
 
+@cache
+def policy() -> Policy:
+    return merge([builtin_pack(name) for name in PACKS])
+
+
 def job(document: Agreement, head: int = 1) -> Job:
-    policy = merge([builtin_pack(name) for name in PACKS])
-    return Job(document, policy, PURPOSE, NOW, "brand", head)
+    return Job(document, policy(), PURPOSE, NOW, "brand", head)
 
 
 def good_terms(purpose: str, controller: str = BRAND) -> Terms:

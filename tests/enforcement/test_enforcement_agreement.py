@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -10,10 +11,17 @@ import numpy as np
 import pytest
 from sqlalchemy import insert, text
 from tests.enforcement.conftest import FakeLedger, columns_of, run_duckdb
-from tests.enforcement.enforcement_population import NOW, PURPOSE, agreement, job, make_snapshot, ref_of
+from tests.enforcement.enforcement_population import (
+    NOW,
+    NOW_MS,
+    PURPOSE,
+    agreement,
+    job,
+    make_snapshot,
+    ref_of,
+)
 
 from hanse.enforcement import (
-    ADMITTED,
     ConsentColumns,
     Rulings,
     decide,
@@ -23,7 +31,7 @@ from hanse.enforcement import (
     require_agreement,
 )
 from hanse.errors import PolicyError
-from hanse.policies import ConsentLedger, ConsentSnapshot, prepare_training, screen
+from hanse.policies import ConsentLedger, ConsentSnapshot, Standing, prepare_training, screen
 from hanse.policies.admission import Ruling, first_failure
 from hanse.policies.consent import Folding
 from hanse.policies.facts import subject_facts
@@ -167,7 +175,19 @@ def test_the_whole_screen_is_the_decision() -> None:
     assert decision.hidden_by_column == admission.hidden_by_column
 
 
-def test_a_row_filter_that_differs_stops_the_round() -> None:
+def change_of_mind(snapshot: ConsentSnapshot, ref: str, *, withdraw: bool) -> ConsentSnapshot:
+    """The same ledger in which one subject has withdrawn, or hides a column."""
+    standings = {purpose: dict(own) for purpose, own in snapshot.standings.items()}
+    foldings = {PURPOSE: dict(snapshot.foldings[PURPOSE])}
+    if withdraw:
+        standings[PURPOSE][ref] = Standing("withdrawn", NOW_MS, None, None, None)
+    else:
+        foldings[PURPOSE][ref] = Folding(frozenset({"extra km"}), frozenset())
+    return replace(snapshot, standings=standings, foldings=foldings)
+
+
+@pytest.mark.parametrize("withdraw", [True, False], ids=["withdrawn", "hidden"])
+def test_a_row_filter_that_differs_about_one_subject_stops_the_round(*, withdraw: bool) -> None:
     snapshot = make_snapshot(np.random.default_rng(4), 300)
     columns = columns_of(snapshot)
     screening = prepare_training(job(agreement()), columns)
@@ -176,25 +196,10 @@ def test_a_row_filter_that_differs_stops_the_round() -> None:
     rulings = Rulings(screening, columns)
     require_agreement(screening, rulings, places, snapshot)
 
-    excluded = int(np.flatnonzero(rulings._codes != ADMITTED)[0])
-    rulings._codes[excluded] = ADMITTED
+    one = next(ref for ref in refs if screening.decide(snapshot, ref) == Ruling(None))
     with pytest.raises(PolicyError, match="differ about 1 of 300") as caught:
-        require_agreement(screening, rulings, places, snapshot)
+        require_agreement(screening, rulings, places, change_of_mind(snapshot, one, withdraw=withdraw))
     assert caught.value.rule == "P32"
-
-
-def test_a_column_that_is_hidden_wrongly_stops_the_round() -> None:
-    snapshot = make_snapshot(np.random.default_rng(4), 300)
-    columns = columns_of(snapshot)
-    screening = prepare_training(job(agreement()), columns)
-    rulings = Rulings(screening, columns)
-    admitted = np.flatnonzero(rulings._codes == ADMITTED)
-    shown = next(place for place in admitted if rulings._hidden["health"][place])
-    rulings._hidden["health"][shown] = False
-    refs = [ref_of(number) for number in range(300)]
-    places = dict(zip(refs, columns.places(refs).tolist(), strict=True))
-    with pytest.raises(PolicyError, match="differ about 1 of"):
-        require_agreement(screening, rulings, places, snapshot)
 
 
 @pytest.mark.parametrize("hours", [24.001, 48, None])
