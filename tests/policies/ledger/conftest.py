@@ -90,13 +90,14 @@ def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def database(postgresql: str) -> str:
-    """URL of a database with nothing in it."""
+    """URL of a database with nothing in it; it goes with the server."""
+    # A new one: dropping what another test made would wait for whatever still has it open.
+    name = f"ledger_{secrets.token_hex(6)}"
     engine = create_engine(postgresql, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
-        connection.execute(text("DROP SCHEMA public CASCADE"))
-        connection.execute(text("CREATE SCHEMA public"))
+        connection.execute(text(f"CREATE DATABASE {name}"))
     engine.dispose()
-    return postgresql
+    return f"{postgresql.rpartition('/')[0]}/{name}"
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
