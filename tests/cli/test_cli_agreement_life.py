@@ -98,7 +98,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def sites(hanse: Callable[..., Result], made: Path, tmp_path: Path) -> Path:
-    assert hanse
+    del hanse  # it has changed the folder to the test's own
     shutil.copytree(made, tmp_path, dirs_exist_ok=True)
     return tmp_path
 
@@ -124,8 +124,13 @@ def sign(hanse: Callable[..., Result], name: str) -> None:
 
 
 OPTIONS: dict[str, tuple[str, str, object]] = {
-    "storage": ("--storage-country brand=AT --border certification --border-reference R", "members.0.storage_country", "AT"),
-    "other place": ("--other-place NL --border standard_contract --border-reference R", "border.other_places", ["NL"]),
+    "storage": (
+        "--storage-country brand=AT --border certification --border-reference R",
+        "members.0.storage_country", "AT",
+    ),
+    "other place": (
+        "--other-place NL --border standard_contract --border-reference R", "border.other_places", ["NL"],
+    ),
     "minors": ("--minors", "may_contain_minors", True),
     "optional column": ("--optional-column age", "columns.0.required", False),
     "disclosure": ("--disclose-to brand", "columns.0.disclosure", [{"to": "brand", "form": "model"}]),
@@ -137,7 +142,9 @@ OPTIONS: dict[str, tuple[str, str, object]] = {
     "reasons": ("--reason-codes", "scoring.reason_codes", True),
     "retention": ("--rows-days 9 --intermediates-days 8 --model-days 7", "retention",
                   {"rows_days": 9, "intermediates_days": 8, "model_days": 7}),
-    "validity": ("--valid-days 10", "retention", {"rows_days": 20, "intermediates_days": 10, "model_days": 20}),
+    "validity": ("--valid-days 10", "retention", {
+        "rows_days": 20, "intermediates_days": 10, "model_days": 20,
+    }),
     "assessor": ("--assessor Dora", "assessment.approver", "Dora"),
     "approver": ("--approver brand=Berta", "members.0.approver", "Berta"),
     "role": ("--role brand=provider", "members.0.role", "provider"),
@@ -186,8 +193,8 @@ def test_an_option_that_does_not_fit(rest: str, told: str, hanse: Callable[..., 
 @pytest.mark.parametrize("lang", ["en", "zh"])
 @pytest.mark.usefixtures("sites")
 def test_an_interview_asks_for_what_no_option_gave(lang: str, hanse: Callable[..., Result]) -> None:
-    given = f"--label y --positive yes {INCOME} --epsilon 3 --title T --id motor --pack gdpr --minors --proposer P"
-    typed = "Otto\nnonsense\nprovider\nBerta\n" + "\n" * 60
+    given = f"--label y --positive yes {INCOME} --epsilon 3 --title T --id motor --pack gdpr --proposer P"
+    typed = "Otto\n\nnonsense\nprovider\nBerta\n" + "\n" * 60
     result = new(hanse, f"--interview --lang {lang} {given}", typed)
     assert result.code == 0, result
     agreement = Agreement.from_yaml(Path("deal.yaml").read_text())
@@ -298,9 +305,9 @@ def test_the_example_has_documents_in_both_languages(hanse: Callable[..., Result
             result = hanse(f"agreement {command} {DEAL} --lang {lang} --format html --out {command}.html")
             assert (result.code, result.err) == (0, "")
             assert word in Path(f"{command}.html").read_text(encoding="utf-8")
-            digest = sha256_hex(Path(f"{command}.json").read_bytes())
-            assert digest in result.out
-        assert hanse(f"agreement {command} {DEAL} --json").json["digest"] == digest
+            assert sha256_hex(Path(f"{command}.json").read_bytes()) in result.out
+        digest = hanse(f"agreement {command} {DEAL} --json").json["digest"]
+        assert digest == sha256_hex(Path(f"{command}.json").read_bytes())
         assert "NOT ANSWERED" in hanse(f"agreement {command} {DEAL}").out
 
 
@@ -320,7 +327,8 @@ def test_from_questions_to_an_approved_assessment(hanse: Callable[..., Result], 
     document = Agreement.from_yaml(Path("deal.yaml").read_text()).model_dump(mode="json")
     document["assessment"]["digest"] = digest
     Path("deal.yaml").write_text(Agreement.model_validate(document).to_yaml())
-    assert hanse(f"{line} --approved assessment.json").code == 0
+    for approved in ("assessment.json", "assessment.md"):
+        assert hanse(f"{line} --approved {approved}").code == 0
     assert (
         "nothing differs"
         in hanse("agreement assess deal.yaml --answers answers.yaml --approved assessment.json").out
@@ -333,7 +341,7 @@ def test_from_questions_to_an_approved_assessment(hanse: Callable[..., Result], 
         told = hanse(f"agreement assess deal.yaml --answers answers.yaml --approved {approved}")
         assert told.code == 4
         assert "epsilon 5" in told.out
-    assert "what was approved is not what" in told.out
+        assert "what was approved is not what" in told.out
     assert hanse(f"{line} --approved assessment.json --out assessment.html").code == 3
     assert deal.exists()
 

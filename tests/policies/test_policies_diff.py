@@ -156,8 +156,8 @@ EXAMPLES: dict[str, tuple[dict[str, Any], Effect, str, str, tuple[str, ...]]] = 
         {"purpose": "joint_modelling"},
         Effect.WIDENS,
         (
-            "the purpose changes from joint_modelling.propensity to joint_modelling: grants for the old purpose "
-            "do not cover it: every subject must consent anew (P04)"
+            "the purpose changes from joint_modelling.propensity to joint_modelling: grants for the old "
+            "purpose do not cover it: every subject must consent anew (P04)"
         ),
         "处理目的由joint_modelling.propensity改为joint_modelling：原目的的同意不涵盖：全体个人须重新同意（P04）",
         ("P04",),
@@ -176,10 +176,13 @@ EXAMPLES: dict[str, tuple[dict[str, Any], Effect, str, str, tuple[str, ...]]] = 
         {"members.0.role": "provider"},
         Effect.WIDENS,
         (
-            "the role of 'brand' changes from joint controller to provider of data to the others: its subjects "
-            "must consent to sharing separately (P06)"
+            "the role of 'brand' changes from joint controller to provider of data to the others: its "
+            "subjects must consent to sharing separately (P06)"
         ),
-        "“brand”的角色由共同处理者改为向其他方提供个人信息的处理者：其个人须就提供给他方另行单独同意（P06）",
+        (
+            "“brand”的角色由共同处理者改为向其他方提供个人信息的处理者："
+            "其个人须就提供给他方另行单独同意（P06）"
+        ),
         ("P06",),
     ),
     "caller's quota": (

@@ -35,6 +35,12 @@ def test_nothing_differs_from_itself(configured: Callable[..., Configuration]) -
     assert compare_markdown(to_markdown(dossier, "zh"), dossier, "zh") == ()
 
 
+def test_an_annex_is_not_compared(configured: Callable[..., Configuration]) -> None:
+    dossier = assess(configured())
+    annex = (dossier.sections[0].model_copy(update={"key": "annex"}),)
+    assert compare_markdown(to_markdown(dossier, "en", annex), dossier, "en") == ()
+
+
 @pytest.mark.parametrize("language", ["en", "zh"])
 @pytest.mark.parametrize("changes", CHANGES.values(), ids=CHANGES)
 def test_a_change_shows_in_both_forms(

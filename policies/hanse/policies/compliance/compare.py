@@ -6,7 +6,7 @@ from typing import Literal, TypeAlias
 
 from hanse.policies.agreement.words import Language
 from hanse.policies.compliance.dossier import Dossier, Item, Question, Section, Statement, Table
-from hanse.policies.compliance.markdown import HEADING, NOT_ANSWERED, plain, to_markdown
+from hanse.policies.compliance.markdown import HEADING, NOT_ANSWERED, plain, to_markdown, without_annex
 
 Outline: TypeAlias = Mapping[str, Mapping[str, str]]
 """Texts by section and by what they are about."""
@@ -47,14 +47,14 @@ def compare_markdown(approved: str, now: Dossier, language: Language) -> tuple[D
     """Compares with an approved document of which there is the Markdown alone, line by line.
 
     Args:
-        approved: The Markdown of the approved document.
+        approved: The Markdown of the approved document; an annex in it is not compared.
         now: What the configuration generates now.
         language: The language of the approved one.
 
     Returns:
         Every line that came or went.
     """
-    return tuple(_differences(_lines(approved), _lines(to_markdown(now, language))))
+    return tuple(_differences(_lines(without_annex(approved, language)), _lines(to_markdown(now, language))))
 
 
 def _differences(approved: Outline, now: Outline) -> Iterator[Difference]:

@@ -41,10 +41,19 @@ def to_markdown(dossier: Dossier, language: Language, annex: Sequence[Section] =
     for section in dossier.sections:
         parts.extend(_section(section, language))
     if annex:
-        parts.append(f"---\n\n*{_escaped(plain(ANNEX, language))}*")
+        parts.append(_annex_head(language))
     for section in annex:
         parts.extend(_section(section, language))
     return "\n\n".join(parts) + "\n"
+
+
+def without_annex(markdown: str, language: Language) -> str:
+    """The document alone, of a text that :func:`to_markdown` may have written with an annex."""
+    return markdown.partition(f"\n\n{_annex_head(language)}\n\n")[0]
+
+
+def _annex_head(language: Language) -> str:
+    return f"---\n\n*{_escaped(plain(ANNEX, language))}*"
 
 
 def _section(section: Section, language: Language) -> Iterator[str]:
