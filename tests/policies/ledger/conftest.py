@@ -90,14 +90,20 @@ def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def database(postgresql: str) -> str:
-    """URL of a database with nothing in it; it goes with the server."""
-    # A new one: dropping what another test made would wait for whatever still has it open.
-    name = f"ledger_{secrets.token_hex(6)}"
+    """URL of a database with nothing in it."""
     engine = create_engine(postgresql, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
+        # Dropping what another test made would wait for whatever of it still has a table open.
+        connection.execute(
+            text(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+        )
+        connection.execute(text("DROP SCHEMA public CASCADE"))
+        connection.execute(text("CREATE SCHEMA public"))
     engine.dispose()
-    return f"{postgresql.rpartition('/')[0]}/{name}"
+    return postgresql
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
