@@ -1,6 +1,6 @@
 """Twelve collaborations that must not happen: each is refused by its rule, and told so that a person can act.
 
-What a person is told is compared with a file per language; ``HANSE_WRITE_SNAPSHOTS=1`` writes them anew.
+What a person is told is compared with a file per language; ``HANSE_SNAPSHOTS=write`` writes them anew.
 """
 
 import os
@@ -140,7 +140,7 @@ def compare(language: str, name: str, gaps: Iterable[Gap]) -> None:
         for gap in gaps
     )
     path = SNAPSHOTS / f"{name.replace(' ', '-')}.{language}.txt"
-    if os.environ.get("HANSE_WRITE_SNAPSHOTS"):
+    if os.environ.get("HANSE_SNAPSHOTS") == "write":
         path.parent.mkdir(exist_ok=True)
         path.write_text(text, encoding="utf-8")
     assert path.read_text(encoding="utf-8") == text
