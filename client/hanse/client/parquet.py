@@ -4,7 +4,7 @@ The columns are those of a CSV file. A list is a list of texts, or text separate
 value, or ``true`` or ``false``; a time is text, or a timestamp with time zone.
 """
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -14,7 +14,7 @@ import duckdb
 from hanse.errors import ConfigurationError, PolicyError
 from hanse.policies.fields import from_ms
 from hanse.policies.ledger.csv_rows import FLAGS, LISTS, MAX_LINE_BYTES, NUMBERS, check_header, value_of
-from hanse.policies.ledger.intake import FORMULA_STARTS, IDENTIFIER, ROW_COLUMNS, Block, Cells, Row, block_of
+from hanse.policies.ledger.intake import FORMULA_STARTS, IDENTIFIER, ROW_COLUMNS, Block, Cells
 
 MAX_MEMORY_MIB: Final = 512
 """What DuckDB may hold of a file; one that needs more ends the import."""
@@ -91,7 +91,8 @@ class ParquetSource:
             readable, problem = self._readable()
             rows = self._connection.execute(self._query(), [str(self._path), readable])
             while part := rows.fetchmany(_BLOCK_ROWS):
-                yield block_of([_row(number + n, row) for n, row in enumerate(part)], [])
+                columns = [_without_nulls(column) for column in zip(*part, strict=True)]
+                yield Block(range(number, number + len(part)), *columns, [])
                 number += len(part)
         except (duckdb.Error, ValueError, OverflowError) as error:
             # DuckDB quotes values; only the kind of problem may go on.
@@ -152,9 +153,8 @@ def _held(text: str) -> str:
     )
 
 
-def _row(number: int, cells: tuple[Any, ...]) -> Row:
-    event_id, subject, given, expires, key = ["" if cell is None else cell for cell in cells]
-    return number, event_id, subject, given, expires, key
+def _without_nulls(column: tuple[Any, ...]) -> Sequence[Any]:
+    return ["" if cell is None else cell for cell in column] if None in column else column
 
 
 def _milliseconds(name: str) -> str:

@@ -149,21 +149,11 @@ class Packed(NamedTuple):
     terms: bytes
 
 
-def pack(batch: Batch, terms_ids: Sequence[int]) -> Packed:
-    """Packs a batch.
-
-    Args:
-        batch: The batch.
-        terms_ids: The ledger's number of each of its forms.
-
-    Returns:
-        Its columns.
-    """
-    size = len(batch)
+def pack(batch: Batch) -> Packed:
+    """Packs a batch, but for the ledger's numbers of its terms; see :func:`with_terms`."""
     id_width = max(map(len, batch.event_ids), default=0)
-    numbers = [b"%010d" % number for number in terms_ids]
     return Packed(
-        size,
+        len(batch),
         id_width,
         _ids(batch.event_ids, id_width),
         b"".join(batch.subjects),
@@ -173,8 +163,16 @@ def pack(batch: Batch, terms_ids: Sequence[int]) -> Packed:
         _times(batch.recorded),
         _guardians(batch.guardians),
         _ages(batch.ages),
-        numbers[0] * size if len(numbers) == 1 else b"".join([numbers[form] for form in batch.terms]),
+        b"",
     )
+
+
+def with_terms(packed: Packed, batch: Batch, terms_ids: Sequence[int]) -> Packed:
+    """A packed batch with the ledger's number of each of its forms."""
+    numbers = [b"%010d" % number for number in terms_ids]
+    if len(numbers) == 1:
+        return packed._replace(terms=numbers[0] * packed.size)
+    return packed._replace(terms=b"".join([numbers[form] for form in batch.terms]))
 
 
 def pack_rows(rows: Sequence[EventRow]) -> Packed:
@@ -191,7 +189,7 @@ def pack_rows(rows: Sequence[EventRow]) -> Packed:
     terms = [places[number] for number in columns[8]]
     ids, subjects, states, given, expires, recorded, guardians, ages = columns[:8]
     batch = Batch((), ids, subjects, states, given, expires, recorded, guardians, ages, terms, ())
-    return pack(batch, numbers)
+    return with_terms(pack(batch), batch, numbers)
 
 
 def link(chain: bytes, first_seq: int, packed: Packed, terms: Mapping[int, str]) -> bytes:

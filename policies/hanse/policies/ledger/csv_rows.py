@@ -114,25 +114,24 @@ class CsvSource:
     def blocks(self) -> Iterator[Block]:
         """See :class:`hanse.policies.ledger.intake.Source`."""
         number = 2
-        for lines in _chunks(self._file, self._left):
-            yield self._block(number, lines)
-            number += len(lines)
+        for chunk in _chunks(self._file, self._left):
+            block = self._plain_block(number, chunk) or self._mixed_block(number, chunk)
+            yield block
+            number += chunk.count(b"\n") + 1
 
-    def _block(self, first: int, lines: Sequence[bytes | None]) -> Block:
-        return self._plain_block(first, lines) or self._mixed_block(first, lines)
-
-    def _plain_block(self, first: int, lines: Sequence[bytes | None]) -> Block | None:
+    def _plain_block(self, first: int, chunk: bytes) -> Block | None:
         """All lines at once, if none of them needs a second look."""
-        try:
-            text = b"\n".join(lines).decode("utf-8")  # type: ignore[arg-type]
-        except (TypeError, UnicodeDecodeError):
-            return None
-        if not text.strip():
+        if not chunk.strip():
             return block_of((), [])
-        text = text.replace("\r\n", "\n").removesuffix("\r")
-        if '"' in text or "\r" in text:
+        try:
+            text = chunk.decode("utf-8").replace("\r\n", "\n").removesuffix("\r")
+        except UnicodeDecodeError:
             return None
-        rows = [line.split(",", self._splits) for line in text.split("\n")]
+        lines = text.split("\n")
+        # A character has up to four bytes.
+        if '"' in text or "\r" in text or max(map(len, lines)) > MAX_LINE_BYTES // 4:
+            return None
+        rows = [line.split(",", self._splits) for line in lines]
         if set(map(len, rows)) != {self._splits + 1}:
             return None
         columns = list(zip(*rows, strict=True))
@@ -145,12 +144,12 @@ class CsvSource:
         forms = list(zip(*shared, strict=True))
         return Block(range(first, first + len(rows)), event_ids, subjects, given, expires, forms, [])
 
-    def _mixed_block(self, first: int, lines: Sequence[bytes | None]) -> Block:
+    def _mixed_block(self, first: int, chunk: bytes) -> Block:
         """Line by line."""
         rows: list[Row] = []
         refused: Refusals = []
-        for number, line in enumerate(lines, start=first):
-            if line is None:
+        for number, line in enumerate(chunk.split(b"\n"), start=first):
+            if len(line) >= MAX_LINE_BYTES:
                 refused.append((number, f"longer than {MAX_LINE_BYTES} bytes"))
             elif line.strip():
                 row = self._row(number, line)
@@ -186,33 +185,28 @@ def _is_whole(line: bytes) -> bool:
     return len(line) < MAX_LINE_BYTES or line.endswith(b"\n")
 
 
-def _chunks(file: BinaryIO, max_bytes: int | None) -> Iterator[list[bytes | None]]:
-    """Lines, a bounded number of bytes at a time; None for one that is too long, which is not held.
+def _chunks(file: BinaryIO, max_bytes: int | None) -> Iterator[bytes]:
+    """Whole lines, a bounded number of bytes at a time; of one that is too long only so much as to tell.
 
     Raises:
         ConfigurationError: ``config.bad-data`` after everything before the place where the file is damaged.
     """
-    rest, too_long, taken = b"", False, 0
+    rest, taken = b"", 0
     while True:
         data, problem = _read(file)
         taken += len(data)
         if max_bytes is not None and taken > max_bytes:
             problem = f"its content is more than {MAX_EXPANSION} times as large as the file"
-        *lines, rest = (rest + data).split(b"\n")
-        whole: list[bytes | None] = [line if len(line) < MAX_LINE_BYTES else None for line in lines]
-        if whole and too_long:
-            whole[0], too_long = None, False
-        if len(rest) >= MAX_LINE_BYTES:
-            rest, too_long = b"", True
-        ended = not data and problem is None
-        if ended and (rest or too_long):
-            whole.append(None if too_long else rest)
-        if whole:
+        whole, newline, rest = (rest + data).rpartition(b"\n")
+        if newline:
             yield whole
         if problem is not None:
             raise ConfigurationError("config.bad-data", problem)
-        if ended:
+        if not data:
+            if rest:
+                yield rest
             return
+        rest = rest[:MAX_LINE_BYTES]
 
 
 def _read(file: BinaryIO) -> tuple[bytes, str | None]:

@@ -19,7 +19,7 @@ from hanse.errors import ConfigurationError, PolicyError
 POSTGRESQL_DRIVER: Final = "postgresql+psycopg"
 _BUSY_TIMEOUT_S: Final = 30
 _CACHE_KIB: Final = 65_536  # a bulk import touches pages all over the indexes
-_CHECKPOINT_PAGES: Final = 4_000
+_CHECKPOINT_PAGES: Final = 16_000
 _WRITER_LOCK: Final = 0x48414E43
 
 

@@ -29,10 +29,12 @@ IDENTIFIER: Final = "subject"
 FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t")
 """A cell that starts so is run as a formula by spreadsheets, where people look at exports of the ledger."""
 
+_BLOCK_ROOM: Final = 4_000  # rows of one more block, as a rule
 _MAX_CACHED_FORMS: Final = 10_000
 _MAX_CACHED_TIMES: Final = 200_000
 _EVENT_ID: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 _REF: Final = "[0-9a-f]{32}"
+_PART: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}|T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?Z")
 _TIME: Final = TypeAdapter(UtcTime)
 _DATE_CHARACTERS: Final = 10
 _UNREAD: Final = 1 << 60  # a part of a time that the model has to look at
@@ -162,10 +164,11 @@ class _Times(dict[str, int]):
         return value
 
     def _read(self, part: str) -> int:
-        whole = len(part) == _DATE_CHARACTERS if self._after else part.endswith("Z")
+        if _PART.fullmatch(part) is None:
+            return _UNREAD
         try:
-            return to_ms(_TIME.validate_python(f"{self._before}{part}{self._after}")) if whole else _UNREAD
-        except ValidationError:
+            return to_ms(datetime.fromisoformat(f"{self._before}{part}{self._after}"))
+        except ValueError:
             return _UNREAD
 
 
@@ -200,7 +203,7 @@ class Intake:
                 taken, bad = self._read(block)
                 rows.extend(taken)
                 refused += bad
-                if len(rows.numbers) + len(refused) >= size:
+                if len(rows.numbers) + len(refused) > size - _BLOCK_ROOM:
                     for batch in cut(rows.batch(self._now_ms), size):
                         yield batch, refused
                         refused = Refusals()

@@ -20,7 +20,7 @@ from hanse.errors import ConfigurationError, PolicyError
 from hanse.policies.consent import Act, ConsentEvent, Folding, Standing, Terms
 from hanse.policies.fields import from_ms, problems, to_ms
 from hanse.policies.ledger import history, reading
-from hanse.policies.ledger.batch import Batch, batch_of, cut, link, pack
+from hanse.policies.ledger.batch import Batch, Packed, batch_of, cut, link, pack, with_terms
 from hanse.policies.ledger.bulk import MAX_BATCH_EVENTS, insert_events, prepare_bulk
 from hanse.policies.ledger.csv_rows import open_csv
 from hanse.policies.ledger.database import Database, ledger_errors
@@ -89,7 +89,7 @@ class ConsentLedger:
         accepted = 0
         with self._write() as connection:
             for part in cut(batch, MAX_BATCH_EVENTS):
-                recorded = self._append(connection, part)
+                recorded = self._append(connection, part, pack(part))
                 if recorded.conflicts:
                     raise PolicyError("policy.invalid", f"events.{recorded.conflicts[0]}.{CONFLICT}")
                 accepted += recorded.accepted
@@ -184,9 +184,10 @@ class ConsentLedger:
         counts = Counts()
         intake = Intake(source, now, pseudonymiser)
         try:
-            for batch, refused in _ahead(intake.batches(MAX_BATCH_EVENTS)):
+            packed = ((batch, pack(batch), refused) for batch, refused in intake.batches(MAX_BATCH_EVENTS))
+            for batch, columns, refused in _ahead(packed):
                 with self._write() as connection:
-                    recorded = self._append(connection, batch)
+                    recorded = self._append(connection, batch, columns)
                 counts.add(recorded, refused)
                 if progress is not None:
                     progress(counts.rows)
@@ -336,22 +337,25 @@ class ConsentLedger:
         self.record([event])
         return self.head()
 
-    def _append(self, connection: Connection, batch: Batch) -> Recorded:
+    def _append(self, connection: Connection, batch: Batch, packed: Packed) -> Recorded:
         """Appends what is new of a batch, inside a transaction."""
         stored = [self._store_terms(connection, form) for form in batch.forms]
         unique = len(set(batch.event_ids)) == len(batch)
-        if unique and self._insert(connection, batch, stored):
+        if unique and self._insert(connection, batch, packed, stored):
             return Recorded(len(batch), 0, ())
         fresh, conflicts = _sort_out(connection, batch, [number for number, _ in stored])
-        self._insert(connection, batch.pick(fresh), stored)
+        new = batch.pick(fresh)
+        self._insert(connection, new, pack(new), stored)
         return Recorded(len(fresh), len(batch) - len(fresh) - len(conflicts), conflicts)
 
     @staticmethod
-    def _insert(connection: Connection, batch: Batch, stored: Sequence[tuple[int, str]]) -> bool:
+    def _insert(
+        connection: Connection, batch: Batch, packed: Packed, stored: Sequence[tuple[int, str]]
+    ) -> bool:
         """Appends a batch and brings what stands up to date; says whether every id was free."""
         if not len(batch):
             return True
-        packed = pack(batch, [number for number, _ in stored])
+        packed = with_terms(packed, batch, [number for number, _ in stored])
         head, chain = history.read_head(connection)
         if not insert_events(connection, head + 1, packed):
             return False
