@@ -43,7 +43,7 @@ class DatasetManifest(BaseModel):
         table: Table or view of the database, ``customers`` or ``schema.customers``, one row per subject.
         subject_column: Column with the site's own identifier of a subject.
         label_column: Column with the label.
-        columns: Declared columns.
+        columns: Declared columns; none declared is none that an agreement can have.
         note: Free text for people, for example that identifiers were generated.
     """
 
@@ -55,7 +55,7 @@ class DatasetManifest(BaseModel):
     table: str | None = None
     subject_column: str
     label_column: str
-    columns: tuple[DeclaredColumn, ...]
+    columns: tuple[DeclaredColumn, ...] = ()
     note: str = ""
 
     @model_validator(mode="after")
@@ -149,9 +149,8 @@ class DataSource:
                 "config.bad-data", f"not declared in the manifest: {', '.join(undeclared)}"
             )
         label = self.manifest.label_column
-        kinds = {name: self._kinds[name] for name in columns}
-        read = self._table.read(
-            {**kinds, label: "categorical"}, self.manifest.subject_column, subject_ids, hidden
-        )
+        kinds: dict[str, Literal["numeric", "categorical"]] = {name: self._kinds[name] for name in columns}
+        kinds[label] = "categorical"
+        read = self._table.read(kinds, self.manifest.subject_column, subject_ids, hidden)
         labels = np.asarray(read[label], dtype=np.str_)
         return {name: read[name] for name in columns}, labels
