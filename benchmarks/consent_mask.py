@@ -99,7 +99,7 @@ class MadeUpLedger:
 
     def standing_rows(self, since: int = 0) -> StandingRows:
         """Everybody, as a ledger says it."""
-        terms = {}
+        terms: dict[int, Terms] = {}
         for purpose, count in FORMS.items():
             terms.update({len(terms) + 1 + n: make_terms(purpose, n) for n in range(count)})
         return StandingRows(since + 1, "00" * 32, NOW, terms, self._rows(), {})
@@ -135,9 +135,9 @@ def tiled(columns: ConsentColumns, times: int) -> ConsentColumns:
     larger._subjects = np.tile(columns._subjects, times)  # noqa: SLF001 - made-up data
     for name, own in columns._purposes.items():  # noqa: SLF001
         copy = larger._purposes[name]  # noqa: SLF001
-        copy.profile, copy.given, copy.expires = (
-            np.tile(array, times) for array in (own.profile, own.given, own.expires)
-        )
+        copy.profile = np.tile(own.profile, times)
+        copy.given = np.tile(own.given, times)
+        copy.expires = np.tile(own.expires, times)
     return larger
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import duckdb
+import pytest
 
 from hanse.enforcement import ConsentColumns
 from hanse.policies import ConsentSnapshot, Standing, Terms
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
 Standings = dict[str, dict[str, Standing]]
@@ -63,6 +64,12 @@ def columns_of(snapshot: ConsentSnapshot) -> ConsentColumns:
 
 
 CONNECTION = duckdb.connect(":memory:", config={"threads": 1})
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _closed() -> Iterator[None]:
+    yield
+    CONNECTION.close()
 
 
 def run_duckdb(sql: str, tables: Any) -> list[tuple[int, str | None]]:

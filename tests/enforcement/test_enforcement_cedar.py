@@ -40,7 +40,7 @@ def grant(standing: Standing) -> dict[str, Any]:
     """A standing as Cedar's record; what is not known is left out."""
     record: dict[str, Any] = {"state": standing.state, "guardian": standing.guardian}
     terms = standing.terms
-    known = {"given": standing.given_ms, "expires": standing.expires_ms}
+    known: dict[str, Any] = {"given": standing.given_ms, "expires": standing.expires_ms}
     if terms is not None:
         controller, version, sha256 = terms.controller, terms.notice_version, terms.notice_sha256
         record |= {"granted": True, "classes": list(terms.categories), "purposes": list(terms.purposes)}

@@ -103,8 +103,8 @@ TIME_FACTS = st.builds(
 CLOCKS = st.builds(AtMost, TIME_FACTS, TIME_FACTS) | st.builds(Below, NUMBERS, TIME_FACTS)
 PREDICATES = st.recursive(
     LEAVES | CLOCKS,
-    lambda parts: st.one_of(
-        *(st.lists(parts, max_size=4).map(lambda p, k=kind: k(*p)) for kind in (AllOf, AnyOf))
+    lambda parts: st.lists(parts, max_size=4).flatmap(
+        lambda some: st.sampled_from([AllOf(*some), AnyOf(*some)])
     ),
     max_leaves=12,
 )

@@ -21,6 +21,8 @@ from hanse.errors import ConfigurationError
 Hidden: TypeAlias = Mapping[str, npt.NDArray[np.bool_]]
 """By column, in which of the subjects that are asked for it must not be read."""
 
+ColumnKind: TypeAlias = Literal["numeric", "categorical"]
+
 
 class DeclaredColumn(BaseModel):
     """A column that this site declares for collaborations; anything else in the file is never read."""
@@ -28,7 +30,7 @@ class DeclaredColumn(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
-    kind: Literal["numeric", "categorical"]
+    kind: ColumnKind
     classification: Literal["basic", "behavioural", "transaction", "sensitive"]
 
 
@@ -79,7 +81,7 @@ class Table(Protocol):
 
     def read(
         self,
-        columns: Mapping[str, Literal["numeric", "categorical"]],
+        columns: Mapping[str, ColumnKind],
         subject_column: str,
         subject_ids: Sequence[str],
         hidden: Hidden,
@@ -100,7 +102,7 @@ class DataSource:
 
     def __init__(self, manifest: DatasetManifest) -> None:
         self.manifest = manifest
-        self._kinds = {column.name: column.kind for column in manifest.columns}
+        self._kinds: dict[str, ColumnKind] = {column.name: column.kind for column in manifest.columns}
         self._table: Table
         if manifest.path is not None:
             self._table = FileTable(manifest.path)
@@ -149,7 +151,7 @@ class DataSource:
                 "config.bad-data", f"not declared in the manifest: {', '.join(undeclared)}"
             )
         label = self.manifest.label_column
-        kinds: dict[str, Literal["numeric", "categorical"]] = {name: self._kinds[name] for name in columns}
+        kinds: dict[str, ColumnKind] = {name: self._kinds[name] for name in columns}
         kinds[label] = "categorical"
         read = self._table.read(kinds, self.manifest.subject_column, subject_ids, hidden)
         labels = np.asarray(read[label], dtype=np.str_)

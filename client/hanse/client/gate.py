@@ -149,8 +149,8 @@ class Gate:
             self._log.append(_denied(step, self._consent(), asked, error))
             raise
         parts = self._split(step, decision, refs)
-        roots = [self._root(step, [refs[row] for row in part]) for part in parts]
-        whole = self._root(step, [refs[row] for row in decision.rows.tolist()])
+        roots = [self._root(step, _at(refs, part)) for part in parts]
+        whole = self._root(step, _at(refs, decision.rows))
         self._log.append(_admitted(step, self._consent(), decision, asked, whole))
         training, holdout = self._read(step, names, ids, decision, parts, roots)
         return Admitted(
@@ -179,13 +179,13 @@ class Gate:
             PolicyError: ``policy.denied`` (P32) if they differ about anybody.
         """
         drawn = self._rng.choice(len(refs), size=min(SAMPLE_SUBJECTS, len(refs)), replace=False)
-        sample = [refs[position] for position in drawn.tolist()]
+        sample = _at(refs, drawn)
         snapshot = self._ledger.snapshot(screening.job.now, sample)
         if snapshot.head != self._columns.head:
             # Who has changed their mind since is judged in the next round, by both.
             since = {row.subject_ref for row in self._ledger.standing_rows(since=self._columns.head).rows}
             sample = [ref for ref in sample if ref not in since]
-        places = self._columns.places(sample).tolist()
+        places: list[int] = self._columns.places(sample).tolist()
         require_agreement(screening, rulings, dict(zip(sample, places, strict=True)), snapshot)
 
     def _consent(self) -> ConsentState | None:
@@ -212,7 +212,7 @@ class Gate:
         """
         fraction = step.agreement.training.holdout_fraction
         held_out = np.array(
-            [in_holdout(self._key, refs[row], fraction) for row in decision.rows.tolist()], dtype=np.bool_
+            [in_holdout(self._key, ref, fraction) for ref in _at(refs, decision.rows)], dtype=np.bool_
         )
         return [decision.rows[~held_out], decision.rows[held_out]]
 
@@ -232,7 +232,7 @@ class Gate:
         """One query for all admitted rows, then one set of records per part."""
         order = np.concatenate(parts)
         hidden = {name: np.isin(order, rows) for name, rows in decision.hidden.items()}
-        columns, labels = self._source.read(names, [ids[row] for row in order.tolist()], hidden)
+        columns, labels = self._source.read(names, _at(ids, order), hidden)
         # What trains must be what was admitted and committed to, row for row.
         if len(labels) != len(order):
             raise PolicyError("policy.denied", "the rows read are not the rows admitted", rule="P32")
@@ -252,6 +252,12 @@ class Gate:
             )
             for part, root, start, end in zip(parts, roots, ends, ends[1:], strict=False)
         ]
+
+
+def _at(texts: Sequence[str], places: npt.NDArray[np.int64]) -> list[str]:
+    """The texts at some places."""
+    numbers: list[int] = places.tolist()
+    return [texts[number] for number in numbers]
 
 
 def _admitted(

@@ -214,9 +214,9 @@ class ConsentColumns:
                     np.array([states.setdefault(state, len(states)) for state in said]),
                     np.array(guardians, dtype=np.int64),
                     _numbers(ages),
-                    _known(given),
-                    _known(expires),
-                    _known(given) & (published[numbers] <= given_ms),
+                    _known(given).astype(np.int64),
+                    _known(expires).astype(np.int64),
+                    (_known(given) & (published[numbers] <= given_ms)).astype(np.int64),
                 ]
             )
             yield _Chunk(
@@ -241,7 +241,8 @@ class ConsentColumns:
         mixed = np.ravel_multi_index(tuple(facts + 1), tuple(facts.max(axis=1) + 2))
         _, first, inverse = np.unique(mixed, return_index=True, return_inverse=True)
         codes = []
-        for terms, state, guardian, age, *flags in facts[:, first].T.tolist():
+        different: list[list[int]] = facts[:, first].T.tolist()
+        for terms, state, guardian, age, *flags in different:
             known = (None if terms == _NONE else terms, states[state], bool(guardian))
             profile = Profile(*known, None if age == _NONE else age, *map(bool, flags))
             codes.append(self._code(profile))
