@@ -37,8 +37,8 @@ def test_yaml_and_text_round_trip(agreement: Agreement) -> None:
 def test_digest_is_of_the_text_and_changes_with_any_field(agreement: Agreement, changed: Changed) -> None:
     copies = [
         agreement,
-        changed({"version": 2}),
-        changed({"retention_days": 181}),
+        changed({"version": 2, "supersedes": "0" * 64}),
+        changed({"retention.rows_days": 181}),
         changed({"columns.0.edges.2": 46}),
         changed({"members.0.organisation": "Nordwagen SE"}),
     ]

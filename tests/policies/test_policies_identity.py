@@ -16,6 +16,7 @@ MEMBER = Identity(
     name="brand",
     organisation="Nordwagen AG",
     jurisdiction="DE",
+    storage_country="DE",
     role="member",
     node_key=NODE.encode(),
     approver_key=APPROVER.encode(),

@@ -110,6 +110,7 @@ def test_a_signature_of_another_version_does_not_count(
     newer = changed(
         {
             "version": 2,
+            "supersedes": "0" * 64,
             **{f"members.{i}.approver_key": key.verifier.encode() for i, key in enumerate(approver_keys)},
         }
     )
@@ -159,6 +160,7 @@ def _trusted(agreement: Agreement) -> dict[str, Identity]:
             name=member.name,
             organisation=member.organisation,
             jurisdiction=member.jurisdiction,
+            storage_country=member.jurisdiction,
             role="member",
             node_key=member.node_key,
             approver_key=member.approver_key,
@@ -170,6 +172,7 @@ def _trusted(agreement: Agreement) -> dict[str, Identity]:
         name=coordinator.name,
         organisation="Coordination GmbH",
         jurisdiction=coordinator.jurisdiction,
+        storage_country=coordinator.jurisdiction,
         role="coordinator",
         node_key=coordinator.key,
     )
