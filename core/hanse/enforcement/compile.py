@@ -66,8 +66,10 @@ class RowFilter:
         self._subjects = len(columns)
         builder = Builder(columns, frozenset(found) - frozenset(self._columns))
         known = {**facts, KNOWN: True}
-        self._nodes = [builder.build(specialise(predicate, known)) for _, predicate in rules]
-        self._tables = _Tables(self._nodes)
+        nodes = [builder.build(specialise(predicate, known)) for _, predicate in rules]
+        self._first = _first_failures(nodes)
+        self._rest = [(place, rest) for place, node in enumerate(nodes) if (rest := _rest(node)) is not True]
+        self._tables = _Tables([rest for _, rest in self._rest])
         unknown = {**facts, KNOWN: False}
         # Asked of the rules themselves: there is nothing to compile for who is in no column.
         failures = (place for place, (_, rule) in enumerate(rules) if not rule.holds(unknown))
@@ -93,15 +95,38 @@ class RowFilter:
     def _decide_block(self, start: int, codes: Codes) -> None:
         block = _Block(self._columns, self._tables, start, start + len(codes))
         codes.fill(ADMITTED)
-        for place, node in enumerate(self._nodes):
-            if isinstance(node, bool):
-                if node:
-                    continue
+        for prefix, first in self._first.items():
+            np.minimum(codes, first.take(block.profile(prefix)), out=codes)
+        for place, node in self._rest:
+            if node is False:
                 np.minimum(codes, place, out=codes)
                 return
             # 255 where the rule holds, its place where it does not: the first failure is the smallest.
             failed = np.negative(block.flags(node).view(np.uint8))
             np.minimum(codes, np.bitwise_or(failed, np.uint8(place), out=failed), out=codes)
+
+
+def _parts(node: Node) -> Sequence[Node]:
+    """What must hold, each by itself."""
+    return node.parts if isinstance(node, Join) and node.every else (node,)
+
+
+def _first_failures(nodes: Sequence[Node]) -> Mapping[str, Codes]:
+    """For each standing and profile, the first rule of which it alone decides that it fails."""
+    first: dict[str, Codes] = {}
+    for place, node in enumerate(nodes):
+        for part in _parts(node):
+            if isinstance(part, Table):
+                empty = np.full(len(part.answers), ADMITTED, dtype=np.uint8)
+                codes = first.setdefault(part.prefix, empty)
+                codes[~part.answers & (codes == ADMITTED)] = place
+    return first
+
+
+def _rest(node: Node) -> Node:
+    """What of a rule :func:`_first_failures` does not decide; True if that is nothing."""
+    left = tuple(part for part in _parts(node) if not isinstance(part, Table))
+    return True if not left else left[0] if len(left) == 1 else Join(every=True, parts=left)
 
 
 class _Tables:
@@ -154,8 +179,8 @@ class _Block:
             result: Flags = compare(self._side(node.left), self._side(node.right))
             return result
         assert isinstance(node, Pair)  # noqa: S101 - a bool is never asked about
-        left = node.left_codes[self._profile(node.left)]
-        answers: Flags = node.answers[left, node.right_codes[self._profile(node.right)]]
+        left = node.left_codes[self.profile(node.left)]
+        answers: Flags = node.answers[left, node.right_codes[self.profile(node.right)]]
         return answers
 
     def _join(self, node: Join) -> Flags:
@@ -170,16 +195,17 @@ class _Block:
         if isinstance(side, Place):
             times = self._columns[side.prefix]
             return (times.given if side.name == "given" else times.expires)[self._rows]
-        return side if isinstance(side, int) else side.numbers.take(self._profile(side.prefix))
+        return side if isinstance(side, int) else side.numbers.take(self.profile(side.prefix))
 
     def _word(self, prefix: str, word: int) -> npt.NDArray[np.uint8]:
         found = self._words.get((prefix, word))
         if found is None:
-            found = self._tables.words[prefix][word].take(self._profile(prefix))
+            found = self._tables.words[prefix][word].take(self.profile(prefix))
             self._words[prefix, word] = found
         return found
 
-    def _profile(self, prefix: str) -> npt.NDArray[np.intp]:
+    def profile(self, prefix: str) -> npt.NDArray[np.intp]:
+        """The profiles of one standing, as indexes."""
         found = self._profiles.get(prefix)
         if found is None:
             found = self._profiles[prefix] = self._columns[prefix].profile[self._rows].astype(np.intp)

@@ -101,7 +101,7 @@ class Builder:
         """Joins, with all questions about one profile made into one question."""
         answers: dict[str, list[Flags]] = {}
         others: list[Node] = []
-        for part in parts:
+        for part in _flat(parts, every=every):
             if part is (not every):
                 return not every
             if isinstance(part, Table):
@@ -188,6 +188,15 @@ class Builder:
         known = np.array([bound is not None for bound in bounds])[values.codes]
         numbers = np.array([bound or 0 for bound in bounds], dtype=np.int64)[values.codes]
         return PerProfile(place.prefix, numbers), self._table(place.prefix, known)
+
+
+def _flat(parts: Iterable[Node], *, every: bool) -> Iterable[Node]:
+    """The parts, with those of a join of the same kind in its place."""
+    for part in parts:
+        if isinstance(part, Join) and part.every is every:
+            yield from part.parts
+        else:
+            yield part
 
 
 def _after_notice(leaf: _Numeric) -> str | None:
