@@ -160,7 +160,7 @@ class ConsentColumns:
         keys = _keys(refs)
         if not len(self._subjects):
             return np.full(len(keys), -1, dtype=np.int64)
-        found = np.searchsorted(self._subjects, keys).astype(np.int64)
+        found = _search(self._subjects, keys)
         found[found == len(self._subjects)] = 0
         found[self._subjects[found] != keys] = -1
         return found
@@ -181,7 +181,7 @@ class ConsentColumns:
         for purpose, number in names.items():
             columns = self._purposes.setdefault(purpose, PurposeColumns(len(self._subjects)))
             chosen = chunk.purposes == number
-            columns.put(np.searchsorted(self._subjects, chunk.keys[chosen]), chunk, chosen)
+            columns.put(_search(self._subjects, chunk.keys[chosen]), chunk, chosen)
 
     def _make_room(self, keys: Keys) -> None:
         new = np.setdiff1d(keys, self._subjects)
@@ -255,6 +255,14 @@ class ConsentColumns:
             raise PolicyError(
                 "policy.ledger", "a standing names terms that the ledger does not have"
             ) from error
+
+
+def _search(subjects: Keys, keys: Keys) -> Places:
+    """Where the keys are, or would be. In order they are found several times as fast."""
+    order = np.argsort(keys)
+    found = np.empty(len(keys), dtype=np.int64)
+    found[order] = np.searchsorted(subjects, keys[order])
+    return found
 
 
 def _keys(refs: Sequence[str]) -> Keys:
