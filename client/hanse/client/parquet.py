@@ -91,8 +91,8 @@ class ParquetSource:
             readable, problem = self._readable()
             rows = self._connection.execute(self._query(), [str(self._path), readable])
             while part := rows.fetchmany(_BLOCK_ROWS):
-                columns = [_without_nulls(column) for column in zip(*part, strict=True)]
-                yield Block(range(number, number + len(part)), *columns, [])
+                ids, subjects, given, expires, keys = map(_without_nulls, zip(*part, strict=True))
+                yield Block(range(number, number + len(part)), ids, subjects, given, expires, keys, [])
                 number += len(part)
         except (duckdb.Error, ValueError, OverflowError) as error:
             # DuckDB quotes values; only the kind of problem may go on.

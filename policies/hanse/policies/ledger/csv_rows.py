@@ -33,7 +33,7 @@ MAX_EXPANSION: Final = 50
 """How many times as large as its file the content of a gzip file may be (content below 16 MiB is taken)."""
 LIST_SEPARATOR: Final = "|"
 _FREE_BYTES: Final = 1 << 24
-_CHUNK_BYTES: Final = 1 << 18  # what fits the caches is taken apart faster
+_CHUNK_BYTES: Final = 1 << 16  # what fits the caches is taken apart faster
 LISTS: Final = frozenset({"purposes", "recipients", "categories", "hidden_columns", "hidden_categories"})
 FLAGS: Final = frozenset({"preticked", "bundled", "conditional"})
 _FLAG_VALUES: Final = {"true": True, "false": False}
@@ -124,9 +124,11 @@ class CsvSource:
         if not chunk.strip():
             return block_of((), [])
         try:
-            text = chunk.decode("utf-8").replace("\r\n", "\n").removesuffix("\r")
+            text = chunk.decode("utf-8")
         except UnicodeDecodeError:
             return None
+        if "\r" in text:
+            text = text.replace("\r\n", "\n").removesuffix("\r")
         lines = text.split("\n")
         # A character has up to four bytes.
         if '"' in text or "\r" in text or max(map(len, lines)) > MAX_LINE_BYTES // 4:

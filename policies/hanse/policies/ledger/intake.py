@@ -29,14 +29,14 @@ IDENTIFIER: Final = "subject"
 FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t")
 """A cell that starts so is run as a formula by spreadsheets, where people look at exports of the ledger."""
 
+_FIRST_BATCH_PART: Final = 8
 _BLOCK_ROOM: Final = 4_000  # rows of one more block, as a rule
 _MAX_CACHED_FORMS: Final = 10_000
 _MAX_CACHED_TIMES: Final = 200_000
 _EVENT_ID: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 _REF: Final = "[0-9a-f]{32}"
-_PART: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}|T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?Z")
 _TIME: Final = TypeAdapter(UtcTime)
-_DATE_CHARACTERS: Final = 10
+_HOUR_CHARACTERS: Final = 13
 _UNREAD: Final = 1 << 60  # a part of a time that the model has to look at
 _FIRST_MS: Final = -62_135_596_800_000  # year 1
 _LAST_MS: Final = 253_402_300_799_999  # year 9999
@@ -151,23 +151,23 @@ def _distinct(forms: Iterable[_Form]) -> Iterable[_Form]:
 
 
 class _Times(dict[str, int]):
-    """Milliseconds of the parts of times: few are distinct, in however many rows."""
+    """Milliseconds of the halves of times: few are distinct, in however many rows."""
 
-    def __init__(self, before: str, after: str) -> None:
+    def __init__(self, form: str, before: str, after: str) -> None:
         super().__init__()
-        self._before, self._after = before, after
+        self._form, self._before, self._after = re.compile(form), before, after
 
-    def __missing__(self, part: str) -> int:
+    def __missing__(self, half: str) -> int:
         if len(self) >= _MAX_CACHED_TIMES:
             self.clear()
-        value = self[part] = self._read(part)
+        value = self[half] = self._read(half)
         return value
 
-    def _read(self, part: str) -> int:
-        if _PART.fullmatch(part) is None:
+    def _read(self, half: str) -> int:
+        if self._form.fullmatch(half) is None:
             return _UNREAD
         try:
-            return to_ms(datetime.fromisoformat(f"{self._before}{part}{self._after}"))
+            return to_ms(datetime.fromisoformat(f"{self._before}{half}{self._after}"))
         except ValueError:
             return _UNREAD
 
@@ -187,8 +187,8 @@ class Intake:
         self._now_ms = to_ms(_TIME.validate_python(now))
         self._pseudonymiser = pseudonymiser
         self._forms: dict[Hashable, _Form | None] = {}
-        self._days = _Times("", "T00:00:00Z")
-        self._clocks = _Times("1970-01-01", "")
+        self._hours = _Times("[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}", "", ":00:00Z")
+        self._minutes = _Times(r":[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?Z", "1970-01-01T00", "")
 
     def batches(self, size: int) -> Iterator[tuple[Batch, Refusals]]:
         """The events of the source in batches of at most a size, each with the rows before it that are none.
@@ -198,16 +198,18 @@ class Intake:
                 was yielded.
         """
         rows, refused, problem = _Rows(), Refusals(), None
+        # The first are small, so that whoever writes them has not long to wait.
+        enough = size // _FIRST_BATCH_PART
         try:
             for block in self._source.blocks():
                 taken, bad = self._read(block)
                 rows.extend(taken)
                 refused += bad
-                if len(rows.numbers) + len(refused) > size - _BLOCK_ROOM:
+                if len(rows.numbers) + len(refused) >= enough:
                     for batch in cut(rows.batch(self._now_ms), size):
                         yield batch, refused
                         refused = Refusals()
-                    rows = _Rows()
+                    rows, enough = _Rows(), min(2 * enough, size - _BLOCK_ROOM)
         except ConfigurationError as error:
             problem = error
         for batch in cut(rows.batch(self._now_ms), size):
@@ -227,7 +229,7 @@ class Intake:
         refs = self._refs(block.subjects) if self._source.has_identifiers else block.subjects
         doubtful |= _unfit(_REF, refs)
         given, expires = self._read_times(block.given, doubtful), self._read_times(block.expires, doubtful)
-        doubtful |= _above(given, self._now_ms + 1)
+        doubtful |= _outside(given, _FIRST_MS, self._now_ms)
         subjects = _bytes_of(refs, doubtful)
         rows = _Rows(
             list(block.numbers), list(block.event_ids), subjects, given, expires, cast("list[_Form]", forms)
@@ -267,19 +269,19 @@ class Intake:
 
     def _read_times(self, values: Sequence[str | int], doubtful: set[int]) -> list[int | None]:
         """Milliseconds of times; notes the places of those that the model has to look at."""
-        days, clocks, cut_at = self._days, self._clocks, _DATE_CHARACTERS
+        hours, minutes, cut_at = self._hours, self._minutes, _HOUR_CHARACTERS
         read: list[int | None]
         if "" in values or {*map(type, values)} != {str}:
             read = [
-                (days[value[:cut_at]] + clocks[value[cut_at:]] if isinstance(value, str) else value)
+                (hours[value[:cut_at]] + minutes[value[cut_at:]] if isinstance(value, str) else value)
                 if value != ""
                 else None
                 for value in values
             ]
         else:
             texts = cast("Sequence[str]", values)
-            read = [days[text[:cut_at]] + clocks[text[cut_at:]] for text in texts]
-        doubtful |= _above(read, _LAST_MS + 1) | _below(read, _FIRST_MS)
+            read = [hours[text[:cut_at]] + minutes[text[cut_at:]] for text in texts]
+        doubtful |= _outside(read, _FIRST_MS, _LAST_MS)
         return read
 
     def _decide(self, rows: _Rows, refused: Refusals, block: Block, place: int) -> bool:
@@ -321,20 +323,15 @@ def _unfit(form: str, values: Sequence[str]) -> set[int]:
     return {place for place, value in enumerate(values) if check(value) is None}
 
 
-def _above(values: Sequence[int | None], limit: int) -> set[int]:
-    """Places of the values that are not below a limit."""
-    present = values if None not in values else [value for value in values if value is not None]
-    if not present or max(cast("Sequence[int]", present)) < limit:
-        return set()
-    return {place for place, value in enumerate(values) if value is not None and value >= limit}
-
-
-def _below(values: Sequence[int | None], limit: int) -> set[int]:
-    """Places of the values that are below a limit."""
-    present = values if None not in values else [value for value in values if value is not None]
-    if not present or min(cast("Sequence[int]", present)) >= limit:
-        return set()
-    return {place for place, value in enumerate(values) if value is not None and value < limit}
+def _outside(values: Sequence[int | None], first: int, last: int) -> set[int]:
+    """Places of the values that are not within limits; None is no value."""
+    try:
+        present = cast("Sequence[int]", values)
+        if not values or (min(present) >= first and max(present) <= last):
+            return set()
+    except TypeError:  # some are None
+        pass
+    return {place for place, ms in enumerate(values) if ms is not None and not first <= ms <= last}
 
 
 def _bytes_of(refs: Sequence[str], doubtful: set[int]) -> list[bytes]:
