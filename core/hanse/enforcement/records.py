@@ -10,7 +10,7 @@ from typing import Final, TypeAlias, final
 import numpy as np
 import numpy.typing as npt
 
-from hanse.enforcement.decide import Decision, Positions
+from hanse.enforcement.rulings import Decision, Positions
 from hanse.errors import PolicyError
 
 Columns: TypeAlias = Mapping[str, npt.NDArray[np.generic]]
