@@ -46,7 +46,7 @@ test: dev ## Run the fast tests; branch coverage of core and policies below 90 %
 	$(BIN)/coverage report --skip-covered --include='core/*,policies/*' --fail-under=90
 
 test-slow: dev ## Run the tests that take more than ten seconds each
-	$(RUN_PYTEST) -m 'slow and not federation'
+	$(RUN_PYTEST) -m 'slow and not federation' -n 2
 
 federation: dev ## Run the tests that start the real processes on loopback
 	$(RUN_PYTEST) -m federation
