@@ -317,7 +317,8 @@ def test_agreement_new_with_a_budget_and_a_network(hanse: Callable[..., Result],
     agreement = Agreement.from_yaml((sites / "deal.yaml").read_text())
     assert agreement.privacy is not None
     assert (agreement.privacy.epsilon, agreement.training.model, agreement.id) == (3.0, "mlp", "deal")
-    assert ([caller.name for caller in agreement.scoring.callers], agreement.cohort.minimum_rows) == (["crm"], 200)
+    assert [caller.name for caller in agreement.scoring.callers] == ["crm"]
+    assert agreement.cohort.minimum_rows == 200
 
 
 def test_agreement_check(hanse: Callable[..., Result], deal: Path) -> None:

@@ -183,8 +183,8 @@ class Node:
             raise ProtocolError("protocol.unexpected-step", "no such run here; the node may have restarted")
         if session.signed.digest != command.agreement_digest:
             raise ProtocolError("protocol.unexpected-step", "the run is under another agreement")
-        # A long run must not outlive its agreement. Another version that was accepted meanwhile is for the next
-        # run: this one goes on under the one that it began with (P31).
+        # A long run must not outlive its agreement. Another version that was accepted meanwhile is for the
+        # next run: this one goes on under the one that it began with (P31).
         self._site.book.require_running(session.signed.agreement)
         require_no_gap(session.signed.agreement, session.policy, self._clock())
         return session

@@ -118,7 +118,9 @@ class ParquetSource:
     def _query(self) -> str:
         subject = IDENTIFIER if self.has_identifiers else "subject_ref"
         own = [self._own(name) for name in ("event_id", subject, "given_at", "expires_at")]
-        key = f" || '{_CELL}' || ".join(map(self._as_text, self._shared))
+        separator = f", '{_CELL}', "
+        # One call: a chain of || would copy the cells once per column.
+        key = f"concat({separator.join(map(self._as_text, self._shared))})"
         return f"SELECT {', '.join(own)}, {key} FROM read_parquet(?) LIMIT ?"  # noqa: S608 - checked names
 
     def _own(self, name: str) -> str:
@@ -132,15 +134,15 @@ class ParquetSource:
         return _held(name)
 
     def _as_text(self, name: str) -> str:
-        """A cell as text, "" if it is missing."""
+        """A cell as text; NULL, which concat takes as "", if it is missing."""
         kind = self._types[name]
         if kind == _TEXTS:
             joined = _held(f"array_to_string({name}, '{_ITEM}')")
             items = f"len({name}) || '{_ITEM}' || {joined}"
             return f"CASE WHEN len({name}) > 0 THEN {items} ELSE '' END"
         if kind == _INSTANT:
-            return f"coalesce({_milliseconds(name)}, '')"
-        return f"coalesce({_held(f'{name}::VARCHAR')}, '')"
+            return _milliseconds(name)
+        return _held(name if kind == _TEXT else f"{name}::VARCHAR")
 
 
 def _held(text: str) -> str:

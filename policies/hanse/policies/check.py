@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from typing_extensions import override
+
 from hanse.errors import PolicyError
 from hanse.policies.agreement import Agreement
 from hanse.policies.agreement_facts import agreed_column_facts, agreed_member_facts, agreement_facts
@@ -37,6 +39,7 @@ class Gap:
     message: Wording
     remedy: Wording
 
+    @override
     def __str__(self) -> str:
         """The gap in one line of English."""
         where = f" at {self.where}" if self.where else ""

@@ -8,7 +8,7 @@ grants after the last end the one given last is taken if it was given after ever
 
 from typing import Final
 
-from sqlalchemy import Connection, TextClause, text
+from sqlalchemy import Connection, text
 
 from hanse.policies.ledger.tables import FIRST_END, GIVEN, NARROWED
 
@@ -40,40 +40,37 @@ _ENDS: Final = text(f"""
 _AFTER_ENDS: Final = """AND NOT EXISTS (
     SELECT 1 FROM consent_standings s
     WHERE s.subject = e.subject AND s.purpose = u.purpose AND s.seq > e.seq)"""
-_GRANTS_OF: Final = """
+_GRANT: Final = f"""e.subject, u.purpose, {GIVEN} AS state, e.given_ms, e.expires_ms, e.terms,
+    CASE WHEN e.guardian IS NULL THEN 0 ELSE 1 END AS guardian, e.age_at_least, e.seq"""
+_LATER: Final = f"COALESCE(e.given_ms, {_NEVER}) DESC, e.seq DESC"
+_INSERT_GRANTS: Final = f"""
     INSERT INTO consent_standings
-        (subject, purpose, state, barrier_ms, given_ms, expires_ms, terms, guardian, age_at_least, seq)
-    SELECT subject, purpose, {given}, NULL, given_ms, expires_ms, terms, guardian, age_at_least, seq FROM (
-        SELECT e.subject, u.purpose, e.given_ms, e.expires_ms, e.terms, e.age_at_least, e.seq,
-            CASE WHEN e.guardian IS NULL THEN 0 ELSE 1 END AS guardian,
-            {place} AS place
-        {range} AND e.state = {given} {ends} {order}) AS grants
-    WHERE place = 1
+        (subject, purpose, state, given_ms, expires_ms, terms, guardian, age_at_least, seq)
+    {{grants}}
     ON CONFLICT (subject, purpose) DO UPDATE SET
         state = excluded.state, given_ms = excluded.given_ms, expires_ms = excluded.expires_ms,
         terms = excluded.terms, guardian = excluded.guardian, age_at_least = excluded.age_at_least,
         seq = excluded.seq
     WHERE (consent_standings.barrier_ms IS NULL
-            OR COALESCE(excluded.given_ms, {never}) > consent_standings.barrier_ms)
+            OR COALESCE(excluded.given_ms, {_NEVER}) > consent_standings.barrier_ms)
         AND (consent_standings.given_ms IS NULL
-            OR COALESCE(excluded.given_ms, {never}) >= consent_standings.given_ms)
+            OR COALESCE(excluded.given_ms, {_NEVER}) >= consent_standings.given_ms)
 """
-
-
-def _grants(ends: str, place: str, order: str) -> TextClause:
-    parts = {"given": GIVEN, "never": _NEVER, "range": _RANGE, "ends": ends, "place": place, "order": order}
-    return text(_GRANTS_OF.format(**parts))
-
-
-# SQLite takes row after row, each against what the one before left; sorted, it writes each page once.
-_IN_TURN: Final = ("1", "ORDER BY e.subject, u.purpose, e.seq")
-_LATEST: Final = (
-    f"ROW_NUMBER() OVER ({_PER_USE} ORDER BY COALESCE(e.given_ms, {_NEVER}) DESC, e.seq DESC)",
-    "",
-)
+_CHOICES: Final = {
+    # SQLite takes row after row, each against what the one before left; sorted, it writes each page once.
+    "sqlite": f"SELECT {_GRANT} {_RANGE} AND e.state = {GIVEN} {{ends}} ORDER BY e.subject, u.purpose, e.seq",
+    # PostgreSQL takes no row twice: of several, the one given last.
+    "postgresql": f"""
+        SELECT subject, purpose, state, given_ms, expires_ms, terms, guardian, age_at_least, seq FROM (
+            SELECT {_GRANT}, ROW_NUMBER() OVER ({_PER_USE} ORDER BY {_LATER}) AS place
+            {_RANGE} AND e.state = {GIVEN} {{ends}}) AS grants
+        WHERE place = 1""",  # noqa: S608
+}
 _GRANTS: Final = {
-    (dialect, among_ends): _grants(_AFTER_ENDS if among_ends else "", *choice)
-    for dialect, choice in (("sqlite", _IN_TURN), ("postgresql", _LATEST))
+    (dialect, among_ends): text(
+        _INSERT_GRANTS.format(grants=choice.format(ends=_AFTER_ENDS if among_ends else ""))
+    )
+    for dialect, choice in _CHOICES.items()
     for among_ends in (False, True)
 }
 

@@ -78,6 +78,8 @@ batches: Final = Table(
     Column("size", Integer, nullable=False),
     Column("chain", LargeBinary, nullable=False),
 )
+# What events and standings refer to is under the hash and checked with it; foreign keys would look it up again
+# for every one of a million rows.
 events: Final = Table(
     "consent_events",
     metadata,
@@ -90,18 +92,18 @@ events: Final = Table(
     Column("recorded_ms", BigInteger, nullable=False),
     Column("guardian", LargeBinary),
     Column("age_at_least", SmallInteger),
-    Column("terms", Integer, ForeignKey("consent_terms.id"), nullable=False),
+    Column("terms", Integer, nullable=False),
 )
 standings: Final = Table(
     "consent_standings",
     metadata,
     Column("subject", LargeBinary, primary_key=True),
-    Column("purpose", Integer, ForeignKey("consent_purposes.id"), primary_key=True),
+    Column("purpose", Integer, primary_key=True, autoincrement=False),
     Column("state", SmallInteger, nullable=False),
     Column("barrier_ms", BigInteger),
     Column("given_ms", BigInteger),
     Column("expires_ms", BigInteger),
-    Column("terms", Integer, ForeignKey("consent_terms.id")),
+    Column("terms", Integer),
     Column("guardian", SmallInteger, nullable=False),
     Column("age_at_least", SmallInteger),
     Column("seq", BigInteger, nullable=False),
@@ -113,8 +115,8 @@ foldings: Final = Table(
     "consent_foldings",
     metadata,
     Column("subject", LargeBinary, primary_key=True),
-    Column("purpose", Integer, ForeignKey("consent_purposes.id"), primary_key=True),
-    Column("terms", Integer, ForeignKey("consent_terms.id"), nullable=False),
+    Column("purpose", Integer, primary_key=True, autoincrement=False),
+    Column("terms", Integer, nullable=False),
     Column("acted_ms", BigInteger, nullable=False),
     Column("seq", BigInteger, nullable=False),
     sqlite_with_rowid=False,
