@@ -273,10 +273,10 @@ def test_a_disk_that_refuses_loses_nothing(file_ledger: ConsentLedger, grant: Gr
 
 
 def test_two_processes_may_make_it_at_the_same_moment(place: Path | str) -> None:
-    processes = [_start(place, number, number + 1) for number in range(3)]
-    assert [process.wait(60) for process in processes] == [0, 0, 0]
+    processes = [_start(place, number, number + 1) for number in range(2)]
+    assert [process.wait(60) for process in processes] == [0, 0]
     with ConsentLedger(place) as ledger:
-        assert ledger.head() == 3
+        assert ledger.head() == 2
         ledger.verify()
 
 

@@ -78,8 +78,8 @@ batches: Final = Table(
     Column("size", Integer, nullable=False),
     Column("chain", LargeBinary, nullable=False),
 )
-# What events and standings refer to is under the hash and checked with it; foreign keys would look it up again
-# for every one of a million rows.
+# What events and standings refer to is under the hash and checked with it; foreign keys would look it up
+# again for every one of a million rows.
 events: Final = Table(
     "consent_events",
     metadata,
