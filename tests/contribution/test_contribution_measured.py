@@ -62,6 +62,6 @@ def test_order_on_real_data_agrees_with_shuffling_the_rows(
     model, plan = train_model([*data.dictionary.columns, coin], values, data.rows.labels, kind, epsilon)
     measured = contributions(model, rng, plan.training.noise_multiplier if plan else 0.0)
     oracle = permutation_importance(model, values, data.rows.labels, rng)
-    agreement = spearmanr([c.variance for c in measured], [oracle[c.column] for c in measured]).statistic
-    assert agreement >= floor
+    ranks = spearmanr([c.variance for c in measured], [oracle[c.column] for c in measured])
+    assert np.asarray(ranks)[0] >= floor
     assert next(item for item in measured if item.column == "coin").negligible

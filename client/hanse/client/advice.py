@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -25,8 +24,6 @@ from hanse.policies import (
     Column,
     Folding,
     Policy,
-    Privacy,
-    Training,
     decide,
     read_unverified,
 )
@@ -169,13 +166,10 @@ def measure(model: LoadedModel, rng: np.random.Generator) -> Measured:
     """
     manifest = model.manifest
     columns = len(manifest.transform.columns)
-    noise = 0.0 if manifest.privacy is None else _noise(manifest.training, manifest.privacy, columns)
+    noise = 0.0
+    if manifest.privacy is not None:
+        noise = make_plan(manifest.training, manifest.privacy, columns).training.noise_multiplier
     return {item.column: item for item in contributions(model, rng, noise)}
-
-
-@lru_cache(maxsize=32)
-def _noise(training: Training, privacy: Privacy, columns: int) -> float:
-    return make_plan(training, privacy, columns).training.noise_multiplier
 
 
 def models_of(home: MemberHome, agreement: Agreement, references: Sequence[str]) -> tuple[LoadedModel, ...]:

@@ -208,10 +208,8 @@ def link(chain: bytes, first_seq: int, packed: Packed, terms: Mapping[int, str])
     columns = (*packed[2:], forms)
     widths = [packed.size, packed.id_width, *map(len, columns)]
     header = first_seq.to_bytes(8, "big") + b"".join(width.to_bytes(8, "big") for width in widths)
-    digest = hashlib.sha256(b"hanse/consent-batch/v2\0" + chain + header)
-    for column in columns:
-        digest.update(column)
-    return digest.digest()
+    # In one piece: each update would give Python's lock away and wait for it again.
+    return hashlib.sha256(b"".join((b"hanse/consent-batch/v2\0", chain, header, *columns))).digest()
 
 
 def _ids(values: Sequence[str], width: int) -> bytes:

@@ -4,6 +4,7 @@ When a call returns, its events survive a killed process and a lost machine. A s
 exactly the history that it was taken from.
 """
 
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -32,6 +33,7 @@ from hanse.policies.snapshot import ConsentSnapshot, StandingRows
 from hanse.policies.subjects import Pseudonymiser
 
 _MAX_CACHED_TERMS: Final = 10_000
+_SWITCH_INTERVAL_S: Final = 0.0005
 _SYNCED: Final = "synced_ms"
 _Item = TypeVar("_Item")
 
@@ -408,11 +410,26 @@ def _sort_out(connection: Connection, batch: Batch, terms_ids: Sequence[int]) ->
 def _ahead(items: Iterator[_Item]) -> Iterator[_Item]:
     """The same items; each is made while the one before is used, and no more than one."""
     end = object()
-    with ThreadPoolExecutor(1) as pool:
+    with ThreadPoolExecutor(1) as pool, _quick_switches():
         coming = pool.submit(next, items, end)
         while (item := coming.result()) is not end:
             coming = pool.submit(next, items, end)
             yield item  # type: ignore[misc]
+
+
+@contextmanager
+def _quick_switches() -> Iterator[None]:
+    """Lets threads change places ten times as often as usual.
+
+    Whoever comes back from a statement of the database waits for that long until the reading thread lets go of
+    Python's lock, some twenty times per batch.
+    """
+    usual_s = sys.getswitchinterval()
+    sys.setswitchinterval(min(usual_s, _SWITCH_INTERVAL_S))
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(usual_s)
 
 
 def _by_purpose(found: Iterable[tuple[str, str, _Item]]) -> dict[str, dict[str, _Item]]:

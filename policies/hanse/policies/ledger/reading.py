@@ -90,8 +90,9 @@ def stream_rows(connection: Connection, since: int, opened: ExitStack) -> Iterat
     with opened:
         names = _purpose_names(connection)
         for part in connection.execute(query.execution_options(yield_per=_STREAM_ROWS)).partitions():
-            for subject, purpose, state, *times, terms, guardian, age in part:
-                given_ms, expires_ms, barrier_ms = times
+            cells: tuple[Any, ...]
+            for cells in map(tuple, part):
+                subject, purpose, state, given_ms, expires_ms, barrier_ms, terms, guardian, age = cells
                 yield StandingRow(
                     subject.hex(),
                     names[purpose],
