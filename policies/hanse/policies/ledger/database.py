@@ -18,8 +18,10 @@ from hanse.errors import ConfigurationError, PolicyError
 
 POSTGRESQL_DRIVER: Final = "postgresql+psycopg"
 _BUSY_TIMEOUT_S: Final = 30
-_CACHE_KIB: Final = 65_536  # a bulk import touches pages all over the indexes
-_CHECKPOINT_PAGES: Final = 16_000
+# At most, as far as it is touched: an import writes pages all over the indexes, a reader passes once.
+_WRITER_CACHE_KIB: Final = 262_144
+_READER_CACHE_KIB: Final = 16_384
+_CHECKPOINT_PAGES: Final = 32_000
 _WRITER_LOCK: Final = 0x48414E43
 
 
@@ -39,8 +41,8 @@ class Database:
         self.is_sqlite = url.get_backend_name() == "sqlite"
         if self.is_sqlite:
             _make_private(Path(str(url.database)))
-            self._writers = _sqlite_engine(url, "BEGIN IMMEDIATE")
-            self._readers = _sqlite_engine(url, "BEGIN")
+            self._writers = _sqlite_engine(url, "BEGIN IMMEDIATE", _WRITER_CACHE_KIB)
+            self._readers = _sqlite_engine(url, "BEGIN", _READER_CACHE_KIB)
         else:
             self._writers = _postgresql_engine(url, "READ COMMITTED", locked=True)
             self._readers = _postgresql_engine(url, "REPEATABLE READ", locked=False)
@@ -98,7 +100,7 @@ def _make_private(path: Path) -> None:
         raise PolicyError("policy.ledger", f"cannot open the consent ledger: {error.strerror}") from error
 
 
-def _sqlite_engine(url: URL, begin: str) -> Engine:
+def _sqlite_engine(url: URL, begin: str, cache_kib: int) -> Engine:
     arguments = {"timeout": _BUSY_TIMEOUT_S, "check_same_thread": False}
     # hide_parameters: an error must not carry rows.
     engine = create_engine(url, poolclass=NullPool, connect_args=arguments, hide_parameters=True)
@@ -110,7 +112,7 @@ def _sqlite_engine(url: URL, begin: str) -> Engine:
             "journal_mode = WAL",
             "synchronous = FULL",
             "foreign_keys = ON",
-            f"cache_size = -{_CACHE_KIB}",
+            f"cache_size = -{cache_kib}",
             f"wal_autocheckpoint = {_CHECKPOINT_PAGES}",
         ):
             connection.execute(f"PRAGMA {pragma}")

@@ -421,8 +421,8 @@ def _ahead(items: Iterator[_Item]) -> Iterator[_Item]:
 def _quick_switches() -> Iterator[None]:
     """Lets threads change places ten times as often as usual.
 
-    Whoever comes back from a statement of the database waits for that long until the reading thread lets go of
-    Python's lock, some twenty times per batch.
+    Whoever comes back from a statement of the database waits for that long until the reading thread lets go
+    of Python's lock, some twenty times per batch.
     """
     usual_s = sys.getswitchinterval()
     sys.setswitchinterval(min(usual_s, _SWITCH_INTERVAL_S))
