@@ -54,6 +54,18 @@ def test_columns_of_every_type(ledger: ConsentLedger, tmp_path: Path) -> None:
     assert ledger.snapshot(NOW).synced_at == NOW
 
 
+def test_a_large_file_is_read_piece_by_piece(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parquet, "MAX_MEMORY_MIB", 48)
+    select = (
+        "SELECT 'e' || i AS event_id, md5(i::VARCHAR) AS subject_ref, 'given' AS state, 'scoring' AS purposes,"
+        " 'Nordwagen AG' AS controller, repeat('x', 300) || (i % 7) AS withdrawal_method"
+        " FROM range(400000) t(i)"
+    )
+    path = write(tmp_path / "large.parquet", select)
+    with open_parquet(path) as source:
+        assert sum(len(block.numbers) for block in source.blocks()) == 400_000
+
+
 def test_bad_rows_are_refused_by_number(ledger: ConsentLedger, tmp_path: Path) -> None:
     rows = [
         ("e1", REF, "scoring", "2026-01-20 10:00:00+00", "Nordwagen AG"),

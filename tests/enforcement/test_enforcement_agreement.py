@@ -119,12 +119,10 @@ def run_on_ledger(snapshot: ConsentSnapshot, folder: Path, case: str) -> dict[st
     return found
 
 
-@pytest.mark.parametrize(
-    "subjects",
-    [pytest.param(10_000, id="ten-thousand"), pytest.param(100_000, id="all", marks=pytest.mark.slow)],
-)
+@pytest.mark.slow
 @pytest.mark.timeout(1200)
-def test_nobody_is_decided_about_differently(subjects: int, tmp_path: Path) -> None:
+def test_nobody_is_decided_about_differently(tmp_path: Path) -> None:
+    subjects = 100_000
     snapshot = make_snapshot(np.random.default_rng(2026), subjects)
     refs = [ref_of(number) for number in range(subjects + 20)]
     agreed = compare(snapshot, refs, agreement())
@@ -140,9 +138,9 @@ def test_nobody_is_decided_about_differently(subjects: int, tmp_path: Path) -> N
 
     # If a rule never came first, or nobody came through, nothing would have been compared.
     counts = Counter(agreed.subject_rules)
-    assert counts[None] >= max(1_000, subjects // 10)
+    assert counts[None] >= subjects // 10
     for required in ("health", "camera"):
-        part = compare(snapshot, refs[: max(2_500, subjects // 20)], agreement(required=required))
+        part = compare(snapshot, refs[: subjects // 20], agreement(required=required))
         counts.update(part.subject_rules)
     assert {rule: counts[rule] for rule in TRAINING_RULES if counts[rule] < 100} == {}
     hidden = Counter(name for ruling in agreed.rulings for name in ruling.hidden)

@@ -89,8 +89,8 @@ class ParquetSource:
         number = 1
         try:
             readable, problem = self._readable()
-            rows = self._connection.execute(self._query(), [str(self._path), readable])
-            while part := rows.fetchmany(_BLOCK_ROWS):
+            rows = self._connection.execute(self._query(readable), [str(self._path)])
+            while number <= readable and (part := rows.fetchmany(_BLOCK_ROWS)):
                 ids, subjects, given, expires, keys = map(_without_nulls, zip(*part, strict=True))
                 yield Block(range(number, number + len(part)), ids, subjects, given, expires, keys, [])
                 number += len(part)
@@ -115,13 +115,15 @@ class ParquetSource:
                 return allowed, f"the file has more than {allowed} rows, more than its size can hold"
         return before, None
 
-    def _query(self) -> str:
+    def _query(self, readable: int) -> str:
         subject = IDENTIFIER if self.has_identifiers else "subject_ref"
         own = [self._own(name) for name in ("event_id", subject, "given_at", "expires_at")]
         separator = f", '{_CELL}', "
         # One call: a chain of || would copy the cells once per column.
         key = f"concat({separator.join(map(self._as_text, self._shared))})"
-        return f"SELECT {', '.join(own)}, {key} FROM read_parquet(?) LIMIT ?"  # noqa: S608 - checked names
+        # Not LIMIT, for which DuckDB would hold all rows at once.
+        source = f"read_parquet(?, file_row_number = true) WHERE file_row_number < {readable}"
+        return f"SELECT {', '.join(own)}, {key} FROM {source}"  # noqa: S608 - checked names
 
     def _own(self, name: str) -> str:
         """A cell that differs from row to row."""
