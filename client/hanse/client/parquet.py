@@ -118,9 +118,12 @@ class ParquetSource:
     def _query(self, readable: int) -> str:
         subject = IDENTIFIER if self.has_identifiers else "subject_ref"
         own = [self._own(name) for name in ("event_id", subject, "given_at", "expires_at")]
-        separator = f", '{_CELL}', "
+        cells = [self._as_text(name) for name in self._shared]
         # One call: a chain of || would copy the cells once per column.
-        key = f"concat({separator.join(map(self._as_text, self._shared))})"
+        separator = f", '{_CELL}', "
+        key = _held(
+            f"concat({separator.join(cells)})", " + ".join(f"coalesce(strlen({cell}), 0)" for cell in cells)
+        )
         # Not LIMIT, for which DuckDB would hold all rows at once.
         source = f"read_parquet(?, file_row_number = true) WHERE file_row_number < {readable}"
         return f"SELECT {', '.join(own)}, {key} FROM {source}"  # noqa: S608 - checked names
@@ -133,28 +136,25 @@ class ParquetSource:
             return (
                 f"CASE WHEN {name} IS NULL OR isfinite({name}) THEN epoch_ms({name}) ELSE {_NO_INSTANT} END"
             )
-        return _held(name)
+        return _held(name, f"strlen({name})")
 
     def _as_text(self, name: str) -> str:
         """A cell as text; NULL, which concat takes as "", if it is missing."""
         kind = self._types[name]
         if kind == _TEXTS:
-            joined = _held(f"array_to_string({name}, '{_ITEM}')")
-            items = f"len({name}) || '{_ITEM}' || {joined}"
+            items = f"len({name}) || '{_ITEM}' || array_to_string({name}, '{_ITEM}')"
             return f"CASE WHEN len({name}) > 0 THEN {items} ELSE '' END"
         if kind == _INSTANT:
             return _milliseconds(name)
-        return _held(name if kind == _TEXT else f"{name}::VARCHAR")
+        return name if kind == _TEXT else f"{name}::VARCHAR"
 
 
-def _held(text: str) -> str:
+def _held(text: str, size: str) -> str:
     """Text that is handed on; in the place of one that is far too long, one that nobody takes.
 
-    It is looked at before it is copied, or a small file could fill the memory with copies.
+    It is measured before it is copied, or a small file could fill the memory with copies.
     """
-    return (
-        f"CASE WHEN strlen({text}) < {MAX_LINE_BYTES} THEN {text} WHEN {text} IS NOT NULL THEN '{_CELL}' END"
-    )
+    return f"CASE WHEN {size} < {MAX_LINE_BYTES} THEN {text} WHEN {size} IS NOT NULL THEN '{_CELL}' END"
 
 
 def _without_nulls(column: tuple[Any, ...]) -> Sequence[Any]:
