@@ -131,7 +131,7 @@ class AgreementBook:
     def _locked(self) -> Iterator[None]:
         """One process at a time: the node and a command must not accept past each other."""
         _make(self._accepted)
-        descriptor = os.open(self._accepted / ".lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(self._accepted / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield
