@@ -19,7 +19,7 @@ from hanse.client.consents import open_events
 from hanse.policies import ConsentLedger, Pseudonymiser
 
 EVENTS = 1_000_000
-QUICK_EVENTS = 150_000
+QUICK_EVENTS = 400_000
 WITHDRAWALS = 200
 BAR_INGEST_US = 10.0  # 100,000 events a second
 BAR_WITHDRAWAL_MS = 10.0
