@@ -213,7 +213,7 @@ def test_events_of_ten_megabytes_with_bad_rows_among_them(tmp_path: Path) -> Non
     accepted, refused, grown_kib = result.stdout.split(";")
     assert int(accepted) == 60_000
     assert [int(number) for number in refused.split(",")] == bad
-    assert int(grown_kib) < 120_000  # two batches of 50,000 events, and the database's cache
+    assert int(grown_kib) < 120_000  # two batches of events, and the database's cache
 
 
 _MEASURED = """

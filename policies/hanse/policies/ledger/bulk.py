@@ -4,6 +4,7 @@ SQLite takes the packed columns as they are and cuts them itself; it does so wit
 the next batch is read in the meantime. PostgreSQL takes a COPY.
 """
 
+from functools import cache
 from typing import Any, Final
 
 from sqlalchemy import Connection
@@ -20,21 +21,21 @@ from hanse.policies.ledger.batch import (
     Packed,
 )
 
-MAX_BATCH_EVENTS: Final = 50_000
+MAX_BATCH_EVENTS: Final = 100_000
+"""A batch holds up other writers for about a second; each rewrites much of the indexes, so few are better."""
+_MANY: Final = object()
+_FORMS: Final = (
+    (1, -1),
+    (TIME_WIDTH, NO_TIME),
+    (TIME_WIDTH, NO_TIME),
+    (TIME_WIDTH, NO_TIME),
+    (AGE_WIDTH, NO_AGE),
+    (TERMS_WIDTH, -1),
+)
+"""Width of a cell, and what stands for none, of states, three times, ages and terms."""
 _COLUMNS: Final = (
     "seq, event_id, subject, state, given_ms, expires_ms, recorded_ms, guardian, age_at_least, terms"
 )
-
-
-def prepare_bulk(connection: Connection) -> None:
-    """Makes what the statement below needs; it belongs to the connection."""
-    if connection.dialect.name == "sqlite":
-        connection.exec_driver_sql("CREATE TEMP TABLE IF NOT EXISTS numbers (n INTEGER PRIMARY KEY)")
-        connection.exec_driver_sql(
-            "INSERT OR IGNORE INTO numbers WITH RECURSIVE counter (n) AS"
-            " (SELECT 0 UNION ALL SELECT n + 1 FROM counter WHERE n + 1 < ?) SELECT n FROM counter",
-            (MAX_BATCH_EVENTS,),
-        )
 
 
 def insert_events(connection: Connection, first_seq: int, packed: Packed) -> bool:
@@ -50,8 +51,7 @@ def insert_events(connection: Connection, first_seq: int, packed: Packed) -> boo
     """
     try:
         if connection.dialect.name == "sqlite":
-            # A statement that fails takes back what it did, and nothing else.
-            connection.exec_driver_sql(_INSERT, (first_seq, *packed[1:], packed.size))
+            _cut(connection, first_seq, packed)
         else:
             with connection.begin_nested():
                 _copy(connection, first_seq, packed)
@@ -60,24 +60,65 @@ def insert_events(connection: Connection, first_seq: int, packed: Packed) -> boo
     return True
 
 
-def _number(place: int, width: int) -> str:
-    return f"CAST(substr(?{place}, n * {width} + 1, {width}) AS INTEGER)"
+def _cut(connection: Connection, first_seq: int, packed: Packed) -> None:
+    """One statement that cuts the columns; one that fails takes back what it did, and nothing else."""
+    _count_to(connection, packed.size)
+    cells = (packed.states, packed.given, packed.expires, packed.recorded, packed.ages, packed.terms)
+    # What is the same in all rows, as most is in a file, is not cut out of each.
+    values = [_only_value(column, *form) for column, form in zip(cells, _FORMS, strict=True)]
+    cut = tuple(value is _MANY for value in values)
+    columns = [column if value is _MANY else value for column, value in zip(cells, values, strict=True)]
+    some_guardian = b"\1" in packed.guardians[::GUARDIAN_WIDTH]
+    ids = (packed.id_width, packed.event_ids, packed.subjects, packed.guardians if some_guardian else None)
+    connection.exec_driver_sql(
+        _insert(cut, guardians=some_guardian), (first_seq, packed.size, *ids, *columns)
+    )
 
 
-_INSERT: Final = f"""
-    INSERT INTO consent_events ({_COLUMNS}) SELECT
-        ?1 + n, CAST(rtrim(substr(?3, n * ?2 + 1, ?2)) AS TEXT),
-        substr(?4, n * {REF_BYTES} + 1, {REF_BYTES}),
-        {_number(5, 1)},
-        nullif({_number(6, TIME_WIDTH)}, {NO_TIME}),
-        nullif({_number(7, TIME_WIDTH)}, {NO_TIME}),
-        {_number(8, TIME_WIDTH)},
-        CASE substr(?9, n * {GUARDIAN_WIDTH} + 1, 1)
-            WHEN x'01' THEN substr(?9, n * {GUARDIAN_WIDTH} + 2, {REF_BYTES}) END,
-        nullif({_number(10, AGE_WIDTH)}, {NO_AGE}),
-        {_number(11, TERMS_WIDTH)}
-    FROM numbers WHERE n < ?12
-"""  # noqa: S608 - made of constants
+def _count_to(connection: Connection, size: int) -> None:
+    """Makes a table of the numbers below a size; it belongs to the connection."""
+    connection.exec_driver_sql("CREATE TEMP TABLE IF NOT EXISTS numbers (n INTEGER PRIMARY KEY)")
+    known = connection.exec_driver_sql("SELECT coalesce(max(n) + 1, 0) FROM numbers").scalar_one()
+    if known < size:
+        connection.exec_driver_sql(
+            "INSERT INTO numbers WITH RECURSIVE counter (n) AS (SELECT ? UNION ALL SELECT n + 1 FROM counter"
+            " WHERE n + 1 < ?) SELECT n FROM counter",
+            (known, size),
+        )
+
+
+def _only_value(column: bytes, width: int, none: int) -> object:
+    """The value of a column if it is the same in all rows."""
+    if column != column[:width] * (len(column) // width):
+        return _MANY
+    value = int(column[:width])
+    return None if value == none else value
+
+
+@cache
+def _insert(cut: tuple[bool, ...], *, guardians: bool) -> str:
+    """The statement, for columns of which some have one value."""
+    columns = [
+        f"nullif(CAST(substr(?{place}, n * {width} + 1, {width}) AS INTEGER), {none})"
+        if many
+        else f"?{place}"
+        for place, (many, (width, none)) in enumerate(zip(cut, _FORMS, strict=True), start=7)
+    ]
+    guardian = (
+        f"CASE substr(?6, n * {GUARDIAN_WIDTH} + 1, 1)"
+        f" WHEN x'01' THEN substr(?6, n * {GUARDIAN_WIDTH} + 2, {REF_BYTES}) END"
+    )
+    *times, ages, terms = columns
+    cells = [
+        "?1 + n",
+        "CAST(rtrim(substr(?4, n * ?3 + 1, ?3)) AS TEXT)",
+        f"substr(?5, n * {REF_BYTES} + 1, {REF_BYTES})",
+        *times,
+        guardian if guardians else "?6",
+        ages,
+        terms,
+    ]
+    return f"INSERT INTO consent_events ({_COLUMNS}) SELECT {', '.join(cells)} FROM numbers WHERE n < ?2"  # noqa: S608
 
 
 def _copy(connection: Connection, first_seq: int, packed: Packed) -> None:

@@ -22,7 +22,7 @@ from hanse.policies.consent import Act, ConsentEvent, Folding, Standing, Terms
 from hanse.policies.fields import from_ms, problems, to_ms
 from hanse.policies.ledger import history, reading
 from hanse.policies.ledger.batch import Batch, Packed, batch_of, cut, link, pack, with_terms
-from hanse.policies.ledger.bulk import MAX_BATCH_EVENTS, insert_events, prepare_bulk
+from hanse.policies.ledger.bulk import MAX_BATCH_EVENTS, insert_events
 from hanse.policies.ledger.csv_rows import open_csv
 from hanse.policies.ledger.database import Database, ledger_errors
 from hanse.policies.ledger.intake import Intake, Source
@@ -60,7 +60,6 @@ class ConsentLedger:
             self._writer = opened.enter_context(closing(self._database.writer()))
             with self._writer.begin():
                 history.prepare(self._writer)
-                prepare_bulk(self._writer)
             self._reader = opened.enter_context(closing(self._database.reader()))
             self._opened = opened.pop_all()
 
