@@ -133,7 +133,10 @@ def _packs(draw: st.DrawFn) -> RulePack:
 
 def admits(policy: Policy, facts: Facts, level: Level) -> bool:
     """Whether every rule that applies and has something to say allows it."""
-    stated = {**facts, **policy.facts(), **policy.times(facts["job.now"])}
+    now_ms = facts.get("job.now")
+    # Who states no time gets none that follows from it.
+    times = policy.times(now_ms) if isinstance(now_ms, int) else {}
+    stated = {**facts, **policy.facts(), **times}
     predicates = [RULES[name].requires.get(level) for name in policy.rules]
     return all(predicate.holds(stated) for predicate in predicates if predicate is not None)
 
