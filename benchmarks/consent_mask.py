@@ -16,11 +16,10 @@ import numpy as np
 from common import Figure
 from hanse.enforcement import ADMITTED, ConsentColumns, RowFilter
 from hanse.policies import Level, Terms, builtin_pack, merge
-from hanse.policies.admission import rules_at
 from hanse.policies.fields import to_ms
 from hanse.policies.ledger import StandingRow, StandingRows
 from hanse.policies.packs import BUILTIN
-from hanse.policies.rules import TRAINING_RULES
+from hanse.policies.rules import TRAINING_RULES, rules_at
 
 PURPOSE: Final = "joint_modelling.propensity"
 SEPARATE: Final = ("sharing", "sensitive_data", "cross_border")

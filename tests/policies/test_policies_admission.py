@@ -28,9 +28,10 @@ from hanse.policies import (
     screen,
     suppress,
 )
-from hanse.policies.admission import RowRules, first_failure, rules_at
+from hanse.policies.admission import first_failure
 from hanse.policies.consent import Folding
 from hanse.policies.facts import job_facts, subject_facts
+from hanse.policies.rules import RowRules, rules_at
 
 Grant = Callable[..., ConsentEvent]
 Changed = Callable[..., Agreement]

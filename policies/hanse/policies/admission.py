@@ -7,22 +7,18 @@ subject.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple
 
 from hanse.errors import PolicyError
 from hanse.policies.agreement import Agreement
 from hanse.policies.check import require_no_gap
 from hanse.policies.facts import HIDDEN, Job, Taken, column_facts, hides, job_facts, subject_facts
 from hanse.policies.ledger import ConsentSnapshot
-from hanse.policies.packs import Policy
-from hanse.policies.predicates import Facts, Predicate
-from hanse.policies.rules import COLUMN_RULES, RULES, TRAINING_RULES, Level, Rule
-
-RowRules: TypeAlias = Sequence[tuple[str, Predicate]]
-"""Identifier and formula of each rule that everybody must satisfy, in the order of the decision."""
+from hanse.policies.predicates import Facts
+from hanse.policies.rules import COLUMN_RULES, RULES, TRAINING_RULES, Level, RowRules, rules_at
 
 
 class AskedColumn(NamedTuple):
@@ -122,20 +118,6 @@ class Admission:
         return {name: len(rows) for name, rows in self.hidden.items()}
 
 
-def rules_at(level: Level, rules: Iterable[Rule], policy: Policy) -> RowRules:
-    """The formulas of those rules that apply under a policy.
-
-    Args:
-        level: About what they decide.
-        rules: Rules in the order of the decision.
-        policy: The merged rule packs.
-
-    Returns:
-        Identifiers and formulas.
-    """
-    return tuple((rule.id, rule.requires[level]) for rule in rules if rule.id in policy.rules)
-
-
 def first_failure(rules: RowRules, facts: Facts) -> str | None:
     """The first rule that does not hold.
 
@@ -187,10 +169,10 @@ def _asked_columns(job: Job) -> Sequence[AskedColumn]:
             column.name,
             column.classification,
             column.required,
-            column_facts(agreement, column, declared=True),
+            column_facts(agreement, place, declared=True),
             rules,
         )
-        for column in agreement.columns
+        for place, column in enumerate(agreement.columns)
     ]
     label = AskedColumn(agreement.label.name, None, required=True, facts={}, rules=_LABEL_RULES)
     return (*columns, label)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Final
 
-from hanse.policies.agreement import Agreement, Column, Member
+from hanse.policies.agreement import Agreement, Member
 from hanse.policies.facts import column_facts
 from hanse.policies.fields import to_ms
 from hanse.policies.packs import Policy
@@ -36,7 +36,7 @@ def agreement_facts(agreement: Agreement, policy: Policy, now: datetime) -> Fact
         **_terms(agreement),
         **_privacy(agreement),
         **_retention(agreement),
-        **_scoring(agreement, policy),
+        **scoring_facts(agreement, policy),
         **_assessment(agreement, now),
         **_parties(agreement),
     }
@@ -64,19 +64,19 @@ def agreed_member_facts(member: Member) -> Facts:
     }
 
 
-def agreed_column_facts(agreement: Agreement, column: Column) -> Facts:
+def agreed_column_facts(agreement: Agreement, place: int) -> Facts:
     """What the rules read of one column, beside the facts of the agreement.
 
     Args:
         agreement: The agreement.
-        column: One of its columns.
+        place: Place of the column in it.
 
     Returns:
         Facts by name.
     """
     return {
-        **column_facts(agreement, column, declared=True),
-        "column.special_named": column.special is not None,
+        **column_facts(agreement, place, declared=True),
+        "column.special_named": agreement.columns[place].special is not None,
     }
 
 
@@ -121,7 +121,16 @@ def _retention(agreement: Agreement) -> dict[str, object]:
     }
 
 
-def _scoring(agreement: Agreement, policy: Policy) -> dict[str, object]:
+def scoring_facts(agreement: Agreement, policy: Policy) -> Facts:
+    """What the rules read of what an agreement says about scores.
+
+    Args:
+        agreement: The agreement.
+        policy: The merged rule packs.
+
+    Returns:
+        Facts named ``scoring.*``.
+    """
     scoring = agreement.scoring
     return {
         "scoring.purpose": scoring.purpose,

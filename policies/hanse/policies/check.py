@@ -1,6 +1,6 @@
 """Whether an agreement may run: every gap, with rule, place, articles and what to do. A gap blocks."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -12,11 +12,17 @@ from hanse.policies.agreement import Agreement
 from hanse.policies.agreement_facts import agreed_column_facts, agreed_member_facts, agreement_facts
 from hanse.policies.fields import format_time, from_ms
 from hanse.policies.packs import Policy
-from hanse.policies.predicates import Fact, Facts, Kind
-from hanse.policies.rules import RULES, Level, Wording
+from hanse.policies.predicates import Fact, Facts, Kind, Predicate
+from hanse.policies.rules import RULES, Level, Wording, rules_at
 
 _MEASURED: Final = frozenset({"P14"})
 """Rules of columns that need trained models: :mod:`hanse.client.advice` decides them, and a person."""
+
+_CHECKED: Final = {
+    level: [rule for rule in RULES.values() if level in rule.requires and rule.id not in _MEASURED]
+    for level in (Level.AGREEMENT, Level.MEMBER, Level.AGREED_COLUMN)
+}
+"""What is decided about an agreement, its members and its columns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,25 +64,17 @@ def check_agreement(agreement: Agreement, policy: Policy, now: datetime) -> tupl
         All gaps in the order of their rules; empty if the agreement may run now.
     """
     whole = agreement_facts(agreement, policy, now)
+    members = (
+        (f"members.{member.name}", {**whole, **agreed_member_facts(member)}) for member in agreement.members
+    )
+    columns = (
+        (f"columns.{column.name}", {**whole, **agreed_column_facts(agreement, place)})
+        for place, column in enumerate(agreement.columns)
+    )
     gaps = [
-        *_gaps(policy, Level.AGREEMENT, "", whole),
-        *(
-            gap
-            for member in agreement.members
-            for gap in _gaps(
-                policy, Level.MEMBER, f"members.{member.name}", {**whole, **agreed_member_facts(member)}
-            )
-        ),
-        *(
-            gap
-            for column in agreement.columns
-            for gap in _gaps(
-                policy,
-                Level.AGREED_COLUMN,
-                f"columns.{column.name}",
-                {**whole, **agreed_column_facts(agreement, column)},
-            )
-        ),
+        *_gaps(policy, Level.AGREEMENT, [("", whole)]),
+        *_gaps(policy, Level.MEMBER, members),
+        *_gaps(policy, Level.AGREED_COLUMN, columns),
     ]
     return tuple(sorted(gaps, key=lambda gap: gap.rule))
 
@@ -115,15 +113,19 @@ def explain(rule_id: str, policy: Policy, where: str = "", unmet: tuple[str, ...
     return Gap(rule_id, articles, where, unmet, rule.message, rule.remedy)
 
 
-def _gaps(policy: Policy, level: Level, where: str, facts: Facts) -> Iterator[Gap]:
-    for rule_id in policy.rules:
-        predicate = RULES[rule_id].requires.get(level)
-        if predicate is None or rule_id in _MEASURED or predicate.holds(facts):
-            continue
-        unmet = dict.fromkeys(
-            _shown(leaf.words(), leaf.facts(), facts, policy) for leaf in predicate.unmet(facts)
-        )
-        yield explain(rule_id, policy, where, tuple(unmet))
+def _gaps(policy: Policy, level: Level, places: Iterable[tuple[str, Facts]]) -> Iterator[Gap]:
+    """Gaps of all places of a level."""
+    rules = rules_at(level, _CHECKED[level], policy)
+    for where, facts in places:
+        for rule_id, predicate in rules:
+            if not predicate.holds(facts):
+                yield explain(rule_id, policy, where, _unmet(predicate, facts, policy))
+
+
+def _unmet(predicate: Predicate, facts: Facts, policy: Policy) -> tuple[str, ...]:
+    """What does not hold, each once."""
+    leaves = predicate.unmet(facts)
+    return tuple(dict.fromkeys(_shown(leaf.words(), leaf.facts(), facts, policy) for leaf in leaves))
 
 
 def _shown(words: str, read: frozenset[Fact], facts: Facts, policy: Policy) -> str:

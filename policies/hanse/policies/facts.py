@@ -189,23 +189,24 @@ def terms_facts(terms: Terms) -> _Values:
     )
 
 
-def column_facts(agreement: Agreement, column: Column, *, declared: bool) -> Facts:
+def column_facts(agreement: Agreement, place: int, *, declared: bool) -> Facts:
     """What the rules need to know of a column; :data:`HIDDEN` is each subject's own, see :func:`hides`.
 
     Args:
         agreement: The agreement.
-        column: The column that is asked for.
+        place: Place of the column in the agreement; one that is not there cannot be asked about.
         declared: Whether the member declares it, with the same kind and class.
 
     Returns:
         Facts named ``column.*``.
     """
+    column = agreement.columns[place]
     disclosed = all(column.form_for(member.name) == "model" for member in agreement.members)
     values = {
         "sensitive": _sensitive(column),
         "public_place": column.special == _PUBLIC_PLACE,
         "required": column.required,
-        "listed": column in agreement.columns,
+        "listed": True,
         "disclosed": disclosed,
         "declared": declared,
         "necessity": column.necessity is not None,

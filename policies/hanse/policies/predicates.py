@@ -10,7 +10,7 @@ SQL, and the pages of the documentation.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, TypeAlias
+from typing import ClassVar, Final, TypeAlias
 
 from typing_extensions import override
 
@@ -109,12 +109,15 @@ class _Leaf(Predicate):
 
     @override
     def holds(self, facts: Facts) -> bool:
-        operands = self.operands()
-        if not all(operand.known_in(facts) for operand in operands if isinstance(operand, Fact)):
-            return False
-        return self._compare(
-            *(facts[operand.name] if isinstance(operand, Fact) else operand for operand in operands)
-        )
+        values: list[object] = []
+        for operand in self.operands():
+            if not isinstance(operand, Fact):
+                values.append(operand)
+            elif operand.known_in(facts):
+                values.append(facts[operand.name])
+            else:
+                return False
+        return self._compare(*values)
 
     def _compare(self, *values: object) -> bool:
         raise NotImplementedError
@@ -228,54 +231,51 @@ class Below(_Comparison):
         return isinstance(left, int | float) and isinstance(right, int | float) and left < right
 
 
-class AllOf(Predicate):
-    """Every part holds; nothing does not.
+class _Joined(Predicate):
+    """A formula of formulas.
 
     Args:
         parts: Formulas.
     """
 
     __slots__ = ("_parts",)
+    _word: ClassVar[str]
 
     def __init__(self, *parts: Predicate) -> None:
         self._parts = parts
+
+    @override
+    def parts(self) -> tuple[Predicate, ...]:
+        return self._parts
+
+    @override
+    def words(self) -> str:
+        if not self._parts:
+            return "never"
+        inner = (f"({part.words()})" if part.parts() else part.words() for part in self._parts)
+        return f" {self._word} ".join(inner)
+
+
+class AllOf(_Joined):
+    """Every part holds; nothing does not."""
+
+    __slots__ = ()
+    _word = "and"
 
     @override
     def holds(self, facts: Facts) -> bool:
         return bool(self._parts) and all(part.holds(facts) for part in self._parts)
 
-    @override
-    def parts(self) -> tuple[Predicate, ...]:
-        return self._parts
 
-    @override
-    def words(self) -> str:
-        return _joined("and", self._parts)
+class AnyOf(_Joined):
+    """A part holds."""
 
-
-class AnyOf(Predicate):
-    """A part holds.
-
-    Args:
-        parts: Formulas.
-    """
-
-    __slots__ = ("_parts",)
-
-    def __init__(self, *parts: Predicate) -> None:
-        self._parts = parts
+    __slots__ = ()
+    _word = "or"
 
     @override
     def holds(self, facts: Facts) -> bool:
         return any(part.holds(facts) for part in self._parts)
-
-    @override
-    def parts(self) -> tuple[Predicate, ...]:
-        return self._parts
-
-    @override
-    def words(self) -> str:
-        return _joined("or", self._parts)
 
 
 _SIGNS: Final[Mapping[type[Predicate], str]] = {
@@ -291,10 +291,3 @@ def _name(operand: Operand) -> str:
     if isinstance(operand, Fact):
         return operand.name
     return f"({', '.join(sorted(operand))})" if isinstance(operand, frozenset) else str(operand)
-
-
-def _joined(word: str, parts: tuple[Predicate, ...]) -> str:
-    if not parts:
-        return "never"
-    inner = (f"({part.words()})" if part.parts() else part.words() for part in parts)
-    return f" {word} ".join(inner)

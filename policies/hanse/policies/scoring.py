@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 
 from hanse.errors import PolicyError
-from hanse.policies.admission import first_failure, require_fresh, rules_at
+from hanse.policies.admission import first_failure, require_fresh
 from hanse.policies.agreement import Caller
-from hanse.policies.agreement_facts import agreement_facts
+from hanse.policies.agreement_facts import scoring_facts
 from hanse.policies.check import require_no_gap
 from hanse.policies.facts import Job, job_facts, subject_facts
 from hanse.policies.ledger import ConsentSnapshot
 from hanse.policies.predicates import Facts
-from hanse.policies.rules import GRANT_RULES, RULES, Level
+from hanse.policies.rules import GRANT_RULES, RULES, Level, rules_at
 
 _CALL_RULES = (RULES["P23"], RULES["P24"], RULES["P25"])
 
@@ -30,7 +30,7 @@ def check_call(job: Job, caller: str, purpose: str) -> None:
     """
     require_no_gap(job.agreement, job.policy, job.now)
     facts = {
-        **agreement_facts(job.agreement, job.policy, job.now),
+        **scoring_facts(job.agreement, job.policy),
         **_caller_facts(job.agreement.scoring.caller(caller)),
         "call.caller": caller,
         "call.purpose": purpose,

@@ -21,6 +21,7 @@ from hanse.policies.rules.catalogue import (
 )
 from hanse.policies.rules.model import Level, Phase, Rule, Verdict, Wording, decide
 from hanse.policies.rules.scoring import permitted_uses
+from hanse.policies.rules.selection import RowRules, rules_at
 from hanse.policies.rules.vocabulary import FACTS, STANDINGS, FactMeaning, fact
 
 __all__ = [
@@ -35,10 +36,12 @@ __all__ = [
     "FactMeaning",
     "Level",
     "Phase",
+    "RowRules",
     "Rule",
     "Verdict",
     "Wording",
     "decide",
     "fact",
     "permitted_uses",
+    "rules_at",
 ]
