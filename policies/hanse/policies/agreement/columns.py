@@ -29,6 +29,10 @@ Special: TypeAlias = Literal[
 """Why a column is sensitive: the categories of PIPL 26, 28 and 31, GDPR 9(1) and CCPA 1798.140(ae)."""
 
 
+Form: TypeAlias = Literal["none", "model"]
+"""What of a column a partner receives."""
+
+
 class Disclosure(Document):
     """What of a column a partner receives.
 
@@ -38,7 +42,7 @@ class Disclosure(Document):
     """
 
     to: Name
-    form: Literal["none", "model"]
+    form: Form
 
 
 class Column(Document):
@@ -82,9 +86,9 @@ class Column(Document):
         require_unique("the partners of a column's disclosure", (item.to for item in self.disclosure))
         return self
 
-    def form_for(self, member: str) -> Literal["none", "model"]:
+    def form_for(self, member: str) -> Form:
         """What of the column a member receives; a line of its own counts before that for every member."""
-        forms = {item.to: item.form for item in self.disclosure}
+        forms: dict[str, Form] = {item.to: item.form for item in self.disclosure}
         return forms.get(member, forms.get(EVERY_MEMBER, "none"))
 
 
