@@ -9,15 +9,14 @@ member alone can compute.
 
 import hashlib
 import hmac
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Final, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from hanse.crypto import SigningKey, VerifierKey, canonical_json, open_note, sign_note
+from hanse.crypto import SigningKey, VerifierKey, open_note, sign_note
 from hanse.errors import IdentityError, PolicyError, ProtocolError
 from hanse.policies.consent import Act, LegalBasis, Method, Terms
 from hanse.policies.fields import (
@@ -32,13 +31,12 @@ from hanse.policies.fields import (
     Text,
     UtcTime,
     from_ms,
-    problems,
     to_ms,
 )
 from hanse.policies.ledger import ConsentLedger
 from hanse.policies.purposes import PURPOSES
+from hanse.policies.texts import SignedText
 
-HEADER: Final = "hanse consent receipt v1"
 SECRET_BYTES: Final = 32
 _COMMITMENT: Final = b"hanse/receipt-secret/v1\0"
 
@@ -50,7 +48,7 @@ class ReceiptPurpose(Document):
     purpose_type: Many[Text]
 
 
-class Receipt(Document):
+class Receipt(SignedText):
     """The record of one event.
 
     Attributes:
@@ -76,6 +74,9 @@ class Receipt(Document):
         storage_locations: Where the data is kept.
         receipt_secret_sha256: Digest of the secret that came with the receipt.
     """
+
+    header = "hanse consent receipt v1\n"
+    called = "a consent receipt"
 
     schema_version: Literal[1]
     record_id: EventId
@@ -149,7 +150,7 @@ def make_receipt(
     if decision is None:
         raise PolicyError("policy.invalid", "nothing is recorded for this subject and purpose")
     record = _record(*decision, commitment(secret))
-    return sign_note(f"{HEADER}\n{canonical_json(record.model_dump(mode='json')).decode('ascii')}\n", key)
+    return sign_note(record.text(), key)
 
 
 def open_receipt(data: bytes, key: VerifierKey) -> Receipt:
@@ -166,18 +167,9 @@ def open_receipt(data: bytes, key: VerifierKey) -> Receipt:
         PolicyError: ``policy.invalid`` if it is not a receipt that the member signed.
     """
     try:
-        text = open_note(data, key).text
-        header, _, body = text.partition("\n")
-        if header != HEADER:
-            raise PolicyError("policy.invalid", "not a consent receipt")
-        receipt = Receipt.model_validate_json(body)
-        if canonical_json(json.loads(body)).decode("ascii") != body.removesuffix("\n"):
-            raise PolicyError("policy.invalid", "not a consent receipt: not in its one form")
-    except ValidationError as error:
-        raise PolicyError("policy.invalid", f"not a consent receipt: {problems(error)[0]}") from error
-    except (ProtocolError, IdentityError, ValueError, RecursionError) as error:
+        return Receipt.from_text(open_note(data, key).text)
+    except (ProtocolError, IdentityError) as error:
         raise PolicyError("policy.invalid", "not a consent receipt that this member signed") from error
-    return receipt
 
 
 def check_receipt(ledger: ConsentLedger, receipt: Receipt, now: datetime) -> ReceiptStatus:

@@ -9,10 +9,11 @@ knows).
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from hanse.crypto import SigningKey, VerifierKey, add_signature, open_note, sign_note, unverified_text
+from hanse.crypto import SigningKey, VerifierKey, sign_note, unverified_text
 from hanse.errors import IdentityError, PolicyError, ProtocolError
 from hanse.policies.agreement import Agreement
 from hanse.policies.identity import Identity
+from hanse.policies.texts import has_strangers, sign_again, signers_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +52,7 @@ def sign_agreement(document: Agreement | bytes, key: SigningKey) -> bytes:
         raise IdentityError("identity.unknown-signer", "the key is not an approver_key of the agreement")
     if isinstance(document, Agreement):
         return sign_note(agreement.text(), key)
-    try:
-        return add_signature(document, key)
-    except ProtocolError as error:
-        raise PolicyError("policy.invalid", f"cannot add a signature: {error.detail}") from error
+    return sign_again(document, key)
 
 
 def read_unverified(data: bytes) -> Agreement:
@@ -108,8 +106,7 @@ def open_agreement(data: bytes) -> SignedAgreement:
     if missing:
         who = ", ".join(missing)
         raise PolicyError("policy.unsigned", f"not signed by {who}; have each sign it", rule="P20")
-    # Lines by strangers say nothing, but would let one agreement have many byte strings.
-    if data.count(b"\n", len(agreement.text())) != 1 + len(agreement.members):
+    if has_strangers(data, agreement.text(), len(agreement.members)):
         raise PolicyError("policy.invalid", "the agreement carries a signature of somebody else; remove it")
     names = tuple(member.name for member in agreement.members)
     return SignedAgreement(agreement=agreement, digest=agreement.digest, signers=names, note=data)
@@ -160,14 +157,6 @@ def _approvers(agreement: Agreement) -> tuple[VerifierKey, ...]:
 def _missing(agreement: Agreement, data: bytes) -> tuple[str, ...]:
     """Members whose valid signature the note does not carry."""
     approvers = _approvers(agreement)
-    try:
-        signed = open_note(data, *approvers).keys
-    except IdentityError as error:
-        if error.code == "identity.unknown-signer":  # a note that only strangers have signed
-            signed = ()
-        else:
-            raise PolicyError(
-                "policy.invalid", f"a signature is wrong: {error.detail}", rule="P20"
-            ) from error
+    signed = signers_of(data, approvers, rule="P20")
     members = zip(agreement.members, approvers, strict=True)
     return tuple(member.name for member, key in members if key not in signed)

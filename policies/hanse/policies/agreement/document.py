@@ -7,11 +7,10 @@ default that permits: leaving it out is an error or a refusal, for a reader cann
 
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from hanse.crypto import VerifierKey, canonical_json, parse_canonical_json, sha256_hex
-from hanse.errors import PolicyError, ProtocolError
+from hanse.crypto import VerifierKey
 from hanse.policies.agreement.columns import EVERY_MEMBER, Column, Label
 from hanse.policies.agreement.parties import Coordinator, Member, Override, PackReference, Software
 from hanse.policies.agreement.terms import (
@@ -24,24 +23,22 @@ from hanse.policies.agreement.terms import (
     Scoring,
     Training,
 )
-from hanse.policies.documents import to_yaml, yaml_to_json
 from hanse.policies.fields import (
     Count,
-    Document,
     Many,
     Name,
     PurposeKey,
     Sha256Hex,
     Text,
     UtcTime,
-    problems,
     require_unique,
 )
+from hanse.policies.texts import WrittenDocument
 
 HEADER: Final = "hanse agreement v1\n"
 
 
-class Agreement(Document):
+class Agreement(WrittenDocument):
     """One agreement, in version 1 of its form.
 
     Attributes:
@@ -73,6 +70,9 @@ class Agreement(Document):
         valid_until: First moment at which it no longer is.
         software: What every node runs.
     """
+
+    header = HEADER
+    called = "an agreement"
 
     schema_version: Literal[1]
     id: Name
@@ -153,60 +153,6 @@ class Agreement(Document):
         require_unique("the overrides", ((item.member, item.basis) for item in self.overrides))
         return self
 
-    @classmethod
-    def from_yaml(cls, text: str) -> Self:
-        """Reads an agreement as people write it.
-
-        Args:
-            text: YAML (see :mod:`hanse.policies.documents`).
-
-        Returns:
-            The agreement.
-
-        Raises:
-            PolicyError: ``policy.invalid``; its detail names each field and what to do.
-        """
-        return cls._from_json(yaml_to_json(text))
-
-    def to_yaml(self) -> str:
-        """Writes the agreement as YAML that :meth:`from_yaml` reads as an equal one."""
-        return to_yaml(self.model_dump(mode="json"))
-
-    @classmethod
-    def from_text(cls, text: str) -> Self:
-        """Reads the text that is signed, and no other spelling of the same agreement.
-
-        Args:
-            text: Text from anywhere.
-
-        Returns:
-            The agreement, with ``agreement.text() == text``.
-
-        Raises:
-            PolicyError: ``policy.invalid`` for every other text.
-        """
-        if not text.startswith(HEADER) or not text.endswith("\n"):
-            raise PolicyError("policy.invalid", f"not an agreement: its first line is not {HEADER.strip()!r}")
-        body = text.removeprefix(HEADER).removesuffix("\n").encode(errors="replace")
-        try:
-            parse_canonical_json(body)
-        except ProtocolError as error:
-            raise PolicyError("policy.invalid", "the agreement is not in its canonical form") from error
-        agreement = cls._from_json(body)
-        # Equal values in another spelling (1 for 1.0, a time with an offset) are another text: refused.
-        if agreement.text() != text:
-            raise PolicyError("policy.invalid", "the agreement is not in its canonical form")
-        return agreement
-
-    def text(self) -> str:
-        """The text that is signed: a first line, then canonical JSON, then a newline."""
-        return f"{HEADER}{canonical_json(self.model_dump(mode='json')).decode('ascii')}\n"
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of :meth:`text`, 64 hex digits: what logs, messages and models call this agreement."""
-        return sha256_hex(self.text().encode("ascii"))
-
     @property
     def organisations(self) -> frozenset[str]:
         """Legal names of all members, as a consent must name them."""
@@ -226,10 +172,3 @@ class Agreement(Document):
     def member(self, name: str) -> Member | None:
         """The member of a name; None if there is none."""
         return next((member for member in self.members if member.name == name), None)
-
-    @classmethod
-    def _from_json(cls, data: bytes) -> Self:
-        try:
-            return cls.model_validate_json(data)
-        except ValidationError as error:
-            raise PolicyError("policy.invalid", "; ".join(problems(error))) from error

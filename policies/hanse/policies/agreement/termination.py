@@ -7,29 +7,28 @@ on agrees anew under another name.
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import ClassVar, Literal, Self
+from typing import Literal, Self
 
 from pydantic import ValidationError
 
 from hanse.crypto import (
     SigningKey,
     VerifierKey,
-    canonical_json,
     open_note,
-    parse_canonical_json,
     sign_note,
     unverified_text,
 )
 from hanse.errors import IdentityError, PolicyError, ProtocolError
 from hanse.policies.agreement.document import Agreement
 from hanse.policies.agreement.parties import Member
-from hanse.policies.fields import Count, Document, Name, Sha256Hex, Text, UtcTime, problems
+from hanse.policies.fields import Count, Name, Sha256Hex, Text, UtcTime, problems
 from hanse.policies.identity import Identity
+from hanse.policies.texts import SignedText
 
 MAX_NOTE_BYTES = 1 << 16
 
 
-class _MemberNote(Document):
+class _MemberNote(SignedText):
     """A statement of one member about an agreement.
 
     Attributes:
@@ -40,44 +39,11 @@ class _MemberNote(Document):
         member: Short name of the member that states this.
     """
 
-    header: ClassVar[str]
     schema_version: Literal[1] = 1
     agreement: Name
     version: Count
     digest: Sha256Hex
     member: Name
-
-    def text(self) -> str:
-        """The text that is signed: a first line, then canonical JSON, then a newline."""
-        return f"{self.header}{canonical_json(self.model_dump(mode='json')).decode('ascii')}\n"
-
-    @classmethod
-    def from_text(cls, text: str) -> Self:
-        """Reads the text that is signed, and no other spelling of it.
-
-        Args:
-            text: Text from anywhere.
-
-        Returns:
-            The statement, with ``statement.text() == text``.
-
-        Raises:
-            PolicyError: ``policy.invalid`` for every other text.
-        """
-        name = cls.__name__.casefold()
-        if not text.startswith(cls.header) or not text.endswith("\n"):
-            raise PolicyError("policy.invalid", f"no {name}: its first line is not {cls.header.strip()!r}")
-        body = text.removeprefix(cls.header).removesuffix("\n").encode(errors="replace")
-        try:
-            parse_canonical_json(body)
-            statement = cls.model_validate_json(body)
-        except ProtocolError as error:
-            raise PolicyError("policy.invalid", f"the {name} is not in its canonical form") from error
-        except ValidationError as error:
-            raise PolicyError("policy.invalid", "; ".join(problems(error))) from error
-        if statement.text() != text:
-            raise PolicyError("policy.invalid", f"the {name} is not in its canonical form")
-        return statement
 
     def sign(self, key: SigningKey) -> bytes:
         """Signs the statement with the key of the member's approver."""
@@ -125,6 +91,7 @@ class Termination(_MemberNote):
     """
 
     header = "hanse termination v1\n"
+    called = "a termination"
     reason: Text
     terminated_at: UtcTime
 
@@ -139,6 +106,7 @@ class Attestation(_MemberNote):
     """
 
     header = "hanse attestation v1\n"
+    called = "an attestation"
     done: Literal["delete", "return"]
     attested_at: UtcTime
     attested_by: Text

@@ -11,15 +11,14 @@ from typing import Final
 from hanse.crypto import (
     SigningKey,
     VerifierKey,
-    add_signature,
-    open_note,
     sign_note,
     unverified_text,
     write_atomic,
 )
-from hanse.errors import ConfigurationError, HanseError, IdentityError, PolicyError, ProtocolError
+from hanse.errors import ConfigurationError, HanseError, PolicyError, ProtocolError
 from hanse.policies.agreement.parties import PackReference
 from hanse.policies.packs.document import RulePack
+from hanse.policies.texts import has_strangers, sign_again, signers_of
 
 SIGNERS: Final = 2
 ENDING: Final = ".pack"
@@ -43,10 +42,7 @@ def sign_pack(document: RulePack | bytes, key: SigningKey) -> bytes:
     if isinstance(document, RulePack):
         return sign_note(document.text(), key)
     read_pack(document)
-    try:
-        return add_signature(document, key)
-    except ProtocolError as error:
-        raise PolicyError("policy.invalid", f"cannot add a signature: {error.detail}") from error
+    return sign_again(document, key)
 
 
 def read_pack(data: bytes) -> RulePack:
@@ -87,7 +83,7 @@ def open_pack(data: bytes, keys: Sequence[VerifierKey]) -> RulePack:
     if len({key.public_bytes for key in keys}) < max(SIGNERS, len(keys)):
         raise PolicyError("policy.unsigned", "a rule pack is adopted by two different people", rule="P31")
     pack = read_pack(data)
-    signed = _signers(data, keys)
+    signed = signers_of(data, keys)
     missing = ", ".join(key.name for key in keys if key not in signed)
     if missing:
         raise PolicyError(
@@ -95,8 +91,7 @@ def open_pack(data: bytes, keys: Sequence[VerifierKey]) -> RulePack:
             f"rule pack {pack.source} is not signed by {missing}; have them sign it",
             rule="P31",
         )
-    # Lines by strangers say nothing, but would let one adoption have many byte strings.
-    if data.count(b"\n", len(pack.text())) != 1 + len(keys):
+    if has_strangers(data, pack.text(), len(keys)):
         raise PolicyError(
             "policy.invalid", f"rule pack {pack.source} carries a signature of somebody else; remove it"
         )
@@ -215,15 +210,6 @@ def _resolve(reference: PackReference, pack: RulePack | None) -> RulePack:
             rule="P31",
         )
     return pack
-
-
-def _signers(data: bytes, keys: Sequence[VerifierKey]) -> tuple[VerifierKey, ...]:
-    try:
-        return open_note(data, *keys).keys
-    except IdentityError as error:
-        if error.code == "identity.unknown-signer":
-            return ()
-        raise PolicyError("policy.invalid", f"a signature is wrong: {error.detail}") from error
 
 
 def _open_file(path: Path, keys: Sequence[VerifierKey]) -> RulePack:

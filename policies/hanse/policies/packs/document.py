@@ -2,14 +2,13 @@
 
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
+from typing_extensions import override
 
-from hanse.crypto import canonical_json, parse_canonical_json, sha256_hex
-from hanse.errors import PolicyError, ProtocolError
 from hanse.policies.agreement.parties import LegalBasis, PackReference
 from hanse.policies.consent import Method
-from hanse.policies.documents import to_yaml, yaml_to_json
+from hanse.policies.documents import to_yaml
 from hanse.policies.fields import (
     Count,
     Document,
@@ -18,9 +17,9 @@ from hanse.policies.fields import (
     Positive,
     Text,
     check_form,
-    problems,
     require_unique,
 )
+from hanse.policies.texts import WrittenDocument
 
 HEADER: Final = "hanse rule pack v1\n"
 MAX_ARTICLES: Final = 20
@@ -117,7 +116,7 @@ class Thresholds(Document):
         return {name: value for name in type(self).model_fields if (value := getattr(self, name)) is not None}
 
 
-class RulePack(Document):
+class RulePack(WrittenDocument):
     """One rule pack, in version 1 of its form.
 
     Attributes:
@@ -131,6 +130,9 @@ class RulePack(Document):
         ours: Names of thresholds that are a default of who wrote the pack, and not of the law.
         limits: What the pack does not cover.
     """
+
+    header = HEADER
+    called = "a rule pack"
 
     schema_version: Literal[1]
     id: Name
@@ -155,21 +157,7 @@ class RulePack(Document):
             raise PydanticCustomError("ours", "name in ours only thresholds that the pack sets")
         return self
 
-    @classmethod
-    def from_yaml(cls, text: str) -> Self:
-        """Reads a pack as people write it.
-
-        Args:
-            text: YAML (see :mod:`hanse.policies.documents`).
-
-        Returns:
-            The pack.
-
-        Raises:
-            PolicyError: ``policy.invalid``; its detail names each field and what to do.
-        """
-        return cls._from_json(yaml_to_json(text))
-
+    @override
     def to_yaml(self) -> str:
         """Writes the pack as YAML that :meth:`from_yaml` reads as an equal one."""
         document = self.model_dump(mode="json")
@@ -178,40 +166,6 @@ class RulePack(Document):
             name: value for name, value in document["thresholds"].items() if name in given
         }
         return to_yaml(document)
-
-    @classmethod
-    def from_text(cls, text: str) -> Self:
-        """Reads the text that is signed, and no other spelling of the same pack.
-
-        Args:
-            text: Text from anywhere.
-
-        Returns:
-            The pack, with ``pack.text() == text``.
-
-        Raises:
-            PolicyError: ``policy.invalid`` for every other text.
-        """
-        if not text.startswith(HEADER) or not text.endswith("\n"):
-            raise PolicyError("policy.invalid", f"not a rule pack: its first line is not {HEADER.strip()!r}")
-        body = text.removeprefix(HEADER).removesuffix("\n").encode(errors="replace")
-        try:
-            parse_canonical_json(body)
-        except ProtocolError as error:
-            raise PolicyError("policy.invalid", "the rule pack is not in its canonical form") from error
-        pack = cls._from_json(body)
-        if pack.text() != text:
-            raise PolicyError("policy.invalid", "the rule pack is not in its canonical form")
-        return pack
-
-    def text(self) -> str:
-        """The text that is signed: a first line, then canonical JSON, then a newline."""
-        return f"{HEADER}{canonical_json(self.model_dump(mode='json')).decode('ascii')}\n"
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of :meth:`text`, 64 hex digits: what agreements call this pack."""
-        return sha256_hex(self.text().encode("ascii"))
 
     @property
     def source(self) -> str:
@@ -226,10 +180,3 @@ class RulePack(Document):
     def articles(self, rule_id: str) -> tuple[str, ...]:
         """Articles of a rule; none if the pack does not select it."""
         return next((rule.articles for rule in self.rules if rule.id == rule_id), ())
-
-    @classmethod
-    def _from_json(cls, data: bytes) -> Self:
-        try:
-            return cls.model_validate_json(data)
-        except ValidationError as error:
-            raise PolicyError("policy.invalid", "; ".join(problems(error))) from error
