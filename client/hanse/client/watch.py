@@ -22,7 +22,6 @@ from hanse.policies import Agreement, Identity, Terms, read_unverified
 from hanse.policies.fields import from_ms, to_ms
 from hanse.policies.ledger import StandingRow
 from hanse.policies.warning import EarlyWarning, Reading, Watch, early_warnings, limits_of
-from hanse.privacy import LedgerKey, PrivacyLedger
 
 WINDOW: Final = timedelta(days=7)
 EXPIRING: Final = timedelta(days=30)
@@ -226,6 +225,9 @@ def _budget(home: MemberHome, agreement: Agreement) -> Iterator[Reading]:
     if budget is None:
         return
     population = NodeSettings.load(home.root).dataset.name
+    # Imported here: the accountant takes seconds to load, and every command would wait for it.
+    from hanse.privacy import LedgerKey, PrivacyLedger  # noqa: PLC0415
+
     ledger = PrivacyLedger(home.privacy)
     spent = max(
         ledger.spent(LedgerKey(f"{population}:{part}", agreement.purpose), budget.delta) for part in PARTS
