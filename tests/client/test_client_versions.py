@@ -67,6 +67,16 @@ def test_a_run_accepts_its_version(world: World) -> None:
     assert (accepted.version, accepted.digest) == (1, world.signed.digest)
 
 
+@pytest.mark.parametrize("identifier", ["lock", "accepted.lock", "test"])
+def test_no_name_of_an_agreement_is_taken(world: World, identifier: str) -> None:
+    agreement = world.signed.agreement.model_copy(update={"id": identifier})
+    for _ in range(2):
+        book(world).accept(agreement)
+    accepted = book(world).accepted(identifier)
+    assert accepted is not None
+    assert (accepted.id, accepted.digest) == (identifier, agreement.digest)
+
+
 def test_a_refused_run_accepts_nothing(world: World) -> None:
     expired = next_version(world, valid_until=world.now - timedelta(seconds=1))
     assert world.refused(prepare(world, expired, "run-1")).rule == "P20"

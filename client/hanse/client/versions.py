@@ -131,7 +131,9 @@ class AgreementBook:
     def _locked(self) -> Iterator[None]:
         """One process at a time: the node and a command must not accept past each other."""
         _make(self._accepted)
-        descriptor = os.open(self._accepted / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        # Beside the folder: in it, the lock would have the name that an agreement can have.
+        lock = self._accepted.with_name(f"{self._accepted.name}.lock")
+        descriptor = os.open(lock, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield
