@@ -6,7 +6,6 @@ the impact assessment says exactly which rehearsal it rests on. It holds counts 
 
 from collections.abc import Sequence
 from datetime import datetime
-from functools import cached_property
 from html import escape
 from typing import Annotated, Final, Literal, TypeAlias
 
@@ -147,12 +146,12 @@ class Rehearsal(_Facts):
         """The bytes that the digest is about."""
         return canonical_json(self.model_dump(mode="json"))
 
-    @cached_property
+    @property
     def digest(self) -> str:
         """SHA-256 of :meth:`canonical`, 64 hex digits: for ``assessment.rehearsal``."""
         return sha256_hex(self.canonical())
 
-    @cached_property
+    @property
     def problems(self) -> tuple[str, ...]:
         """What did not come out as planted; empty if the rehearsal has passed."""
         found = [

@@ -21,7 +21,9 @@ _BUSY_TIMEOUT_S: Final = 30
 # At most, as far as it is touched: an import writes pages all over the indexes, a reader passes once.
 _WRITER_CACHE_KIB: Final = 262_144
 _READER_CACHE_KIB: Final = 16_384
-_CHECKPOINT_PAGES: Final = 32_000
+# An import touches the same pages again and again; each is copied to the file once per so many.
+_CHECKPOINT_PAGES: Final = 128_000
+_KEPT_LOG_BYTES: Final = 128 << 20
 _WRITER_LOCK: Final = 0x48414E43
 
 
@@ -114,6 +116,7 @@ def _sqlite_engine(url: URL, begin: str, cache_kib: int) -> Engine:
             "foreign_keys = ON",
             f"cache_size = -{cache_kib}",
             f"wal_autocheckpoint = {_CHECKPOINT_PAGES}",
+            f"journal_size_limit = {_KEPT_LOG_BYTES}",
         ):
             connection.execute(f"PRAGMA {pragma}")
 
