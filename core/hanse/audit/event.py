@@ -44,6 +44,9 @@ PeerName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9._-]{0,
 ColumnPlace = Annotated[str, StringConstraints(pattern=r"^(0|[1-9][0-9]{0,3})$")]
 """A column, by its place in the agreement; its name is text of the members'."""
 
+Signature = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+/]{86}==$")]
+"""An Ed25519 signature, base64."""
+
 Count = Annotated[int, Field(ge=0)] | Annotated[str, StringConstraints(pattern=r"^<[1-9][0-9]*$")]
 """A number of rows, or ``<k`` where it is too small to be shown."""
 
@@ -79,6 +82,7 @@ class EventType(StrEnum):
     BUDGET_SPENT = "budget.spent"
     MEMBER_LEFT = "member.left"
     MEMBER_CHECKPOINT = "member.checkpoint"
+    ROUND_SUBMITTED = "round.submitted"
     MODEL_REGISTERED = "model.registered"
     CONSENT_RECORDED = "consent.recorded"
     CONSENT_WITHDRAWN = "consent.withdrawn"
@@ -91,6 +95,8 @@ class EventType(StrEnum):
     SCORE_DENIED = "score.denied"
     MESSAGE_REFUSED = "message.refused"
     LOG_RECOVERED = "log.recovered"
+    WITNESS_REFUSED = "witness.refused"
+    WITNESS_REVIEWED = "witness.reviewed"
 
 
 class ConsentState(Document):
@@ -169,6 +175,9 @@ class Event(Document):
         consent: The consent ledger that counted.
         counts: Rows in, out and excluded.
         subject_set_root: Root of the tree of subject tags of the admitted rows.
+        subject_set_size: Number of tags in that tree.
+        subject_epoch: Epoch of the tags, the last of what they are derived from: the round, 0 outside rounds.
+        rows_used: Rows that a step computed on; what is admitted and what is used must be the same (P32).
         columns_digest: The columns that were read.
         app_digest: The software that ran.
         request: The scoring request, keyed by the site so that nobody can confirm a guess of what was in it.
@@ -176,6 +185,8 @@ class Event(Document):
         model_out: Weights after it.
         privacy: Privacy loss planned or spent.
         member_checkpoint: Signed checkpoint of a member's own log, a note.
+        statement_signature: The member's signature over the event without this field; see
+            :mod:`hanse.audit.statement`.
         cut: What recovery removed.
         detail: An error code or known word.
     """
@@ -192,6 +203,9 @@ class Event(Document):
     consent: ConsentState | None = None
     counts: Counts | None = None
     subject_set_root: Digest | None = None
+    subject_set_size: int | None = Field(default=None, ge=0)
+    subject_epoch: int | None = Field(default=None, ge=0)
+    rows_used: int | None = Field(default=None, ge=0)
     columns_digest: Digest | None = None
     app_digest: Digest | None = None
     request: Digest | None = None
@@ -199,6 +213,7 @@ class Event(Document):
     model_out: Digest | None = None
     privacy: PrivacySpend | None = None
     member_checkpoint: str | None = None
+    statement_signature: Signature | None = None
     cut: Cut | None = None
     detail: Token | None = None
 

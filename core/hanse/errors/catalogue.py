@@ -101,6 +101,12 @@ CATALOGUE: Final = MappingProxyType(
             _S.UNAVAILABLE, "The audit log cannot be written; nothing is processed.", retryable=True
         ),
         "audit.integrity": ErrorSpec(_S.DATA_LOSS, "The audit log does not verify."),
+        "audit.quorum": ErrorSpec(
+            _S.FAILED_PRECONDITION, "Too few witnesses have co-signed the log.", retryable=True
+        ),
+        "audit.witness-refused": ErrorSpec(
+            _S.FAILED_PRECONDITION, "A witness refused the shared log; a person has to look at it."
+        ),
         # Training
         "run.insufficient-members": ErrorSpec(
             _S.UNAVAILABLE, "Fewer members answered than the agreement's minimum.", retryable=True
