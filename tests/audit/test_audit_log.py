@@ -14,11 +14,12 @@ from hanse.audit import (
     Checkpoint,
     Event,
     EventType,
+    TreeHashes,
     check_consistency,
     check_inclusion,
+    consistency_proof,
+    inclusion_proof,
     open_checkpoint,
-    prove_consistency,
-    prove_inclusion,
     root_hash,
     verify_log,
 )
@@ -65,9 +66,10 @@ def test_proofs_from_a_verified_log(new_log: NewLog, key: SigningKey, event: Eve
     old = open_checkpoint(log.checkpoint(), key.verifier)
     log.append(event, event)
     verified = verify_log(log.path, key.verifier)
-    proof = prove_inclusion(verified.leaves, 4)
+    hashes = TreeHashes.of_leaves(verified.leaves)
+    proof = inclusion_proof(4, verified.size, hashes)
     check_inclusion(verified.leaves[4], 4, verified.size, verified.root, proof)
-    proof = prove_consistency(verified.leaves, old.size)
+    proof = consistency_proof(old.size, verified.size, hashes)
     check_consistency(old.size, old.root, verified.size, verified.root, proof)
 
 

@@ -1,7 +1,7 @@
 """The log of every decision: append-only, signed, and checked byte by byte by whoever asks.
 
 * :mod:`hanse.audit.event` and :mod:`hanse.audit.entry`: what is logged.
-* :mod:`hanse.audit.tree`: Merkle trees and proofs (RFC 6962).
+* :mod:`hanse.audit.tree` and :mod:`hanse.audit.hashes`: Merkle trees and proofs (RFC 6962).
 * :mod:`hanse.audit.checkpoint`: what a log commits to (C2SP tlog-checkpoint).
 * :mod:`hanse.audit.replay`: the form of the log file.
 * :mod:`hanse.audit.log`: append durably, then act.
@@ -17,16 +17,16 @@ from hanse.audit.checkpoint import (
 )
 from hanse.audit.entry import Actor, Entry
 from hanse.audit.event import ConsentState, Counts, Cut, Event, EventType, PrivacySpend
+from hanse.audit.hashes import Hashes, Node, TreeHashes, consistency_proof, inclusion_proof, root_at
 from hanse.audit.log import AuditLog
 from hanse.audit.storage import FileOperations
 from hanse.audit.tree import (
     Frontier,
     check_consistency,
+    check_hash_inclusion,
     check_inclusion,
     leaf_hash,
     node_hash,
-    prove_consistency,
-    prove_inclusion,
     root_hash,
 )
 from hanse.audit.verify import VerifiedLog, verify_log
@@ -43,17 +43,22 @@ __all__ = [
     "EventType",
     "FileOperations",
     "Frontier",
+    "Hashes",
+    "Node",
     "PrivacySpend",
+    "TreeHashes",
     "VerifiedLog",
     "check_consistency",
+    "check_hash_inclusion",
     "check_inclusion",
+    "consistency_proof",
     "format_checkpoint",
+    "inclusion_proof",
     "leaf_hash",
     "node_hash",
     "open_checkpoint",
     "parse_checkpoint",
-    "prove_consistency",
-    "prove_inclusion",
+    "root_at",
     "root_hash",
     "sign_checkpoint",
     "verify_log",

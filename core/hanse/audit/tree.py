@@ -1,4 +1,4 @@
-"""Merkle trees as in RFC 6962, section 2.1: roots, and proofs that an auditor checks without the log. Pure.
+"""Merkle trees as in RFC 6962, section 2.1: roots, and what checks a proof without having the log. Pure.
 
 A *leaf* is always the bytes of an entry as they are stored, never their hash; the functions hash it
 themselves, with the prefixes that keep a leaf from being taken for an inner node.
@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Self
 
-from hanse.errors import AuditError, ProtocolError
+from hanse.errors import AuditError
 
 HASH_BYTES: Final = 32
 _LEAF_PREFIX: Final = b"\x00"
@@ -82,83 +82,65 @@ def root_hash(leaves: Iterable[bytes]) -> bytes:
     return frontier.root()
 
 
-def prove_inclusion(leaves: Sequence[bytes], index: int) -> tuple[bytes, ...]:
-    """``PATH`` of RFC 6962: proves that a leaf is in the tree.
-
-    Args:
-        leaves: All leaves of the tree.
-        index: Which leaf, from 0.
-
-    Returns:
-        Hashes from the leaf's sibling up to the root's child; at most log2(size) rounded up.
-
-    Raises:
-        ProtocolError: ``protocol.malformed`` if there is no such leaf.
-    """
-    if not 0 <= index < len(leaves):
-        raise ProtocolError("protocol.malformed", f"no leaf {index} in a tree of {len(leaves)}")
-    return tuple(_path(index, [leaf_hash(leaf) for leaf in leaves]))
-
-
 def check_inclusion(leaf: bytes, index: int, size: int, root: bytes, proof: Sequence[bytes]) -> None:
-    """Checks what :func:`prove_inclusion` made (RFC 9162, section 2.1.3.2).
+    """Checks a proof that a leaf is in a tree (RFC 9162, section 2.1.3.2).
+
+    A proof alone does not pin the size: in trees of 3 and of 4 leaves, leaf 0 has a path of the same shape.
+    Size and root must come from one checkpoint.
 
     Args:
         leaf: The bytes of the entry.
         index: Where it is claimed to be.
         size: Number of leaves of the tree.
         root: Root hash of that tree, from a checkpoint whose signature was checked.
-        proof: The proof.
+        proof: What :func:`hanse.audit.hashes.inclusion_proof` made.
+
+    Raises:
+        AuditError: ``audit.integrity`` if the proof does not show it.
+    """
+    check_hash_inclusion(leaf_hash(leaf), index, size, root, proof)
+
+
+def check_hash_inclusion(digest: bytes, index: int, size: int, root: bytes, proof: Sequence[bytes]) -> None:
+    """As :func:`check_inclusion`, for whoever has the hash of the leaf and not its bytes.
+
+    Args:
+        digest: The :func:`leaf_hash` of the entry. The caller computed it, or has it from a tile that was
+            checked: a hash that came with the proof could be that of an inner node.
+        index: Where it is claimed to be.
+        size: Number of leaves of the tree.
+        root: Root hash of that tree, from a checkpoint whose signature was checked.
+        proof: What :func:`hanse.audit.hashes.inclusion_proof` made.
 
     Raises:
         AuditError: ``audit.integrity`` if the proof does not show it.
     """
     if not 0 <= index < size:
         raise AuditError("audit.integrity", f"no leaf {index} in a tree of {size}", entry=index)
-    digest, node, last = leaf_hash(leaf), index, size - 1
+    node, last, sha256 = index, size - 1, hashlib.sha256  # not node_hash: half of the time would go to calls
     for sibling in proof:
         if last == 0:
             raise AuditError("audit.integrity", "the inclusion proof is too long", entry=index)
         if node & 1 or node == last:
-            digest = node_hash(sibling, digest)
+            digest = sha256(_NODE_PREFIX + sibling + digest).digest()
             while not node & 1 and node:
                 node, last = node >> 1, last >> 1
         else:
-            digest = node_hash(digest, sibling)
+            digest = sha256(_NODE_PREFIX + digest + sibling).digest()
         node, last = node >> 1, last >> 1
     if last or digest != root or any(len(sibling) != HASH_BYTES for sibling in proof):
         raise AuditError("audit.integrity", "the inclusion proof does not lead to the root", entry=index)
 
 
-def prove_consistency(leaves: Sequence[bytes], old_size: int) -> tuple[bytes, ...]:
-    """``PROOF`` of RFC 6962: proves that the tree of the first leaves was only appended to.
-
-    Args:
-        leaves: All leaves of the tree.
-        old_size: Size of the earlier tree, at most the number of leaves.
-
-    Returns:
-        The proof; empty if the earlier tree is empty or the same.
-
-    Raises:
-        ProtocolError: ``protocol.malformed`` if the earlier tree is larger.
-    """
-    if not 0 <= old_size <= len(leaves):
-        raise ProtocolError("protocol.malformed", f"no tree of {old_size} in a tree of {len(leaves)}")
-    if old_size == 0:
-        return ()
-    return tuple(_subproof(old_size, [leaf_hash(leaf) for leaf in leaves], whole=True))
-
-
 def check_consistency(old_size: int, old_root: bytes, size: int, root: bytes, proof: Sequence[bytes]) -> None:
-    """Checks what :func:`prove_consistency` made (RFC 9162, section 2.1.4.2).
+    """Checks a proof that a tree was only appended to (RFC 9162, section 2.1.4.2).
 
     Args:
         old_size: Size of the earlier tree.
         old_root: Its root hash, from a checkpoint whose signature was checked.
         size: Size of the later tree.
         root: Its root hash, likewise.
-        proof: The proof.
+        proof: What :func:`hanse.audit.hashes.consistency_proof` made.
 
     Raises:
         AuditError: ``audit.integrity`` if the proof does not show that the later tree extends the earlier.
@@ -198,35 +180,3 @@ def _fold_consistency(
             new = node_hash(new, sibling)
         node, last = node >> 1, last >> 1
     return (old, new) if last == 0 else None
-
-
-def _split(size: int) -> int:
-    """The largest power of two below the size (RFC 6962's ``k``)."""
-    return 1 << ((size - 1).bit_length() - 1)
-
-
-def _root(hashes: list[bytes]) -> bytes:
-    """Root of the tree over leaf hashes; at least one."""
-    if len(hashes) == 1:
-        return hashes[0]
-    middle = _split(len(hashes))
-    return node_hash(_root(hashes[:middle]), _root(hashes[middle:]))
-
-
-def _path(index: int, hashes: list[bytes]) -> list[bytes]:
-    if len(hashes) == 1:
-        return []
-    middle = _split(len(hashes))
-    if index < middle:
-        return [*_path(index, hashes[:middle]), _root(hashes[middle:])]
-    return [*_path(index - middle, hashes[middle:]), _root(hashes[:middle])]
-
-
-def _subproof(old_size: int, hashes: list[bytes], *, whole: bool) -> list[bytes]:
-    """``SUBPROOF``; ``whole`` while the old tree is a subtree whose root the verifier knows."""
-    if old_size == len(hashes):
-        return [] if whole else [_root(hashes)]
-    middle = _split(len(hashes))
-    if old_size <= middle:
-        return [*_subproof(old_size, hashes[:middle], whole=whole), _root(hashes[middle:])]
-    return [*_subproof(old_size - middle, hashes[middle:], whole=False), _root(hashes[:middle])]
