@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from hanse.audit import Actor, Entry, EventType
-from hanse.audit.event import ConsentState, Counts, Cut, Event, PrivacySpend
+from hanse.audit.event import ConsentState, Counts, Cut, Event, PrivacySpend, Restored
 from hanse.cli.main import app
 from hanse.cli.output import EXIT_CODES
 from hanse.cli.serve import ServeSettings
@@ -122,6 +122,7 @@ ENTRIES: list[tuple[str, tuple[type[BaseModel], ...]]] = [
     ("`counts`", (Counts,)),
     ("`privacy`", (PrivacySpend,)),
     ("`cut`", (Cut,)),
+    ("`restored`", (Restored,)),
 ]
 
 SETTINGS: list[tuple[str, type[BaseModel]]] = [

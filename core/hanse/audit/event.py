@@ -95,6 +95,7 @@ class EventType(StrEnum):
     SCORE_DENIED = "score.denied"
     MESSAGE_REFUSED = "message.refused"
     LOG_RECOVERED = "log.recovered"
+    LOG_RESTORED = "log.restored"
     WITNESS_REFUSED = "witness.refused"
     WITNESS_REVIEWED = "witness.reviewed"
 
@@ -159,6 +160,23 @@ class Cut(Document):
     digest: Digest
 
 
+class Restored(Document):
+    """A log that was put back from a backup, and what had been seen of it elsewhere.
+
+    Attributes:
+        size: Number of entries in the backup.
+        root: Root of their tree.
+        known_size: Number of entries under the newest checkpoint that was found elsewhere, where one was
+            found. What lies between the two sizes was lost.
+        known_root: Root under that checkpoint.
+    """
+
+    size: int = Field(ge=0)
+    root: Digest
+    known_size: int | None = Field(default=None, ge=0)
+    known_root: Digest | None = None
+
+
 class Event(Document):
     """What the caller states. All digests are SHA-256; what does not apply is left out.
 
@@ -188,6 +206,7 @@ class Event(Document):
         statement_signature: The member's signature over the event without this field; see
             :mod:`hanse.audit.statement`.
         cut: What recovery removed.
+        restored: The backup that the log was put back from.
         detail: An error code or known word.
     """
 
@@ -215,6 +234,7 @@ class Event(Document):
     member_checkpoint: str | None = None
     statement_signature: Signature | None = None
     cut: Cut | None = None
+    restored: Restored | None = None
     detail: Token | None = None
 
     @field_validator("member_checkpoint")
