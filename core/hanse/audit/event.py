@@ -195,6 +195,7 @@ class Event(Document):
         subject_set_root: Root of the tree of subject tags of the admitted rows.
         subject_set_size: Number of tags in that tree.
         subject_epoch: Epoch of the tags, the last of what they are derived from: the round, 0 outside rounds.
+        aligned_set_root: Root of the subjects that two sides aligned on; the same on both sides of a round.
         rows_used: Rows that a step computed on; what is admitted and what is used must be the same (P32).
         columns_digest: The columns that were read.
         app_digest: The software that ran.
@@ -224,6 +225,7 @@ class Event(Document):
     subject_set_root: Digest | None = None
     subject_set_size: int | None = Field(default=None, ge=0)
     subject_epoch: int | None = Field(default=None, ge=0)
+    aligned_set_root: Digest | None = None
     rows_used: int | None = Field(default=None, ge=0)
     columns_digest: Digest | None = None
     app_digest: Digest | None = None
