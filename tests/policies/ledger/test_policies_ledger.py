@@ -18,7 +18,6 @@ from sqlalchemy.exc import DBAPIError
 
 from hanse.errors import PolicyError
 from hanse.policies import ConsentEvent, ConsentLedger
-from hanse.policies.ledger.database import ledger_errors
 from hanse.policies.ledger.tables import APPEND_ONLY
 
 Grant = Callable[..., ConsentEvent]
@@ -382,6 +381,6 @@ def test_terms_are_stored_once(ledger: ConsentLedger, grant: Grant, monkeypatch:
 
 
 def test_errors_that_are_not_the_ledgers_pass_through(ledger: ConsentLedger) -> None:
-    with pytest.raises(ZeroDivisionError), ledger_errors(), ledger._writer.begin():
+    with pytest.raises(ZeroDivisionError), ledger._database.errors(), ledger._writer.begin():
         raise ZeroDivisionError
     assert not ledger._writer.in_transaction()

@@ -5,8 +5,7 @@
   :mod:`~hanse.policies.ledger.intake`: how they become events.
 * :mod:`~hanse.policies.ledger.tables`, :mod:`~hanse.policies.ledger.history`,
   :mod:`~hanse.policies.ledger.projection`, :mod:`~hanse.policies.ledger.reading`,
-  :mod:`~hanse.policies.ledger.batch`, :mod:`~hanse.policies.ledger.bulk`,
-  :mod:`~hanse.policies.ledger.database`: how they are kept.
+  :mod:`~hanse.policies.ledger.batch`, :mod:`~hanse.policies.ledger.bulk`: how they are kept.
 """
 
 from hanse.policies.ledger.ledger import ConsentLedger

@@ -24,17 +24,27 @@ from hanse.policies.ledger import history, reading
 from hanse.policies.ledger.batch import Batch, Packed, batch_of, cut, link, pack, with_terms
 from hanse.policies.ledger.bulk import MAX_BATCH_EVENTS, insert_events
 from hanse.policies.ledger.csv_rows import open_csv
-from hanse.policies.ledger.database import Database, ledger_errors
 from hanse.policies.ledger.intake import Intake, Source
 from hanse.policies.ledger.projection import project
 from hanse.policies.ledger.report import CONFLICT, Counts, IngestReport, Recorded
 from hanse.policies.purposes import require_purpose
 from hanse.policies.snapshot import ConsentSnapshot, StandingRows
 from hanse.policies.subjects import Pseudonymiser
+from hanse.storage import Database, Use
 
 _MAX_CACHED_TERMS: Final = 10_000
 _SWITCH_INTERVAL_S: Final = 0.0005
 _SYNCED: Final = "synced_ms"
+_USE: Final = Use(
+    name="the consent ledger",
+    setting="consent_url",
+    failure=lambda _, text: PolicyError("policy.ledger", text),
+    lock=0x48414E43,
+    # An import writes pages all over the indexes and touches them again and again; a reader passes once.
+    writer_cache_kib=262_144,
+    checkpoint_pages=128_000,
+    kept_log_bytes=128 << 20,
+)
 _Item = TypeVar("_Item")
 
 
@@ -54,8 +64,8 @@ class ConsentLedger:
         # A long read must not hold up a withdrawal: readers have a connection of their own.
         self._write_lock, self._read_lock = threading.Lock(), threading.Lock()
         self._known_terms: dict[Terms, tuple[int, str]] = {}
-        with ledger_errors(), ExitStack() as opened:
-            self._database = Database(place)
+        self._database = Database(place, _USE)
+        with self._database.errors(), ExitStack() as opened:
             opened.callback(self._database.dispose)
             self._writer = opened.enter_context(closing(self._database.writer()))
             with self._writer.begin():
@@ -268,7 +278,7 @@ class ConsentLedger:
         Raises:
             PolicyError: ``policy.ledger`` if the ledger cannot be read.
         """
-        with ledger_errors(), ExitStack() as opened:
+        with self._database.errors(), ExitStack() as opened:
             connection = opened.enter_context(closing(self._database.reader()))
             connection.begin()
             head, chain = history.read_head(connection)
@@ -377,7 +387,7 @@ class ConsentLedger:
     @contextmanager
     def _write(self) -> Iterator[Connection]:
         """One durable transaction; no other writer, of any process, comes between."""
-        with self._write_lock, ledger_errors():
+        with self._write_lock, self._database.errors():
             try:
                 with self._writer.begin():
                     yield self._writer
@@ -388,7 +398,7 @@ class ConsentLedger:
     @contextmanager
     def _read(self) -> Iterator[Connection]:
         """One consistent view."""
-        with self._read_lock, ledger_errors(), self._reader.begin():
+        with self._read_lock, self._database.errors(), self._reader.begin():
             yield self._reader
 
 
