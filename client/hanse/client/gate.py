@@ -58,6 +58,7 @@ class Admitted:
         excluded_by_rule: Records that each rule excluded.
         hidden_by_column: Admitted records in which each column is hidden, zero left out.
         hidden_by_rule: Values that each rule hid.
+        event: The decision as it is in the site's log.
     """
 
     training: AdmittedRecords
@@ -66,6 +67,7 @@ class Admitted:
     excluded_by_rule: Mapping[str, int]
     hidden_by_column: Mapping[str, int]
     hidden_by_rule: Mapping[str, int]
+    event: Event
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +153,8 @@ class Gate:
         parts = self._split(step, decision, refs)
         roots = [self._root(step, _at(refs, part)) for part in parts]
         whole = self._root(step, _at(refs, decision.rows))
-        self._log.append(_admitted(step, self._consent(), decision, asked, whole))
+        event = _admitted(step, self._consent(), decision, asked, whole)
+        self._log.append(event)
         training, holdout = self._read(step, names, ids, decision, parts, roots)
         return Admitted(
             training,
@@ -160,6 +163,7 @@ class Gate:
             decision.excluded_by_rule,
             decision.hidden_by_column,
             decision.hidden_by_rule,
+            event,
         )
 
     def _decide(self, step: Step, opening_head: int, refs: Sequence[str]) -> Decision:
@@ -277,6 +281,8 @@ def _admitted(
             hidden_by_rule=decision.hidden_by_rule,
         ),
         subject_set_root=root.hex(),
+        subject_set_size=len(decision.rows),
+        subject_epoch=step.round,
         decision="permit",
     )
 
