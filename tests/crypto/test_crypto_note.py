@@ -4,7 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hanse.crypto import SigningKey, VerifierKey, add_signature, open_note, sign_note, unverified_text
+from hanse.crypto import (
+    SigningKey,
+    VerifierKey,
+    add_signature,
+    keep_signatures,
+    open_note,
+    sign_note,
+    unverified_text,
+)
 from hanse.errors import HanseError, IdentityError, ProtocolError
 
 # golang.org/x/mod/sumdb/note, note_test.go: TestSign and TestOpen.
@@ -142,3 +150,14 @@ def test_nobody_signs_nothing_and_nobody_signs_twice() -> None:
         sign_note(TEXT, PETER, PETER)
     with pytest.raises(ProtocolError, match="already"):
         add_signature(note(PETER_LINE), PETER)
+
+
+def test_keeping_signatures_of_known_keys_alone() -> None:
+    one, two, three = (SigningKey.generate(f"key{number}") for number in range(3))
+    note = sign_note("text\n", one, two, three)
+    assert keep_signatures(note, one.verifier, two.verifier, three.verifier) == note
+    assert keep_signatures(note, three.verifier, one.verifier) == sign_note("text\n", one, three)
+    with pytest.raises(IdentityError, match=r"identity\.unknown-signer"):
+        keep_signatures(note, SigningKey.generate("key1").verifier)
+    with pytest.raises(IdentityError, match=r"identity\.bad-signature"):
+        keep_signatures(note.replace(b"text", b"tent"), two.verifier)

@@ -1,78 +1,9 @@
-"""Checkpoints (https://c2sp.org/tlog-checkpoint): what a log commits to, as a signed note of three lines.
+"""Checkpoints that are signed: a note whose text :mod:`hanse.crypto.checkpoint` writes and reads."""
 
-Origin of the log, size of its tree, base64 of the tree's root. Extension lines are allowed by the
-specification, which recommends against them; here they are refused.
-"""
-
-import re
-from dataclasses import dataclass
-from typing import Final
-
-from hanse.audit.tree import HASH_BYTES
 from hanse.crypto import SigningKey, VerifierKey, open_note, sign_note
-from hanse.crypto.keys import check_name, decode_base64, encode_base64
-from hanse.errors import HanseError, ProtocolError
+from hanse.crypto.checkpoint import Checkpoint, format_checkpoint, parse_checkpoint
 
-_FORM: Final = re.compile(r"(?P<origin>[^\n]+)\n(?P<size>0|[1-9][0-9]{0,17})\n(?P<root>[^\n]+)\n")
-
-
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
-    """The state of a log.
-
-    Attributes:
-        origin: Which log it is.
-        size: Number of entries.
-        root: Root hash of their tree, 32 bytes.
-    """
-
-    origin: str
-    size: int
-    root: bytes
-
-
-def format_checkpoint(origin: str, size: int, root: bytes) -> str:
-    """Writes the text of a checkpoint.
-
-    Args:
-        origin: Which log it is; a name without spaces and ``+``.
-        size: Number of entries.
-        root: Root hash, 32 bytes.
-
-    Returns:
-        Three lines, to be signed as a note.
-
-    Raises:
-        ProtocolError: ``protocol.malformed`` if one of them is not valid.
-    """
-    text = f"{origin}\n{size}\n{encode_base64(root)}\n"
-    parse_checkpoint(text)
-    return text
-
-
-def parse_checkpoint(text: str) -> Checkpoint:
-    """Reads what :func:`format_checkpoint` wrote.
-
-    Args:
-        text: The text of a note from anywhere.
-
-    Returns:
-        The checkpoint.
-
-    Raises:
-        ProtocolError: ``protocol.malformed`` for any other text.
-    """
-    match = _FORM.fullmatch(text)
-    if match is None:
-        raise ProtocolError("protocol.malformed", "a checkpoint has three lines: origin, size, root")
-    try:
-        check_name(match["origin"])
-        digest = decode_base64(match["root"])
-    except (ValueError, HanseError) as error:
-        raise ProtocolError("protocol.malformed", "a checkpoint names its log and its root") from error
-    if len(digest) != HASH_BYTES:
-        raise ProtocolError("protocol.malformed", f"a root hash has {HASH_BYTES} bytes")
-    return Checkpoint(match["origin"], int(match["size"]), digest)
+__all__ = ["Checkpoint", "format_checkpoint", "open_checkpoint", "parse_checkpoint", "sign_checkpoint"]
 
 
 def sign_checkpoint(checkpoint: Checkpoint, key: SigningKey) -> bytes:

@@ -28,7 +28,7 @@ KEY_ID_BYTES: Final = 4
 SIGNATURE_BYTES: Final = 64
 _ED25519: Final = b"\x01"
 _KEY_BYTES: Final = 32
-_PRIVATE_PREFIX: Final = "PRIVATE+KEY+"
+PRIVATE_PREFIX: Final = "PRIVATE+KEY+"
 _FORM: Final = re.compile(r"(?P<name>[^+]+)\+(?P<id>[0-9a-f]{8})\+(?P<data>[A-Za-z0-9+/]+={0,2})")
 
 
@@ -52,8 +52,7 @@ class VerifierKey:
     @functools.cached_property
     def key_id_bytes(self) -> bytes:
         """The four bytes that name this key in a signature."""
-        named = self.name.encode() + b"\n" + _ED25519 + self.public_bytes
-        return hashlib.sha256(named).digest()[:KEY_ID_BYTES]
+        return key_id_of(self.name, _ED25519 + self.public_bytes)
 
     @property
     def key_id(self) -> str:
@@ -62,7 +61,7 @@ class VerifierKey:
 
     def encode(self) -> str:
         """The key as text, to be given to others."""
-        return f"{self.name}+{self.key_id}+{encode_base64(_ED25519 + self.public_bytes)}"
+        return join_key(self.name, self.key_id, _ED25519 + self.public_bytes)
 
     @classmethod
     def decode(cls, text: str) -> Self:
@@ -77,10 +76,9 @@ class VerifierKey:
         Raises:
             IdentityError: ``identity.bad-key`` for any other text.
         """
-        name, key_id, data = _split(text)
-        key = cls(name, data)
-        if key.key_id != key_id:
-            raise IdentityError("identity.bad-key", "the key id does not belong to this name and key")
+        name, key_id, data = split_key(text)
+        key = cls(name, _ed25519_bytes(data))
+        check_key_id(key_id, key.key_id)
         return key
 
     def verify(self, context: str, body: bytes, signature: bytes) -> None:
@@ -188,8 +186,8 @@ class SigningKey:
 
     def encode(self) -> str:
         """The key as text. It is a secret."""
-        data = encode_base64(_ED25519 + self._key.private_bytes_raw())
-        return f"{_PRIVATE_PREFIX}{self.name}+{self.verifier.key_id}+{data}"
+        data = _ED25519 + self._key.private_bytes_raw()
+        return PRIVATE_PREFIX + join_key(self.name, self.verifier.key_id, data)
 
     @classmethod
     def decode(cls, text: str) -> Self:
@@ -204,12 +202,9 @@ class SigningKey:
         Raises:
             IdentityError: ``identity.bad-key`` for any other text. The text is not quoted.
         """
-        if not text.startswith(_PRIVATE_PREFIX):
-            raise IdentityError("identity.bad-key", "not a signing key")
-        name, key_id, seed = _split(text.removeprefix(_PRIVATE_PREFIX))
-        key = cls(name, seed)
-        if key.verifier.key_id != key_id:
-            raise IdentityError("identity.bad-key", "the key id does not belong to this name and key")
+        name, key_id, data = split_private_key(text)
+        key = cls(name, _ed25519_bytes(data))
+        check_key_id(key_id, key.verifier.key_id)
         return key
 
     def save(self, path: Path) -> None:
@@ -222,7 +217,7 @@ class SigningKey:
             ConfigurationError: ``config.exists`` if there is a file already, ``config.unwritable`` if it
                 cannot be written.
         """
-        write_atomic(path, f"{self.encode()}\n".encode(), mode=0o600, overwrite=False)
+        write_key(path, self.encode())
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -238,11 +233,7 @@ class SigningKey:
             ConfigurationError: As :func:`hanse.crypto.read_secret`.
             IdentityError: ``identity.bad-key`` if it is not a key.
         """
-        try:
-            text = read_secret(path).decode()
-        except UnicodeDecodeError as error:
-            raise IdentityError("identity.bad-key", f"{path} is not a signing key") from error
-        return cls.decode(text.removesuffix("\n"))
+        return cls.decode(read_key(path))
 
 
 def check_name(name: str) -> None:
@@ -281,18 +272,123 @@ def decode_base64(text: str) -> bytes:
     return data
 
 
-def _split(text: str) -> tuple[str, str, bytes]:
-    """Name, key id and 32 key bytes of a key's text form."""
+def key_id_of(name: str, typed: bytes) -> bytes:
+    """The key id of C2SP signed-note.
+
+    Args:
+        name: Who holds the key.
+        typed: The type byte of its signatures and its public key.
+
+    Returns:
+        Four bytes.
+    """
+    return hashlib.sha256(name.encode() + b"\n" + typed).digest()[:KEY_ID_BYTES]
+
+
+def join_key(name: str, key_id: str, typed: bytes) -> str:
+    """The text form of a key; after :data:`PRIVATE_PREFIX` if it is a signing key.
+
+    Args:
+        name: Who holds the key.
+        key_id: Its id, eight hex digits.
+        typed: Type byte and key bytes.
+
+    Returns:
+        ``name+id+base64``.
+    """
+    return f"{name}+{key_id}+{encode_base64(typed)}"
+
+
+def split_key(text: str) -> tuple[str, str, bytes]:
+    """Reads what :func:`join_key` wrote.
+
+    Args:
+        text: Text from anywhere.
+
+    Returns:
+        Name, key id, and type byte with key bytes, of which nothing is checked.
+
+    Raises:
+        IdentityError: ``identity.bad-key`` for any other text.
+    """
     match = _FORM.fullmatch(text)
     if match is None:
         raise IdentityError("identity.bad-key", "not of the form name+id+key")
     try:
-        data = decode_base64(match["data"])
+        return match["name"], match["id"], decode_base64(match["data"])
     except ValueError as error:
         raise IdentityError("identity.bad-key", "the key is not base64") from error
-    if data[:1] != _ED25519:
+
+
+def split_private_key(text: str) -> tuple[str, str, bytes]:
+    """As :func:`split_key`, for a signing key.
+
+    Args:
+        text: Text from anywhere.
+
+    Returns:
+        As :func:`split_key`.
+
+    Raises:
+        IdentityError: ``identity.bad-key`` for any other text.
+    """
+    if not text.startswith(PRIVATE_PREFIX):
+        raise IdentityError("identity.bad-key", "not a signing key")
+    return split_key(text.removeprefix(PRIVATE_PREFIX))
+
+
+def check_key_id(claimed: str, actual: str) -> None:
+    """Checks the key id in a key's text form against the one that follows from name and key.
+
+    Args:
+        claimed: As in the text.
+        actual: As computed.
+
+    Raises:
+        IdentityError: ``identity.bad-key`` if they differ.
+    """
+    if claimed != actual:
+        raise IdentityError("identity.bad-key", "the key id does not belong to this name and key")
+
+
+def write_key(path: Path, text: str) -> None:
+    """Writes a signing key to a file that only its owner can read.
+
+    Args:
+        path: A file that does not exist yet, in a folder that does.
+        text: The key's text form.
+
+    Raises:
+        ConfigurationError: ``config.exists`` if there is a file already, ``config.unwritable`` if it cannot
+            be written.
+    """
+    write_atomic(path, f"{text}\n".encode(), mode=0o600, overwrite=False)
+
+
+def read_key(path: Path) -> str:
+    """Reads what :func:`write_key` wrote.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The text, of which nothing is checked.
+
+    Raises:
+        ConfigurationError: As :func:`hanse.crypto.read_secret`.
+        IdentityError: ``identity.bad-key`` if it is not text.
+    """
+    try:
+        return read_secret(path).decode().removesuffix("\n")
+    except UnicodeDecodeError as error:
+        raise IdentityError("identity.bad-key", f"{path} is not a signing key") from error
+
+
+def _ed25519_bytes(typed: bytes) -> bytes:
+    """The key without its type byte, which must be that of an Ed25519 key for notes."""
+    if typed[:1] != _ED25519:
         raise IdentityError("identity.bad-key", "not an Ed25519 key")
-    return match["name"], match["id"], data[1:]
+    return typed[1:]
 
 
 def _in_context(context: str, body: bytes) -> bytes:

@@ -6,14 +6,17 @@ The form is the one of golang.org/x/mod/sumdb/note::
 
     — <key name> <base64(key id || signature)>
 
-Only Ed25519 (type 0x01) is known. A signature by an unknown key is ignored; a *bad* signature by a known key
-refuses the whole note; so does a second one by the same key. There is exactly one byte string for a text and
-a list of signatures, so that a note with any byte changed is refused or has lost the signature.
+Here only Ed25519 (type 0x01) is known; :mod:`hanse.crypto.cosigning` knows the types of witnesses. A
+signature by an unknown key is ignored; a *bad* signature by a known key refuses the whole note; so does a
+second one by the same key. There is exactly one byte string for a text and a list of signatures, so that a
+note with any byte changed is refused or has lost the signature.
 """
 
+import functools
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol, Self, TypeVar
 
 from hanse.crypto.keys import (
     KEY_ID_BYTES,
@@ -51,10 +54,64 @@ class OpenedNote:
 
 
 @dataclass(frozen=True, slots=True)
-class _SignatureLine:
+class SignatureLine:
+    """One line of a note. Nothing about it is known before the signature is checked.
+
+    Attributes:
+        name: Name of the key that it names.
+        key_id: Id of that key, four bytes.
+        signature: The signature, at least one byte.
+    """
+
     name: str
     key_id: bytes
     signature: bytes
+
+    def encode(self) -> str:
+        """The line as it stands in a note, with its newline."""
+        return f"{_DASH}{self.name} {encode_base64(self.key_id + self.signature)}\n"
+
+    @classmethod
+    def decode(cls, line: str) -> Self:
+        """Reads what :meth:`encode` wrote.
+
+        Args:
+            line: Text from anywhere, with its newline.
+
+        Returns:
+            The line.
+
+        Raises:
+            ProtocolError: ``protocol.malformed`` for any other text.
+        """
+        name, space, encoded = line.removeprefix(_DASH).removesuffix("\n").partition(" ")
+        try:
+            check_name(name)
+            data = decode_base64(encoded)
+        except (ValueError, HanseError) as error:
+            raise ProtocolError("protocol.malformed", "a signature line has a name and base64") from error
+        if not (line.startswith(_DASH) and line.endswith("\n") and space) or len(data) <= KEY_ID_BYTES:
+            raise ProtocolError(
+                "protocol.malformed", "a signature line starts with a dash and carries a signature"
+            )
+        return cls(name, data[:KEY_ID_BYTES], data[KEY_ID_BYTES:])
+
+
+class NamedKey(Protocol):
+    """What a signature line can name."""
+
+    @property
+    def name(self) -> str:
+        """Who holds the key."""
+        ...
+
+    @functools.cached_property
+    def key_id_bytes(self) -> bytes:
+        """The four bytes that name it."""
+        ...
+
+
+_Key = TypeVar("_Key", bound=NamedKey)
 
 
 def sign_note(text: str, *keys: SigningKey) -> bytes:
@@ -73,7 +130,7 @@ def sign_note(text: str, *keys: SigningKey) -> bytes:
     _check_text(text)
     if not keys or len({key.verifier for key in keys}) != len(keys):
         raise ProtocolError("protocol.malformed", "a note is signed by at least one key, and once by each")
-    return f"{text}\n{''.join(_format_line(text, key) for key in keys)}".encode()
+    return f"{text}\n{''.join(_sign_line(text, key) for key in keys)}".encode()
 
 
 def add_signature(note: bytes, key: SigningKey) -> bytes:
@@ -89,10 +146,10 @@ def add_signature(note: bytes, key: SigningKey) -> bytes:
     Raises:
         ProtocolError: ``protocol.malformed`` if it is not a note, or has a line of this key already.
     """
-    text, lines = _split(note)
+    text, lines = split_note(note)
     if any(_made_by(line, key.verifier) for line in lines):
         raise ProtocolError("protocol.malformed", f"{key.name} has signed already")
-    return note + _format_line(text, key).encode()
+    return note + _sign_line(text, key).encode()
 
 
 def open_note(data: bytes, *verifiers: VerifierKey) -> OpenedNote:
@@ -111,8 +168,8 @@ def open_note(data: bytes, *verifiers: VerifierKey) -> OpenedNote:
             ``identity.unknown-signer`` if there is none by a known key, ``identity.bad-key`` if two different
             verifiers cannot be told apart.
     """
-    known = _by_name_and_id(verifiers)
-    text, lines = _split(data)
+    known = by_name_and_id(verifiers)
+    text, lines = split_note(data)
     keys: list[VerifierKey] = []
     for line in lines:
         key = known.get((line.name, line.key_id))
@@ -127,23 +184,37 @@ def open_note(data: bytes, *verifiers: VerifierKey) -> OpenedNote:
     return OpenedNote(text, tuple(keys))
 
 
-def unverified_text(data: bytes) -> str:
-    """The text of a note, which anybody may have written: use it to find the keys to open the note with.
+def keep_signatures(data: bytes, *verifiers: VerifierKey) -> bytes:
+    """A note with the signatures of known keys alone. Anybody can add lines of others to a note.
+
+    Args:
+        data: Bytes from anywhere.
+        *verifiers: The keys that count.
+
+    Returns:
+        The note, of which every signature was checked.
+
+    Raises:
+        ProtocolError: As :func:`open_note`.
+        IdentityError: As :func:`open_note`.
+    """
+    opened = open_note(data, *verifiers)
+    kept = [line for line in split_note(data)[1] if any(_made_by(line, key) for key in opened.keys)]
+    return f"{opened.text}\n{''.join(line.encode() for line in kept)}".encode()
+
+
+def split_note(data: bytes) -> tuple[str, tuple[SignatureLine, ...]]:
+    """Takes a note apart and checks its form, but no signature: for whoever checks them next.
 
     Args:
         data: Bytes from anywhere.
 
     Returns:
-        The text. Nothing about it is known before :func:`open_note`.
+        The text, with its final newline, and the signature lines, at least one.
 
     Raises:
-        ProtocolError: ``protocol.malformed`` if it is not a note.
+        ProtocolError: ``protocol.malformed`` if it is not a note in its only valid form.
     """
-    return _split(data)[0]
-
-
-def _split(data: bytes) -> tuple[str, list[_SignatureLine]]:
-    """Text and signature lines of a note, strictly."""
     if len(data) > MAX_NOTE_BYTES:
         raise ProtocolError("protocol.malformed", f"a note has at most {MAX_NOTE_BYTES} bytes")
     try:
@@ -158,30 +229,75 @@ def _split(data: bytes) -> tuple[str, list[_SignatureLine]]:
     lines = rest[:-1].split("\n")
     if len(lines) > MAX_SIGNATURES:
         raise ProtocolError("protocol.malformed", f"a note has at most {MAX_SIGNATURES} signatures")
-    return text, [_parse_line(line) for line in lines]
+    return text, tuple(SignatureLine.decode(f"{line}\n") for line in lines)
 
 
-def _parse_line(line: str) -> _SignatureLine:
-    """Reads ``— name base64``."""
-    name, space, encoded = line.removeprefix(_DASH).partition(" ")
-    try:
-        check_name(name)
-        data = decode_base64(encoded)
-    except (ValueError, HanseError) as error:
-        raise ProtocolError("protocol.malformed", "a signature line has a name and base64") from error
-    if not line.startswith(_DASH) or not space or len(data) <= KEY_ID_BYTES:
-        raise ProtocolError(
-            "protocol.malformed", "a signature line starts with a dash and carries a signature"
-        )
-    return _SignatureLine(name, data[:KEY_ID_BYTES], data[KEY_ID_BYTES:])
+def add_lines(note: bytes, *lines: str) -> bytes:
+    """Adds signature lines to a note, of which no signature is checked here.
+
+    Args:
+        note: A signed note.
+        *lines: Signature lines from anywhere, each with its newline. One that the note has is not repeated.
+
+    Returns:
+        The note with these lines.
+
+    Raises:
+        ProtocolError: ``protocol.malformed`` if it is not a note or not a line, or if the note has another
+            line of the same key.
+    """
+    _, signed = split_note(note)
+    for line in map(SignatureLine.decode, lines):
+        if line in signed:
+            continue
+        if any((known.name, known.key_id) == (line.name, line.key_id) for known in signed):
+            raise ProtocolError("protocol.malformed", f"{line.name} has signed already")
+        note, signed = note + line.encode().encode(), (*signed, line)
+    return note
 
 
-def _format_line(text: str, key: SigningKey) -> str:
+def by_name_and_id(verifiers: Iterable[_Key]) -> dict[tuple[str, bytes], _Key]:
+    """Index of the known keys by what a signature line says of them.
+
+    Args:
+        verifiers: The keys.
+
+    Returns:
+        The keys by name and key id.
+
+    Raises:
+        IdentityError: ``identity.bad-key`` if two different ones have both in common, which would make a
+            signature ambiguous.
+    """
+    known: dict[tuple[str, bytes], _Key] = {}
+    for key in verifiers:
+        if known.setdefault((key.name, key.key_id_bytes), key) != key:
+            named = f"{key.name}+{key.key_id_bytes.hex()}"
+            raise IdentityError("identity.bad-key", f"two keys are called {named}")
+    return known
+
+
+def unverified_text(data: bytes) -> str:
+    """The text of a note, which anybody may have written: use it to find the keys to open the note with.
+
+    Args:
+        data: Bytes from anywhere.
+
+    Returns:
+        The text. Nothing about it is known before :func:`open_note`.
+
+    Raises:
+        ProtocolError: ``protocol.malformed`` if it is not a note.
+    """
+    return split_note(data)[0]
+
+
+def _sign_line(text: str, key: SigningKey) -> str:
     """One signature line, with its newline."""
-    return f"{_DASH}{key.name} {encode_base64(key.verifier.key_id_bytes + key.sign_note_text(text))}\n"
+    return SignatureLine(key.name, key.verifier.key_id_bytes, key.sign_note_text(text)).encode()
 
 
-def _made_by(line: _SignatureLine, key: VerifierKey) -> bool:
+def _made_by(line: SignatureLine, key: NamedKey) -> bool:
     """Whether the line names this key; says nothing about its signature."""
     return (line.name, line.key_id) == (key.name, key.key_id_bytes)
 
@@ -196,12 +312,3 @@ def _check_text(text: str) -> None:
         text.encode()
     except UnicodeEncodeError as error:
         raise ProtocolError("protocol.malformed", "a note's text is valid Unicode") from error
-
-
-def _by_name_and_id(verifiers: tuple[VerifierKey, ...]) -> dict[tuple[str, bytes], VerifierKey]:
-    """Index of the known keys; two different ones with one name and id would make a signature ambiguous."""
-    known: dict[tuple[str, bytes], VerifierKey] = {}
-    for key in verifiers:
-        if known.setdefault((key.name, key.key_id_bytes), key) != key:
-            raise IdentityError("identity.bad-key", f"two keys are called {key.name}+{key.key_id}")
-    return known
