@@ -1,0 +1,101 @@
+"""A witness of a log (https://c2sp.org/tlog-witness): signs that a log only grew, or refuses and keeps why.
+
+Every member of an agreement is a witness of the coordinator's shared log; an outside auditor can be one. The
+decisions are in :mod:`hanse.audit.witness_rules`, the memory in :mod:`hanse.audit.witness_state`.
+
+What a cosignature says: at its time this was the largest checkpoint of the log that the witness knew, and it
+extends all that the witness signed before. It says nothing about whether the entries are true, nor that all
+that happened was appended. A witness to whom nobody showed a fork cannot refuse it; a quorum of more than
+half makes sure that the two sides of a fork had a witness in common.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+
+from hanse.audit.witness_rules import Cosigned, WitnessRefusal, judge, read_submission
+from hanse.audit.witness_state import WitnessState
+from hanse.crypto import VerifierKey, unverified_text
+from hanse.crypto.cosigning import CosignerKey
+from hanse.errors import AuditError
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Witness:
+    """Cosigns the checkpoints of one log.
+
+    Any number of threads and processes may use the same memory and key at the same time.
+
+    Args:
+        origin: The log.
+        verifiers: The keys that are trusted for it, at least one, known from elsewhere than the log.
+        key: The witness's own.
+        state: Its memory.
+        clock: Gives the time, aware.
+    """
+
+    def __init__(
+        self,
+        origin: str,
+        verifiers: Sequence[VerifierKey],
+        key: CosignerKey,
+        state: WitnessState,
+        clock: Callable[[], datetime] = _now,
+    ) -> None:
+        self._origin = origin
+        self._verifiers = tuple(verifiers)
+        self._key = key
+        self._state = state
+        self._clock = clock
+
+    @property
+    def origin(self) -> str:
+        """The log."""
+        return self._origin
+
+    @property
+    def newest(self) -> Cosigned | None:
+        """The largest checkpoint that was cosigned: where the next consistency proof has to start.
+
+        Raises:
+            AuditError: ``audit.unavailable`` if the memory cannot be read.
+        """
+        return self._state.newest(self._origin)
+
+    def add_checkpoint(self, old_size: int, proof: Sequence[bytes], note: bytes) -> str:
+        """Cosigns a checkpoint that continues what was cosigned before.
+
+        The first checkpoint of a log is taken as it is, whatever its size: a witness vouches from then on.
+
+        Args:
+            old_size: Size of :attr:`newest`, 0 without one.
+            proof: Consistency proof from there (RFC 6962, section 2.1.2); empty from 0.
+            note: The checkpoint, signed by the log; signatures by others are ignored.
+
+        Returns:
+            The signature line of the cosignature. That it was given is on the disk.
+
+        Raises:
+            WitnessRefusal: ``audit.witness-refused``, with both notes; they are kept as evidence.
+            AuditError: ``audit.unavailable`` if the memory cannot be read or written: nothing was signed.
+        """
+        try:
+            submission = read_submission(note, self._origin, self._verifiers)
+            with self._state.turn(self._origin, self._key.verifier.key_id) as turn:
+                past = turn.past(submission.checkpoint.size)
+                cosigned = judge(old_size, proof, submission, past, self._clock())
+                turn.keep(cosigned)
+                line = self._key.cosign(unverified_text(cosigned.note), cosigned.at)
+        except WitnessRefusal as refusal:
+            self._keep(refusal)
+            raise
+        return line
+
+    def _keep(self, refusal: WitnessRefusal) -> None:
+        """Keeps the evidence. A refusal stays one where it cannot be kept: the caller has both notes."""
+        try:
+            self._state.keep_refusal(self._origin, refusal, self._clock())
+        except AuditError as error:
+            refusal.add_note(f"not kept as evidence: {error}")
