@@ -1,4 +1,4 @@
-"""Writes the reference pages that are made from code: commands, error codes, log entries, rules, settings.
+"""Writes the reference pages that are made from code: commands, codes, entries, findings, rules, settings.
 
 Usage: ``python docs/generate.py [--check]``; ``--check`` exits 1 when a committed page differs.
 """
@@ -16,7 +16,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from hanse.audit import Actor, Entry, EventType
-from hanse.audit.event import ConsentState, Counts, Cut, Event, PrivacySpend, Restored
+from hanse.audit.event import ConsentState, Counts, Event, PrivacySpend, Restored
+from hanse.audit.findings import KINDS as FINDINGS
 from hanse.cli.main import app
 from hanse.cli.output import EXIT_CODES
 from hanse.cli.serve import ServeSettings
@@ -107,6 +108,17 @@ none has room for a sentence, an identifier or a row value. What does not apply 
 SHA-256 in lower-case hex. How entries are stored and signed is in the [format](ref-audit-log.md).
 """
 
+FINDINGS_HEAD = """\
+# Findings of the audit log
+
+What `hanse audit verify` can find in a log that verifies: that it leaves something out, or contradicts
+itself or another log. A finding is no proof of bad faith; it names the entry, the run and the round that
+somebody has to explain. A *note* is nothing missing, only to be known; notes alone leave the exit code 0, any
+other finding makes it 6. How to verify is in [Verify the audit log](how-to-verify-the-audit-log.md).
+
+None of this shows that entries are true, or that something was neither done in public nor written down.
+"""
+
 SETTINGS_HEAD = """\
 # Settings
 
@@ -121,7 +133,6 @@ ENTRIES: list[tuple[str, tuple[type[BaseModel], ...]]] = [
     ("`consent`", (ConsentState,)),
     ("`counts`", (Counts,)),
     ("`privacy`", (PrivacySpend,)),
-    ("`cut`", (Cut,)),
     ("`restored`", (Restored,)),
 ]
 
@@ -295,6 +306,15 @@ def entries() -> str:
     return page
 
 
+def findings() -> str:
+    """The page of findings."""
+    rows = [
+        [f"`{name}`{' *(note)*' if kind.note else ''}", kind.meaning, kind.remedy]
+        for name, kind in FINDINGS.items()
+    ]
+    return f"{FINDINGS_HEAD}\n{table(('finding', 'meaning', 'what to do'), rows)}"
+
+
 def markdown(text: str) -> str:
     """A docstring's text as Markdown."""
     return re.sub(r":\w+:`([^`]+)`", r"`\1`", text).replace("``", "`")
@@ -333,6 +353,7 @@ def settings() -> str:
 
 PAGES: dict[str, Callable[[], str]] = {
     "ref-audit-entries.md": entries,
+    "ref-audit-findings.md": findings,
     "ref-cli.md": cli,
     "ref-errors.md": errors,
     "ref-rule-packs.md": packs,
