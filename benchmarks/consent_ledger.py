@@ -90,7 +90,7 @@ def write_events(path: Path, subject: str, count: int, name: Callable[[int], str
 
 
 def _best(folder: Path, source: Path, events: int, tries: int) -> float:
-    """Microseconds per event of the fastest of several imports: other work on a machine only ever slows one."""
+    """Microseconds per event of the fastest of several imports: other work on a machine only slows them."""
     return min(_ingest(folder, source, events) for _ in range(tries))
 
 
