@@ -23,6 +23,7 @@ from hanse.client.main import make_site
 from hanse.client.node import Node
 from hanse.client.session import SessionTools
 from hanse.client.settings import NodeSettings
+from hanse.client.subject_sets import SubjectSets
 from hanse.crypto import SigningKey, read_secret
 from hanse.demo.data import load
 from hanse.demo.federation import CALLER, Federation, Site
@@ -124,7 +125,9 @@ class LocalFederation:
         actor = Actor(organisation=settings.name, key_id=key.verifier.key_id, role="member")
         log = AuditLog.open(site.home.log, key, actor)
         ledger = ConsentLedger(site.home.consent)
-        gate = Gate(DataSource(settings.dataset), ledger, read_secret(site.home.pseudonym_key), log, utc_now)
+        sets = SubjectSets(site.home.subject_sets)
+        key_of_site = read_secret(site.home.pseudonym_key)
+        gate = Gate(DataSource(settings.dataset), ledger, key_of_site, sets, log, utc_now)
         tools = SessionTools(gate, PrivacyLedger(site.home.privacy), settings.dataset.name)
         return Node(make_site(site.home, settings.name, key), tools, log, utc_now)
 

@@ -146,19 +146,32 @@ def test_receipts(hanse: Callable[..., Result], tmp_path: Path) -> None:
     hanse("import", "a.csv")
     assert "hand it to the subject" in hanse(*ask).out
     assert hanse(*ask).code == 3  # not over another
+    assert hanse("forget", "p-1").code == 4  # the consent is in force
     path = tmp_path / "receipt.json"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     checked = hanse("check-receipt", "receipt.json", "--json").json
     assert checked == {"recorded": True, "secret": True, "states": {"joint_modelling": "given"}}
     hanse("withdraw", "p-1", "--purpose", "joint_modelling")
     assert "withdrawn" in hanse("check-receipt", "receipt.json").out
-    document = json.loads(path.read_text())
-    secret = document["receipt_secret"]
-    for file in (tmp_path / "brand").rglob("*"):
-        if file.is_file():
-            data = file.read_bytes()
-            assert secret.encode() not in data
-            assert bytes.fromhex(secret) not in data
+    secret = json.loads(path.read_text())["receipt_secret"]
+
+    def holders() -> set[str]:
+        """The files of the site that hold the secret."""
+        files = [file for file in (tmp_path / "brand").rglob("*") if file.is_file()]
+        held = {file.name for file in files if bytes.fromhex(secret) in file.read_bytes()}
+        assert not [file for file in files if secret.encode() in file.read_bytes()]
+        return {name.removesuffix("-wal") for name in held}
+
+    assert holders() == {"consent.db"}
+    again = json.loads((tmp_path / "receipt.json").read_text())
+    hanse("receipt", "p-1", "--purpose", "joint_modelling", "--out", "second.json")
+    assert json.loads((tmp_path / "second.json").read_text())["receipt_secret"] == again["receipt_secret"]
+    assert hanse("forget", "p-1", "--json").json == {"forgotten": True}
+    assert holders() == set()
+    assert "no secret" in hanse("forget", "p-1").out
+    assert types_of(tmp_path).count("consent.forgotten") == 1
+    path.write_text(json.dumps({"receipt": again["receipt"]}))
+    assert hanse("check-receipt", "receipt.json", "--json").json["secret"] is False
     for bad in ("{}", "not json", '{"receipt": 1, "receipt_secret": "zz"}'):
         path.write_text(bad)
         assert hanse("check-receipt", "receipt.json").code == 4
@@ -193,6 +206,16 @@ def test_a_database_that_is_not_supported_is_named_and_its_password_is_not(
 
 
 def test_help_has_examples() -> None:
-    for command in ("import", "withdraw", "fold", "show", "receipt", "check-receipt", "heartbeat", "expire"):
+    for command in (
+        "import",
+        "withdraw",
+        "fold",
+        "show",
+        "receipt",
+        "check-receipt",
+        "forget",
+        "heartbeat",
+        "expire",
+    ):
         shown = CliRunner().invoke(app, ["consent", command, "--help"])
         assert "hanse consent" in shown.output

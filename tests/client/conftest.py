@@ -22,6 +22,7 @@ from hanse.client.node import Node
 from hanse.client.session import SessionTools
 from hanse.client.settings import NodeSettings
 from hanse.client.setup import DatasetHints, Organisation, init_member
+from hanse.client.subject_sets import SubjectSets
 from hanse.crypto import SigningKey, read_secret
 from hanse.policies import (
     DEFAULT_PACKS,
@@ -222,7 +223,8 @@ class World:
 
     def gate(self, source: DataSource | None = None, log: AuditLog | None = None) -> Gate:
         key = read_secret(self.home.pseudonym_key)
-        return Gate(source or self.source(), self.ledger, key, log or self.log(), self.clock)
+        sets = SubjectSets(self.home.subject_sets)
+        return Gate(source or self.source(), self.ledger, key, sets, log or self.log(), self.clock)
 
     def make_node(self, gate: Gate | None = None) -> Node:
         tools = SessionTools(gate or self.gate(), PrivacyLedger(self.home.privacy), "customers")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import hashlib
 import hmac
@@ -14,8 +15,10 @@ from typing_extensions import override
 
 from hanse.audit import Actor, AuditLog, verify_log
 from hanse.audit.storage import FileOperations
+from hanse.audit.subject_set import Epoch, subject_tag
 from hanse.client.data import DataSource, Hidden
 from hanse.client.gate import in_holdout
+from hanse.client.subject_sets import SubjectSets
 from hanse.crypto import canonical_json, read_secret, sha256_hex
 from hanse.errors import AuditError, ConfigurationError, HanseError, PolicyError
 
@@ -147,12 +150,99 @@ def test_what_the_entry_of_a_decision_says(world: World) -> None:
     assert world.ref("person-0001").encode() not in line
 
 
-def test_roots_differ_by_round_and_reveal_no_overlap(world: World) -> None:
+def admissions(world: World) -> list[tuple[int | None, int | None, str | None]]:
+    """Epoch, size and root of each admission."""
+    found = [entry for entry in world.entries() if entry.type == "round.admitted"]
+    return [(entry.subject_epoch, entry.subject_set_size, entry.subject_set_root) for entry in found]
+
+
+def test_a_set_is_committed_to_anew_only_when_it_changes(world: World) -> None:
     gate = world.gate()
-    one, two, again = (gate.open(world.step(number)) for number in (1, 2, 1))
-    assert one.training.subject_set_root != two.training.subject_set_root
-    assert one.training.subject_set_root == again.training.subject_set_root
-    assert one.training.subject_set_root != one.holdout.subject_set_root
+    for number in (0, 1, 2):
+        admitted = gate.open(world.step(number))
+    world.ledger.withdraw(world.ref("person-0007"), "joint_modelling", world.now)
+    gate.open(world.step(3))
+    gate.open(dataclasses.replace(world.step(1), run="run-2"))
+    first, *same, other, of_another_run = admissions(world)
+    assert same == [first, first]
+    assert (first[:2], other[:2], of_another_run[:2]) == ((1, 140), (2, 139), (1, 139))
+    assert len({first[2], other[2], of_another_run[2]}) == 3
+    parts = (admitted.training, admitted.holdout)
+    assert {part.subject_set_root.hex() for part in parts} == {first[2]}
+    assert sum(part.rows for part in parts) == 140
+
+
+def test_the_sets_are_kept_and_name_nobody(world: World) -> None:
+    gate = world.gate()
+    gate.open(world.step(1))
+    world.ledger.withdraw(world.ref("person-0007"), "joint_modelling", world.now)
+    gate.open(world.step(2))
+    world.gate().open(world.step(3))  # as after a restart: a number that no set had
+    assert [epoch for epoch, _, _ in admissions(world)] == [1, 2, 3]
+    sets = SubjectSets(world.home.subject_sets)
+    secrets = [world.ledger.secret_of(world.ref(f"person-{number:04}")) for number in range(160)]
+    for epoch, size, root in admissions(world):
+        assert epoch
+        assert size
+        assert root
+        kept = sets.open(root, size)
+        assert kept is not None
+        place = Epoch(world.signed.digest, "run-1", epoch)
+        own = [None if s is None or s.secret is None else subject_tag(s.secret, place) for s in secrets]
+        admitted = [number for number, tag in enumerate(own) if tag in kept.tags]
+        assert admitted == [number for number in range(140) if epoch == 1 or number != 7]
+        data = (world.home.subject_sets / f"{root}.tags").read_bytes()
+        assert len(data) < 300 + 32 * size
+        assert b"person-" not in data
+        assert bytes.fromhex(world.ref("person-0001")) not in data
+    assert secrets[150] is None  # whoever was never admitted needs none
+
+
+def test_old_sets_are_deleted_and_that_is_logged_first(world: World) -> None:
+    gate = world.gate()
+    gate.open(world.step(1))
+    [kept] = SubjectSets(world.home.subject_sets).kept()
+    agreement = world.signed.agreement
+    assert kept.head.keep_until > world.now + timedelta(days=agreement.retention.model_days)
+    old = kept.head.model_copy(update={"keep_until": world.now - timedelta(seconds=1)})
+    head, _, tags = kept.path.read_bytes().partition(b"}\n")
+    assert head.startswith(b"hanse subject set v1\n{")
+    line = canonical_json(old.model_dump(mode="json"))
+    kept.path.write_bytes(b"hanse subject set v1\n" + line + b"\n" + tags)
+    gate.open(world.step(2))
+    assert kept.path.is_file()  # looked at once per run
+    gate.open(dataclasses.replace(world.step(1), run="run-2"))
+    assert not kept.path.exists()
+    entries = world.entries()
+    [place] = [number for number, entry in enumerate(entries) if entry.type == "subjects.deleted"]
+    assert (entries[place].subject_set_root, entries[place].run) == (kept.root, "run-1")
+    assert entries[place + 1].type == "round.admitted"
+
+
+def test_a_set_that_cannot_be_kept_opens_nothing(world: World) -> None:
+    source = WatchedSource(world)
+    world.home.subject_sets.write_bytes(b"in the way")
+    with pytest.raises(ConfigurationError) as caught:
+        world.gate(source).open(world.step(1))
+    assert caught.value.code == "config.unwritable"
+    assert source.reads == []
+
+
+@pytest.mark.parametrize("change", [b"", b"hanse subject set v1\n", b"hanse subject set v1\n{}\n", b"other"])
+def test_a_file_that_is_no_set_is_refused(world: World, change: bytes) -> None:
+    world.gate().open(world.step(1))
+    sets = SubjectSets(world.home.subject_sets)
+    [kept] = sets.kept()
+    whole = kept.path.read_bytes()
+    kept.path.write_bytes(change)
+    with pytest.raises(ConfigurationError, match="not a set of subjects"):
+        sets.open(kept.root, 140)
+    for changed in (whole[:-1], whole + b"x", whole[:-32], whole[:-1] + bytes([whole[-1] ^ 1])):
+        kept.path.write_bytes(changed)
+        with pytest.raises(AuditError) as caught:
+            sets.open(kept.root, 140)
+        assert caught.value.code == "audit.subject-proof"
+    assert sets.open("0" * 64, 140) is None
 
 
 def refuse(descriptor: int) -> None:

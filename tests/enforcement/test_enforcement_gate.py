@@ -142,7 +142,6 @@ def test_a_table_of_a_database_is_as_good_as_a_file(world: World, tmp_path: Path
     for one, other in zip(
         (from_file.training, from_file.holdout), (from_table.training, from_table.holdout), strict=True
     ):
-        assert one.subject_set_root == other.subject_set_root
         assert one.labels.tolist() == other.labels.tolist()
         assert {k: v.tolist() for k, v in one.columns.items()} == {
             k: v.tolist() for k, v in other.columns.items()

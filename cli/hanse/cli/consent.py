@@ -1,7 +1,5 @@
 """``hanse consent``: events come in, subjects withdraw, hide data and get receipts. Identifiers stay here."""
 
-import json
-import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,14 +14,15 @@ from hanse.cli.common import Home, member_log, utc_now
 from hanse.cli.output import Json, console, print_json, say, table
 from hanse.client.consents import open_events, open_ledger
 from hanse.client.home import MemberHome
-from hanse.crypto import SigningKey, VerifierKey, read_secret, write_atomic
-from hanse.errors import ConfigurationError, PolicyError
+from hanse.client.receipt_files import read_receipt, write_receipt
+from hanse.crypto import SigningKey, VerifierKey, read_secret
+from hanse.errors import ConfigurationError
 from hanse.policies import Identity, IngestReport, Pseudonymiser, Standing
 from hanse.policies.consent import Folding
 from hanse.policies.fields import from_ms, to_ms
 from hanse.policies.ledger.intake import Source
 from hanse.policies.ledger.sql_rows import open_sql
-from hanse.policies.receipts import SECRET_BYTES, check_receipt, make_receipt, open_receipt
+from hanse.policies.receipts import check_receipt, make_receipt, open_receipt
 
 app = typer.Typer(no_args_is_help=True, help="The consent ledger of this site.")
 
@@ -162,26 +161,51 @@ def receipt(
     *,
     as_json: Json = False,
 ) -> None:
-    """Write a receipt for the subject: a signed copy of the record, and a secret that is kept nowhere else.
+    """Write a receipt for the subject: a signed copy of the record, and the subject's secret.
+
+    With receipt and secret the subject can find out, now and later, which runs and model versions used the
+    subject's row: see `hanse subject`. The site keeps the secret, too, until `hanse consent forget`; nobody
+    else has it.
 
     Example: [bold]hanse consent receipt C-1042 --purpose joint_modelling --out receipt.json --home brand[/]
     """
     if out.exists():
         raise ConfigurationError("config.exists", f"{out} exists; name another file")
     site = MemberHome(home)
-    secret = secrets.token_bytes(SECRET_BYTES)
     with open_ledger(site) as ledger:
-        note = make_receipt(ledger, _ref(site, subject), purpose, SigningKey.load(site.node_key), secret)
+        key = SigningKey.load(site.node_key)
+        note, secret = make_receipt(ledger, _ref(site, subject), purpose, key, utc_now())
         head = ledger.head()
     _log(
         site, Event(type=EventType.CONSENT_RECEIPT, purpose=purpose, consent=ConsentState(head=head, size=1))
     )
-    document = {"receipt": note.decode(), "receipt_secret": secret.hex()}
-    write_atomic(out, (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode(), mode=0o600)
+    write_receipt(out, note, secret)
     if as_json:
         print_json({"file": str(out), "purpose": purpose})
         return
-    say(f"{out}: hand it to the subject and delete it here; nobody else has its secret")
+    say(f"{out}: hand it to the subject and delete it here; it holds the subject's secret")
+
+
+@app.command("forget")
+def forget(subject: Subject, home: Home = Path(), *, as_json: Json = False) -> None:
+    """Forget a subject's secret: only the subject's own receipt leads to its traces in the log any more.
+
+    The consent has to be withdrawn, or over, before. The history of the consent stays; that a secret was
+    forgotten, and when, is kept. What the subject hands in later (`hanse subject prove --secret`) is answered
+    for the time before. Not undone by anything: delete the secret from backups as well.
+
+    Example: [bold]hanse consent forget C-1042 --home brand[/]
+    """
+    site = MemberHome(home)
+    with open_ledger(site) as ledger:
+        forgotten = ledger.forget(_ref(site, subject), utc_now())
+        head = ledger.head()
+    if forgotten:
+        _log(site, Event(type=EventType.CONSENT_FORGOTTEN, consent=ConsentState(head=head, size=1)))
+    if as_json:
+        print_json({"forgotten": forgotten})
+        return
+    say("the secret is forgotten" if forgotten else "there is no secret of this subject")
 
 
 @app.command("check-receipt")
@@ -196,16 +220,20 @@ def check(
     Example: [bold]hanse consent check-receipt receipt.json --home brand[/]
     """
     site = MemberHome(home)
-    note, secret = _read_receipt(file)
-    opened = open_receipt(note, VerifierKey.decode(Identity.load(site.identity).node_key))
+    given = read_receipt(file)
+    opened = open_receipt(given.note, VerifierKey.decode(Identity.load(site.identity).node_key))
     with open_ledger(site) as ledger:
         status = check_receipt(ledger, opened, utc_now())
-    genuine = opened.is_for(secret)
+    genuine = given.secret is not None and opened.is_for(given.secret)
     if as_json:
         print_json({"recorded": status.recorded, "secret": genuine, "states": dict(status.states)})
         return
     say("the ledger has this event" if status.recorded else "the ledger has another event in its place")
-    say("the secret is that of the receipt" if genuine else "the secret is NOT that of the receipt")
+    say(
+        "the secret is that of the receipt"
+        if genuine
+        else "the secret is NOT that of the receipt, or is not there"
+    )
     rows = [
         (use, state, "yes" if use in status.decided_by_it else "no") for use, state in status.states.items()
     ]
@@ -328,14 +356,3 @@ def _texts(value: object) -> list[str]:
 
 def _time(ms: int | None) -> str | None:
     return None if ms is None else f"{from_ms(ms):%Y-%m-%d %H:%M} UTC"
-
-
-def _read_receipt(path: Path) -> tuple[bytes, bytes]:
-    """Note and secret of a receipt file."""
-    try:
-        document = json.loads(path.read_bytes())
-        return document["receipt"].encode(), bytes.fromhex(document["receipt_secret"])
-    except OSError as error:
-        raise ConfigurationError("config.missing-file", f"cannot read {path}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise PolicyError("policy.invalid", f"{path} is not a receipt file") from error

@@ -3,9 +3,10 @@
 The order is fixed. Subjects are listed (their identifiers only) and turned into pseudonyms; the copy of the
 consent ledger is brought up to date; the job is judged, then every subject and every column of each, by a row
 filter that is compiled from the rules; a sample is judged a second time by the rules themselves; the decision
-becomes durable in the site's log; and only then are columns read, those of the agreement and no other, of the
-admitted subjects and no other, without the values that are hidden. If the log cannot be written, nothing is
-read (P28). What comes out is :class:`hanse.enforcement.AdmittedRecords`; training accepts no other type.
+becomes durable in the site's log, with the root of the set of admitted subjects, by which each of them can
+find out; and only then are columns read, those of the agreement and no other, of the admitted subjects and no
+other, without the values that are hidden. If the log cannot be written, nothing is read (P28). What comes out
+is :class:`hanse.enforcement.AdmittedRecords`; training accepts no other type.
 """
 
 import hashlib
@@ -17,8 +18,9 @@ from datetime import datetime
 import numpy as np
 import numpy.typing as npt
 
-from hanse.audit import AuditLog, ConsentState, Counts, Event, EventType, root_hash
+from hanse.audit import AuditLog, ConsentState, Counts, Event, EventType
 from hanse.client.data import DataSource
+from hanse.client.subject_sets import Committed, Committer, KeptSet, SubjectSets
 from hanse.crypto import canonical_json, sha256_hex
 from hanse.enforcement import (
     SAMPLE_SUBJECTS,
@@ -41,7 +43,6 @@ from hanse.policies import (
     check_columns,
     prepare_training,
     require_cohort,
-    subject_tag,
 )
 
 HOLDOUT_CONTEXT = b"hanse/holdout\0"
@@ -101,6 +102,7 @@ class Gate:
         source: The member's data.
         ledger: The consent ledger.
         key: The site's pseudonym key.
+        sets: Where the sets of admitted subjects are kept.
         log: The site's audit log.
         clock: The current time, UTC.
         rng: Draws the sample that is judged twice; by default nobody can foresee it.
@@ -111,6 +113,7 @@ class Gate:
         source: DataSource,
         ledger: ConsentLedger,
         key: bytes,
+        sets: SubjectSets,
         log: AuditLog,
         clock: Callable[[], datetime],
         rng: np.random.Generator | None = None,
@@ -118,8 +121,11 @@ class Gate:
         self._source = source
         self._ledger = ledger
         self._columns = ConsentColumns()
+        self._swept: str | None = None
         self._key = key
         self._pseudonymiser = Pseudonymiser(key)
+        self._sets = sets
+        self._committer = Committer(ledger, sets)
         self._log = log
         self._clock = clock
         self._rng = np.random.default_rng() if rng is None else rng
@@ -151,11 +157,10 @@ class Gate:
             self._log.append(_denied(step, self._consent(), asked, error))
             raise
         parts = self._split(step, decision, refs)
-        roots = [self._root(step, _at(refs, part)) for part in parts]
-        whole = self._root(step, _at(refs, decision.rows))
-        event = _admitted(step, self._consent(), decision, asked, whole)
+        committed = self._commit(step, _at(refs, decision.rows))
+        event = _admitted(step, self._consent(), decision, asked, committed)
         self._log.append(event)
-        training, holdout = self._read(step, names, ids, decision, parts, roots)
+        training, holdout = self._read(step, names, ids, decision, parts, committed.root)
         return Admitted(
             training,
             holdout,
@@ -220,9 +225,19 @@ class Gate:
         )
         return [decision.rows[~held_out], decision.rows[held_out]]
 
-    def _root(self, step: Step, refs: Sequence[str]) -> bytes:
-        tags = sorted(subject_tag(self._key, step.digest, step.run, str(step.round), ref) for ref in refs)
-        return root_hash(tags)
+    def _commit(self, step: Step, refs: Sequence[str]) -> Committed:
+        """Commits to the subjects, so that each can be shown whether it is among them; deletes old sets."""
+        now = self._clock()
+        if step.run != self._swept:
+            self._sweep(now)
+            self._swept = step.run
+        return self._committer.commit(step.agreement, step.digest, step.run, refs, now)
+
+    def _sweep(self, now: datetime) -> None:
+        """Deletes the sets whose time is over, once per run; that they are deleted is in the log first."""
+        for kept in self._sets.expired(now):
+            self._log.append(_deleted(kept))
+            self._sets.delete(kept)
 
     def _read(
         self,
@@ -231,7 +246,7 @@ class Gate:
         ids: Sequence[str],
         decision: Decision,
         parts: Sequence[npt.NDArray[np.int64]],
-        roots: Sequence[bytes],
+        root: bytes,
     ) -> list[AdmittedRecords]:
         """One query for all admitted rows, then one set of records per part."""
         order = np.concatenate(parts)
@@ -254,7 +269,7 @@ class Gate:
                 positive[start:end],
                 root,
             )
-            for part, root, start, end in zip(parts, roots, ends, ends[1:], strict=False)
+            for part, start, end in zip(parts, ends, ends[1:], strict=False)
         ]
 
 
@@ -265,7 +280,7 @@ def _at(texts: Sequence[str], places: npt.NDArray[np.int64]) -> list[str]:
 
 
 def _admitted(
-    step: Step, consent: ConsentState | None, decision: Decision, names: Sequence[str], root: bytes
+    step: Step, consent: ConsentState | None, decision: Decision, names: Sequence[str], committed: Committed
 ) -> Event:
     places = {column.name: str(place) for place, column in enumerate(step.agreement.columns)}
     return _event(
@@ -280,10 +295,24 @@ def _admitted(
             hidden={places[name]: count for name, count in decision.hidden_by_column.items()},
             hidden_by_rule=decision.hidden_by_rule,
         ),
-        subject_set_root=root.hex(),
-        subject_set_size=len(decision.rows),
-        subject_epoch=step.round,
+        subject_set_root=committed.root.hex(),
+        subject_set_size=committed.size,
+        subject_epoch=committed.epoch.number,
         decision="permit",
+    )
+
+
+def _deleted(kept: KeptSet) -> Event:
+    head = kept.head
+    return Event.model_validate(
+        {
+            "type": EventType.SUBJECTS_DELETED,
+            "agreement": head.agreement,
+            "run": head.run,
+            "subject_set_root": kept.root,
+            "subject_set_size": head.size,
+            "subject_epoch": head.epoch,
+        }
     )
 
 

@@ -101,6 +101,11 @@ class MemberHome:
         return self.root / "state" / "consent.db"
 
     @property
+    def subject_sets(self) -> Path:
+        """The sets of admitted subjects that the site has committed to, kept to answer subjects."""
+        return self.root / "state" / "subject-sets"
+
+    @property
     def privacy(self) -> Path:
         """The privacy ledger."""
         return self.root / "state" / "privacy.db"

@@ -16,6 +16,7 @@ from hanse.client.home import MemberHome
 from hanse.client.packs import adopted
 from hanse.client.settings import NodeSettings
 from hanse.client.software import software_digest
+from hanse.client.subject_sets import SubjectSets
 from hanse.client.versions import AgreementBook
 from hanse.crypto import SigningKey, VerifierKey, read_secret
 from hanse.errors import ConfigurationError
@@ -62,7 +63,8 @@ def run_node(
         home.log, key, Actor(organisation=settings.name, key_id=key.verifier.key_id, role="member")
     )
     source = DataSource(settings.dataset)
-    gate = Gate(source, open_ledger(home), read_secret(home.pseudonym_key), audit_log, utc_now)
+    sets = SubjectSets(home.subject_sets)
+    gate = Gate(source, open_ledger(home), read_secret(home.pseudonym_key), sets, audit_log, utc_now)
     tools = SessionTools(gate, PrivacyLedger(home.privacy), settings.dataset.name)
     node = Node(make_site(home, settings.name, key), tools, audit_log, utc_now)
     app.install(node.handle)

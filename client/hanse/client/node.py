@@ -217,6 +217,7 @@ class Node:
                 session,
                 EventType.ROUND_TRAINED,
                 round=step.round,
+                rows_used=admitted.training.rows + admitted.holdout.rows,
                 model_in=sha256_hex(step.weights),
                 model_out=sha256_hex(body),
                 privacy=self._spend(session),

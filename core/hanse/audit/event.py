@@ -90,6 +90,8 @@ class EventType(StrEnum):
     CONSENT_EXPIRED = "consent.expired"
     CONSENT_SYNCED = "consent.synced"
     CONSENT_RECEIPT = "consent.receipt"
+    CONSENT_FORGOTTEN = "consent.forgotten"
+    SUBJECTS_DELETED = "subjects.deleted"
     SCORER_STARTED = "scorer.started"
     SCORE_ANSWERED = "score.answered"
     SCORE_DENIED = "score.denied"

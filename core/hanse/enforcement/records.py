@@ -63,7 +63,8 @@ class AdmittedRecords:
         seal: The package's own.
         columns: Values per column; a value that is hidden is missing.
         labels: 1.0 for the agreement's positive label, else 0.0, shape ``(rows,)``.
-        subject_set_root: Merkle root over keyed tags of the subjects; it reveals nobody.
+        subject_set_root: Merkle root over keyed tags of all subjects that were admitted for the step, these
+            and the others; it reveals nobody.
     """
 
     __slots__ = ("columns", "labels", "subject_set_root")

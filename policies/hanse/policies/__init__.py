@@ -94,7 +94,7 @@ from hanse.policies.signing import (
     sign_agreement,
 )
 from hanse.policies.snapshot import ConsentSnapshot
-from hanse.policies.subjects import Pseudonymiser, subject_tag
+from hanse.policies.subjects import Pseudonymiser
 
 __all__ = [
     "ALWAYS_PROHIBITED",
@@ -181,6 +181,5 @@ __all__ = [
     "screen",
     "sign_agreement",
     "sign_pack",
-    "subject_tag",
     "suppress",
 ]

@@ -1,10 +1,12 @@
 """Receipts: what a subject takes home of a consent.
 
 A receipt is a signed note over the record of one event, in the field names of ISO/IEC TS 27560
-(field-compatible; conformance is not claimed), by the member's node key. With it comes a random secret that
-only the subject has: the record holds a digest of it, the ledger holds nothing. Whoever shows the secret is
-who got the receipt; once it is deleted, nothing links the receipt to anybody but the pseudonym that the
-member alone can compute.
+(field-compatible; conformance is not claimed), by the member's node key. With it comes the subject's secret,
+which the member and the subject have and nobody else; the record holds a digest of it. The subject's traces
+in the member's log are made with that secret (:mod:`hanse.audit.subject_set`): the subject can test the log
+with it, and the member cannot answer with the traces of somebody else. Whoever shows the secret is who got
+the receipt. Once the member has forgotten it, nothing but the subject's own copy leads from the receipt to
+the log.
 """
 
 import hashlib
@@ -37,7 +39,6 @@ from hanse.policies.ledger import ConsentLedger
 from hanse.policies.purposes import PURPOSES
 from hanse.policies.texts import SignedText
 
-SECRET_BYTES: Final = 32
 _COMMITMENT: Final = b"hanse/receipt-secret/v1\0"
 
 
@@ -127,30 +128,29 @@ def commitment(secret: bytes) -> str:
 
 
 def make_receipt(
-    ledger: ConsentLedger, subject_ref: str, purpose: str, key: SigningKey, secret: bytes
-) -> bytes:
+    ledger: ConsentLedger, subject_ref: str, purpose: str, key: SigningKey, now: datetime
+) -> tuple[bytes, bytes]:
     """Makes a receipt of the event that decides what stands for a subject and a purpose.
 
     Args:
-        ledger: The ledger.
+        ledger: The ledger; the subject gets a secret there if it has none.
         subject_ref: Pseudonym of the subject.
         purpose: The purpose.
         key: The member's node key.
-        secret: 32 random bytes, for the subject alone.
+        now: Now.
 
     Returns:
-        A signed note.
+        A signed note, and the secret that goes with it.
 
     Raises:
-        PolicyError: ``policy.invalid`` if nothing was ever decided, or the secret has another length.
+        PolicyError: ``policy.invalid`` if nothing was ever decided.
     """
-    if len(secret) != SECRET_BYTES:
-        raise PolicyError("policy.invalid", f"a receipt's secret has {SECRET_BYTES} bytes")
     decision = ledger.decision(subject_ref, purpose)
     if decision is None:
         raise PolicyError("policy.invalid", "nothing is recorded for this subject and purpose")
+    [secret] = ledger.secrets_of([subject_ref], now)
     record = _record(*decision, commitment(secret))
-    return sign_note(record.text(), key)
+    return sign_note(record.text(), key), secret
 
 
 def open_receipt(data: bytes, key: VerifierKey) -> Receipt:

@@ -5,14 +5,12 @@ Two members, or two keys, give the same person unrelated pseudonyms.
 """
 
 import hashlib
-import hmac
 from typing import Final
 
 from hanse.errors import ConfigurationError, IdentityError
 
 MINIMUM_KEY_BYTES: Final = 32
 _REF_CONTEXT: Final = b"hanse/subject-ref/v1\0"
-_TAG_CONTEXT: Final = b"hanse/subject-tag/v1\0"
 _REF_BYTES: Final = 16
 _HASH_BLOCK_BYTES: Final = 64
 
@@ -61,29 +59,6 @@ class Pseudonymiser:
             raise ConfigurationError("config.bad-data", "an identifier is not valid Unicode") from error
         outer.update(inner.digest())
         return outer.digest()[:_REF_BYTES].hex()
-
-
-def subject_tag(key: bytes, agreement: str, run: str, epoch: str, ref: str) -> bytes:
-    """A tag that stands for a subject in one set of admitted subjects, and nowhere else.
-
-    Args:
-        key: At least 32 secret bytes; who has them can tell that the subject was in the set.
-        agreement: Digest of the agreement.
-        run: Identifier of the run.
-        epoch: Which set of the run: its round.
-        ref: Pseudonym of the subject.
-
-    Returns:
-        HMAC-SHA256 of all of them, 32 bytes.
-
-    Raises:
-        IdentityError: ``identity.bad-key`` if the key is too short.
-    """
-    _check_key(key)
-    parts = (agreement.encode(), run.encode(), epoch.encode(), ref.encode())
-    # Each part with its length: parts cannot run into each other.
-    body = b"".join(len(part).to_bytes(4, "big") + part for part in parts)
-    return hmac.digest(key, _TAG_CONTEXT + body, hashlib.sha256)
 
 
 def _check_key(key: bytes) -> None:

@@ -8,7 +8,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from hanse.policies import PURPOSES, ConsentEvent, Pseudonymiser, covers, current_state, subject_tag
+from hanse.policies import PURPOSES, ConsentEvent, Pseudonymiser, covers, current_state
 from hanse.policies.purposes import covered_by
 
 Grant = Callable[..., ConsentEvent]
@@ -205,19 +205,3 @@ def test_a_record_without_identifier_is_nobody() -> None:
         assert refusal.value.code == "config.bad-data"
     with pytest.raises(IdentityError):
         Pseudonymiser(b"short")
-    with pytest.raises(IdentityError):
-        subject_tag(b"short", "a", "r", "1", REF)
-
-
-def test_tags_of_different_sets_cannot_be_linked() -> None:
-    key = b"k" * 32
-    tags = {
-        subject_tag(key, "a", "r", "1", REF),
-        subject_tag(key, "a", "r", "2", REF),
-        subject_tag(key, "a", "r1", "", REF),
-        subject_tag(key, "ar", "", "1", REF),
-        subject_tag(key, "a", "r", "1", "1" * 32),
-        subject_tag(b"q" * 32, "a", "r", "1", REF),
-    }
-    assert len(tags) == 6
-    assert all(len(tag) == 32 for tag in tags)

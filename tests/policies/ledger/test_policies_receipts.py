@@ -15,7 +15,6 @@ from hanse.policies.receipts import check_receipt, make_receipt, open_receipt
 Grant = Callable[..., ConsentEvent]
 REF = "0" * 32
 USE = "joint_modelling.propensity"
-SECRET = bytes(range(32))
 KEY = SigningKey.generate("brand")
 
 
@@ -23,7 +22,8 @@ def test_a_receipt_says_what_was_recorded_and_what_stands_now(
     ledger: ConsentLedger, grant: Grant, now: datetime
 ) -> None:
     ledger.record([grant(purposes=(USE, "scoring.marketing"), withdrawal_method="a link in every message")])
-    receipt = open_receipt(make_receipt(ledger, REF, USE, KEY, SECRET), KEY.verifier)
+    note, secret = make_receipt(ledger, REF, USE, KEY, now)
+    receipt = open_receipt(note, KEY.verifier)
     assert (receipt.record_id, receipt.pii_principal_id, receipt.event_seq) == ("grant-1", REF, 1)
     assert (receipt.event_state, receipt.lawful_basis) == ("given", "consent")
     assert receipt.pii_controllers == ("Nordwagen AG",)
@@ -33,7 +33,7 @@ def test_a_receipt_says_what_was_recorded_and_what_stands_now(
         "https://w3id.org/dpv#CommercialResearch",
         "fideslang:train_ai_system",
     )
-    assert receipt.is_for(SECRET)
+    assert receipt.is_for(secret)
     assert not receipt.is_for(bytes(32))
     status = check_receipt(ledger, receipt, now)
     assert status.recorded
@@ -45,7 +45,9 @@ def test_a_receipt_says_what_was_recorded_and_what_stands_now(
     assert status.recorded
     assert status.states == {USE: "withdrawn", "scoring.marketing": "given"}
     assert status.decided_by_it == {"scoring.marketing"}
-    withdrawn = open_receipt(make_receipt(ledger, REF, USE, KEY, SECRET), KEY.verifier)
+    note, again = make_receipt(ledger, REF, USE, KEY, now)
+    withdrawn = open_receipt(note, KEY.verifier)
+    assert again == secret  # one secret for all receipts of a subject
     assert (withdrawn.event_state, withdrawn.event_seq) == ("withdrawn", 2)
 
 
@@ -53,24 +55,22 @@ def test_a_receipt_of_another_ledger_is_not_recorded(
     file_ledger: ConsentLedger, grant: Grant, now: datetime
 ) -> None:
     file_ledger.record([grant()])
-    receipt = open_receipt(make_receipt(file_ledger, REF, USE, KEY, SECRET), KEY.verifier)
+    receipt = open_receipt(make_receipt(file_ledger, REF, USE, KEY, now)[0], KEY.verifier)
     for change in ({"event_seq": 2}, {"event_state": "refused"}, {"pii_principal_id": "1" * 32}):
         assert not check_receipt(file_ledger, receipt.model_copy(update=change), now).recorded
 
 
-def test_what_nobody_decided_has_no_receipt(file_ledger: ConsentLedger, grant: Grant) -> None:
+def test_what_nobody_decided_has_no_receipt(file_ledger: ConsentLedger, now: datetime) -> None:
     for ref in (REF, "someone@example.org"):
         with pytest.raises(PolicyError, match="nothing is recorded"):
-            make_receipt(file_ledger, ref, USE, KEY, SECRET)
-    file_ledger.record([grant()])
-    with pytest.raises(PolicyError, match="32 bytes"):
-        make_receipt(file_ledger, REF, USE, KEY, SECRET[:31])
+            make_receipt(file_ledger, ref, USE, KEY, now)
+    assert file_ledger.secret_of(REF) is None
 
 
-def test_a_changed_receipt_does_not_open(file_ledger: ConsentLedger, grant: Grant) -> None:
+def test_a_changed_receipt_does_not_open(file_ledger: ConsentLedger, grant: Grant, now: datetime) -> None:
     file_ledger.record([grant()])
-    note = make_receipt(file_ledger, REF, USE, KEY, SECRET)
-    assert SECRET.hex().encode() not in note
+    note, secret = make_receipt(file_ledger, REF, USE, KEY, now)
+    assert secret.hex().encode() not in note
     for changed in (note.replace(b"given", b"refused"), note[:-2], note[1:], note + b"\n", b""):
         with pytest.raises(PolicyError) as refusal:
             open_receipt(changed, KEY.verifier)

@@ -21,6 +21,7 @@ from hanse.policies.ledger.tables import (
     metadata,
     postgresql_guards,
     purposes,
+    secrets,
     sqlite_guards,
     terms,
     uses,
@@ -50,6 +51,7 @@ def prepare(connection: Connection) -> None:
             connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA_VERSION}")
         write_meta(connection, "version", str(SCHEMA_VERSION))
+    secrets.create(connection, checkfirst=True)  # ledgers of this version were made without it, too
     # A grant stands for the purposes below it, so a new purpose in the tree changes what stands.
     if read_meta(connection, "purposes") != _PURPOSES_DIGEST:
         _adopt_purposes(connection)

@@ -27,6 +27,13 @@ from hanse.policies.ledger.csv_rows import open_csv
 from hanse.policies.ledger.intake import Intake, Source
 from hanse.policies.ledger.projection import project
 from hanse.policies.ledger.report import CONFLICT, Counts, IngestReport, Recorded
+from hanse.policies.ledger.subject_secrets import (
+    MAX_BATCH_SUBJECTS,
+    SubjectSecret,
+    forget_secret,
+    make_secrets,
+    read_secrets,
+)
 from hanse.policies.purposes import require_purpose
 from hanse.policies.snapshot import ConsentSnapshot, StandingRows
 from hanse.policies.subjects import Pseudonymiser
@@ -307,6 +314,68 @@ class ConsentLedger:
                 history.read_event(connection, seq) if 0 < seq <= history.read_head(connection)[0] else None
             )
 
+    def secrets_of(self, subject_refs: Sequence[str], now: datetime) -> list[bytes]:
+        """The secrets of some subjects (see :mod:`hanse.policies.ledger.subject_secrets`).
+
+        Args:
+            subject_refs: Pseudonyms; whoever has no secret yet gets one.
+            now: Now.
+
+        Returns:
+            One of 32 bytes for each different subject, in no order that says whose it is.
+
+        Raises:
+            PolicyError: ``policy.ledger`` if the ledger cannot be read, or written where one is to be made.
+        """
+        missing = set(reading.subjects_of(subject_refs))
+        found: list[bytes] = []
+        with self._database.errors(), closing(self._database.reader()) as reader, reader.begin():
+            for subject, kept in read_secrets(reader, list(missing)):
+                if kept.secret is not None:
+                    found.append(kept.secret)
+                    missing.remove(subject)
+        lacking = sorted(missing)
+        for start in range(0, len(lacking), MAX_BATCH_SUBJECTS):
+            with self._write() as connection:
+                part = lacking[start : start + MAX_BATCH_SUBJECTS]
+                found += make_secrets(connection, part, to_ms(now))
+        return found
+
+    def secret_of(self, subject_ref: str) -> SubjectSecret | None:
+        """What is kept of a subject's secret; None if it never had one."""
+        with self._read() as connection:
+            kept = dict(read_secrets(connection, reading.subjects_of([subject_ref])))
+            return next(iter(kept.values()), None)
+
+    def forget(self, subject_ref: str, now: datetime) -> bool:
+        """Forgets a subject's secret: nothing here links the subject to what is in the log any more.
+
+        In SQLite its bytes are overwritten, in the file and in the log of the database, unless another
+        process is reading meanwhile; PostgreSQL keeps them until it vacuums. Backups are the operator's.
+
+        Args:
+            subject_ref: Pseudonym of the subject.
+            now: Now.
+
+        Returns:
+            Whether there was one.
+
+        Raises:
+            PolicyError: ``policy.denied`` while a consent is in force: the next round would need a secret
+                again. ``policy.ledger`` if the ledger cannot be written.
+        """
+        subjects = reading.subjects_of([subject_ref])
+        if self._database.is_sqlite:
+            self._pragma("secure_delete = ON")
+        with self._write() as connection:
+            standings = [standing for _, _, standing in reading.read_standings(connection, subjects)]
+            if any(own.state == "given" and not own.has_ended(to_ms(now)) for own in standings):
+                raise PolicyError("policy.denied", "a consent of this subject is in force; withdraw it first")
+            forgotten = any(forget_secret(connection, subject, to_ms(now)) for subject in subjects)
+        if self._database.is_sqlite:
+            self._pragma("wal_checkpoint(TRUNCATE)")
+        return forgotten
+
     def verify(self) -> None:
         """Recomputes every hash, and everything that stands, from the events.
 
@@ -394,6 +463,13 @@ class ConsentLedger:
             except BaseException:
                 self._known_terms.clear()  # numbers of terms that were rolled back
                 raise
+
+    def _pragma(self, text: str) -> None:
+        """Tells SQLite something outside of transactions."""
+        with self._write_lock, self._database.errors():
+            cursor = self._writer.connection.cursor()
+            cursor.execute(f"PRAGMA {text}")
+            cursor.close()
 
     @contextmanager
     def _read(self) -> Iterator[Connection]:

@@ -2,8 +2,8 @@
 
 ``consent_events`` is the history: append-only, in numbered batches, each with a hash over itself and all
 before it. What stands (``consent_standings``, ``consent_foldings``) is computed from it in the same
-transaction and can be computed again. Times are milliseconds since 1970; subjects are the 16 bytes of their
-pseudonyms.
+transaction and can be computed again. ``consent_secrets`` is beside it and can be forgotten. Times are
+milliseconds since 1970; subjects are the 16 bytes of their pseudonyms.
 """
 
 from typing import Final
@@ -122,6 +122,17 @@ foldings: Final = Table(
     sqlite_with_rowid=False,
 )
 """What each subject chose last to hide, nothing included; its terms say what."""
+
+secrets: Final = Table(
+    "consent_secrets",
+    metadata,
+    Column("subject", LargeBinary, primary_key=True),
+    Column("secret", LargeBinary),
+    Column("since_ms", BigInteger, nullable=False),
+    Column("forgotten_ms", BigInteger),
+    sqlite_with_rowid=False,
+)
+"""The secret of each subject, see :mod:`hanse.policies.ledger.subject_secrets`; no part of the history."""
 
 APPEND_ONLY: Final = (events, terms, batches)
 _REFUSAL: Final = "the ledger is append-only"
