@@ -317,3 +317,18 @@ def test_a_refusal_stands_where_its_evidence_cannot_be_kept(
     refusal = refusal_of(witness, 9, (), false.note(9))
     assert refusal.kind == "fork"
     assert "disk full" in refusal.__notes__[0]
+
+
+def test_a_log_that_changes_its_key(key: CosignerKey, state: WitnessState, clock: SetClock) -> None:
+    """The operator of the witness names the keys; what was cosigned under the old one binds the new one too."""
+    true, new_key = History.of(12), SigningKey(ORIGIN, bytes([7]) * 32)
+    later, false = (History(one.leaves, key=new_key) for one in (true, true.branch(2, "x")))
+    both = add_signature(true.note(7), new_key)
+    before = Witness(ORIGIN, [LOG_KEY.verifier], key, state, clock)
+    before.add_checkpoint(0, (), both)
+    assert refusal_of(before, 7, later.proof(7, 12), later.note(12)).kind == "foreign-key"
+    after = Witness(ORIGIN, [new_key.verifier], key, state, clock)
+    assert refusal_of(after, 7, false.proof(7, 12), false.note(12)).kind == "rewrite"
+    assert refusal_of(after, 7, (), false.note(7)).kind == "fork"
+    after.add_checkpoint(7, (), both)
+    later.show(after, 12)
