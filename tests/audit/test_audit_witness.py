@@ -320,7 +320,7 @@ def test_a_refusal_stands_where_its_evidence_cannot_be_kept(
 
 
 def test_a_log_that_changes_its_key(key: CosignerKey, state: WitnessState, clock: SetClock) -> None:
-    """The operator of the witness names the keys; what was cosigned under the old one binds the new one too."""
+    """The witness is told the keys; what was cosigned under the old one binds the new one too."""
     true, new_key = History.of(12), SigningKey(ORIGIN, bytes([7]) * 32)
     later, false = (History(one.leaves, key=new_key) for one in (true, true.branch(2, "x")))
     both = add_signature(true.note(7), new_key)
