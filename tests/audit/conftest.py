@@ -54,7 +54,7 @@ def new_log(tmp_path: Path, key: SigningKey, actor: Actor, clock: Clock) -> Call
     """Makes the log if it is not there, and opens it."""
 
     def make() -> AuditLog:
-        path = tmp_path / "audit.log"
+        path = tmp_path / "audit.db"
         if not path.exists():
             AuditLog.create(path, ORIGIN, key)
         return AuditLog.open(path, key, actor, clock)

@@ -1,9 +1,10 @@
 """An entry has one form, and no field takes what must not be in a log."""
 
+import re
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -12,14 +13,21 @@ from hanse.audit import (
     Checkpoint,
     ConsentState,
     Counts,
-    Cut,
     Entry,
     Event,
     EventType,
     PrivacySpend,
     sign_checkpoint,
 )
-from hanse.audit.entry import format_time, milliseconds_between, parse_time
+from hanse.audit.entry import (
+    Frame,
+    format_time,
+    milliseconds_between,
+    parse_time,
+    read_frame,
+    write_entry,
+)
+from hanse.audit.event import Restored
 from hanse.crypto import SigningKey, canonical_json
 from hanse.errors import CATALOGUE, ProtocolError
 
@@ -42,6 +50,10 @@ def full(key: SigningKey) -> Event:
         consent=ConsentState(head=4, size=3, root=DIGEST),
         counts=Counts(rows_in=1000, rows_out="<10", by_rule={"P10": "<10"}),
         subject_set_root=DIGEST,
+        subject_set_size=900,
+        subject_epoch=2,
+        aligned_set_root=DIGEST,
+        rows_used=900,
         columns_digest=DIGEST,
         app_digest=DIGEST,
         request=DIGEST,
@@ -51,13 +63,16 @@ def full(key: SigningKey) -> Event:
             epsilon=1.5, delta=1e-5, events=({"type": "SampledGaussian", "steps": 3, "sample_rate": 0.1},)
         ),
         member_checkpoint=sign_checkpoint(Checkpoint("a/b", 1, bytes(32)), key).decode(),
-        cut=Cut(size_bytes=1, digest=DIGEST),
+        statement_signature="A" * 86 + "==",
+        new_key=key.verifier.encode(),
+        package=DIGEST,
+        restored=Restored(size=4, root=DIGEST, known_size=5, known_root=DIGEST),
         detail="run.update-rejected",
     )
 
 
 def entry_of(event: Event, actor: Actor) -> Entry:
-    return Entry.of(event, seq=0, time=TIME, actor=actor, clock_behind_ms=5)
+    return Entry.parse(write_entry(event, Frame(actor.canonical(), 0, TIME), 5))
 
 
 def test_full_entry_comes_back(full: Event, actor: Actor) -> None:
@@ -69,11 +84,47 @@ def test_full_entry_comes_back(full: Event, actor: Actor) -> None:
 
 
 def test_form_of_the_smallest_entry(actor: Actor) -> None:
-    entry = Entry.of(Event(type=EventType.MEMBER_INITIALISED), seq=0, time=TIME, actor=actor)
-    assert entry.canonical() == (
+    event = Event(type=EventType.MEMBER_INITIALISED)
+    assert write_entry(event, Frame(actor.canonical(), 0, TIME)) == (
         b'{"actor":{"key_id":"00c0ffee","organisation":"Brand","role":"member"},"reasons":[],"seq":0,'
         b'"time":"2026-01-02T03:04:05.678Z","type":"member.initialised","version":1}'
     )
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.builds(
+        Actor,
+        organisation=st.text(st.characters(codec="utf-8"), min_size=1, max_size=30).filter(
+            lambda text: re.fullmatch(r"[^\x00-\x1f\x7f@]+", text)
+        ),
+        key_id=st.just("00c0ffee"),
+        role=st.sampled_from(["member", "a.b-c_d"]),
+    ),
+    st.integers(0, 10**17),
+    st.none() | st.integers(1, 10**12),
+)
+def test_bytes_and_frame_of_any_entry(full: Event, actor: Actor, seq: int, behind_ms: int | None) -> None:
+    """Entries are written and their frames found by short cuts; here is the long way."""
+    frame = Frame(actor.canonical(), seq, TIME)
+    for event in (full, Event(type=EventType.RUN_STARTED), Event(type=EventType.LOG_RESTORED, detail="time")):
+        data = write_entry(event, frame, behind_ms)
+        entry = Entry.parse(data)
+        assert data == canonical_json(entry.model_dump(mode="json", exclude_none=True))
+        assert (entry.actor, entry.seq, entry.time, entry.clock_behind_ms) == (actor, seq, TIME, behind_ms)
+        assert read_frame(data) == frame
+
+
+@given(st.binary())
+def test_looking_for_a_frame_is_total(data: bytes) -> None:
+    read_frame(data)
+    assert read_frame(b'{"actor":' + data) is None
+
+
+def test_frame_is_that_of_the_entry_whatever_its_texts_hold(actor: Actor) -> None:
+    name = '","role":"x"},"seq":7,"time":"2026-01-02T03:04:05.678Z","type":"run.started","version":1}'
+    frame = Frame(actor.model_copy(update={"organisation": name}).canonical(), 3, TIME)
+    assert read_frame(write_entry(Event(type=EventType.RUN_STARTED), frame)) == frame
 
 
 @given(st.binary() | st.text().map(str.encode))

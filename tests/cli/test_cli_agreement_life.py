@@ -152,6 +152,8 @@ OPTIONS: dict[str, tuple[str, str, object]] = {
     "special": ("", "columns.1.special", "financial_account"),
     "necessity": ("", "columns.1.necessity", "Premiums"),
     "members": ("--minimum-members 3", "cohort.minimum_members", 3),
+    "quorum": ("--quorum 1", "evidence.quorum", 1),
+    "majority": ("", "evidence.quorum", 2),
 }  # fmt: skip
 
 
@@ -271,7 +273,7 @@ def test_ending_an_agreement(hanse: Callable[..., Result], deal: Path) -> None:
     for name in ("brand", "insurer"):
         last = [entry for entry in log_of(deal.parent, name) if entry.type == "agreement.terminated"]
         assert [(entry.agreement, entry.peer) for entry in last] == [(ended["digest"], "brand")]
-    assert "Over" not in (deal.parent / "insurer/state/audit.log").read_text()
+    assert b"Over" not in (deal.parent / "insurer/state/audit.db").read_bytes()
     assert hanse("agreement terminate deal.terminated --reason x --home insurer").code == 3
     attested = hanse("agreement attest deal.agreement --home insurer")
     assert "returned" in attested.out

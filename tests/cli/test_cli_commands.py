@@ -444,7 +444,7 @@ def test_audit_verify(hanse: Callable[..., Result], tmp_path: Path) -> None:
     assert "2 entries" in later.out
     assert "contains the saved checkpoint" in later.out
     key = Identity.load(tmp_path / "brand/identity.json").node_key
-    by_key = hanse(f"audit verify --log brand/state/audit.log --key {key} --json").json
+    by_key = hanse(f"audit verify --log brand/state/audit.db --key {key} --json").json
     assert by_key["entries"] == 2
     assert hanse("audit verify --home brand --save nowhere/x").code == 3
 
@@ -475,8 +475,8 @@ def test_audit_verify_with_another_key(hanse: Callable[..., Result], tmp_path: P
     for name in ("brand", "insurer"):
         init(hanse, name)
     key = Identity.load(tmp_path / "insurer/identity.json").node_key
-    assert hanse(f"audit verify --log brand/state/audit.log --key {key}").code == 6
-    assert hanse("audit verify --log brand/state/audit.log --key nonsense").code == 8
+    assert hanse(f"audit verify --log brand/state/audit.db --key {key}").code == 6
+    assert hanse("audit verify --log brand/state/audit.db --key nonsense").code == 8
 
 
 def test_audit_show(hanse: Callable[..., Result], tmp_path: Path) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import errno
 import hashlib
 import hmac
+import sqlite3
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -13,8 +13,7 @@ import numpy as np
 import pytest
 from typing_extensions import override
 
-from hanse.audit import Actor, AuditLog, verify_log
-from hanse.audit.storage import FileOperations
+from hanse.audit import Actor, AuditLog, LogStore, verify_log
 from hanse.audit.subject_set import Epoch, subject_tag
 from hanse.client.data import DataSource, Hidden
 from hanse.client.gate import in_holdout
@@ -145,7 +144,7 @@ def test_what_the_entry_of_a_decision_says(world: World) -> None:
     assert entry.purpose == "joint_modelling.propensity"
     assert entry.columns_digest == sha256_hex(canonical_json(["age", "bought", "job"]))
     assert entry.app_digest == world.signed.agreement.software.digest
-    line = world.home.log.read_bytes()
+    line = b"".join(verify_log(world.home.log, world.key.verifier).leaves)
     assert b"person-" not in line
     assert world.ref("person-0001").encode() not in line
 
@@ -245,15 +244,24 @@ def test_a_file_that_is_no_set_is_refused(world: World, change: bytes) -> None:
     assert sets.open("0" * 64, 140) is None
 
 
-def refuse(descriptor: int) -> None:
-    """A disk that takes nothing more."""
-    raise OSError(errno.ENOSPC, f"no space left for {descriptor}")
+class FullDisk(LogStore):
+    """Takes nothing more."""
+
+    full = False
+
+    @override
+    def commit(self) -> None:
+        if self.full:
+            raise sqlite3.OperationalError("database or disk is full")
+        super().commit()
 
 
 def test_without_a_log_nothing_is_read(world: World) -> None:
     source = WatchedSource(world)
     actor = Actor(organisation="brand", key_id=world.key.verifier.key_id, role="member")
-    log = AuditLog.open(world.home.log, world.key, actor, operations=FileOperations(sync=refuse))
+    store = FullDisk(world.home.log)
+    log = AuditLog.open(world.home.log, world.key, actor, store=store)
+    store.full = True
     with pytest.raises(AuditError) as caught:
         world.gate(source, log).open(world.step(1))
     assert caught.value.code == "audit.unavailable"
@@ -334,6 +342,6 @@ def test_nothing_of_a_subject_is_in_the_log_or_in_errors(world: World) -> None:
     with pytest.raises(HanseError) as caught:
         gate.open(world.step(2))
     assert "value-" not in str(caught.value)
-    log = world.home.log.read_bytes()
+    log = b"".join(verify_log(world.home.log, world.key.verifier).leaves)
     assert not [word for word in (b"value-", b"person-", b"private-") if word in log]
     assert verify_log(world.home.log, world.key.verifier).size >= 3

@@ -138,7 +138,7 @@ def test_the_command_costs_no_budget_and_says_the_same_twice(
     file = tmp_path / "deal.agreement"
     file.write_bytes(trained.signed.note)
     before = {
-        path: path.read_bytes() for path in (home / "state" / "privacy.db", home / "state" / "audit.log")
+        path: path.read_bytes() for path in (home / "state" / "privacy.db", home / "state" / "audit.db")
     }
     arguments = ["agreement", "advise", str(file), "--home", str(home)]
     first, second = (CliRunner().invoke(app, [*arguments, "--json"]) for _ in range(2))

@@ -46,7 +46,7 @@ class Running:
         """The verified entries of one site's log."""
         home = self.federation.folder / name
         verifier = VerifierKey.decode(Identity.load(home / "identity.json").node_key)
-        return list(verify_log(home / "state" / "audit.log", verifier, origin=verifier.name).entries)
+        return list(verify_log(home / "state" / "audit.db", verifier, origin=verifier.name).entries)
 
     def logs_verify(self) -> None:
         for name in (COORDINATOR, *(site.data.name for site in self.federation.sites)):

@@ -22,6 +22,7 @@ from hanse.crypto import (
     make_client_certificate,
     make_server_certificate,
 )
+from hanse.crypto.cosigning import CosignerKey
 from hanse.learning.artifact import ModelManifest, write_model
 from hanse.learning.transform import Transform
 from hanse.policies import (
@@ -86,6 +87,7 @@ def make_agreement(keys: Keys, **changes: object) -> Agreement:
             make_member("partner", "Partner GmbH", keys.partner, partner, "Pat Partner"),
         ],
         "coordinator": {"name": "hub", "jurisdiction": "DE", "key": keys.coordinator.verifier.encode()},
+        "evidence": {"quorum": 2, "auditors": []},
         "columns": [
             {
                 "name": "age", "kind": "numeric", "classification": "basic", "edges": [30.0, 60.0],
@@ -147,6 +149,7 @@ def make_member(
         "approver": person,
         "node_key": node.verifier.encode(),
         "approver_key": approver.verifier.encode(),
+        "witness_key": CosignerKey.generate(f"{name}-witness", "ed25519").verifier.encode(),
     }
 
 
@@ -245,7 +248,7 @@ def make_site(root: Path, **agreement_changes: object) -> MemberSite:
     keys.node.save(root / "node.key")
     (root / "pseudonym.key").touch(mode=0o600)
     (root / "pseudonym.key").write_bytes(PSEUDONYM_KEY)
-    AuditLog.create(root / "audit.log", "brand-log", keys.node)
+    AuditLog.create(root / "audit.db", "brand-log", keys.node)
     (root / "auditor.pub").write_text(f"{keys.auditor.verifier.encode()}\n")
     for name in DEFAULT_PACKS:
         signed = sign_pack(sign_pack(builtin_pack(name), keys.approvers[0]), keys.auditor)
@@ -263,7 +266,7 @@ def make_site(root: Path, **agreement_changes: object) -> MemberSite:
         auditor=root / "auditor.pub",
         consent_ledger=root / "consent.db",
         pseudonym_key=root / "pseudonym.key",
-        log=root / "audit.log",
+        log=root / "audit.db",
         signing_key=root / "node.key",
         callers={CALLER: root / f"{CALLER}.crt", OTHER_CALLER: root / f"{OTHER_CALLER}.crt"},
         tls_key=root / "server.key",

@@ -7,33 +7,50 @@ from pathlib import Path
 
 import pytest
 
-from hanse.audit import Actor, AuditLog, Event, EventType, verify_log
+from hanse.audit import Actor, AuditLog, Event, EventType, LogStore, verify_log
+from hanse.audit.commits import MAXIMUM_COMMIT_ENTRIES
+from hanse.audit.store import WritableRows
 from hanse.crypto import SigningKey
 from hanse.errors import AuditError
-from hanse.server.scoring.commits import MAXIMUM_COMMIT_ENTRIES, GroupCommit
+from hanse.server.scoring.commits import GroupCommit
 
 EVENT = Event(type=EventType.SCORE_ANSWERED)
+
+
+class HeldStore(LogStore):
+    """Commits can be held up, made to fail, and are counted."""
+
+    def __init__(self, place: Path) -> None:
+        super().__init__(place)
+        self.commits = 0
+        self.refuses = False
+        self.go_on = threading.Event()
+        self.go_on.set()
+
+    def begin(self) -> WritableRows:
+        self.go_on.wait(10)
+        if self.refuses:
+            raise AuditError("audit.unavailable", "the disk is full")
+        return super().begin()
+
+    def commit(self) -> None:
+        super().commit()
+        self.commits += 1
 
 
 class Site:
     """A log whose commits can be held up: it takes the time in the thread that writes."""
 
     def __init__(self, folder: Path) -> None:
-        self.path = folder / "audit.log"
+        self.path = folder / "audit.db"
         self.key = SigningKey.generate("brand")
-        self.go_on = threading.Event()
-        self.go_on.set()
         AuditLog.create(self.path, "brand-log", self.key)
         actor = Actor(organisation="Brand AG", key_id=self.key.verifier.key_id, role="scorer")
-        self.commits = GroupCommit(AuditLog.open(self.path, self.key, actor, self._clock))
-
-    def _clock(self) -> datetime:
-        self.go_on.wait(10)
-        return datetime.now(UTC)
-
-    @property
-    def seals(self) -> int:
-        return sum(line.startswith(b"c ") for line in self.path.read_bytes().splitlines()) - 1
+        self.store = HeldStore(self.path)
+        self.commits = GroupCommit(
+            AuditLog.open(self.path, self.key, actor, lambda: datetime.now(UTC), store=self.store)
+        )
+        self.store.commits = 0
 
     @property
     def size(self) -> int:
@@ -41,12 +58,12 @@ class Site:
 
 
 async def gather_while_held(site: Site, count: int) -> list[int]:
-    """One entry goes out alone and is held; the others gather meanwhile."""
-    site.go_on.clear()
+    """All are handed in before the first commit begins."""
+    site.store.go_on.clear()
     tasks = [asyncio.create_task(site.commits.append(EVENT)) for _ in range(count)]
     await asyncio.sleep(0.05)
     assert not any(task.done() for task in tasks)
-    site.go_on.set()
+    site.store.go_on.set()
     return list(await asyncio.gather(*tasks))
 
 
@@ -55,19 +72,19 @@ def test_calls_that_wait_share_a_commit_and_each_learns_its_index(tmp_path: Path
     site = Site(tmp_path)
     assert asyncio.run(gather_while_held(site, count)) == list(range(count))
     assert site.size == count
-    assert site.seals <= -(-count // MAXIMUM_COMMIT_ENTRIES) + 1
+    assert site.store.commits <= -(-count // MAXIMUM_COMMIT_ENTRIES) + 1
 
 
 def test_an_entry_is_written_although_its_call_was_cancelled(tmp_path: Path) -> None:
     site = Site(tmp_path)
 
     async def run() -> int:
-        site.go_on.clear()
+        site.store.go_on.clear()
         cancelled = asyncio.create_task(site.commits.append(EVENT))
         kept = asyncio.create_task(site.commits.append(EVENT))
         await asyncio.sleep(0.05)
         cancelled.cancel()
-        site.go_on.set()
+        site.store.go_on.set()
         return await kept
 
     assert asyncio.run(run()) == 1
@@ -78,13 +95,13 @@ def test_closing_waits_for_what_was_handed_in(tmp_path: Path) -> None:
     site = Site(tmp_path)
 
     async def run() -> None:
-        site.go_on.clear()
+        site.store.go_on.clear()
         task = asyncio.create_task(site.commits.append(EVENT))
         await asyncio.sleep(0)
         closing = asyncio.create_task(site.commits.close())
         await asyncio.sleep(0.05)
         assert not closing.done()
-        site.go_on.set()
+        site.store.go_on.set()
         await closing
         assert await task == 0
 
@@ -94,15 +111,14 @@ def test_closing_waits_for_what_was_handed_in(tmp_path: Path) -> None:
 
 def test_every_waiting_call_learns_that_the_log_cannot_be_written(tmp_path: Path) -> None:
     site = Site(tmp_path)
-    data = site.path.read_bytes()
 
     async def run() -> list[object]:
-        site.path.write_bytes(data[:-2])
+        site.store.refuses = True
         tasks = [asyncio.create_task(site.commits.append(EVENT)) for _ in range(3)]
         await asyncio.sleep(0)
         tasks[0].cancel()
         failed = list(await asyncio.gather(*tasks, return_exceptions=True))
-        site.path.write_bytes(data)
+        site.store.refuses = False
         return [*failed, await site.commits.append(EVENT)]
 
     cancelled, *failed, index = asyncio.run(run())

@@ -278,6 +278,13 @@ def flip_byte(name: str) -> Callable[[MemberSite], None]:
     return spoil
 
 
+def change_log(site: MemberSite) -> None:
+    path = site.root / "audit.db"
+    data = path.read_bytes()
+    assert b"brand-log\n0\n" in data
+    path.write_bytes(data.replace(b"brand-log\n0\n", b"brand-log\n1\n"))
+
+
 def remove(name: str) -> Callable[[MemberSite], None]:
     return lambda site: (site.root / name).unlink()
 
@@ -296,7 +303,7 @@ def remove(name: str) -> Callable[[MemberSite], None]:
         (lambda site: (site.root / "server.key").write_bytes(b"no key"), "config.invalid"),
         (lambda site: (site.root / f"{CALLER}.crt").write_bytes(b"no certificate"), "identity.bad-key"),
         (flip_byte("agreement.note"), "policy.invalid"),
-        (flip_byte("audit.log"), "audit.integrity"),
+        (change_log, "audit.integrity"),
         (flip_byte("model/weights.safetensors"), "model.invalid"),
         (other_key_file, "identity.unknown-signer"),
         (other_agreement, "model.invalid"),

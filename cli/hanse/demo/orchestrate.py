@@ -287,7 +287,7 @@ def _verify(federation: Federation) -> dict[str, VerifiedLog]:
     logs = {}
     for name, home in homes.items():
         verifier = VerifierKey.decode(Identity.load(home / "identity.json").node_key)
-        logs[name] = verify_log(home / "state" / "audit.log", verifier, origin=verifier.name)
+        logs[name] = verify_log(home / "state" / "audit.db", verifier, origin=verifier.name)
     return logs
 
 

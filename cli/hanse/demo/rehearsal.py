@@ -258,12 +258,16 @@ def _with_keys(agreement: Agreement, federation: Federation) -> Agreement:
             update={
                 "node_key": known[member.name].node_key,
                 "approver_key": known[member.name].approver_key,
+                "witness_key": known[member.name].witness_key,
             }
         )
         for member in agreement.members
     )
     hub = agreement.coordinator.model_copy(update={"key": known[agreement.coordinator.name].node_key})
-    return agreement.model_copy(update={"members": members, "coordinator": hub})
+    # No outside auditor is rehearsed, so that the quorum can at most be all members.
+    quorum = min(agreement.evidence.quorum, len(members))
+    evidence = agreement.evidence.model_copy(update={"quorum": quorum, "auditors": ()})
+    return agreement.model_copy(update={"members": members, "coordinator": hub, "evidence": evidence})
 
 
 def _rows_to_score(site: Site, agreement: Agreement):  # type: ignore[no-untyped-def]  # noqa: ANN202 - a protobuf message
@@ -286,7 +290,7 @@ def _rows_to_score(site: Site, agreement: Agreement):  # type: ignore[no-untyped
 
 def _verify(home: Path) -> VerifiedLog:
     verifier = VerifierKey.decode(Identity.load(home / "identity.json").node_key)
-    return verify_log(home / "state" / "audit.log", verifier, origin=verifier.name)
+    return verify_log(home / "state" / "audit.db", verifier, origin=verifier.name)
 
 
 def _admissions(log: VerifiedLog) -> dict[int, Entry]:

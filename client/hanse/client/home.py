@@ -41,6 +41,11 @@ class MemberHome:
         return self.root / "keys" / "approver.key"
 
     @property
+    def witness_key(self) -> Path:
+        """Co-signs the coordinator's log."""
+        return self.root / "keys" / "witness.key"
+
+    @property
     def auditor_key(self) -> Path:
         """Signs rule packs beside the approver; the auditor's, kept elsewhere as that is another person."""
         return self.root / "keys" / "auditor.key"
@@ -93,7 +98,7 @@ class MemberHome:
     @property
     def log(self) -> Path:
         """The site's own audit log."""
-        return self.root / "state" / "audit.log"
+        return self.root / "state" / "audit.db"
 
     @property
     def consent(self) -> Path:
@@ -109,6 +114,16 @@ class MemberHome:
     def privacy(self) -> Path:
         """The privacy ledger."""
         return self.root / "state" / "privacy.db"
+
+    @property
+    def witness(self) -> Path:
+        """What this site's witness has co-signed; it must never be set back."""
+        return self.root / "state" / "witness.db"
+
+    @property
+    def evidence(self) -> Path:
+        """Checkpoints of the coordinator's log that this site's witness has refused."""
+        return self.root / "state" / "evidence"
 
     @property
     def flower_state(self) -> Path:

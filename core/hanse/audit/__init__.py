@@ -3,9 +3,10 @@
 * :mod:`hanse.audit.event` and :mod:`hanse.audit.entry`: what is logged.
 * :mod:`hanse.audit.tree` and :mod:`hanse.audit.hashes`: Merkle trees and proofs (RFC 6962).
 * :mod:`hanse.audit.checkpoint`: what a log commits to (C2SP tlog-checkpoint).
-* :mod:`hanse.audit.replay`: the form of the log file.
-* :mod:`hanse.audit.log`: append durably, then act.
+* :mod:`hanse.audit.store`: the tables of a log.
+* :mod:`hanse.audit.log`: append durably, then act; :mod:`hanse.audit.reader`: read meanwhile.
 * :mod:`hanse.audit.verify`: what a reviewer runs.
+* :mod:`hanse.audit.witness`: who signs that a log only grew, or refuses and keeps why.
 """
 
 from hanse.audit.checkpoint import (
@@ -16,10 +17,11 @@ from hanse.audit.checkpoint import (
     sign_checkpoint,
 )
 from hanse.audit.entry import Actor, Entry
-from hanse.audit.event import ConsentState, Counts, Cut, Event, EventType, PrivacySpend
+from hanse.audit.event import ConsentState, Counts, Event, EventType, PrivacySpend
 from hanse.audit.hashes import Hashes, Node, TreeHashes, consistency_proof, inclusion_proof, root_at
 from hanse.audit.log import AuditLog
-from hanse.audit.storage import FileOperations
+from hanse.audit.reader import LogReader
+from hanse.audit.store import LogStore
 from hanse.audit.tree import (
     Frontier,
     check_consistency,
@@ -30,24 +32,33 @@ from hanse.audit.tree import (
     root_hash,
 )
 from hanse.audit.verify import VerifiedLog, verify_log
+from hanse.audit.witness import Witness
+from hanse.audit.witness_rules import Cosigned, RefusalKind, WitnessRefusal
+from hanse.audit.witness_state import Refused, WitnessState
 
 __all__ = [
     "Actor",
     "AuditLog",
     "Checkpoint",
     "ConsentState",
+    "Cosigned",
     "Counts",
-    "Cut",
     "Entry",
     "Event",
     "EventType",
-    "FileOperations",
     "Frontier",
     "Hashes",
+    "LogReader",
+    "LogStore",
     "Node",
     "PrivacySpend",
+    "RefusalKind",
+    "Refused",
     "TreeHashes",
     "VerifiedLog",
+    "Witness",
+    "WitnessRefusal",
+    "WitnessState",
     "check_consistency",
     "check_hash_inclusion",
     "check_inclusion",

@@ -1,15 +1,17 @@
 """One entry of a log: an event, who wrote it, when, and as which one of that writer."""
 
+import json
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, NamedTuple, Self
 
 from pydantic import Field, StringConstraints, ValidationError, field_validator
 
 from hanse.audit.event import Document, Event, Token
-from hanse.crypto import canonical_json
 from hanse.errors import ProtocolError
 
+_VERSION: Final = 1
 _TIME: Final = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z", re.ASCII)
 
 
@@ -25,6 +27,10 @@ class Actor(Document):
     organisation: Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f@]{1,128}$")]
     key_id: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8}$")]
     role: Token
+
+    def canonical(self) -> str:
+        """Canonical JSON, as it stands in an entry."""
+        return _ENCODER.encode(self)
 
 
 class Entry(Event):
@@ -56,28 +62,9 @@ class Entry(Event):
         """:attr:`time` as an aware datetime."""
         return parse_time(self.time)
 
-    @classmethod
-    def of(
-        cls, event: Event, *, seq: int, time: str, actor: Actor, clock_behind_ms: int | None = None
-    ) -> Self:
-        """Makes the entry of an event.
-
-        Args:
-            event: What happened.
-            seq: See the class.
-            time: See the class.
-            actor: See the class.
-            clock_behind_ms: See the class.
-
-        Returns:
-            The entry.
-        """
-        fields: dict[str, Any] = {name: getattr(event, name) for name in Event.model_fields}
-        return cls(**fields, seq=seq, time=time, actor=actor, clock_behind_ms=clock_behind_ms)
-
     def canonical(self) -> bytes:
         """The bytes that are stored and hashed: canonical JSON without what does not apply."""
-        return canonical_json(self.model_dump(mode="json", exclude_none=True))
+        return _encode(vars(self))
 
     @classmethod
     def parse(cls, data: bytes) -> Self:
@@ -103,6 +90,90 @@ class Entry(Event):
         if entry.canonical() != data:
             raise ProtocolError("protocol.malformed", "an entry that is not in canonical form")
         return entry
+
+
+class Frame(NamedTuple):
+    """What makes an entry the next one of its log.
+
+    Attributes:
+        actor: Canonical JSON of the :class:`Actor`.
+        seq: See :class:`Entry`.
+        time: See :class:`Entry`.
+    """
+
+    actor: str
+    seq: int
+    time: str
+
+
+def write_entry(event: Event, frame: Frame, clock_behind_ms: int | None = None) -> bytes:
+    """The canonical bytes of an event's entry, without validating again what the event has validated.
+
+    Args:
+        event: What happened.
+        frame: Who wrote it, as which one of that actor, and when.
+        clock_behind_ms: See :class:`Entry`.
+
+    Returns:
+        What :meth:`Entry.canonical` gives for the same entry.
+    """
+    added = {
+        "actor": json.loads(frame.actor),
+        "seq": frame.seq,
+        "time": frame.time,
+        "clock_behind_ms": clock_behind_ms,
+        "version": _VERSION,
+    }
+    return _encode(vars(event) | added)
+
+
+# Keys are sorted, so the actor comes first and the time last; between number and time all values are flat.
+# In JSON a quotation mark inside a string has a backslash, so a key's own marks are found nowhere else.
+_FRAME_ACTOR: Final = re.compile(
+    rb'\{"actor":(\{"key_id":"[0-9a-f]{8}","organisation":"(?:[^"\\]|\\.)*","role":"[a-z._-]+"\}),'
+)
+_FRAME_END: Final = re.compile(
+    rb',"seq":(0|[1-9][0-9]{0,17}),(?:"s[a-z_]+":(?:"[^"\\]*"|[0-9]+),)*'
+    rb'"time":"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z)","type":"[a-z._-]+","version":1\}'
+)
+
+
+def read_frame(data: bytes) -> Frame | None:
+    """Finds the frame in the canonical bytes of an entry, far faster than :meth:`Entry.parse`.
+
+    Args:
+        data: Bytes from anywhere.
+
+    Returns:
+        The frame, equal to the one that parsing gives if the bytes are an entry at all; whether they are is
+        not checked. None if there is no frame.
+    """
+    start = _FRAME_ACTOR.match(data)
+    end = _FRAME_END.fullmatch(data, data.rfind(b',"seq":')) if start else None
+    if start is None or end is None:
+        return None
+    return Frame(start[1].decode("ascii", "replace"), int(end[1]), end[2].decode())
+
+
+def _encode(fields: Mapping[str, Any]) -> bytes:
+    """As :func:`hanse.crypto.canonical_json`, for validated documents, which need no second look."""
+    return _ENCODER.encode({name: value for name, value in fields.items() if value is not None}).encode(
+        "ascii"
+    )
+
+
+def _plain(value: object) -> dict[str, Any]:
+    """What the encoder does not know: documents within documents, and mappings that are no dicts."""
+    if isinstance(value, Document):
+        return {name: field for name, field in vars(value).items() if field is not None}
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"an entry holds no {type(value).__name__}")
+
+
+_ENCODER: Final = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False, default=_plain
+)
 
 
 def format_time(at: datetime) -> str:

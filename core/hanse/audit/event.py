@@ -12,8 +12,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 from hanse.audit.checkpoint import parse_checkpoint
-from hanse.crypto import unverified_text
-from hanse.errors import ProtocolError
+from hanse.crypto import VerifierKey, unverified_text
+from hanse.errors import HanseError, ProtocolError
 
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 """SHA-256, 64 lower-case hex digits."""
@@ -96,8 +96,9 @@ class EventType(StrEnum):
     SCORE_ANSWERED = "score.answered"
     SCORE_DENIED = "score.denied"
     MESSAGE_REFUSED = "message.refused"
-    LOG_RECOVERED = "log.recovered"
+    LOG_KEY_ROTATED = "log.key-rotated"
     LOG_RESTORED = "log.restored"
+    AUDIT_EXPORTED = "audit.exported"
     WITNESS_REFUSED = "witness.refused"
     WITNESS_REVIEWED = "witness.reviewed"
 
@@ -150,18 +151,6 @@ class PrivacySpend(Document):
     ] = ()
 
 
-class Cut(Document):
-    """Bytes that an interrupted write left behind and that were removed; they were never acknowledged.
-
-    Attributes:
-        size_bytes: How many.
-        digest: Their SHA-256.
-    """
-
-    size_bytes: int = Field(gt=0)
-    digest: Digest
-
-
 class Restored(Document):
     """A log that was put back from a backup, and what had been seen of it elsewhere.
 
@@ -208,8 +197,9 @@ class Event(Document):
         member_checkpoint: Signed checkpoint of a member's own log, a note.
         statement_signature: The member's signature over the event without this field; see
             :mod:`hanse.audit.statement`.
-        cut: What recovery removed.
+        new_key: The verifier key that signs the log from the next entry on.
         restored: The backup that the log was put back from.
+        package: An evidence package that was made from the log, the file.
         detail: An error code or known word.
     """
 
@@ -237,9 +227,20 @@ class Event(Document):
     privacy: PrivacySpend | None = None
     member_checkpoint: str | None = None
     statement_signature: Signature | None = None
-    cut: Cut | None = None
+    new_key: str | None = None
     restored: Restored | None = None
+    package: Digest | None = None
     detail: Token | None = None
+
+    @field_validator("new_key")
+    @classmethod
+    def _is_key(cls, key: str | None) -> str | None:
+        if key is not None:
+            try:
+                VerifierKey.decode(key)
+            except HanseError as error:
+                raise ValueError("not a verifier key") from error
+        return key
 
     @field_validator("member_checkpoint")
     @classmethod

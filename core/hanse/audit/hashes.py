@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple, Protocol, Self
 
-from hanse.audit.tree import EMPTY_ROOT, HASH_BYTES, leaf_hash, node_hash
+from hanse.audit.tree import EMPTY_ROOT, HASH_BYTES, Frontier, leaf_hash, node_hash
 from hanse.errors import AuditError, ProtocolError
 
 _NODE_PREFIX: Final = b"\x01"
@@ -70,6 +70,22 @@ def root_at(size: int, hashes: Hashes) -> bytes:
     if size < 0:
         raise ProtocolError("protocol.malformed", f"no tree of {size}")
     return EMPTY_ROOT if size == 0 else _roots([_Range(0, size)], hashes)[0]
+
+
+def frontier_at(size: int, hashes: Hashes) -> Frontier:
+    """The tree of the first leaves, ready to grow.
+
+    Args:
+        size: Number of leaves; may be less than there are.
+        hashes: The nodes.
+
+    Returns:
+        The tree. Its root is to be compared with a signed one: so far it is what the store says.
+
+    Raises:
+        AuditError: ``audit.integrity`` if there are fewer leaves.
+    """
+    return Frontier(size, list(hashes.read(_peaks(_Range(0, size)))))
 
 
 def inclusion_proof(index: int, size: int, hashes: Hashes) -> tuple[bytes, ...]:

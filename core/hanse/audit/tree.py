@@ -48,17 +48,20 @@ class Frontier:
             leaf: The bytes of the entry.
 
         Returns:
-            Its :func:`leaf_hash`.
+            The nodes that it completes, 32 bytes each: its :func:`leaf_hash`, then the root of each complete
+            subtree that ends with it, from small to large.
         """
-        hashed = digest = leaf_hash(leaf)
+        digest = leaf_hash(leaf)
+        nodes = [digest]
         # The low bits of the size that are set are the subtrees which the new leaf completes.
         complete = self.size
         while complete & 1:
             digest = node_hash(self.peaks.pop(), digest)
+            nodes.append(digest)
             complete >>= 1
         self.peaks.append(digest)
         self.size += 1
-        return hashed
+        return b"".join(nodes)
 
     def root(self) -> bytes:
         """The root hash, 32 bytes; :data:`EMPTY_ROOT` without leaves."""

@@ -145,7 +145,10 @@ def _touch(path: Path, use: Use, *, create: bool) -> None:
 def _sqlite_engine(path: Path, use: Use, *, writes: bool) -> Engine:
     # hide_parameters: an error must not carry rows.
     engine = create_engine(
-        "sqlite://", creator=lambda: _sqlite(path, use, writes=writes), poolclass=NullPool, hide_parameters=True
+        "sqlite://",
+        creator=lambda: _sqlite(path, use, writes=writes),
+        poolclass=NullPool,
+        hide_parameters=True,
     )
 
     @event.listens_for(engine, "begin")
@@ -178,7 +181,7 @@ def _sqlite(path: Path, use: Use, *, writes: bool) -> sqlite3.Connection:
 
 
 def _reading(path: Path) -> str:
-    """A file that nobody can write to, as on a reviewer's medium, is read without SQLite's files beside it."""
+    """A file that nobody can write to, as on a reviewer's medium, is read without further files beside it."""
     still = not os.access(path.parent, os.W_OK) and not path.with_name(f"{path.name}-wal").exists()
     return "immutable=1" if still else "mode=ro"
 
@@ -206,7 +209,9 @@ def _postgresql_engine(url: URL, use: Use, *, writes: bool) -> Engine:
         durable = connection.execute("SHOW fsync").fetchone()[0]
         connection.autocommit = False
         if durable != "on":
-            raise use.failure("fsync", f"{use.name}: the server runs with fsync off; it could lose what it took")
+            raise use.failure(
+                "fsync", f"{use.name}: the server runs with fsync off; it could lose what it took"
+            )
 
     if writes:
 

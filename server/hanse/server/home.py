@@ -58,7 +58,7 @@ class CoordinatorHome:
     @property
     def log(self) -> Path:
         """The shared audit log."""
-        return self.root / "state" / "audit.log"
+        return self.root / "state" / "audit.db"
 
     @property
     def agreements(self) -> Path:

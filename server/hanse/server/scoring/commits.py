@@ -1,16 +1,12 @@
-"""Audit entries of many calls in one commit to disk.
+"""Audit entries of many calls in one commit to disk, from an event loop.
 
-A commit costs a disk flush of some milliseconds whatever it holds. While one is under way, the entries of
-other calls gather and go with the next: at one call at a time nothing waits longer than its own flush, at
-many calls the flushes are shared.
+The log shares its commits between the calls that wait (:mod:`hanse.audit.commits`); here they wait without
+holding up the loop.
 """
 
 import asyncio
-from typing import Final
 
 from hanse.audit import AuditLog, Event
-
-MAXIMUM_COMMIT_ENTRIES: Final = 256
 
 
 class GroupCommit:
@@ -22,7 +18,7 @@ class GroupCommit:
 
     def __init__(self, log: AuditLog) -> None:
         self._log = log
-        self._waiting: list[tuple[Event, asyncio.Future[int]]] = []
+        self._waiting = 0
         self._writer: asyncio.Task[None] | None = None
 
     async def append(self, event: Event) -> int:
@@ -37,11 +33,12 @@ class GroupCommit:
         Raises:
             AuditError: ``audit.unavailable`` or ``audit.integrity``; nothing may be answered then.
         """
-        entry: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._waiting.append((event, entry))
+        indices = self._log.submit(event)
+        self._waiting += 1
         if self._writer is None:
             self._writer = asyncio.create_task(self._write())
-        return await entry
+        # Not cancelled with the call: what is queued is written.
+        return (await asyncio.shield(asyncio.wrap_future(indices))).start
 
     async def close(self) -> None:
         """Waits until everything that was handed in is on disk."""
@@ -49,22 +46,10 @@ class GroupCommit:
             await asyncio.wait([self._writer])
 
     async def _write(self) -> None:
+        """Commits until nothing waits; runs while anything does."""
         try:
             while self._waiting:
-                batch = self._waiting[:MAXIMUM_COMMIT_ENTRIES]
-                del self._waiting[: len(batch)]
-                await self._commit(batch)
+                self._waiting = 0
+                await asyncio.to_thread(self._log.flush)
         finally:
             self._writer = None
-
-    async def _commit(self, batch: list[tuple[Event, asyncio.Future[int]]]) -> None:
-        try:
-            indices = await asyncio.to_thread(self._log.append, *(event for event, _ in batch))
-        except Exception as error:  # noqa: BLE001 - whatever it is, every waiting call must learn of it
-            for _, entry in batch:
-                if not entry.done():
-                    entry.set_exception(error)
-            return
-        for index, (_, entry) in zip(indices, batch, strict=True):
-            if not entry.done():
-                entry.set_result(index)

@@ -1,0 +1,75 @@
+"""Calls that arrive together share a commit: the disk takes as long for one entry as for a hundred."""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import Final, NamedTuple
+
+from hanse.audit.event import Event
+
+MAXIMUM_COMMIT_ENTRIES: Final = 100
+
+
+class _Call(NamedTuple):
+    events: Sequence[Event]
+    indices: Future[range]
+
+
+class CommitQueue:
+    """Hands the events of many threads to one commit after the other.
+
+    While a commit is under way, the events of other calls gather and go with the next. Nobody waits for
+    company: a call that comes alone is committed at once, so nothing waits longer than for the commit that is
+    under way and its own.
+
+    Args:
+        commit: Commits events, all or none, and gives their indices. Called by one thread at a time.
+    """
+
+    def __init__(self, commit: Callable[[Sequence[Event]], range]) -> None:
+        self._commit = commit
+        self._waiting: deque[_Call] = deque()
+        self._committing = threading.Lock()
+
+    def submit(self, events: Sequence[Event]) -> Future[range]:
+        """Queues events; somebody must :meth:`drain`.
+
+        Args:
+            events: At least one; they go into one commit.
+
+        Returns:
+            Their indices, once they are committed.
+        """
+        call = _Call(events, Future())
+        self._waiting.append(call)
+        return call.indices
+
+    def drain(self, until: Future[range] | None = None) -> None:
+        """Commits what waits.
+
+        Args:
+            until: Stop when this is done, whatever else waits.
+        """
+        with self._committing:
+            while self._waiting and not (until is not None and until.done()):
+                self._commit_next()
+
+    def _commit_next(self) -> None:
+        """One commit, of one call at least and of as many as fit."""
+        calls = [self._waiting.popleft()]
+        count = len(calls[0].events)
+        while self._waiting and count + len(self._waiting[0].events) <= MAXIMUM_COMMIT_ENTRIES:
+            calls.append(self._waiting.popleft())
+            count += len(calls[-1].events)
+        try:
+            first = self._commit([event for call in calls for event in call.events]).start
+        except BaseException as error:
+            for call in calls:
+                call.indices.set_exception(error)
+            if not isinstance(error, Exception):
+                raise  # an interrupt is for this thread; the others only learn that nothing was committed
+            return
+        for call in calls:
+            call.indices.set_result(range(first, first + len(call.events)))
+            first += len(call.events)

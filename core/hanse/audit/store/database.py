@@ -1,0 +1,201 @@
+"""An audit log's database: made once, then written in transactions of which each is a commit."""
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+from hanse.audit.store import tables
+from hanse.audit.store.rows import Rows, WritableRows
+from hanse.crypto.files import sync_folder
+from hanse.errors import AuditError, ConfigurationError
+from hanse.storage import Database, Use
+
+_DAMAGE: Final = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_CONSTRAINT", "SQLITE_ERROR", "SQLITE_MISMATCH")
+_POSTGRESQL_DAMAGE: Final = ("23", "42", "P0", "XX")  # constraint, no such table, a guard, corrupted
+_PYTHON_DAMAGE: Final = ("ValueError", "TypeError", "KeyError", "IndexError")
+
+
+def _failure(cause: str, text: str) -> AuditError:
+    damaged = cause.startswith(_DAMAGE) or cause in _PYTHON_DAMAGE or cause[:2] in _POSTGRESQL_DAMAGE
+    return AuditError("audit.integrity" if damaged else "audit.unavailable", text)
+
+
+USE: Final = Use(
+    name="the audit log",
+    setting="audit_url",
+    failure=_failure,
+    lock=0x48414E41,
+    file_mode=0o640,
+)
+_abandoned: Final[list[Connection]] = []
+
+
+def create_store(place: Path | str, origin: str, key: str, note: bytes) -> None:
+    """Makes the tables of an empty log.
+
+    A file gets its name only when all is in it.
+
+    Args:
+        place: A file that does not exist, or the URL of a database without audit log.
+        origin: Name of the log.
+        key: The verifier key that it begins with.
+        note: The signed checkpoint over no entries.
+
+    Raises:
+        ConfigurationError: ``config.exists`` if there is one, ``config.unwritable`` if the folder refuses.
+        AuditError: ``audit.unavailable`` if the database refuses.
+    """
+    if isinstance(place, str) and "://" in place:
+        _fill(place, origin, key, note)
+        return
+    path = Path(place)
+    if path.exists():
+        raise ConfigurationError("config.exists", f"{path} exists")
+    making = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        try:
+            making.touch(mode=USE.file_mode)
+            _fill(making, origin, key, note)
+            os.link(making, path)
+        finally:
+            for leftover in ("", "-wal", "-shm"):
+                with suppress(FileNotFoundError):
+                    making.with_name(making.name + leftover).unlink()
+        sync_folder(path.parent)
+    except FileExistsError as error:
+        raise ConfigurationError("config.exists", f"{path} exists") from error
+    except OSError as error:
+        raise ConfigurationError("config.unwritable", f"cannot write {path}: {error.strerror}") from error
+
+
+def _fill(place: Path | str, origin: str, key: str, note: bytes) -> None:
+    database = Database(place, USE)
+    facts = {"version": str(tables.SCHEMA_VERSION), "origin": origin, "key": key}
+    with database.errors(), database.writer() as connection, connection.begin():
+        if not Rows(connection).is_empty():
+            raise ConfigurationError("config.exists", "the database has an audit log already")
+        tables.metadata.create_all(connection, checkfirst=False)
+        connection.execute(tables.meta.insert(), [{"key": name, "value": facts[name]} for name in facts])
+        connection.execute(tables.head.insert(), {"id": 1, "size": 0, "note": note})
+        guards = tables.sqlite_guards() if database.is_sqlite else tables.postgresql_guards()
+        for statement in guards.values():
+            connection.exec_driver_sql(statement)
+        if database.is_sqlite:
+            connection.exec_driver_sql(f"PRAGMA application_id = {tables.APPLICATION_ID}")
+            connection.exec_driver_sql(f"PRAGMA user_version = {tables.SCHEMA_VERSION}")
+
+
+class LogStore:
+    """The database of one log, for a writer. Not safe for threads: the log has one commit at a time.
+
+    Tests that make the disk refuse override :meth:`begin`, :meth:`commit`, or what :meth:`begin` returns.
+
+    Args:
+        place: Where the log is.
+
+    Raises:
+        AuditError: ``audit.unavailable`` if it is not there.
+        ConfigurationError: ``config.invalid`` if a URL is not supported.
+    """
+
+    def __init__(self, place: Path | str) -> None:
+        self._database = Database(place, USE, create=False)
+        self._connection: Connection | None = None
+        self._process = os.getpid()
+
+    @contextmanager
+    def transaction(self) -> Iterator[WritableRows]:
+        """One transaction: durable when the block is left, or nothing of it.
+
+        Yields:
+            Reads and writes, while no other writer of any process is at work.
+
+        Raises:
+            AuditError: ``audit.unavailable`` if the disk or the server refuses, ``audit.integrity`` if the
+                database is damaged or a guard refuses.
+        """
+        with self._database.errors():
+            try:
+                yield self.begin()
+                self.commit()
+            except BaseException:
+                self.close()
+                raise
+
+    def begin(self) -> WritableRows:
+        """Begins a transaction that excludes other writers."""
+        if self._process != os.getpid():
+            # A connection must not cross a fork. Closing it here would close it for the parent as well.
+            if self._connection is not None:
+                _abandoned.append(self._connection)
+            self._connection, self._process = None, os.getpid()
+        if self._connection is not None:
+            try:
+                self._connection.begin()
+                return WritableRows(self._connection)
+            except DBAPIError as error:
+                # A server that was restarted meanwhile: nothing was written yet, so it may be tried again.
+                if not error.connection_invalidated:
+                    raise
+                self.close()
+        self._connection = self._database.writer()
+        self._connection.begin()
+        return WritableRows(self._connection)
+
+    def commit(self) -> None:
+        """Makes the transaction durable."""
+        transaction = None if self._connection is None else self._connection.get_transaction()
+        if transaction is None:
+            raise AuditError("audit.unavailable", "the audit log has no transaction")
+        transaction.commit()
+
+    def close(self) -> None:
+        """Ends what was not committed, and gives the connection up; the next transaction makes another."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(DBAPIError):
+                connection.close()
+
+
+@contextmanager
+def read_only(place: Path | str) -> Iterator[Rows]:
+    """One view of a log, for as long as the block lasts; writers go on meanwhile.
+
+    Args:
+        place: Where the log is. A file may be one that nobody can write to.
+
+    Yields:
+        Reads.
+
+    Raises:
+        AuditError: ``audit.unavailable`` if it cannot be read, ``audit.integrity`` if it is damaged or no
+            audit log of this version.
+        ConfigurationError: ``config.invalid`` if a URL is not supported.
+    """
+    database = Database(place, USE, create=False)
+    with database.errors(), database.reader() as connection, connection.begin():
+        rows = Rows(connection)
+        require_log(rows)
+        yield rows
+
+
+def require_log(rows: Rows) -> None:
+    """Checks that a database is an audit log with all its guards.
+
+    Args:
+        rows: In a transaction.
+
+    Raises:
+        AuditError: ``audit.integrity`` if it is not, or if a guard was dropped or changed.
+    """
+    if not rows.is_log():
+        raise AuditError("audit.integrity", "the database is not an audit log of this version")
+    changed = {name for name, _ in tables.expected_guards(sqlite=rows.is_sqlite) ^ rows.guards()}
+    if changed:
+        raise AuditError("audit.integrity", f"guards were dropped or changed: {', '.join(sorted(changed))}")
