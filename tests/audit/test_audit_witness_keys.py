@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.audit.witness_tools import LOG_KEY, ORIGIN, History, SetClock
 
 from hanse.audit.witness import Witness
-from hanse.audit.witness_keys import WitnessKeys
+from hanse.audit.witness_keys import WitnessKeys, announce_key
 from hanse.audit.witness_rules import WitnessRefusal
 from hanse.audit.witness_state import WitnessState
 from hanse.crypto import parse_canonical_json
@@ -74,6 +74,22 @@ def test_an_old_key_does_not_count_once_its_successor_was_announced() -> None:
 
 def note_text(history: History, size: int) -> str:
     return history.note(size).decode().partition("\n\n")[0] + "\n"
+
+
+def test_an_announcement_is_remembered_as_any_cosignature(tmp_path: Path) -> None:
+    """An old key announces one successor, and states no earlier time than before."""
+    state = WitnessState.create(tmp_path / "witness.db")
+    chain = announce_key(state, ONE, OLD, NEW, NOW)
+    assert chain.keys == TWO.keys
+    assert announce_key(state, ONE, OLD, NEW, NOW).keys == TWO.keys  # again, as after an interruption
+    with pytest.raises(WitnessRefusal, match="fork"):
+        announce_key(state, ONE, OLD, NEWEST, NOW)
+    with pytest.raises(WitnessRefusal, match="clock"):
+        announce_key(state, ONE, OLD, NEW, NOW - DAY)
+    assert announce_key(state, chain, NEW, NEWEST, NOW + DAY).keys == THREE.keys
+    with pytest.raises(WitnessRefusal, match="truncation"):
+        announce_key(state, ONE, OLD, NEW, NOW + DAY)
+    assert WitnessState.open(tmp_path / "witness.db").newest(f"{NAME}/keys") is not None
 
 
 def test_only_the_key_in_use_announces() -> None:

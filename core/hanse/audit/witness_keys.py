@@ -1,4 +1,4 @@
-r"""The keys that a witness had, one after the other: each new one is announced by the one before. Pure.
+r"""The keys that a witness had, one after the other: each new one is announced by the one before.
 
 The keys of a witness are a small log of their own, in the formats of every other log. Its origin is
 ``<name of the witness>/keys``, its leaves are the verifier keys as text, oldest first. An announcement is the
@@ -29,8 +29,11 @@ from typing import Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from hanse.audit.checkpoint import format_checkpoint
+from hanse.audit.checkpoint import format_checkpoint, parse_checkpoint
+from hanse.audit.hashes import TreeHashes, consistency_proof
 from hanse.audit.tree import root_hash
+from hanse.audit.witness_rules import Submission, judge
+from hanse.audit.witness_state import WitnessState
 from hanse.crypto import canonical_json, unverified_text
 from hanse.crypto.cosigning import Cosignature, CosignerKey, CosignerVerifier, read_cosignatures
 from hanse.errors import IdentityError, ProtocolError
@@ -185,6 +188,38 @@ class WitnessKeys:
         if times != sorted(times):
             raise IdentityError("identity.bad-key", "a key announced its successor before it was announced")
         return cls(tuple(keys), tuple(announcements), tuple(times))
+
+
+def announce_key(
+    state: WitnessState, chain: WitnessKeys, old: CosignerKey, new: CosignerKey, now: datetime
+) -> WitnessKeys:
+    """Announces a key under the rules of every other cosignature: no fork of the list, no earlier time.
+
+    Args:
+        state: The memory of the witness; the announcement is in it before it is returned.
+        chain: The keys so far.
+        old: The key in use.
+        new: The one that follows.
+        now: When it is announced; aware.
+
+    Returns:
+        The chain with the new key.
+
+    Raises:
+        IdentityError: As :meth:`WitnessKeys.announce`.
+        WitnessRefusal: ``fork`` if the old key announced another one before, ``clock`` if the clock is behind
+            its last cosignature.
+        AuditError: ``audit.unavailable`` if the memory cannot be read or written.
+    """
+    longer = chain.announce(old, new, now)
+    submission = Submission(parse_checkpoint(_text(longer.keys)), longer.announcements[-1])
+    hashes = TreeHashes.of_leaves(key.encode().encode() for key in longer.keys)
+    with state.turn(submission.checkpoint.origin, old.verifier.key_id) as turn:
+        past = turn.past(submission.checkpoint.size)
+        known = 0 if past.newest is None else past.newest.checkpoint.size
+        proof = consistency_proof(min(known, hashes.size), hashes.size, hashes)
+        turn.keep(judge(known, proof, submission, past, now))
+    return longer
 
 
 def _text(keys: Sequence[CosignerVerifier]) -> str:
