@@ -127,6 +127,16 @@ class DataSource:
             )
         return ids
 
+    def texts(self, column: str) -> list[str | None]:
+        """The values of any column as text, in the order of the data set, declared or not.
+
+        For this site's own search for values that must not be in its logs, and for nothing that leaves it.
+
+        Raises:
+            ConfigurationError: ``config.bad-data`` when there is no such column.
+        """
+        return self._table.subject_ids(column)
+
     def read(
         self, columns: Sequence[str], subject_ids: Sequence[str], hidden: Hidden
     ) -> tuple[Columns, npt.NDArray[np.str_]]:

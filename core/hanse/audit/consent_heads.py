@@ -1,8 +1,8 @@
 """Checks that a member's log accounts for its consent ledger: no change without an entry, none overlooked.
 
-Every command that changes the ledger logs the ledger's head after it. A decision names the head that it was
-taken on. A decision that was under way while a change was logged may rest on the state before; one that began
-after it may not.
+Every command that changes the ledger logs by how many events, and the ledger's head after them. A decision
+names the head that it was taken on. A decision that was under way while a change was logged may rest on the
+state before; one that began after it may not.
 """
 
 from bisect import bisect_left
@@ -35,6 +35,7 @@ class ConsentHeads:
         self._log = log
         self._at: list[int] = []  # where a new highest head was logged
         self._heads: list[int] = []  # which one, ascending
+        self._accounted = 0  # events of the ledger that entries account for
         self._highest: tuple[int, int, Entry] | None = None  # head, place and entry of the newest state used
 
     def follow(self, index: int, entry: Entry, began_after: int | None) -> Iterator[Finding]:
@@ -49,6 +50,7 @@ class ConsentHeads:
             return
         head = entry.consent.head
         if entry.type in _CHANGES:
+            self._accounted += entry.consent.size
             if not self._heads or head > self._heads[-1]:
                 self._at.append(index)
                 self._heads.append(head)
@@ -64,9 +66,8 @@ class ConsentHeads:
         if self._highest is None:
             return
         head, index, entry = self._highest
-        logged = self._heads[-1] if self._heads else 0
-        if head > logged:
-            detail = f"decided on ledger event {head}, the last that is logged is {logged}"
+        if head > self._accounted:
+            detail = f"decided on ledger event {head}, entries account for {self._accounted} events"
             yield Finding("consent-unlogged", index, self._log, detail, entry.run, entry.round)
 
     def _known(self, index: int) -> int:

@@ -89,16 +89,20 @@ class SharedRun:
             if number > self.left[member]:
                 yield self._finding("statement-unexpected", index, entry, f"{member} had left")
             return
+        if number and not self.prepared:
+            yield self._finding("run-unprepared", index, entry, f"{member} stated a round before that")
+            self.prepared = True
         if not self.prepared:
             self.members.add(member)
         elif member not in self.members:
             yield self._finding("statement-unexpected", index, entry, f"{member} stated no preparation")
         if number:
             self.unaggregated.setdefault(number, index)
-        before = self.stated.setdefault(member, entry)
-        if before.round == entry.round and _content(before) != _content(entry):
+        before = self.stated.get(member)
+        if before is not None and before.round == entry.round and _content(before) != _content(entry):
             detail = f"{member} stated other rows or subjects for the same step before"
             yield self._finding("statements-differ", index, entry, detail)
+        self.stated[member] = entry
 
     def _rows(self, index: int, entry: Entry) -> Iterator[Finding]:
         for difference in differences(rows_of(entry)):
