@@ -4,7 +4,8 @@ import copy
 import dataclasses
 import secrets
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,12 +18,15 @@ import torch
 from hanse.audit import Actor, AuditLog
 from hanse.client.data import DataSource
 from hanse.client.drafting import Draft
+from hanse.client.evidence import SiteWitness, make_site_witness, witnessing
 from hanse.client.gate import Gate
 from hanse.client.home import MemberHome
-from hanse.client.main import make_site
+from hanse.client.main import coordinator_of, make_site
 from hanse.client.node import Node
 from hanse.client.session import SessionTools
 from hanse.client.settings import NodeSettings
+from hanse.client.shared_log import SharedLogClient
+from hanse.client.statements import Statements as OwnStatements
 from hanse.client.subject_sets import SubjectSets
 from hanse.crypto import SigningKey, read_secret
 from hanse.demo.data import load
@@ -42,6 +46,7 @@ from hanse.privacy import PrivacyLedger
 from hanse.server.home import CoordinatorHome
 from hanse.server.rounds import Rounds, RunContext
 from hanse.server.runs import RunBook, RunRecord
+from hanse.server.statements import Statements
 from hanse.server.transport import Replies
 
 torch.set_num_threads(1)
@@ -106,6 +111,20 @@ class LocalTransport:
 
 
 @dataclass
+class LocalSharedLog:
+    """What one member's node reaches of the coordinator, without the network."""
+
+    member: str
+    statements: Statements
+
+    def submitted(self) -> int:
+        return self.statements.submitted(self.member)
+
+    def submit(self, statement: bytes, old_size: int, proof: Sequence[bytes]) -> int:
+        return self.statements.submit(statement, old_size, proof, self.member)
+
+
+@dataclass
 class LocalFederation:
     federation: Federation
     agreement: Agreement
@@ -113,6 +132,7 @@ class LocalFederation:
     key: SigningKey
     shared_log: AuditLog
     book: RunBook
+    statements: Statements
     nodes: dict[str, Node] = field(default_factory=dict)
 
     @property
@@ -122,14 +142,32 @@ class LocalFederation:
     def node(self, site: Site) -> Node:
         settings = NodeSettings.load(site.home.root)
         key = SigningKey.load(site.home.node_key)
-        actor = Actor(organisation=settings.name, key_id=key.verifier.key_id, role="member")
-        log = AuditLog.open(site.home.log, key, actor)
+        log = self.own_log(site)
         ledger = ConsentLedger(site.home.consent)
         sets = SubjectSets(site.home.subject_sets)
         key_of_site = read_secret(site.home.pseudonym_key)
         gate = Gate(DataSource(settings.dataset), ledger, key_of_site, sets, log, utc_now)
         tools = SessionTools(gate, PrivacyLedger(site.home.privacy), settings.dataset.name)
-        return Node(make_site(site.home, settings.name, key), tools, log, utc_now)
+        shared = LocalSharedLog(settings.name, self.statements)
+        statements = OwnStatements(settings.name, log, key, shared, lambda: None)
+        return Node(make_site(site.home, settings.name, key), tools, log, statements, utc_now)
+
+    def own_log(self, site: Site) -> AuditLog:
+        key = SigningKey.load(site.home.node_key)
+        actor = Actor(organisation=site.data.name, key_id=key.verifier.key_id, role="member")
+        return AuditLog.open(site.home.log, key, actor)
+
+    @contextmanager
+    def witnesses(self, address: str) -> Iterator[list[SiteWitness]]:
+        """The members' witnesses, over the network, as their nodes run them."""
+        with ExitStack() as stack:
+            made = []
+            for site in self.federation.sites:
+                shared = stack.enter_context(SharedLogClient(site.home, address))
+                log = self.own_log(site)
+                made.append(make_site_witness(site.home, coordinator_of(site.home), log, utc_now))
+                stack.enter_context(witnessing(made[-1], shared))
+            yield made
 
     def transport(self) -> LocalTransport:
         return LocalTransport(self.nodes)
@@ -137,7 +175,7 @@ class LocalFederation:
     def rounds(self, transport: LocalTransport) -> tuple[Rounds, RunRecord]:
         record = self.book.new(secrets.token_hex(3), frozenset(self.nodes))
         context = RunContext(record.run, self.signed, self.signed.note)
-        return Rounds(context, transport, self.key, record, record), record
+        return Rounds(context, transport, self.key, record, record, self.statements), record
 
 
 def make_template(
@@ -175,7 +213,8 @@ def open_federation(federation: Federation, note: bytes) -> LocalFederation:
     home = CoordinatorHome(federation.hub)
     log = AuditLog.open(home.log, key, actor)
     signed = open_agreement(note)
-    built = LocalFederation(federation, signed.agreement, signed, key, log, RunBook(home.runs, log, utc_now))
+    book = RunBook(home.runs, log, utc_now)
+    built = LocalFederation(federation, signed.agreement, signed, key, log, book, Statements(log))
     built.nodes = {site.data.name: built.node(site) for site in federation.sites}
     return built
 

@@ -22,8 +22,10 @@ from hanse.client.node import Node
 from hanse.client.session import SessionTools
 from hanse.client.settings import NodeSettings
 from hanse.client.setup import DatasetHints, Organisation, init_member
+from hanse.client.statements import Statements
 from hanse.client.subject_sets import SubjectSets
 from hanse.crypto import SigningKey, read_secret
+from hanse.errors import HanseError
 from hanse.policies import (
     DEFAULT_PACKS,
     Agreement,
@@ -45,7 +47,7 @@ from hanse.server.setup import init_coordinator
 from hanse.server.wire import open_reply, sign_command
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
 torch.set_num_threads(1)
@@ -133,6 +135,24 @@ def grant(ref: str, now: datetime, number: int) -> ConsentEvent:
 
 
 @dataclass
+class SharedLog:
+    """What the node hands in: kept, and refused where a test says so."""
+
+    taken: list[tuple[bytes, int, Sequence[bytes]]] = field(default_factory=list)
+    failure: HanseError | None = None
+    size: int = 0
+
+    def submitted(self) -> int:
+        return self.size
+
+    def submit(self, statement: bytes, old_size: int, proof: Sequence[bytes]) -> int:
+        if self.failure is not None:
+            raise self.failure
+        self.taken.append((statement, old_size, proof))
+        return len(self.taken) - 1
+
+
+@dataclass
 class World:
     """One member under test (``brand``), another one, and the coordinator's key."""
 
@@ -140,6 +160,8 @@ class World:
     epsilon: float | None
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
     sequence: int = 0
+    shared: SharedLog = field(default_factory=SharedLog)
+    trusted: Callable[[], None] = lambda: None
 
     def __post_init__(self) -> None:
         self.home = MemberHome(self.folder / "brand")
@@ -228,7 +250,9 @@ class World:
 
     def make_node(self, gate: Gate | None = None) -> Node:
         tools = SessionTools(gate or self.gate(), PrivacyLedger(self.home.privacy), "customers")
-        return Node(make_site(self.home, "brand", self.key), tools, self.log(), self.clock)
+        log = self.log()
+        statements = Statements("brand", log, self.key, self.shared, self.trusted)
+        return Node(make_site(self.home, "brand", self.key), tools, log, statements, self.clock)
 
     def step(self, round_number: int = 0, signed: SignedAgreement | None = None) -> Step:
         signed = signed or self.signed

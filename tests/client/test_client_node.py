@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 from typing_extensions import override
 
 from hanse.api.v1 import round_pb2 as pb
-from hanse.audit import verify_log
+from hanse.audit import RefusalKind, WitnessRefusal, check_consistency, root_hash, verify_log
+from hanse.audit.statement import check_statement, read_statement
 from hanse.client.data import DataSource
 from hanse.client.main import make_site
+from hanse.client.refusals import keep, require_none_open, review
 from hanse.client.session import Session
 from hanse.client.wire import open_command
 from hanse.crypto import SigningKey, sha256_hex
@@ -93,10 +95,48 @@ def test_a_run_that_failed_is_told_so(prepared: World) -> None:
     assert (last.type, last.reasons) == ("run.failed", ("run.cancelled",))
 
 
-def test_a_reply_carries_the_logs_checkpoint(world: World) -> None:
+# --- what is stated in the shared log before anything of a step leaves
+
+
+def test_a_step_is_stated_before_it_is_answered(world: World) -> None:
+    world.shared.size = 1
     reply = world.ask(world.prepare())
-    verified = verify_log(world.home.log, world.key.verifier, since=reply.log_checkpoint)
-    assert verified.checkpoint == reply.log_checkpoint
+    [(statement, old_size, proof)] = world.shared.taken
+    event = read_statement(statement)
+    checkpoint = check_statement(event, world.key.verifier)
+    assert (event.peer, event.detail, event.round) == ("brand", "prepared", None)
+    rows = reply.prepared.training.rows + reply.prepared.holdout.rows
+    assert event.rows_used == event.subject_set_size == rows == 140
+    admitted = next(entry for entry in world.entries() if entry.type == "round.admitted")
+    assert (event.subject_set_root, event.subject_epoch) == (
+        admitted.subject_set_root,
+        admitted.subject_epoch,
+    )
+    verified = verify_log(world.home.log, world.key.verifier, since=str(event.member_checkpoint).encode())
+    old_root = root_hash([world.entries()[0].canonical()])
+    check_consistency(old_size, old_root, checkpoint.size, checkpoint.root, proof)
+    assert verified.size == checkpoint.size
+
+
+def test_nothing_is_answered_that_could_not_be_stated(world: World) -> None:
+    world.shared.failure = HanseError("run.engine", "the coordinator did not answer")
+    assert world.refused(world.prepare()).code == "run.engine"
+
+
+def test_a_coordinator_that_claims_a_longer_log_is_refused(world: World) -> None:
+    world.shared.size = 1000
+    assert world.refused(world.prepare()).code == "audit.integrity"
+    assert not world.shared.taken
+
+
+def test_a_site_whose_witness_refused_takes_no_part(world: World) -> None:
+    refusal = WitnessRefusal(RefusalKind.FORK, "two trees", b"submitted")
+    keep(world.home, "hub", refusal, world.now)
+    world.trusted = lambda: require_none_open(world.home)
+    world.node = world.make_node()
+    assert world.refused(world.prepare()).code == "audit.witness-refused"
+    review(world.home, "Berta Brand", world.now)
+    assert world.ask(world.prepare(run="run-2")).WhichOneof("outcome") == "prepared"
 
 
 # --- commands that are not for this node, or not from its coordinator
@@ -349,9 +389,7 @@ def test_a_refusal_carries_no_detail(prepared: World) -> None:
         == f"{CATALOGUE['policy.cohort'].public_message} (policy.cohort, rule P15)"
     )
     fields = [field.name for field, _ in reply.ListFields()]
-    assert fields == [
-        *("protocol", "agreement_digest", "run", "member", "sequence", "log_checkpoint", "refused")
-    ]
+    assert fields == [*("protocol", "agreement_digest", "run", "member", "sequence", "refused")]
     assert [entry.type for entry in prepared.entries()][-2:] == ["round.denied", "run.refused"]
 
 
@@ -367,7 +405,7 @@ def test_a_fault_of_ours_is_a_logged_refusal_without_detail(world: World) -> Non
     refusal = world.refused(world.prepare())
     assert refusal.code == "internal.error"
     assert "Erika" not in str(refusal)
-    assert b"Erika" not in world.home.log.read_bytes()
+    assert b"Erika" not in b"".join(verify_log(world.home.log, world.key.verifier).leaves)
 
 
 def test_data_that_is_not_as_declared_is_a_refusal_without_detail(world: World) -> None:
@@ -375,7 +413,7 @@ def test_data_that_is_not_as_declared_is_a_refusal_without_detail(world: World) 
     refusal = world.refused(world.prepare())
     assert refusal.code == "config.bad-data"
     assert "data.csv" not in str(refusal)
-    assert b"Erika" not in world.home.log.read_bytes()
+    assert b"Erika" not in b"".join(verify_log(world.home.log, world.key.verifier).leaves)
 
 
 def test_small_counts_stay_at_home(world: World) -> None:

@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from hanse.api.v1 import coordinator_pb2 as pb
 from hanse.api.v1 import coordinator_pb2_grpc as pb_grpc
-from hanse.client.remote import CoordinatorClient, RunEvent
+from hanse.client.remote import CoordinatorClient, FetchedModel, RunEvent
 from hanse.errors import ConfigurationError, HanseError, ProtocolError
 from hanse.server.home import CoordinatorHome
 from hanse.server.ports import free_port
@@ -61,12 +61,7 @@ class Scripted(pb_grpc.CoordinatorServicer):
         if request.model != "test@1":
             context.set_trailing_metadata((("hanse-error-code", "no.such-code"),))
             context.abort(grpc.StatusCode.INTERNAL, "secret of the coordinator")
-        return pb.GetModelResponse(manifest=b"m", weights=b"w")
-
-    @override
-    def GetLog(self, request: Any, context: Any) -> Iterator[Any]:
-        del request, context
-        yield from (pb.GetLogResponse(chunk=b"ab"), pb.GetLogResponse(chunk=b"c"))
+        return pb.GetModelResponse(manifest=b"m", weights=b"w", registration=b"e", registration_proof=b"p")
 
 
 @pytest.fixture(scope="module")
@@ -100,8 +95,7 @@ def test_asking_and_answering(shared: World, coordinator: tuple[Scripted, str]) 
         assert asked[1].agreement_digest == "ab" * 32
         assert [event.type for event in client.watch("run-1")] == ["run.started", "run.finished"]
         assert asked[2].run == "run-1"
-        assert client.model("test@1") == (b"m", b"w")
-        assert client.shared_log() == b"abc"
+        assert client.model("test@1") == FetchedModel(b"m", b"w", b"e", b"p")
 
 
 def test_the_coordinators_code_is_kept(shared: World, coordinator: tuple[Scripted, str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import stat
 import tomllib
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -13,17 +14,20 @@ import numpy as np
 import pytest
 from typing_extensions import override
 
-from hanse.audit import verify_log
+from hanse.audit import Actor, Checkpoint, Event, EventType, leaf_hash, sign_checkpoint, verify_log
+from hanse.audit.entry import Frame, format_time, write_entry
+from hanse.audit.proof_file import ProofFile, format_proof
 from hanse.client import software
 from hanse.client.drafting import draft_agreement, known_identities, read_columns
 from hanse.client.home import MemberHome
 from hanse.client.models import fetch_model
 from hanse.client.progress import auc_text, describe, failure, registered_model
-from hanse.client.remote import CoordinatorClient, RunEvent
+from hanse.client.remote import CoordinatorClient, FetchedModel, RunEvent
 from hanse.client.settings import NodeSettings
 from hanse.client.setup import DatasetHints, Organisation, init_member
 from hanse.client.software import PARTS, software_digest, software_version
-from hanse.crypto import SigningKey, VerifierKey
+from hanse.crypto import SigningKey, VerifierKey, unverified_text
+from hanse.crypto.cosigning import CosignerKey
 from hanse.errors import ConfigurationError, HanseError, IdentityError, PolicyError, ServingError
 from hanse.learning import ModelManifest, Transform, load_model, write_model
 from hanse.learning.artifact import MANIFEST_FILE, WEIGHTS_FILE
@@ -43,7 +47,7 @@ def test_a_new_member_has_keys_of_its_own_and_a_log(tmp_path: Path) -> None:
     identity = init_member(home.root, Organisation("brand", "Brand AG", "DE", "DE"), NO_DATA, NOW)
     assert Identity.load(home.identity) == identity
     secrets = [home.node_key, home.approver_key, home.flower_key, home.tls_key, home.pseudonym_key]
-    for path in (*secrets, home.serving_key):
+    for path in (*secrets, home.serving_key, home.witness_key, home.witness):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
     log = verify_log(home.log, VerifierKey.decode(identity.node_key), origin="brand")
     assert [entry.type for entry in log.entries] == ["member.initialised"]
@@ -291,11 +295,11 @@ def test_how_a_run_ended() -> None:
 class Registry(CoordinatorClient):
     """A coordinator that has one model."""
 
-    def __init__(self, manifest: bytes, weights: bytes) -> None:
-        self.answer = manifest, weights
+    def __init__(self, answer: FetchedModel) -> None:
+        self.answer = answer
 
     @override
-    def model(self, reference: str) -> tuple[bytes, bytes]:
+    def model(self, reference: str) -> FetchedModel:
         del reference
         return self.answer
 
@@ -319,8 +323,22 @@ def register(world: World, folder: Path, key: SigningKey, **changes: Any) -> Reg
         "created_at": world.now,
     }
     weights = np.zeros(transform.n_features + 1, dtype=np.float32)
-    write_model(folder, ModelManifest(**(fields | changes)), weights, key)
-    return Registry((folder / MANIFEST_FILE).read_bytes(), (folder / WEIGHTS_FILE).read_bytes())
+    digest = write_model(folder, ModelManifest(**(fields | changes)), weights, key)
+    entry, proof = registration(world, digest, [member.name for member in world.signed.agreement.members])
+    files = (MANIFEST_FILE, WEIGHTS_FILE)
+    return Registry(FetchedModel(*((folder / name).read_bytes() for name in files), entry, proof))
+
+
+def registration(world: World, model: str, witnesses: list[str]) -> tuple[bytes, bytes]:
+    """An entry of a log of one entry, and the proof that some witnesses have co-signed it."""
+    actor = Actor(organisation="Hub", key_id=world.coordinator.verifier.key_id, role="coordinator")
+    event = Event(type=EventType.MODEL_REGISTERED, agreement=world.signed.digest, model_out=model)
+    leaf = write_entry(event, Frame(actor.canonical(), 0, format_time(world.now)))
+    note = sign_checkpoint(Checkpoint("hub", 1, leaf_hash(leaf)), world.coordinator)
+    for name in witnesses:
+        key = CosignerKey.load(MemberHome(world.folder / name).witness_key)
+        note += key.cosign(unverified_text(note), world.now).encode()
+    return leaf, format_proof(ProofFile(0, (), note))
 
 
 def test_a_model_is_taken_home_with_its_agreement(world: World, tmp_path: Path) -> None:
@@ -341,6 +359,22 @@ def test_a_model_that_is_not_the_one_is_left_where_it_is(world: World, tmp_path:
     ]
     for registry in registries:
         with pytest.raises(ServingError) as caught:
+            fetch_model(registry, world.home, "test@1", world.signed)
+        assert caught.value.code == "model.invalid"
+    assert list(world.home.models.iterdir()) == []
+
+
+def test_a_model_that_too_few_witnesses_saw_is_not_taken(world: World, tmp_path: Path) -> None:
+    registry = register(world, tmp_path / "model", world.coordinator)
+    digest = load_model(tmp_path / "model", world.coordinator.verifier).digest
+    one, other = (
+        registration(world, digest, ["brand"]),
+        registration(world, "ab" * 32, [member.name for member in world.signed.agreement.members]),
+    )
+    altered = (registry.answer.registration.replace(b"Hub", b"Hug"), registry.answer.proof)
+    for entry, proof in (one, other, altered, (b"", b"")):
+        registry.answer = replace(registry.answer, registration=entry, proof=proof)
+        with pytest.raises(ServingError, match="registration") as caught:
             fetch_model(registry, world.home, "test@1", world.signed)
         assert caught.value.code == "model.invalid"
     assert list(world.home.models.iterdir()) == []

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from hanse.crypto import SigningKey
+from hanse.crypto.cosigning import CosignerKey
 from hanse.demo.partition import MemberData
 from hanse.demo.results import (
     AgreementFacts,
@@ -36,6 +37,9 @@ def make_agreement(members: list[MemberData]) -> Agreement:
     def key(name: str) -> str:
         return SigningKey.generate(name).verifier.encode()
 
+    def witness_key(name: str) -> str:
+        return CosignerKey.generate(name, "ed25519").verifier.encode()
+
     document = {
         "schema_version": 1,
         "id": "term-deposit",
@@ -61,10 +65,12 @@ def make_agreement(members: list[MemberData]) -> Agreement:
                 "approver": f"Officer of {member.name}",
                 "node_key": key(f"{member.name}.node"),
                 "approver_key": key(f"{member.name}.approver"),
+                "witness_key": witness_key(f"{member.name}.witness"),
             }
             for member in members
         ],
         "coordinator": {"name": "coordinator", "jurisdiction": "SE", "key": key("coordinator")},
+        "evidence": {"quorum": 2, "auditors": []},
         "columns": [column.model_dump(mode="json") for column in members[0].dictionary.columns],
         "label": {"name": "y", "positive": "yes"},
         "training": {

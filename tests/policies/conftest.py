@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from hanse.crypto import SigningKey
+from hanse.crypto.cosigning import CosignerKey
 from hanse.policies import Agreement, ConsentEvent, Policy, builtin_pack, merge
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -93,6 +94,12 @@ def grant() -> Callable[..., ConsentEvent]:
 @pytest.fixture(scope="session")
 def approver_keys() -> tuple[SigningKey, SigningKey]:
     return SigningKey.generate("brand-dpo"), SigningKey.generate("insurer-dpo")
+
+
+@pytest.fixture(scope="session")
+def witness_key() -> Callable[[str], str]:
+    """The public half of a new witness's key: ``witness_key("name")``."""
+    return lambda name: CosignerKey.generate(name, "ed25519").verifier.encode()
 
 
 @pytest.fixture(scope="session")

@@ -63,6 +63,8 @@ GAPS: dict[str, tuple[dict[str, Any], list[str]]] = {
     "cohort of a few": ({"cohort.minimum_rows": 99}, ["P15"]),
     "counts of a few": ({"cohort.suppress_below": 4}, ["P15"]),
     "more members than there are": ({"cohort.minimum_members": 3}, ["P17"]),
+    "nobody witnesses": ({"evidence.quorum": 0}, ["P28"]),
+    "more witnesses than there are": ({"evidence.quorum": 3}, ["P28"]),
     "wide budget": ({"privacy.epsilon": 10.1}, ["P18"]),
     "delta of one record": ({"privacy.delta": 0.01}, ["P18"]),
     "deleted before the end": (

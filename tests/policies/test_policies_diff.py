@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from hanse.policies import Agreement, Override
-from hanse.policies.agreement import Contract, Disclosure
+from hanse.policies.agreement import Auditor, Contract, Disclosure, Evidence
 from hanse.policies.agreement.diff import diff_agreements, invalidated
 from hanse.policies.agreement.meaning import TERMS, VOCABULARY, Effect
 from hanse.policies.rules import RULES
@@ -46,7 +46,7 @@ ORDERED = {"basic": "sensitive", "sensitive": "basic"}
 
 
 @pytest.fixture(scope="module")
-def full(agreement: Agreement) -> Agreement:
+def full(agreement: Agreement, witness_key: Callable[[str], str]) -> Agreement:
     """The example with something in every list and every optional document."""
     first, *others = agreement.members
     contract = Contract(
@@ -57,10 +57,14 @@ def full(agreement: Agreement) -> Agreement:
         at_end="delete",
     )
     column = agreement.columns[0].model_copy(update={"disclosure": (Disclosure(to="brand", form="none"),)})
+    auditor = Auditor(
+        name="watchdog", organisation="Wachhund KG", witness_key=witness_key("watchdog-witness")
+    )
     return agreement.model_copy(
         update={
             "members": (first.model_copy(update={"contract": contract}), *others),
             "columns": (column, *agreement.columns[1:]),
+            "evidence": Evidence(quorum=2, auditors=(auditor,)),
             "overrides": (Override(member="brand", basis="contract", reason="Because"),),
         }
     )

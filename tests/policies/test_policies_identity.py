@@ -7,11 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hanse.crypto import SigningKey
+from hanse.crypto.cosigning import CosignerKey
 from hanse.errors import ConfigurationError, HanseError
 from hanse.policies import Identity
 
 NODE = SigningKey.generate("brand-node").verifier
 APPROVER = SigningKey.generate("brand-dpo").verifier
+WITNESS = CosignerKey.generate("brand-witness", "ml-dsa-44").verifier.encode()
 MEMBER = Identity(
     name="brand",
     organisation="Nordwagen AG",
@@ -20,6 +22,7 @@ MEMBER = Identity(
     role="member",
     node_key=NODE.encode(),
     approver_key=APPROVER.encode(),
+    witness_key=WITNESS,
     tls_certificate="-----BEGIN CERTIFICATE-----\nabc\n-----END CERTIFICATE-----\n",
     flower_key="ecdsa-sha2-nistp384 AAAA",
 )
@@ -36,8 +39,13 @@ def test_saved_and_loaded(tmp_path: Path) -> None:
     ("fields", "advice"),
     [
         ({"approver_key": None}, "give approver_key to a member"),
-        ({"role": "caller"}, "give approver_key to a member"),
-        ({"role": "coordinator"}, "give approver_key to a member"),
+        ({"role": "caller", "witness_key": None}, "give approver_key to a member"),
+        ({"role": "coordinator", "witness_key": None}, "give approver_key to a member"),
+        ({"role": "auditor"}, "give approver_key to a member"),
+        ({"witness_key": None}, "give witness_key to members and auditors"),
+        ({"role": "auditor", "approver_key": None, "witness_key": None}, "give witness_key to members and"),
+        ({"role": "coordinator", "approver_key": None}, "give witness_key to members and auditors"),
+        ({"witness_key": NODE.encode()}, "witness_key: write the public key of a witness"),
         ({"approver_key": NODE.encode()}, "another key for the approver"),
         ({"role": "king"}, "role: "),
         ({"name": "Brand Ltd"}, "name: write a name"),
@@ -50,6 +58,11 @@ def test_a_mistake_names_the_field(fields: dict[str, str | None], advice: str) -
     with pytest.raises(ConfigurationError, match=advice) as refusal:
         Identity.parse(data)
     assert refusal.value.code == "config.invalid"
+
+
+def test_an_auditor_has_a_witness_key_and_no_approver() -> None:
+    auditor = MEMBER.model_copy(update={"role": "auditor", "approver_key": None, "flower_key": None})
+    assert Identity.parse(auditor.model_dump_json().encode()) == auditor
 
 
 def test_one_key_under_two_names_is_one_key() -> None:

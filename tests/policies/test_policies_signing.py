@@ -7,6 +7,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hanse.crypto import SigningKey, sign_note
+from hanse.crypto.cosigning import CosignerKey
 from hanse.errors import IdentityError, PolicyError
 from hanse.policies import (
     Agreement,
@@ -154,6 +155,25 @@ def test_nobody_signs_what_is_no_agreement(approver_keys: Keys) -> None:
         sign_agreement(sign_note("pay 1000\n", approver_keys[0]), approver_keys[1])
 
 
+def test_an_auditor_has_to_be_pinned_as_well(
+    changed: Callable[..., Agreement], witness_key: Callable[[str], str]
+) -> None:
+    key = witness_key("watchdog-witness")
+    entry = {"name": "watchdog", "organisation": "Wachhund KG", "witness_key": key}
+    agreement = changed({"evidence.auditors": [entry]})
+    trusted = _trusted(agreement)
+    with pytest.raises(IdentityError, match="auditor watchdog is not as pinned"):
+        require_known(agreement, trusted)
+    node = SigningKey.generate("watchdog").verifier.encode()
+    identity = trusted["brand"].model_copy(
+        update={**entry, "role": "auditor", "node_key": node, "approver_key": None}
+    )
+    require_known(agreement, {**trusted, "watchdog": identity})
+    other = identity.model_copy(update={"witness_key": witness_key("watchdog-witness")})
+    with pytest.raises(IdentityError, match="auditor watchdog is not as pinned"):
+        require_known(agreement, {**trusted, "watchdog": other})
+
+
 def _trusted(agreement: Agreement) -> dict[str, Identity]:
     parties = {
         member.name: Identity(
@@ -164,6 +184,7 @@ def _trusted(agreement: Agreement) -> dict[str, Identity]:
             role="member",
             node_key=member.node_key,
             approver_key=member.approver_key,
+            witness_key=member.witness_key,
         )
         for member in agreement.members
     }
@@ -191,10 +212,14 @@ def test_pinned_parties_are_accepted(signed: bytes) -> None:
         ("brand", "jurisdiction", "CN"),
         ("insurer", "node_key", SigningKey.generate("insurer-node").verifier.encode()),
         ("insurer", "approver_key", SigningKey.generate("insurer-dpo").verifier.encode()),
+        ("insurer", "witness_key", CosignerKey.generate("insurer-witness", "ed25519").verifier.encode()),
         ("coordinator", "jurisdiction", "US"),
         ("coordinator", "node_key", SigningKey.generate("coordinator").verifier.encode()),
     ],
-    ids=["organisation", "jurisdiction", "node", "approver", "coordinator-jurisdiction", "coordinator-node"],
+    ids=[
+        *("organisation", "jurisdiction", "node", "approver", "witness"),
+        *("coordinator-jurisdiction", "coordinator-node"),
+    ],
 )
 def test_a_party_that_is_not_as_pinned_is_refused(
     signable: Agreement, party: str, field: str, value: str

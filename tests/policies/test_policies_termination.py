@@ -42,6 +42,7 @@ def trusted(signable: Agreement) -> dict[str, Identity]:
             role="member",
             node_key=member.node_key,
             approver_key=member.approver_key,
+            witness_key=member.witness_key,
         )
         for member in signable.members
     }

@@ -59,10 +59,10 @@ def test_a_run_from_start_to_finish(federation: Federation) -> None:
     assert np.isfinite(outcome.weights).all()
     assert types(local) == [
         "run.started",
-        *["member.checkpoint"] * 3,
+        *["round.submitted"] * 3,
         "run.prepared",
-        *(["member.checkpoint"] * 3 + ["round.aggregated"]) * 2,
-        *["member.checkpoint"] * 3,
+        *(["round.submitted"] * 3 + ["round.aggregated"]) * 2,
+        *["round.submitted"] * 3,
         "run.evaluated",
     ]
     files = sorted(path.name for path in (local.home.runs / record.run).glob("round-*"))

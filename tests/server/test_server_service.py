@@ -15,10 +15,12 @@ from hanse.client.setup import DatasetHints, Organisation, init_member
 from hanse.crypto import write_atomic
 from hanse.errors import HanseError, TrainingError
 from hanse.policies import Identity
-from hanse.server.coordinator import Coordinator, CoordinatorFolders
+from hanse.server.audit_service import AuditService
+from hanse.server.coordinator import Coordinator, CoordinatorFolders, Evidence
 from hanse.server.ports import free_port
 from hanse.server.runs import RunBook
 from hanse.server.service import CoordinatorService, serve
+from hanse.server.witnesses import Witnesses
 
 
 class LocalEngine:
@@ -55,6 +57,7 @@ def served(federation: Callable[..., Any]) -> Iterator[Served]:
     local = federation(members=2, rounds=1)
     engine = LocalEngine(local.transport())
     home = local.home
+    evidence = Evidence(local.statements, Witnesses(local.shared_log))
     coordinator = Coordinator(
         CoordinatorFolders(home.agreements, home.models, home.peers, home.packs),
         local.key,
@@ -62,18 +65,21 @@ def served(federation: Callable[..., Any]) -> Iterator[Served]:
         local.shared_log,
         local.book,
         engine,
+        evidence,
         local_now,
     )
     coordinator.enrol_peers()
     address = f"127.0.0.1:{free_port()}"
     server = serve(
-        CoordinatorService(coordinator, local.book, home.log),
+        CoordinatorService(coordinator, local.book),
+        AuditService(coordinator, evidence.statements, evidence.witnesses),
         address,
         home.server_key,
         home.server_certificate,
         lambda: [peer.tls_certificate or "" for peer in coordinator.peers().values()],
     )
-    yield Served(local, engine, coordinator, address)
+    with local.witnesses(address):
+        yield Served(local, engine, coordinator, address)
     server.stop(None).wait()
 
 
@@ -99,8 +105,6 @@ def test_submit_run_watch_and_fetch(served: Served) -> None:
         again, _ = fetch_model(client, home, str(events[-1].facts["model"]), served.local.signed)
         assert folder == again
         assert (model.manifest.name, model.manifest.version) == ("propensity", 1)
-        log = client.shared_log()
-    assert log == served.local.home.log.read_bytes()
     assert served.engine.registered.keys() == {"brand", "insurer"}
 
 

@@ -88,6 +88,10 @@ def new(
     minimum_members: Annotated[
         int | None, typer.Option(min=2, help="Members that every aggregate needs. Default: 2.")
     ] = None,
+    quorum: Annotated[
+        int | None,
+        typer.Option(min=1, help="Witnesses that must co-sign the coordinator's log. Default: over half."),
+    ] = None,
     caller: Annotated[Each, typer.Option(help="System that may ask for scores; repeatable.")] = None,
     quota: Annotated[Each, _each("Subjects that a caller may ask about in a day. Default: 100000")] = None,
     opt_out: Annotated[Each, _each("Whether people whom a caller contacts can say no: yes or no")] = None,
@@ -122,7 +126,8 @@ def new(
     --label y --positive yes --epsilon 3[/], or let it ask:
     [bold]hanse agreement new deal.yaml --home brand --columns columns.yaml --interview[/]
 
-    Notices come from the members' identities. The draft is plain YAML: read it, change it, then
+    Notices and keys come from the members' identities; every auditor that this site has enrolled becomes a
+    witness. The draft is plain YAML: read it, change it, then
     `hanse agreement check` it.
     """
     given = {
@@ -131,6 +136,7 @@ def new(
         "optional_column": _joined(optional_column), "disclose_to": _joined(disclose_to), "model": model,
         "epsilon": _text(epsilon), "delta": _text(delta), "rows": _text(rows),
         "minimum_rows": _text(minimum_rows), "minimum_members": _text(minimum_members),
+        "quorum": _text(quorum),
         "caller": _joined(caller), "significant_effect": _yes(significant_effect),
         "human_review": _yes(human_review), "reason_codes": _yes(reason_codes), "assessment": assessment,
         "assessor": assessor, "other_place": _joined(other_place), "border": border,
@@ -158,7 +164,8 @@ def _draft(
     if identities[0].role != "member":
         raise ConfigurationError("config.invalid", f"{home.root} is not a member's folder; draft at a member")
     members = [identity for identity in identities if identity.role == "member"]
-    site = Site(members, places_of(identities), read_columns(columns))
+    auditors = [identity for identity in identities if identity.role == "auditor"]
+    site = Site(members, places_of(identities), read_columns(columns), auditors)
     answers = collect(site, given, None if lang is None else _Interviewer(lang).ask)
     draft = draft_of(answers, site, adopted(home))
     write_atomic(out, draft_agreement(draft, identities, utc_now()).to_yaml().encode())

@@ -8,6 +8,7 @@ import typer
 
 from hanse.cli.common import Home, utc_now
 from hanse.cli.output import Json, console, print_json, say, table
+from hanse.client.auditor import init_auditor
 from hanse.client.drafting import read_columns
 from hanse.client.home import MemberHome
 from hanse.client.setup import DatasetHints, Organisation, init_member, read_notice
@@ -17,7 +18,8 @@ from hanse.policies import DEFAULT_PACKS, Identity, builtin_pack
 from hanse.server.setup import init_coordinator
 
 init_app = typer.Typer(
-    no_args_is_help=True, help="Make the folder of a member or of the coordinator: keys, identity, settings."
+    no_args_is_help=True,
+    help="Make the folder of a member, the coordinator or an auditor: keys, identity, settings.",
 )
 
 Name = Annotated[str, typer.Option(help="Short name, as it appears in agreements and logs.")]
@@ -95,6 +97,25 @@ def coordinator(
     """
     identity = init_coordinator(home, name, organisation, jurisdiction, host or [], utc_now())
     _show(home, identity, as_json=as_json)
+
+
+@init_app.command("auditor")
+def auditor(
+    home: Home,
+    name: Name,
+    organisation: LegalName,
+    jurisdiction: Jurisdiction,
+    *,
+    as_json: Json = False,
+) -> None:
+    """Make the folder of an outside auditor, who witnesses the coordinator's log and reads nothing else.
+
+    Example: [bold]hanse init auditor --home watchdog --name watchdog --organisation "Watchdog KG"
+    --jurisdiction DE[/]
+
+    Hand identity.json to the coordinator and the members; enrol the coordinator's here. Then: hanse audit witness.
+    """
+    _show(home, init_auditor(home, name, organisation, jurisdiction, utc_now()), as_json=as_json)
 
 
 def enrol(

@@ -50,6 +50,7 @@ def draft_of(answers: Answers, site: Site, adopted: Sequence[RulePack]) -> Draft
             delta=number(answers.get("delta", "1e-5")) or 0.0,
             minimum_rows=count(answers["minimum_rows"]),
             minimum_members=count(answers["minimum_members"]),
+            quorum=count(answers["quorum"]),
             callers=[_caller(name, answers) for name in names(answers["caller"])],
             assessment=answers["assessment"],
             assessor=answers["assessor"],

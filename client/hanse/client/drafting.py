@@ -81,6 +81,7 @@ class Draft:
         delta: Delta of the budget.
         minimum_rows: Admitted rows that a member needs.
         minimum_members: Members that every aggregate needs.
+        quorum: Witnesses that have to co-sign the coordinator's log; None for more than half of them.
         callers: Systems that may ask for scores; of one that is only named, whoever signs states that it
             offers what a marketing system must.
         assessment: Reference of the impact assessment.
@@ -120,6 +121,12 @@ class Draft:
     effects: Effects = Effects()
     border: Border = NO_BORDER
     retention: Retention | None = None
+    quorum: int | None = None
+
+
+def majority(witnesses: int) -> int:
+    """The smallest quorum of which any two have a witness in common."""
+    return witnesses // 2 + 1
 
 
 def known_identities(home: MemberHome) -> list[Identity]:
@@ -144,8 +151,10 @@ def draft_agreement(draft: Draft, identities: Sequence[Identity], now: datetime)
         )
     coordinator = coordinators[0]
     members = [identity for identity in identities if identity.role == "member"]
+    auditors = [identity for identity in identities if identity.role == "auditor"]
     try:
-        return Agreement.model_validate(_terms(draft, members, coordinator, now))
+        terms = _terms(draft, members, coordinator, now)
+        return Agreement.model_validate({**terms, "evidence": _evidence(draft, members, auditors)})
     except ValidationError as error:
         raise PolicyError("policy.invalid", "; ".join(problems(error))) from error
 
@@ -247,6 +256,19 @@ def _member(identity: Identity, party: Party) -> dict[str, object]:
         "notices": identity.notices,
         "node_key": identity.node_key,
         "approver_key": identity.approver_key,
+        "witness_key": identity.witness_key,
+    }
+
+
+def _evidence(draft: Draft, members: Sequence[Identity], auditors: Sequence[Identity]) -> dict[str, object]:
+    """Every member is a witness, and so is every auditor that the drafting site has enrolled."""
+    witnesses = len(members) + len(auditors)
+    return {
+        "quorum": majority(witnesses) if draft.quorum is None else draft.quorum,
+        "auditors": [
+            {"name": one.name, "organisation": one.organisation, "witness_key": one.witness_key}
+            for one in auditors
+        ],
     }
 
 

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 from hanse.audit import Actor, AuditLog
 from hanse.client.consents import open_ledger
 from hanse.client.data import DataSource
+from hanse.client.evidence import make_site_witness, witnessing
 from hanse.client.flower import prepare_environment
 from hanse.client.gate import Gate
 from hanse.client.home import MemberHome
 from hanse.client.packs import adopted
 from hanse.client.settings import NodeSettings
+from hanse.client.shared_log import SharedLogClient
 from hanse.client.software import software_digest
 from hanse.client.subject_sets import SubjectSets
 from hanse.client.versions import AgreementBook
@@ -56,6 +58,7 @@ def run_node(
     from hanse.client.flower.supernode import NodeConnection, SuperNode  # noqa: PLC0415
     from hanse.client.node import Node  # noqa: PLC0415
     from hanse.client.session import SessionTools  # noqa: PLC0415
+    from hanse.client.statements import Statements  # noqa: PLC0415
 
     torch.set_num_threads(1)
     key = SigningKey.load(home.node_key)
@@ -66,10 +69,31 @@ def run_node(
     sets = SubjectSets(home.subject_sets)
     gate = Gate(source, open_ledger(home), read_secret(home.pseudonym_key), sets, audit_log, utc_now)
     tools = SessionTools(gate, PrivacyLedger(home.privacy), settings.dataset.name)
-    node = Node(make_site(home, settings.name, key), tools, audit_log, utc_now)
-    app.install(node.handle)
+    site = make_site(home, settings.name, key)
+    witness = make_site_witness(home, coordinator_of(home), audit_log, utc_now)
     connection = NodeConnection(settings.fleet_address, home.authority, home.flower_key, home.flower_state)
-    SuperNode(connection, node.bundle_refused, ready, stopping).serve()
+    with SharedLogClient(home, settings.coordinator_address) as shared:
+        statements = Statements(settings.name, audit_log, key, shared, witness.require_trusted)
+        node = Node(site, tools, audit_log, statements, utc_now)
+        app.install(node.handle)
+        with witnessing(witness, shared):
+            SuperNode(connection, node.bundle_refused, ready, stopping).serve()
+
+
+def coordinator_of(home: MemberHome) -> Identity:
+    """The coordinator that a site has enrolled.
+
+    Raises:
+        ConfigurationError: ``config.missing-file`` when no coordinator, or more than one, is enrolled.
+    """
+    peers = (Identity.load(path) for path in sorted(home.peers.glob("*.json")))
+    coordinators = [peer for peer in peers if peer.role == "coordinator"]
+    if len(coordinators) != 1:
+        raise ConfigurationError(
+            "config.missing-file",
+            f"{len(coordinators)} coordinators are enrolled in {home.peers}; enrol exactly one",
+        )
+    return coordinators[0]
 
 
 def make_site(home: MemberHome, name: str, key: SigningKey) -> "Site":
@@ -82,19 +106,13 @@ def make_site(home: MemberHome, name: str, key: SigningKey) -> "Site":
 
     own = Identity.load(home.identity)
     peers = [Identity.load(path) for path in sorted(home.peers.glob("*.json"))]
-    coordinators = [peer for peer in peers if peer.role == "coordinator"]
-    if len(coordinators) != 1:
-        raise ConfigurationError(
-            "config.missing-file",
-            f"{len(coordinators)} coordinators are enrolled in {home.peers}; enrol exactly one",
-        )
     trusted = {identity.name: identity for identity in (own, *peers)}
     return Site(
         name=name,
         key=key,
         identity=own,
         trusted=trusted,
-        coordinator=VerifierKey.decode(coordinators[0].node_key),
+        coordinator=VerifierKey.decode(coordinator_of(home).node_key),
         software_digest=software_digest(),
         adopted=partial(adopted, home),
         book=AgreementBook(home, trusted),

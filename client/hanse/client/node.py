@@ -2,7 +2,8 @@
 
 The node trusts the identities that its operator enrolled, its own approver's signature, its own ledgers
 and its own clock. What the coordinator says about the agreement is checked against the signatures in it;
-what it says about anything else has no effect. Every refusal is in the site's log before it is answered.
+what it says about anything else has no effect. Every refusal is in the site's log before it is answered, and
+no result is answered before the site has stated in the shared log what it is over.
 """
 
 import logging
@@ -18,6 +19,7 @@ from hanse.api.v1 import round_pb2 as pb
 from hanse.audit import AuditLog, Event, EventType, PrivacySpend
 from hanse.client.gate import Admitted
 from hanse.client.session import Session, SessionTools
+from hanse.client.statements import Statements
 from hanse.client.versions import AgreementBook
 from hanse.client.wire import PROTOCOL, open_command, sign_reply
 from hanse.crypto import SigningKey, VerifierKey, sha256_hex
@@ -70,11 +72,17 @@ class Node:
     """Answers commands; one at a time, as the receive loop hands them in."""
 
     def __init__(
-        self, site: Site, tools: SessionTools, audit_log: AuditLog, clock: Callable[[], datetime]
+        self,
+        site: Site,
+        tools: SessionTools,
+        audit_log: AuditLog,
+        statements: Statements,
+        clock: Callable[[], datetime],
     ) -> None:
         self._site = site
         self._tools = tools
         self._log = audit_log
+        self._statements = statements
         self._clock = clock
         self._sessions: dict[str, Session] = {}
         self._begun: set[str] = set()
@@ -105,7 +113,6 @@ class Node:
             reply.refused.CopyFrom(
                 pb.Refused(code=error.code, public_message=error.public_message, rule=error.rule or "")
             )
-        reply.log_checkpoint = self._log.checkpoint()
         return sign_reply(reply, self._site.key)
 
     def bundle_refused(self, error: ProtocolError) -> None:
@@ -126,6 +133,8 @@ class Node:
         step = command.WhichOneof("step")
         session = self._begin(command) if step == "prepare" else self._session(command)
         session.check_sequence(command.sequence)
+        if step != "finish":  # a run that is over may end here, too
+            self._statements.require_trusted()
         if step == "prepare":
             reply.prepared.CopyFrom(self._prepare(session))
             # Only now: what was refused at its beginning must not go on.
@@ -197,6 +206,7 @@ class Node:
         admitted = session.admit(0)
         counts, noise_std = session.count(admitted.training)
         self._log.append(self._event(session, EventType.RUN_PREPARED, privacy=self._spend(session)))
+        self._state("prepared", session, admitted)
         return pb.Prepared(
             training=self._rows(session, admitted, training=True),
             holdout=self._rows(session, admitted, training=False),
@@ -223,6 +233,7 @@ class Node:
                 privacy=self._spend(session),
             )
         )
+        self._state("trained", session, admitted)
         return pb.Trained(
             round=step.round,
             training=self._rows(session, admitted, training=True),
@@ -237,6 +248,7 @@ class Node:
         admitted = session.admit(0)
         histogram = session.histogram(weights, transform, admitted.holdout)
         self._log.append(self._event(session, EventType.RUN_EVALUATED, privacy=self._spend(session)))
+        self._state("evaluated", session, admitted)
         return pb.Evaluated(
             holdout=self._rows(session, admitted, training=False),
             histogram=_histogram(session, histogram),
@@ -251,6 +263,10 @@ class Node:
         session.close()
         del self._sessions[session.run]
         self._log.append(event)
+
+    def _state(self, name: str, session: Session, admitted: Admitted) -> None:
+        """States the step in the shared log. Nothing of its result leaves the site unless that worked."""
+        self._statements.state(name, admitted.event, session.signed.agreement.cohort.suppress_below)
 
     def _rows(self, session: Session, admitted: Admitted, *, training: bool) -> pb.AdmittedRows:
         """What the coordinator learns of the rows: totals, and no count that is too small."""

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from hanse.client.drafting import majority
 from hanse.client.replies import NONE, YES, Answers, count, day, names, number, yes
 from hanse.policies import Column, Identity, Wording
 from hanse.policies.agreement.columns import EVERY_MEMBER
@@ -44,11 +45,13 @@ class Site:
         members: Identities of the members.
         places: Every country of members and coordinator.
         columns: The data dictionary.
+        auditors: Identities of the enrolled outside auditors.
     """
 
     members: Sequence[Identity]
     places: frozenset[str]
     columns: Sequence[Column]
+    auditors: Sequence[Identity] = ()
 
 
 def questions(site: Site, answers: Answers) -> Iterator[Question]:
@@ -58,6 +61,7 @@ def questions(site: Site, answers: Answers) -> Iterator[Question]:
         yield from _member(member, answers)
     yield from _columns(site)
     yield from _training(answers)
+    yield _quorum(site)
     yield from _scoring(answers)
     yield from _assessment(site, answers)
     yield from _times(answers)
@@ -334,6 +338,21 @@ def _training(answers: Answers) -> Iterator[Question]:
             "至少2；为2时任一方可推算另一方的更新。",
         ),
         "2",
+        count,
+    )
+
+
+def _quorum(site: Site) -> Question:
+    witnesses = len(site.members) + len(site.auditors)
+    return _ask(
+        "quorum",
+        f"How many of the {witnesses} witnesses must co-sign the coordinator's log?",
+        f"{witnesses}个见证方中须有多少个联署协调方的日志？",
+        (
+            "Members and auditors; more than half, so that no two histories can both be co-signed.",
+            "成员与审计方；须过半数，以免两份不同的历史都得到联署。",
+        ),
+        str(majority(witnesses)),
         count,
     )
 

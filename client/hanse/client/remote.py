@@ -2,19 +2,16 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
-import grpc
-
 from hanse.api.v1 import coordinator_pb2 as pb
 from hanse.api.v1 import coordinator_pb2_grpc as pb_grpc
+from hanse.client.channel import CALL_TIMEOUT_S, open_channel, translated
 from hanse.client.home import MemberHome
-from hanse.errors import CATALOGUE, ConfigurationError, HanseError, ProtocolError
-
-MAX_MESSAGE_BYTES = 64 * 1024 * 1024
-CALL_TIMEOUT_S = 30.0
+from hanse.errors import ProtocolError
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +25,23 @@ class RunEvent:
     facts: dict[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class FetchedModel:
+    """A model version, not checked yet.
+
+    Attributes:
+        manifest: Its signed manifest, a note.
+        weights: Safetensors.
+        registration: Its entry ``model.registered`` of the shared log.
+        proof: That the entry is in a checkpoint that the witnesses co-signed.
+    """
+
+    manifest: bytes
+    weights: bytes
+    registration: bytes
+    proof: bytes
+
+
 class CoordinatorClient:
     """A connection to the coordinator; use it as a context manager.
 
@@ -37,16 +51,8 @@ class CoordinatorClient:
     """
 
     def __init__(self, home: MemberHome, address: str) -> None:
-        if not home.authority.is_file():
-            raise ConfigurationError(
-                "config.missing-file", "the coordinator is not known here; `hanse enrol` its identity first"
-            )
-        credentials = grpc.ssl_channel_credentials(
-            home.authority.read_bytes(), home.tls_key.read_bytes(), home.tls_certificate.read_bytes()
-        )
-        options = [("grpc.max_receive_message_length", MAX_MESSAGE_BYTES)]
         self._address = address
-        self._channel = grpc.secure_channel(address, credentials, options=options)
+        self._channel = open_channel(home, address)
         self._stub = pb_grpc.CoordinatorStub(self._channel)
 
     def __enter__(self) -> Self:
@@ -76,17 +82,12 @@ class CoordinatorClient:
         with self._translated():
             self._stub.CancelRun(pb.CancelRunRequest(run=run), timeout=CALL_TIMEOUT_S)
 
-    def model(self, reference: str) -> tuple[bytes, bytes]:
-        """Manifest note and weights of a registered model version."""
+    def model(self, reference: str) -> FetchedModel:
+        """A registered model version, as the coordinator hands it out."""
         with self._translated():
             answer = self._stub.GetModel(pb.GetModelRequest(model=reference), timeout=CALL_TIMEOUT_S)
-            return answer.manifest, answer.weights
-
-    def shared_log(self) -> bytes:
-        """The coordinator's shared log, exact bytes."""
-        with self._translated():
-            return b"".join(
-                part.chunk for part in self._stub.GetLog(pb.GetLogRequest(), timeout=CALL_TIMEOUT_S)
+            return FetchedModel(
+                answer.manifest, answer.weights, answer.registration, answer.registration_proof
             )
 
     def _events(self, stream: Iterator[pb.RunEvent]) -> Iterator[RunEvent]:
@@ -94,33 +95,8 @@ class CoordinatorClient:
             for event in stream:
                 yield RunEvent(event.run, event.time, event.type, event.round, _facts(event.facts))
 
-    def _translated(self) -> "_Translated":
-        return _Translated(self._address)
-
-
-class _Translated:
-    """Turns gRPC errors into ours: the coordinator's code where it sent one."""
-
-    def __init__(self, address: str) -> None:
-        self._address = address
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if not isinstance(error, grpc.RpcError):
-            return
-        code = next(
-            (item.value for item in error.trailing_metadata() or () if item.key == "hanse-error-code"), ""
-        )
-        if code in CATALOGUE:
-            raise HanseError(str(code), f"the coordinator answered: {error.details()}") from error
-        raise HanseError(
-            "run.engine",
-            f"the coordinator at {self._address} did not answer ({error.code().name}); is it running?",
-        ) from error
+    def _translated(self) -> AbstractContextManager[None]:
+        return translated(self._address)
 
 
 def _facts(text: str) -> dict[str, Any]:

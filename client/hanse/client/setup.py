@@ -11,6 +11,7 @@ import duckdb
 from pydantic import ValidationError
 
 from hanse.audit import Actor, AuditLog, Event, EventType
+from hanse.audit.witness_state import WitnessState
 from hanse.client.home import MemberHome
 from hanse.client.packs import make_auditor, pack_keys, sign_with_both
 from hanse.crypto import (
@@ -22,6 +23,7 @@ from hanse.crypto import (
     sha256_hex,
     write_atomic,
 )
+from hanse.crypto.cosigning import CosignerKey
 from hanse.errors import ConfigurationError
 from hanse.policies import (
     DEFAULT_PACKS,
@@ -120,6 +122,7 @@ def init_member(
     name = organisation.name
     node_key, approver_key = SigningKey.generate(name), SigningKey.generate(f"{name}-approver")
     flower_key, flower_public = make_flower_key()
+    witness_key = new_witness_key(name)
     tls_key, tls_certificate = make_client_certificate(name, now, CERTIFICATE_DAYS)
     try:
         identity = Identity(
@@ -130,6 +133,7 @@ def init_member(
             role="member",
             node_key=node_key.verifier.encode(),
             approver_key=approver_key.verifier.encode(),
+            witness_key=witness_key.verifier.encode(),
             tls_certificate=tls_certificate.decode(),
             flower_key=flower_public.decode(),
             notices=organisation.notices,
@@ -141,6 +145,8 @@ def init_member(
         folder.mkdir(parents=True, exist_ok=True)
     node_key.save(home.node_key)
     approver_key.save(home.approver_key)
+    witness_key.save(home.witness_key)
+    WitnessState.create(home.witness)
     make_auditor(home, name)
     write_atomic(home.flower_key, flower_key, mode=SECRET_MODE)
     write_atomic(home.tls_key, tls_key, mode=SECRET_MODE)
@@ -156,6 +162,15 @@ def init_member(
     for pack in packs:
         adopt_pack(home.packs, sign_with_both(home, pack), pack_keys(home))
     return identity
+
+
+def new_witness_key(name: str) -> CosignerKey:
+    """A key for a new witness: ML-DSA-44, which quantum computers do not break, as C2SP recommends.
+
+    Args:
+        name: Short name of the member or auditor.
+    """
+    return CosignerKey.generate(f"{name}-witness", "ml-dsa-44")
 
 
 def read_notice(path: Path, version: str, published: datetime | None) -> Notice:

@@ -166,6 +166,8 @@ def _parties(agreement: Agreement) -> dict[str, object]:
     facts: dict[str, object] = {
         "agreement.member_names": frozenset(member.name for member in agreement.members),
         "agreement.members": len(agreement.members),
+        "evidence.quorum": agreement.evidence.quorum,
+        "evidence.witnesses": len(agreement.witnesses),
         "agreement.has_controller": any(member.role != "entrusted" for member in agreement.members),
         "border.mechanism": border.mechanism,
         "people.named": len(people),

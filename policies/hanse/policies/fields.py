@@ -22,6 +22,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from hanse.crypto import VerifierKey
+from hanse.crypto.cosigning import CosignerVerifier
 from hanse.errors import IdentityError
 
 MAX_TEXT_CHARACTERS: Final = 400
@@ -85,6 +86,17 @@ def _check_key(value: str) -> str:
     except IdentityError as error:
         raise PydanticCustomError(
             "key", "write a public key in the form name+id+key, as `hanse init` prints it"
+        ) from error
+    return value
+
+
+def _check_witness_key(value: str) -> str:
+    """Refuses what is not the verifier key of a cosigner."""
+    try:
+        CosignerVerifier.decode(value)
+    except IdentityError as error:
+        raise PydanticCustomError(
+            "key", "write the public key of a witness, name+id+key, as `hanse init` prints it"
         ) from error
     return value
 
@@ -173,6 +185,9 @@ EventId: TypeAlias = Annotated[
 
 PublicKey: TypeAlias = Annotated[str, AfterValidator(_check_key)]
 """A verifier key in its text form (:class:`hanse.crypto.VerifierKey`)."""
+
+WitnessKey: TypeAlias = Annotated[str, AfterValidator(_check_witness_key)]
+"""A witness's verifier key in its text form (:class:`hanse.crypto.cosigning.CosignerVerifier`)."""
 
 Classification: TypeAlias = Literal["basic", "behavioural", "transaction", "sensitive"]
 """Class of a column's content, from least to most protected."""

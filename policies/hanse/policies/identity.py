@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 from hanse.crypto import VerifierKey, write_atomic
 from hanse.errors import ConfigurationError
 from hanse.policies.agreement import Notice
-from hanse.policies.fields import Country, Document, Many, Name, PublicKey, Text, problems
+from hanse.policies.fields import Country, Document, Many, Name, PublicKey, Text, WitnessKey, problems
 
 _MAX_IDENTITY_BYTES: Final = 1 << 16
 _Block = Annotated[str, Field(min_length=1, max_length=8192)]
@@ -24,9 +24,10 @@ class Identity(Document):
         organisation: Legal name, as consents name it.
         jurisdiction: Law that it processes under.
         storage_country: Where it keeps data.
-        role: ``member``, ``coordinator`` or ``caller`` (of scores).
+        role: ``member``, ``coordinator``, ``caller`` (of scores) or ``auditor`` (of the coordinator's log).
         node_key: Key of its node or service.
         approver_key: Key of its approver; only members have one, and every member does.
+        witness_key: Key with which it co-signs the coordinator's log; members and auditors have one.
         tls_certificate: PEM of the certificate it presents, if it connects to others.
         flower_key: OpenSSH form of its Flower node's public key, if it has one.
         notices: Notices that a member's subjects were shown; the consents it asked for rest on them.
@@ -36,17 +37,22 @@ class Identity(Document):
     organisation: Text
     jurisdiction: Country
     storage_country: Country
-    role: Literal["member", "coordinator", "caller"]
+    role: Literal["member", "coordinator", "caller", "auditor"]
     node_key: PublicKey
     approver_key: PublicKey | None = None
+    witness_key: WitnessKey | None = None
     tls_certificate: _Block | None = None
     flower_key: _Block | None = None
     notices: Annotated[Many[Notice], Field(max_length=100)] = ()
 
     @model_validator(mode="after")
-    def _approver_fits_role(self) -> Self:
+    def _keys_fit_role(self) -> Self:
         if (self.approver_key is not None) != (self.role == "member"):
             raise PydanticCustomError("approver", "give approver_key to a member, and to nobody else")
+        if (self.witness_key is not None) != (self.role in ("member", "auditor")):
+            raise PydanticCustomError(
+                "witness", "give witness_key to members and auditors, and to nobody else"
+            )
         if self.approver_key is not None and _value(self.approver_key) == _value(self.node_key):
             raise PydanticCustomError("approver", "use another key for the approver than for the node")
         return self

@@ -125,9 +125,18 @@ def require_known(agreement: Agreement, trusted: Mapping[str, Identity]) -> None
     """
     for member in agreement.members:
         identity = trusted.get(member.name)
-        named = (member.organisation, member.jurisdiction, "member", member.node_key, member.approver_key)
+        keys = (member.node_key, member.approver_key, member.witness_key)
+        named = (member.organisation, member.jurisdiction, "member", keys)
         if identity is None or named != _pinned(identity):
             raise IdentityError("identity.unknown-signer", f"member {member.name} is not as pinned here")
+    for auditor in agreement.evidence.auditors:
+        identity = trusted.get(auditor.name)
+        if identity is None or (auditor.organisation, "auditor", auditor.witness_key) != (
+            identity.organisation,
+            identity.role,
+            identity.witness_key,
+        ):
+            raise IdentityError("identity.unknown-signer", f"auditor {auditor.name} is not as pinned here")
     coordinator = agreement.coordinator
     identity = trusted.get(coordinator.name)
     if identity is None or (coordinator.jurisdiction, "coordinator", coordinator.key) != (
@@ -140,14 +149,9 @@ def require_known(agreement: Agreement, trusted: Mapping[str, Identity]) -> None
         )
 
 
-def _pinned(identity: Identity) -> tuple[str, str, str, str, str | None]:
-    return (
-        identity.organisation,
-        identity.jurisdiction,
-        identity.role,
-        identity.node_key,
-        identity.approver_key,
-    )
+def _pinned(identity: Identity) -> tuple[str, str, str, tuple[str | None, ...]]:
+    keys = (identity.node_key, identity.approver_key, identity.witness_key)
+    return identity.organisation, identity.jurisdiction, identity.role, keys
 
 
 def _approvers(agreement: Agreement) -> tuple[VerifierKey, ...]:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 from hanse.api.v1 import round_pb2 as pb
+from hanse.audit import Event
 from hanse.errors import TrainingError
 from hanse.learning import SCORE_EDGES, n_cells
 from hanse.policies import RULES, Agreement
@@ -31,6 +32,28 @@ def check_figures(reply: pb.Reply, agreement: Agreement) -> None:
     elif outcome == "evaluated":
         _histogram(reply.evaluated.histogram)
         _epsilon("epsilon", reply.evaluated.epsilon, agreement)
+
+
+def check_stated(reply: pb.Reply, statement: Event | None) -> None:
+    """Returns when a result is over the rows that its member has stated in the shared log before (P32).
+
+    Args:
+        reply: A result: not a refusal.
+        statement: What the member has stated of this step; None if nothing.
+
+    Raises:
+        TrainingError: ``run.update-rejected`` (P32).
+    """
+    if statement is None or statement.subject_set_size is None:
+        raise TrainingError("run.update-rejected", "a result of which nothing was stated", rule="P32")
+    admitted = statement.subject_set_size
+    if reply.HasField("evaluated"):
+        same = reply.evaluated.holdout.rows <= admitted  # a part of what was admitted
+    else:
+        result = reply.prepared if reply.HasField("prepared") else reply.trained
+        same = result.training.rows + result.holdout.rows == admitted == statement.rows_used
+    if not same:
+        raise TrainingError("run.update-rejected", "a result over other rows than were stated", rule="P32")
 
 
 def _rows(parts: Sequence[pb.AdmittedRows], agreement: Agreement) -> None:

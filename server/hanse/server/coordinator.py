@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
-from hanse.audit import AuditLog, Event, EventType
-from hanse.crypto import SigningKey, fingerprint, write_atomic
+from hanse.audit import AuditLog, Event, EventType, inclusion_proof, parse_checkpoint
+from hanse.audit.proof_file import ProofFile, format_proof
+from hanse.crypto import SigningKey, fingerprint, unverified_text, write_atomic
 from hanse.errors import IdentityError, PolicyError, ServingError
 from hanse.learning import ModelManifest, write_model
 from hanse.learning.artifact import MANIFEST_FILE, WEIGHTS_FILE, load_model
@@ -28,9 +29,15 @@ from hanse.policies import (
     require_no_gap,
     resolve,
 )
+from hanse.policies.witnessing import PROOF_FILE, REGISTRATION_FILE, trust_policy
 from hanse.server.rounds import Outcome, Rounds, RunContext
 from hanse.server.runs import RunBook, RunRecord, error_facts
+from hanse.server.statements import Statements
 from hanse.server.transport import Transport
+from hanse.server.witnesses import Witnesses
+
+QUORUM_TIMEOUT_S: Final = 60.0
+"""How long a finished run waits for the witnesses, who answer within a second when they run."""
 
 log = logging.getLogger("hanse.server")
 
@@ -57,6 +64,38 @@ class CoordinatorFolders:
     packs: Path
 
 
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What ties the runs to the shared log.
+
+    Attributes:
+        statements: What members state of their steps.
+        witnesses: Who co-signs the log.
+        timeout_s: How long a finished run waits for its quorum.
+    """
+
+    statements: Statements
+    witnesses: Witnesses
+    timeout_s: float = QUORUM_TIMEOUT_S
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredModel:
+    """A model version as a member takes it home.
+
+    Attributes:
+        manifest: The signed manifest, a note.
+        weights: Safetensors.
+        registration: The entry ``model.registered`` of the shared log, exact bytes.
+        proof: That it is in a checkpoint that the quorum co-signed (C2SP tlog-proof).
+    """
+
+    manifest: bytes
+    weights: bytes
+    registration: bytes
+    proof: bytes
+
+
 class Coordinator:
     """See the module docstring; thread-safe."""
 
@@ -68,6 +107,7 @@ class Coordinator:
         shared_log: AuditLog,
         book: RunBook,
         engine: Engine,
+        evidence: Evidence,
         clock: Callable[[], datetime],
     ) -> None:
         self._folders = folders
@@ -76,6 +116,7 @@ class Coordinator:
         self._log = shared_log
         self._book = book
         self._engine = engine
+        self._evidence = evidence
         self._clock = clock
         self._peers: dict[str, Identity] = {}
         self._lock = threading.Lock()
@@ -158,18 +199,19 @@ class Coordinator:
         threading.Thread(target=self._conduct, args=(context, record), name=record.run, daemon=True).start()
         return record
 
-    def model(self, reference: str, caller: str) -> tuple[bytes, bytes]:
-        """Manifest note and weights of a registered model version.
+    def model(self, reference: str, caller: str) -> RegisteredModel:
+        """A registered model version, with the proof that its registration is in the co-signed log.
 
         Args:
             reference: ``name@version``.
             caller: Enrolled name of who asks; must be a member of the agreement that it was made under.
 
         Raises:
-            ServingError: ``model.not-found``, also for a model that is none of the caller's affair.
+            ServingError: ``model.not-found``, also for a model that is none of the caller's affair, or whose
+                registration no quorum co-signed.
         """
         folder = self._folders.models / reference
-        if folder.parent != self._folders.models or not (folder / MANIFEST_FILE).is_file():
+        if folder.parent != self._folders.models or not (folder / PROOF_FILE).is_file():
             raise ServingError("model.not-found", "no registered model of that name and version")
         manifest = load_model(folder, self._key.verifier).manifest
         agreement = read_unverified(
@@ -177,7 +219,8 @@ class Coordinator:
         )
         if caller not in {member.name for member in agreement.members}:
             raise ServingError("model.not-found", f"{caller} is no member of the model's agreement")
-        return (folder / MANIFEST_FILE).read_bytes(), (folder / WEIGHTS_FILE).read_bytes()
+        files = (MANIFEST_FILE, WEIGHTS_FILE, REGISTRATION_FILE, PROOF_FILE)
+        return RegisteredModel(*((folder / name).read_bytes() for name in files))
 
     def _conduct(self, context: RunContext, record: RunRecord) -> None:
         """One run from start to its last entry; every error ends in a named one."""
@@ -195,26 +238,49 @@ class Coordinator:
             record.record(event, facts)
 
     def _rounds(self, context: RunContext, record: RunRecord, transport: Transport) -> None:
-        rounds = Rounds(context, transport, self._key, record, record)
+        rounds = Rounds(context, transport, self._key, record, record, self._evidence.statements)
         try:
             outcome = rounds.conduct()
+            self._await_quorum(context, record, outcome.last_entry)
             name, digest = self._register(context, outcome)
+            event = Event(
+                type=EventType.MODEL_REGISTERED,
+                agreement=context.signed.digest,
+                run=context.run,
+                purpose=context.agreement.purpose,
+                model_out=digest,
+            )
+            index = record.record(event, {"model": name, "manifest_digest": digest})
+            self._prove(context, record, name, index)
         except Exception as error:
             rounds.finish("", "", error_facts(error)["code"])
             raise
-        event = Event(
-            type=EventType.MODEL_REGISTERED,
-            agreement=context.signed.digest,
-            run=context.run,
-            purpose=context.agreement.purpose,
-            model_out=digest,
-        )
-        record.record(event, {"model": name, "manifest_digest": digest})
         rounds.finish(name, digest, "")
         record.record(
             event.model_copy(update={"type": EventType.RUN_FINISHED}),
             {"model": name, "epsilon": dict(outcome.epsilon), **outcome.metrics.as_facts()},
         )
+
+    def _await_quorum(self, context: RunContext, record: RunRecord, entry: int) -> bytes:
+        """The checkpoint over an entry and all before it that the agreement's witnesses have co-signed.
+
+        Raises:
+            AuditError: ``audit.quorum`` naming who is missing; no model comes of the run then.
+        """
+        policy = trust_policy(context.agreement)
+        evidence = self._evidence
+        return evidence.witnesses.wait(entry + 1, policy, evidence.timeout_s, record.cancelled)
+
+    def _prove(self, context: RunContext, record: RunRecord, name: str, index: int) -> None:
+        """Keeps entry and proof of a registration beside the model; only then is the model handed out."""
+        note = self._await_quorum(context, record, index)
+        size = parse_checkpoint(unverified_text(note)).size
+        with self._evidence.witnesses.reader() as reader:
+            (leaf,) = reader.leaves(index, index + 1)
+            proof = format_proof(ProofFile(index, inclusion_proof(index, size, reader.hashes), note))
+        folder = self._folders.models / name
+        write_atomic(folder / REGISTRATION_FILE, leaf)
+        write_atomic(folder / PROOF_FILE, proof)
 
     def _register(self, context: RunContext, outcome: Outcome) -> tuple[str, str]:
         """Writes the signed model version; returns ``name@version`` and the manifest's digest."""

@@ -9,13 +9,16 @@ from pathlib import Path
 from hanse.audit import Actor, AuditLog
 from hanse.crypto import SigningKey
 from hanse.policies import Identity
-from hanse.server.coordinator import Coordinator, CoordinatorFolders
+from hanse.server.audit_service import AuditService
+from hanse.server.coordinator import Coordinator, CoordinatorFolders, Evidence
 from hanse.server.flower import prepare_environment
 from hanse.server.home import CoordinatorHome
 from hanse.server.ports import free_port
 from hanse.server.runs import RunBook
 from hanse.server.service import CoordinatorService, serve
 from hanse.server.settings import ServerSettings
+from hanse.server.statements import Statements
+from hanse.server.witnesses import Witnesses
 
 PEERS_RESCAN_S = 2.0
 
@@ -66,15 +69,19 @@ def run_coordinator(
     engine.start()
     try:
         folders = CoordinatorFolders(home.agreements, home.models, home.peers, home.packs)
+        evidence = Evidence(Statements(shared_log), Witnesses(shared_log))
         coordinator = Coordinator(
-            folders, key, Identity.load(home.identity), shared_log, book, engine, utc_now
+            folders, key, Identity.load(home.identity), shared_log, book, engine, evidence, utc_now
         )
         coordinator.enrol_peers()
         engine.open_door()
-        service = CoordinatorService(coordinator, book, home.log)
-        address = f"{settings.host}:{settings.port}"
         server = serve(
-            service, address, home.server_key, home.server_certificate, lambda: _certificates(coordinator)
+            CoordinatorService(coordinator, book),
+            AuditService(coordinator, evidence.statements, evidence.witnesses),
+            f"{settings.host}:{settings.port}",
+            home.server_key,
+            home.server_certificate,
+            lambda: _certificates(coordinator),
         )
         try:
             ready()

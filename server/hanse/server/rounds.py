@@ -2,8 +2,9 @@
 
 This is the whole protocol of a horizontal run as the coordinator sees it. It does no I/O of its own: the
 transport carries bytes, the journal makes entries durable, the store keeps the weights. Members that do
-not answer in time, refuse or send what does not check leave the run; when fewer than the agreement's
-minimum are left, the run ends, because an aggregate of one member would be that member's update (P17).
+not answer in time, refuse or send what does not check leave the run, and so does a member whose result is
+not what it has stated before in the shared log (P32). When fewer than the agreement's minimum are left, the
+run ends, because an aggregate of one member would be that member's update (P17).
 """
 
 from collections.abc import Callable, Mapping
@@ -28,8 +29,9 @@ from hanse.learning import (
     weights_to_bytes,
 )
 from hanse.policies import Agreement, SignedAgreement
-from hanse.server.checks import check_figures
+from hanse.server.checks import check_figures, check_stated
 from hanse.server.evaluation import Metrics, evaluate
+from hanse.server.statements import Statements, Step
 from hanse.server.transport import Transport
 from hanse.server.wire import PROTOCOL, open_reply, sign_command
 
@@ -42,8 +44,8 @@ GATHER_TIMEOUT_S = 60.0
 class Journal(Protocol):
     """Where a run's steps become durable before they have an effect."""
 
-    def record(self, event: Event, facts: Mapping[str, Any]) -> None:
-        """Appends to the shared log, then tells those who watch the run."""
+    def record(self, event: Event, facts: Mapping[str, Any]) -> int:
+        """Appends to the shared log, then tells those who watch the run; returns the entry's index."""
         ...
 
 
@@ -86,6 +88,7 @@ class Outcome:
         epsilon: Epsilon spent per member; empty when the agreement has no privacy budget.
         members: Members whose updates are in the final weights.
         cell_counts: Rows per cell over all members, with each one's noise; empty without privacy.
+        last_entry: Index of the last entry of the shared log about it.
     """
 
     weights: Vector
@@ -93,14 +96,21 @@ class Outcome:
     metrics: Metrics
     epsilon: Mapping[str, float]
     members: tuple[str, ...]
-    cell_counts: tuple[float, ...] = ()
+    cell_counts: tuple[float, ...]
+    last_entry: int
 
 
 class Rounds:
     """Conducts one run; see the module docstring."""
 
     def __init__(
-        self, context: RunContext, transport: Transport, key: SigningKey, journal: Journal, store: WeightStore
+        self,
+        context: RunContext,
+        transport: Transport,
+        key: SigningKey,
+        journal: Journal,
+        store: WeightStore,
+        statements: Statements,
     ) -> None:
         self._context = context
         self._agreement = context.agreement
@@ -108,6 +118,7 @@ class Rounds:
         self._key = key
         self._journal = journal
         self._store = store
+        self._statements = statements
         self._active = frozenset(member.name for member in self._agreement.members)
         self._verifiers = {m.name: VerifierKey.decode(m.node_key) for m in self._agreement.members}
         self._sequence = 0
@@ -127,13 +138,20 @@ class Rounds:
         self._store.keep(0, weights)
         for number in range(1, self._agreement.training.rounds + 1):
             weights = self._round(number, weights, transform)
-        metrics = self._evaluate(weights, transform)
+        metrics, last_entry = self._evaluate(weights, transform)
         return Outcome(
-            weights, transform, metrics, dict(self._epsilon), tuple(sorted(self._active)), self._cell_counts
+            weights,
+            transform,
+            metrics,
+            dict(self._epsilon),
+            tuple(sorted(self._active)),
+            self._cell_counts,
+            last_entry,
         )
 
     def finish(self, model: str, manifest_digest: str, error_code: str) -> None:
         """Tells the members how the run ended. Nothing depends on their answers."""
+        self._statements.expect(None)
         if self._active:
             step = pb.Finish(model=model, manifest_digest=manifest_digest, error_code=error_code)
             commands = self._commands(lambda: {"finish": step})
@@ -224,20 +242,22 @@ class Rounds:
         self._keep(frozenset(update.member for update in updates))
         return updates
 
-    def _evaluate(self, weights: Vector, transform: Transform) -> Metrics:
+    def _evaluate(self, weights: Vector, transform: Transform) -> tuple[Metrics, int]:
         step = pb.Evaluate(weights=weights_to_bytes(weights), transform=transform.to_json())
         replies = self._ask(lambda: {"evaluate": step}, "evaluated")
         metrics = evaluate([reply.evaluated.histogram for reply in replies.values()])
         self._epsilon.update({m: r.evaluated.epsilon for m, r in replies.items() if self._agreement.privacy})
         facts = {"evaluated_round": self._agreement.training.rounds, **metrics.as_facts()}
-        self._record(EventType.RUN_EVALUATED, {**facts, "epsilon": dict(self._epsilon)})
-        return metrics
+        return metrics, self._record(EventType.RUN_EVALUATED, {**facts, "epsilon": dict(self._epsilon)})
 
     def _ask(
         self, step: Callable[[], dict[str, Any]], expected: str, number: int | None = None
     ) -> dict[str, pb.Reply]:
         """Sends one step to every active member and returns the replies that check."""
         commands = self._commands(step)
+        self._statements.expect(
+            Step(self._context.run, self._context.signed, expected, number, frozenset(commands))
+        )
         replies = self._transport.exchange(self._signed(commands), self._agreement.training.round_timeout_s)
         opened: dict[str, pb.Reply] = {}
         for member, command in commands.items():
@@ -247,9 +267,8 @@ class Rounds:
                 opened[member] = self._open(replies.bodies[member], command, expected)
             except HanseError as error:
                 refused = error.code == "run.member-refused"
-                self._lose(member, error.detail if refused else error.code, expected, number)
-        for member, reply in opened.items():
-            self._report(member, reply, number)
+                code = error.detail if refused else error.code
+                self._lose(member, code, expected, number, None if refused else error.rule)
         self._keep(frozenset(opened))
         return opened
 
@@ -263,6 +282,7 @@ class Rounds:
         if outcome != expected:
             raise ProtocolError("protocol.unexpected-step", f"{outcome} instead of {expected}")
         check_figures(reply, self._agreement)
+        check_stated(reply, self._statements.taken(command.member))
         return reply
 
     def _commands(self, step: Callable[[], dict[str, Any]]) -> dict[str, pb.Command]:
@@ -293,19 +313,12 @@ class Rounds:
                 rule="P17",
             )
 
-    def _lose(self, member: str, code: str, what: str, number: int | None = None) -> None:
-        event = self._event(EventType.MEMBER_LEFT, number, (code,)).model_copy(update={"peer": member})
+    def _lose(
+        self, member: str, code: str, what: str, number: int | None = None, rule: str | None = None
+    ) -> None:
+        reasons = (code, rule) if rule else (code,)
+        event = self._event(EventType.MEMBER_LEFT, number, reasons).model_copy(update={"peer": member})
         self._journal.record(event, {"member": member, "code": code, "step": what})
-
-    def _report(self, member: str, reply: pb.Reply, number: int | None) -> None:
-        """Takes the member's own signed log checkpoint into the shared log."""
-        if reply.log_checkpoint:
-            event = self._event(EventType.MEMBER_CHECKPOINT, number, ())
-            checkpoint = reply.log_checkpoint.decode("utf-8", errors="replace")
-            checked = Event.model_validate(
-                {**event.model_dump(), "peer": member, "member_checkpoint": checkpoint}
-            )
-            self._journal.record(checked, {"member": member})
 
     def _record(
         self,
@@ -313,8 +326,8 @@ class Rounds:
         facts: Mapping[str, Any],
         number: int | None = None,
         reasons: tuple[str, ...] = (),
-    ) -> None:
-        self._journal.record(self._event(kind, number, reasons), facts)
+    ) -> int:
+        return self._journal.record(self._event(kind, number, reasons), facts)
 
     def _event(self, kind: EventType, number: int | None, reasons: tuple[str, ...]) -> Event:
         return Event(

@@ -89,13 +89,16 @@ class RunRecord:
         """Whether the run was asked to end."""
         return self._cancelled
 
-    def record(self, event: Event, facts: Mapping[str, Any]) -> None:
+    def record(self, event: Event, facts: Mapping[str, Any]) -> int:
         """Makes a step durable in the shared log, then in the run's own file, then tells the watchers.
+
+        Returns:
+            Index of the entry in the shared log.
 
         Raises:
             AuditError: ``audit.unavailable``; the step did not happen.
         """
-        self._log.append(event)
+        index = self._log.append(event).start
         time = self._clock().isoformat(timespec="milliseconds").replace("+00:00", "Z")
         record = RunEvent(self.run, time, event.type.value, event.round or 0, dict(facts))
         with (self._folder / "events.jsonl").open("ab") as file:
@@ -103,6 +106,7 @@ class RunRecord:
         with self._changed:
             self._events.append(record)
             self._changed.notify_all()
+        return index
 
     def keep(self, round_number: int, weights: npt.NDArray[np.float32]) -> None:
         """Stores the global weights after a round; the file appears whole."""

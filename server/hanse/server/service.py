@@ -1,146 +1,103 @@
 """The coordinator's gRPC service: mutual TLS, enrolled members only, and errors say no more than they may."""
 
-import logging
 from collections.abc import Callable, Iterator
 from concurrent import futures
-from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import grpc
 from typing_extensions import override
 
+from hanse.api.v1 import audit_pb2_grpc
 from hanse.api.v1 import coordinator_pb2 as pb
 from hanse.api.v1 import coordinator_pb2_grpc as pb_grpc
-from hanse.crypto import canonical_json, fingerprint
-from hanse.errors import ConfigurationError, HanseError, IdentityError
+from hanse.crypto import canonical_json
+from hanse.errors import ConfigurationError, IdentityError
+from hanse.policies import Identity
+from hanse.server.audit_service import AuditService
+from hanse.server.calls import caller_of, stream, unary
 from hanse.server.coordinator import Coordinator
 from hanse.server.runs import RunBook, RunEvent, RunRecord
 
-CHUNK_BYTES = 64 * 1024
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
-WORKERS = 16
-
-log = logging.getLogger("hanse.server")
-
-R = TypeVar("R")
-
-
-def abort(context: grpc.ServicerContext, error: Exception) -> None:
-    """Ends the call with the error's status and public message, and nothing else of it."""
-    known = error if isinstance(error, HanseError) else HanseError("internal.error", repr(error))
-    log.warning("call refused: %s", known, exc_info=known if known is error else error)
-    context.set_trailing_metadata((("hanse-error-code", known.code),))
-    context.abort(grpc.StatusCode[known.spec.status.value], known.public_message)
-
-
-def _unary(method: Callable[..., R]) -> Callable[..., R]:
-    """Authenticates the caller and translates errors around a unary method."""
-
-    @wraps(method)
-    def call(self: "CoordinatorService", request: Any, context: grpc.ServicerContext) -> R:  # noqa: ANN401
-        try:
-            return method(self, request, context, self.authenticate(context))
-        except Exception as error:
-            abort(context, error)
-            raise
-
-    return call
-
-
-def _stream(method: Callable[..., Iterator[R]]) -> Callable[..., Iterator[R]]:
-    """As :func:`_unary`, for a method that streams."""
-
-    @wraps(method)
-    def call(self: "CoordinatorService", request: Any, context: grpc.ServicerContext) -> Iterator[R]:  # noqa: ANN401
-        try:
-            yield from method(self, request, context, self.authenticate(context))
-        except Exception as error:  # noqa: BLE001 - the border of the process
-            abort(context, error)
-
-    return call
+WORKERS = 256
+"""Threads, made when they are needed: each witness holds one for as long as it follows the log, and so does
+whoever follows a run."""
 
 
 class CoordinatorService(pb_grpc.CoordinatorServicer):
     """Three-line methods: the work is the coordinator's."""
 
-    def __init__(self, coordinator: Coordinator, book: RunBook, log_path: Path) -> None:
+    def __init__(self, coordinator: Coordinator, book: RunBook) -> None:
         self._coordinator = coordinator
         self._book = book
-        self._log_path = log_path
 
-    def authenticate(self, context: grpc.ServicerContext) -> str:
-        """Name of the enrolled identity whose certificate the caller presented.
+    def authenticate(self, context: grpc.ServicerContext) -> Identity:
+        """The enrolled member that calls.
 
         Raises:
-            IdentityError: ``identity.unauthenticated``.
+            IdentityError: ``identity.unauthenticated`` for everybody else; an auditor's rights end at the log.
         """
-        presented = context.auth_context().get("x509_pem_cert")
-        if not presented:
-            raise IdentityError("identity.unauthenticated", "no client certificate")
-        return self._coordinator.authenticate(fingerprint(bytes(presented[0]))).name
+        caller = caller_of(context, self._coordinator)
+        if caller.role != "member":
+            raise IdentityError("identity.unauthenticated", f"{caller.name} is no member")
+        return caller
 
     @override
-    @_unary
+    @unary
     def SubmitAgreement(
-        self, request: pb.SubmitAgreementRequest, context: grpc.ServicerContext, caller: str
+        self, request: pb.SubmitAgreementRequest, context: grpc.ServicerContext, caller: Identity
     ) -> pb.SubmitAgreementResponse:
         """See the protocol file."""
         del context
         return pb.SubmitAgreementResponse(
-            agreement_digest=self._coordinator.accept(request.agreement, caller).digest
+            agreement_digest=self._coordinator.accept(request.agreement, caller.name).digest
         )
 
     @override
-    @_stream
+    @stream
     def StartRun(
-        self, request: pb.StartRunRequest, context: grpc.ServicerContext, caller: str
+        self, request: pb.StartRunRequest, context: grpc.ServicerContext, caller: Identity
     ) -> Iterator[pb.RunEvent]:
         """See the protocol file."""
-        yield from _events(self._coordinator.start(request.agreement_digest, caller), context)
+        yield from _events(self._coordinator.start(request.agreement_digest, caller.name), context)
 
     @override
-    @_stream
+    @stream
     def WatchRun(
-        self, request: pb.WatchRunRequest, context: grpc.ServicerContext, caller: str
+        self, request: pb.WatchRunRequest, context: grpc.ServicerContext, caller: Identity
     ) -> Iterator[pb.RunEvent]:
         """See the protocol file."""
         record = self._book.get(request.run)
-        record.require_member(caller)
+        record.require_member(caller.name)
         yield from _events(record, context)
 
     @override
-    @_unary
+    @unary
     def CancelRun(
-        self, request: pb.CancelRunRequest, context: grpc.ServicerContext, caller: str
+        self, request: pb.CancelRunRequest, context: grpc.ServicerContext, caller: Identity
     ) -> pb.CancelRunResponse:
         """See the protocol file."""
         del context
         record = self._book.get(request.run)
-        record.require_member(caller)
+        record.require_member(caller.name)
         record.cancel()
         return pb.CancelRunResponse()
 
     @override
-    @_unary
+    @unary
     def GetModel(
-        self, request: pb.GetModelRequest, context: grpc.ServicerContext, caller: str
+        self, request: pb.GetModelRequest, context: grpc.ServicerContext, caller: Identity
     ) -> pb.GetModelResponse:
         """See the protocol file."""
         del context
-        manifest, weights = self._coordinator.model(request.model, caller)
-        return pb.GetModelResponse(manifest=manifest, weights=weights)
-
-    @override
-    @_stream
-    def GetLog(
-        self, request: pb.GetLogRequest, context: grpc.ServicerContext, caller: str
-    ) -> Iterator[pb.GetLogResponse]:
-        """See the protocol file."""
-        del request, context, caller
-        with self._log_path.open("rb") as file:
-            while chunk := file.read(CHUNK_BYTES):
-                yield pb.GetLogResponse(chunk=chunk)
+        model = self._coordinator.model(request.model, caller.name)
+        return pb.GetModelResponse(
+            manifest=model.manifest,
+            weights=model.weights,
+            registration=model.registration,
+            registration_proof=model.proof,
+        )
 
 
 def _events(record: RunRecord, context: grpc.ServicerContext) -> Iterator[pb.RunEvent]:
@@ -153,12 +110,18 @@ def _event(event: RunEvent) -> pb.RunEvent:
 
 
 def serve(
-    service: CoordinatorService, address: str, key: Path, certificate: Path, peers: Callable[[], list[str]]
+    service: CoordinatorService,
+    audit: AuditService,
+    address: str,
+    key: Path,
+    certificate: Path,
+    peers: Callable[[], list[str]],
 ) -> grpc.Server:
-    """Starts the service; the caller stops it.
+    """Starts both services on one port; the caller stops them.
 
     Args:
-        service: The service.
+        service: What members ask of the coordinator.
+        audit: The shared log.
         address: ``host:port``.
         key: PEM file, the server's key.
         certificate: PEM file, the server's certificate.
@@ -180,6 +143,7 @@ def serve(
     options = [("grpc.max_receive_message_length", MAX_MESSAGE_BYTES), ("grpc.so_reuseport", 0)]
     server = grpc.server(futures.ThreadPoolExecutor(WORKERS), options=options)
     pb_grpc.add_CoordinatorServicer_to_server(service, server)
+    audit_pb2_grpc.add_AuditServicer_to_server(audit, server)
     try:
         server.add_secure_port(address, credentials)
     except RuntimeError as error:

@@ -89,6 +89,8 @@ _BASE: Final[Facts] = {
     "agreement.propagation_hours": 24,
     "agreement.acknowledge_hours": 24,
     "agreement.retrain_days": 30,
+    "evidence.quorum": 2,
+    "evidence.witnesses": 2,
     "cohort.minimum_rows": 1000,
     "cohort.minimum_members": 2,
     "cohort.suppress_below": 10,
@@ -297,6 +299,7 @@ _VARIATIONS: Final[Mapping[str, Facts]] = {
     "an assessment about to expire": {"assessment.approved_at": NOW - 5, "edit.running_until": NOW - 5},
     "an edit for later": {"job.now": NOW, "edit.effective_at": NOW + 9, "edit.expires_at": NOW + 10}
     | {"edit.running_until": NOW + 9},
+    "one witness of several": {"evidence.quorum": 1, "evidence.witnesses": 3},
     "one record": {"update.records": 1, "admission.records": 1},
     "nothing used": {"update.records": 0, "admission.records": 0},
     "limits of the agreement": {

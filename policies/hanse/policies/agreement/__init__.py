@@ -3,8 +3,10 @@
 from hanse.policies.agreement.columns import Column, Disclosure, Label, Special
 from hanse.policies.agreement.document import HEADER, Agreement
 from hanse.policies.agreement.parties import (
+    Auditor,
     Contract,
     Coordinator,
+    Evidence,
     LegalBasis,
     Member,
     Notice,
@@ -29,6 +31,7 @@ __all__ = [
     "HEADER",
     "Agreement",
     "Assessment",
+    "Auditor",
     "Border",
     "Caller",
     "Cohort",
@@ -37,6 +40,7 @@ __all__ = [
     "Contract",
     "Coordinator",
     "Disclosure",
+    "Evidence",
     "Label",
     "LegalBasis",
     "Member",

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from hanse.policies.agreement.columns import EVERY_MEMBER, Column, Disclosure
 from hanse.policies.agreement.document import Agreement
 from hanse.policies.agreement.meaning import TERMS, VOCABULARY, Case, Effect, Meaning, Term
-from hanse.policies.agreement.parties import Member
+from hanse.policies.agreement.parties import Auditor, Member
 from hanse.policies.agreement.words import listed, same, value, word
 from hanse.policies.rules import Wording
 
@@ -61,6 +61,7 @@ _KEYS: Final[Mapping[str, Callable[[Any], str]]] = {
     "columns": lambda item: str(item.name),
     "columns.disclosure": lambda item: str(item.to),
     "scoring.callers": lambda item: str(item.name),
+    "evidence.auditors": lambda item: str(item.name),
 }
 
 # Lists whose items have an order, so that they are compared as a whole.
@@ -205,6 +206,8 @@ def _described(path: str, name: str, item: object) -> Wording:
         more = listed(word(kind) for kind in (item.classification, item.special) if kind)
     elif isinstance(item, Member):
         more = listed((same(item.organisation), word(item.role), same(item.jurisdiction)))
+    elif isinstance(item, Auditor):
+        more = same(item.organisation)
     elif isinstance(item, Disclosure):
         more = word(item.form)
     else:

@@ -10,9 +10,19 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from hanse.audit.policy_file import quorum_of
 from hanse.crypto import VerifierKey
+from hanse.crypto.cosigning import CosignerVerifier
+from hanse.errors import ProtocolError
 from hanse.policies.agreement.columns import EVERY_MEMBER, Column, Label
-from hanse.policies.agreement.parties import Coordinator, Member, Override, PackReference, Software
+from hanse.policies.agreement.parties import (
+    Coordinator,
+    Evidence,
+    Member,
+    Override,
+    PackReference,
+    Software,
+)
 from hanse.policies.agreement.terms import (
     Assessment,
     Border,
@@ -55,6 +65,7 @@ class Agreement(WrittenDocument):
         auditor: The person who audits it.
         members: Who takes part, at least two.
         coordinator: Who runs the rounds.
+        evidence: Who witnesses the coordinator's log, and how many of them have to.
         may_contain_minors: Whether children may be among the subjects; then whose age is unknown is left out.
         columns: The columns that may be used; no other is read.
         label: What is predicted.
@@ -87,6 +98,7 @@ class Agreement(WrittenDocument):
     auditor: Text
     members: Annotated[Many[Member], Field(min_length=2, max_length=100)]
     coordinator: Coordinator
+    evidence: Evidence
     may_contain_minors: bool
     columns: Annotated[Many[Column], Field(min_length=1, max_length=5000)]
     label: Label
@@ -145,6 +157,18 @@ class Agreement(WrittenDocument):
         return self
 
     @model_validator(mode="after")
+    def _witnesses_differ(self) -> Self:
+        names = (party.name for party in (*self.members, self.coordinator, *self.evidence.auditors))
+        require_unique("the names of members, coordinator and auditors", names)
+        try:
+            quorum_of(VerifierKey.decode(self.coordinator.key), self.witnesses, 1)
+        except ProtocolError as error:
+            raise PydanticCustomError(
+                "witnesses", "give every witness a key and a key name of its own"
+            ) from error
+        return self
+
+    @model_validator(mode="after")
     def _members_exist(self) -> Self:
         names = {member.name for member in self.members}
         partners = {item.to for column in self.columns for item in column.disclosure} - {EVERY_MEMBER}
@@ -168,6 +192,12 @@ class Agreement(WrittenDocument):
     def classifications(self) -> frozenset[str]:
         """Classes of all columns, as a consent must name them."""
         return frozenset(column.classification for column in self.columns)
+
+    @property
+    def witnesses(self) -> tuple[CosignerVerifier, ...]:
+        """Keys of everybody whose cosignature counts: the members', then the auditors'."""
+        parties = (*self.members, *self.evidence.auditors)
+        return tuple(CosignerVerifier.decode(party.witness_key) for party in parties)
 
     def member(self, name: str) -> Member | None:
         """The member of a name; None if there is none."""

@@ -2,6 +2,8 @@
 
 from typing import Annotated, Literal, TypeAlias
 
+from pydantic import Field
+
 from hanse.policies.fields import (
     Count,
     Country,
@@ -13,6 +15,7 @@ from hanse.policies.fields import (
     Sha256Hex,
     Text,
     UtcTime,
+    WitnessKey,
     check_form,
 )
 
@@ -74,6 +77,7 @@ class Member(Document):
         notices: The notices that its subjects' consents may rest on; without one, none counts.
         node_key: Key of its node.
         approver_key: Key of the approver; never on the node.
+        witness_key: Key with which its node co-signs the coordinator's log.
     """
 
     name: Name
@@ -86,6 +90,7 @@ class Member(Document):
     notices: Many[Notice]
     node_key: PublicKey
     approver_key: PublicKey
+    witness_key: WitnessKey
 
 
 class Coordinator(Document):
@@ -94,6 +99,35 @@ class Coordinator(Document):
     name: Name
     jurisdiction: Country
     key: PublicKey
+
+
+class Auditor(Document):
+    """Somebody outside who watches the coordinator's log as a witness; reads the log and nothing else.
+
+    Attributes:
+        name: Short name.
+        organisation: Legal name.
+        witness_key: Key with which it co-signs the coordinator's log.
+    """
+
+    name: Name
+    organisation: Text
+    witness_key: WitnessKey
+
+
+class Evidence(Document):
+    """Whom the members trust together to have seen one history of the coordinator's log.
+
+    Every member is a witness. Two histories of a log each need a quorum; with more than half of all witnesses as
+    the quorum, both have a witness in common, and an honest one co-signs only one of them.
+
+    Attributes:
+        quorum: Witnesses that have to co-sign the log before a model counts.
+        auditors: Witnesses beside the members.
+    """
+
+    quorum: Annotated[int, Field(ge=0, le=1000)]
+    auditors: Annotated[Many[Auditor], Field(max_length=20)]
 
 
 class PackReference(Document):

@@ -105,7 +105,12 @@ _LATER: Final[Mapping[str, tuple[str, _Requires]]] = {
     "P27": ("S", {Level.AGREEMENT: scoring.ROUNDED, Level.CALL: scoring.QUOTA}),
     "P28": (
         "EATSL",
-        {Level.JOB: running.LOGGED, Level.CALL: running.LOGGED, Level.LIFECYCLE: running.LOGGED},
+        {
+            Level.AGREEMENT: collaboration.WITNESSED,
+            Level.JOB: running.LOGGED,
+            Level.CALL: running.LOGGED,
+            Level.LIFECYCLE: running.LOGGED,
+        },
     ),
     "P29": ("L", {Level.LIFECYCLE: lifecycle.RECORDS}),
     "P30": ("L", {Level.LIFECYCLE: lifecycle.AUDITED}),

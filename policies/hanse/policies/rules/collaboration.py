@@ -99,6 +99,10 @@ BORDER: Final[Predicate] = AnyOf(
         Exists(fact("border.reference")),
     ),
 )
+WITNESSED: Final[Predicate] = AllOf(
+    AtMost(1, fact("evidence.quorum")),
+    AtMost(fact("evidence.quorum"), fact("evidence.witnesses")),
+)
 PEOPLE: Final[Predicate] = AllOf(
     AtMost(MINIMUM_PEOPLE, fact("people.named")),
     AtMost(fact("people.named"), fact("people.different")),

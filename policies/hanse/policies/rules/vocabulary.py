@@ -112,6 +112,8 @@ _AGREEMENT: Final[_Table] = {
     "agreement.propagation_hours": (_COUNT, "longest silence of a member's sources of consent"),
     "agreement.acknowledge_hours": (_COUNT, "hours in which members acknowledge a withdrawal"),
     "agreement.retrain_days": (_COUNT, "days in which a model is trained anew after a withdrawal"),
+    "evidence.quorum": (_COUNT, "witnesses that have to co-sign the coordinator's log"),
+    "evidence.witnesses": (_COUNT, "members and outside auditors, all of whom are witnesses"),
     "cohort.minimum_rows": (_COUNT, "people that a member must admit to take part"),
     "cohort.minimum_members": (_COUNT, "members in every aggregate"),
     "cohort.suppress_below": (_COUNT, "counts below this leave a member only as 'fewer than'"),

@@ -193,55 +193,28 @@ class GetModelResponse(_message.Message):
 
     MANIFEST_FIELD_NUMBER: _builtins.int
     WEIGHTS_FIELD_NUMBER: _builtins.int
+    REGISTRATION_FIELD_NUMBER: _builtins.int
+    REGISTRATION_PROOF_FIELD_NUMBER: _builtins.int
     manifest: _builtins.bytes
     """The signed manifest, as a signed note."""
     weights: _builtins.bytes
     """The weights, safetensors."""
+    registration: _builtins.bytes
+    """The entry model.registered of the shared log, exact bytes."""
+    registration_proof: _builtins.bytes
+    """Proof that the entry is in a checkpoint that the agreement's quorum co-signed (C2SP tlog-proof)."""
     def __init__(
         self,
         *,
         manifest: _builtins.bytes = ...,
         weights: _builtins.bytes = ...,
+        registration: _builtins.bytes = ...,
+        registration_proof: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["manifest", b"manifest", "weights", b"weights"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["manifest", b"manifest", "registration", b"registration", "registration_proof", b"registration_proof", "weights", b"weights"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetModelResponse: _TypeAlias = GetModelResponse  # noqa: Y015
-
-@_typing.final
-class GetLogRequest(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    def __init__(
-        self,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___GetLogRequest: _TypeAlias = GetLogRequest  # noqa: Y015
-
-@_typing.final
-class GetLogResponse(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    CHUNK_FIELD_NUMBER: _builtins.int
-    chunk: _builtins.bytes
-    """The next piece of the log, exact bytes."""
-    def __init__(
-        self,
-        *,
-        chunk: _builtins.bytes = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___GetLogResponse: _TypeAlias = GetLogResponse  # noqa: Y015

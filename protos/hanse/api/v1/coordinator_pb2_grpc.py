@@ -59,11 +59,6 @@ class CoordinatorStub:
                 request_serializer=hanse_dot_api_dot_v1_dot_coordinator__pb2.GetModelRequest.SerializeToString,
                 response_deserializer=hanse_dot_api_dot_v1_dot_coordinator__pb2.GetModelResponse.FromString,
                 _registered_method=True)
-        self.GetLog = channel.unary_stream(
-                '/hanse.api.v1.Coordinator/GetLog',
-                request_serializer=hanse_dot_api_dot_v1_dot_coordinator__pb2.GetLogRequest.SerializeToString,
-                response_deserializer=hanse_dot_api_dot_v1_dot_coordinator__pb2.GetLogResponse.FromString,
-                _registered_method=True)
 
 
 class CoordinatorServicer:
@@ -104,13 +99,6 @@ class CoordinatorServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def GetLog(self, request, context):
-        """Fetches the coordinator's shared log.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
 
 def add_CoordinatorServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -138,11 +126,6 @@ def add_CoordinatorServicer_to_server(servicer, server):
                     servicer.GetModel,
                     request_deserializer=hanse_dot_api_dot_v1_dot_coordinator__pb2.GetModelRequest.FromString,
                     response_serializer=hanse_dot_api_dot_v1_dot_coordinator__pb2.GetModelResponse.SerializeToString,
-            ),
-            'GetLog': grpc.unary_stream_rpc_method_handler(
-                    servicer.GetLog,
-                    request_deserializer=hanse_dot_api_dot_v1_dot_coordinator__pb2.GetLogRequest.FromString,
-                    response_serializer=hanse_dot_api_dot_v1_dot_coordinator__pb2.GetLogResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -280,33 +263,6 @@ class Coordinator:
             '/hanse.api.v1.Coordinator/GetModel',
             hanse_dot_api_dot_v1_dot_coordinator__pb2.GetModelRequest.SerializeToString,
             hanse_dot_api_dot_v1_dot_coordinator__pb2.GetModelResponse.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def GetLog(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_stream(
-            request,
-            target,
-            '/hanse.api.v1.Coordinator/GetLog',
-            hanse_dot_api_dot_v1_dot_coordinator__pb2.GetLogRequest.SerializeToString,
-            hanse_dot_api_dot_v1_dot_coordinator__pb2.GetLogResponse.FromString,
             options,
             channel_credentials,
             insecure,

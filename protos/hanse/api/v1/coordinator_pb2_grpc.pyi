@@ -43,8 +43,6 @@ class CoordinatorStub:
     """Asks a run to end; it ends as run.cancelled."""
     GetModel: _grpc.UnaryUnaryMultiCallable[_coordinator_pb2.GetModelRequest, _coordinator_pb2.GetModelResponse]
     """Fetches a registered model version."""
-    GetLog: _grpc.UnaryStreamMultiCallable[_coordinator_pb2.GetLogRequest, _coordinator_pb2.GetLogResponse]
-    """Fetches the coordinator's shared log."""
 
 @_typing.type_check_only
 class CoordinatorAsyncStub(CoordinatorStub):
@@ -59,8 +57,6 @@ class CoordinatorAsyncStub(CoordinatorStub):
     """Asks a run to end; it ends as run.cancelled."""
     GetModel: _aio.UnaryUnaryMultiCallable[_coordinator_pb2.GetModelRequest, _coordinator_pb2.GetModelResponse]  # type: ignore[assignment]
     """Fetches a registered model version."""
-    GetLog: _aio.UnaryStreamMultiCallable[_coordinator_pb2.GetLogRequest, _coordinator_pb2.GetLogResponse]  # type: ignore[assignment]
-    """Fetches the coordinator's shared log."""
 
 class CoordinatorServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -102,13 +98,5 @@ class CoordinatorServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_coordinator_pb2.GetModelResponse, _abc.Awaitable[_coordinator_pb2.GetModelResponse]]:
         """Fetches a registered model version."""
-
-    @_abc_1.abstractmethod
-    def GetLog(
-        self,
-        request: _coordinator_pb2.GetLogRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_abc.Iterator[_coordinator_pb2.GetLogResponse], _abc.AsyncIterator[_coordinator_pb2.GetLogResponse]]:
-        """Fetches the coordinator's shared log."""
 
 def add_CoordinatorServicer_to_server(servicer: CoordinatorServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -227,7 +227,6 @@ class Reply(_message.Message):
     RUN_FIELD_NUMBER: _builtins.int
     MEMBER_FIELD_NUMBER: _builtins.int
     SEQUENCE_FIELD_NUMBER: _builtins.int
-    LOG_CHECKPOINT_FIELD_NUMBER: _builtins.int
     REFUSED_FIELD_NUMBER: _builtins.int
     PREPARED_FIELD_NUMBER: _builtins.int
     TRAINED_FIELD_NUMBER: _builtins.int
@@ -239,8 +238,6 @@ class Reply(_message.Message):
     member: _builtins.str
     sequence: _builtins.int
     """The sequence of the command that this answers."""
-    log_checkpoint: _builtins.bytes
-    """The member's own log after this step: a signed checkpoint that the shared log records."""
     @_builtins.property
     def refused(self) -> Global___Refused: ...
     @_builtins.property
@@ -259,7 +256,6 @@ class Reply(_message.Message):
         run: _builtins.str = ...,
         member: _builtins.str = ...,
         sequence: _builtins.int = ...,
-        log_checkpoint: _builtins.bytes = ...,
         refused: Global___Refused | None = ...,
         prepared: Global___Prepared | None = ...,
         trained: Global___Trained | None = ...,
@@ -268,7 +264,7 @@ class Reply(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["evaluated", b"evaluated", "finished", b"finished", "outcome", b"outcome", "prepared", b"prepared", "refused", b"refused", "trained", b"trained"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement_digest", b"agreement_digest", "evaluated", b"evaluated", "finished", b"finished", "log_checkpoint", b"log_checkpoint", "member", b"member", "outcome", b"outcome", "prepared", b"prepared", "protocol", b"protocol", "refused", b"refused", "run", b"run", "sequence", b"sequence", "trained", b"trained"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement_digest", b"agreement_digest", "evaluated", b"evaluated", "finished", b"finished", "member", b"member", "outcome", b"outcome", "prepared", b"prepared", "protocol", b"protocol", "refused", b"refused", "run", b"run", "sequence", b"sequence", "trained", b"trained"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["refused", "prepared", "trained", "evaluated", "finished"]  # noqa: Y015
     _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015

@@ -1,0 +1,201 @@
+"""The witness of this site: follows the coordinator's log, co-signs what only grew, and alarms about the rest.
+
+One thread, outbound connections only. For each new checkpoint it asks for the consistency proof from what it
+co-signed last and lets :class:`hanse.audit.witness.Witness` decide; the cosignature is on the disk before it is
+handed in. A coordinator that is away is waited for. A refusal is an entry ``witness.refused`` of this site's own log,
+the two checkpoints are kept as files (:mod:`hanse.client.refusals`), and an error is logged. Until a person has looked,
+the witness signs nothing more and the node takes part in no round; then it goes on from what it had co-signed.
+
+What a witness does not do: it does not read the entries, so it cannot tell whether they are true.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Final, Protocol
+
+from hanse.audit import AuditLog, Event, EventType, parse_checkpoint
+from hanse.audit.witness import Witness
+from hanse.audit.witness_rules import RefusalKind, WitnessRefusal
+from hanse.audit.witness_state import WitnessState
+from hanse.client.home import MemberHome
+from hanse.client.refusals import keep, require_none_open
+from hanse.crypto import VerifierKey, unverified_text
+from hanse.crypto.cosigning import CosignerKey
+from hanse.errors import AuditError, ConfigurationError, HanseError, ProtocolError
+from hanse.policies import Identity
+
+RETRY_S: Final = 2.0
+PASSING: Final = frozenset({RefusalKind.STALE, RefusalKind.CLOCK})
+"""Refusals that say nothing about the log: another process of this witness was quicker, or this site's clock is
+behind."""
+
+log = logging.getLogger("hanse.witness")
+
+
+class WitnessedLog(Protocol):
+    """The coordinator's log, as far as a witness asks it."""
+
+    def checkpoints(self, size: int, stopping: threading.Event) -> Iterator[bytes]:
+        """The newest checkpoint unless it has this size, then newer ones until told to stop."""
+        ...
+
+    def consistency(self, old_size: int, size: int) -> tuple[bytes, ...]:
+        """Proof that the log of one size begins with that of a smaller one."""
+        ...
+
+    def cosign(self, size: int, line: str) -> None:
+        """Hands in a cosignature of the checkpoint of a size."""
+        ...
+
+
+class SiteWitness:
+    """See the module docstring.
+
+    Args:
+        home: The site's folder.
+        witness: What decides.
+        own_log: The site's own log, where a refusal is an entry.
+        clock: The current time, aware.
+        cosigned: Told the size of each checkpoint that was co-signed.
+    """
+
+    def __init__(
+        self,
+        home: MemberHome,
+        witness: Witness,
+        own_log: AuditLog,
+        clock: Callable[[], datetime],
+        cosigned: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        self._home = home
+        self._witness = witness
+        self._log = own_log
+        self._clock = clock
+        self._cosigned = cosigned
+        self._unkept: WitnessRefusal | None = None
+
+    def require_trusted(self) -> None:
+        """Returns if this site may take part in a round.
+
+        Raises:
+            AuditError: ``audit.witness-refused`` if its witness refused the coordinator's log, in this process or
+                before, and nobody has looked at it.
+        """
+        require_none_open(self._home)
+        if self._unkept is not None:
+            raise AuditError(
+                "audit.witness-refused", f"{self._unkept.detail}; the evidence could not be kept"
+            )
+
+    def follow(self, shared: WitnessedLog, stopping: threading.Event) -> None:
+        """Witnesses the log until told to stop.
+
+        Args:
+            shared: The coordinator's log.
+            stopping: Set to end it.
+        """
+        while not stopping.is_set():
+            try:
+                self.require_trusted()
+                # From 0, so that a cosignature that was lost on its way is handed in again.
+                for note in shared.checkpoints(0, stopping):
+                    self._answer(shared, note)
+            except WitnessRefusal as refusal:
+                if refusal.kind in PASSING:
+                    log.warning("not co-signed, to be tried again: %s", refusal)
+                else:
+                    self._alarm(refusal)
+            except HanseError as error:
+                log.warning("the coordinator's log is not witnessed now: %s", error)
+            except Exception:  # the witness must not end without a word
+                log.exception("the witness failed; it goes on")
+            stopping.wait(RETRY_S)
+
+    def _answer(self, shared: WitnessedLog, note: bytes) -> None:
+        newest = self._witness.newest
+        old_size = 0 if newest is None else newest.checkpoint.size
+        size = _size_of(note)
+        proof = shared.consistency(old_size, size) if 0 < old_size < size else ()
+        line = self._witness.add_checkpoint(old_size, proof, note)
+        shared.cosign(size, line)
+        self._cosigned(size)
+
+    def _alarm(self, refusal: WitnessRefusal) -> None:
+        origin = self._witness.origin
+        log.error("THE COORDINATOR'S LOG IS REFUSED: %s; this site takes part in no further round", refusal)
+        try:
+            log.error("the evidence is in %s", keep(self._home, origin, refusal, self._clock()))
+        except ConfigurationError as error:
+            self._unkept = refusal  # then this process remembers
+            log.error("the evidence could not be kept: %s", error)  # noqa: TRY400 - the error says it all
+        event = Event(
+            type=EventType.WITNESS_REFUSED,
+            decision="deny",
+            reasons=(refusal.code,),
+            peer=origin,
+            detail=str(refusal.kind),
+        )
+        try:
+            self._log.append(event)
+        except AuditError as error:
+            log.error("the refusal is not in this site's log: %s", error)  # noqa: TRY400 - as above
+
+
+def make_site_witness(
+    home: MemberHome,
+    coordinator: Identity,
+    own_log: AuditLog,
+    clock: Callable[[], datetime],
+    cosigned: Callable[[int], None] = lambda _: None,
+) -> SiteWitness:
+    """The witness of a site, from its files.
+
+    Args:
+        home: The site's folder.
+        coordinator: The pinned identity of the coordinator, whose name is that of its log.
+        own_log: The site's own log.
+        clock: The current time, aware.
+        cosigned: Told the size of each checkpoint that was co-signed.
+
+    Raises:
+        ConfigurationError: ``config.missing-file`` or ``config.insecure-file`` about the key.
+        IdentityError: ``identity.bad-key``.
+        AuditError: ``audit.unavailable`` if the witness's memory is missing or unreadable.
+    """
+    witness = Witness(
+        coordinator.name,
+        [VerifierKey.decode(coordinator.node_key)],
+        CosignerKey.load(home.witness_key),
+        WitnessState.open(home.witness),
+        clock,
+    )
+    return SiteWitness(home, witness, own_log, clock, cosigned)
+
+
+@contextmanager
+def witnessing(witness: SiteWitness, shared: WitnessedLog) -> Iterator[None]:
+    """Witnesses the log in a thread for as long as the block runs.
+
+    Args:
+        witness: The site's witness.
+        shared: The coordinator's log.
+    """
+    stopping = threading.Event()
+    thread = threading.Thread(target=witness.follow, args=(shared, stopping), name="witness", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stopping.set()
+        thread.join(RETRY_S)
+
+
+def _size_of(note: bytes) -> int:
+    """Size of a checkpoint; 0 for what is none, which the witness then refuses."""
+    try:
+        return parse_checkpoint(unverified_text(note)).size
+    except ProtocolError:
+        return 0

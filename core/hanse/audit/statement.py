@@ -1,0 +1,117 @@
+"""What a member states of one step of a run, signed, before it sends the step's result.
+
+A statement is an event ``round.submitted``. The member signs its canonical JSON without the field
+``statement_signature``, with its node key in the context :data:`CONTEXT`, and adds the signature as that field.
+The shared log keeps exactly these fields, so whoever reads an entry can check that the member itself stated
+them: the coordinator can leave a statement out, which the witnesses' proofs and the member's own log show, but
+it cannot make one up.
+
+What a statement binds is what the member says. That the rows behind the root are those that were read is shown
+by nothing in it; see P32 in docs/explain-architecture.md.
+"""
+
+from typing import Final
+
+from pydantic import ValidationError
+
+from hanse.audit.checkpoint import Checkpoint, open_checkpoint
+from hanse.audit.event import Event, EventType
+from hanse.crypto import SigningKey, VerifierKey, canonical_json
+from hanse.crypto.keys import decode_base64, encode_base64
+from hanse.errors import IdentityError, ProtocolError
+
+CONTEXT: Final = "round-statement/1"
+STEPS: Final = frozenset({"prepared", "trained", "evaluated"})
+"""Values of ``detail``: which step of the run is meant."""
+
+_SIGNATURE: Final = "statement_signature"
+_REQUIRED: Final = frozenset(
+    {"agreement", "run", "purpose", "peer", "detail", "member_checkpoint", _SIGNATURE}
+)
+_ALLOWED: Final = frozenset(
+    {
+        *("type", "round", "counts", "subject_set_root", "subject_set_size", "subject_epoch", "rows_used"),
+        *_REQUIRED,
+    }
+)
+
+
+def sign_statement(event: Event, key: SigningKey) -> bytes:
+    """Signs a statement.
+
+    Args:
+        event: An event ``round.submitted`` without signature.
+        key: The member's node key.
+
+    Returns:
+        The statement, canonical JSON.
+    """
+    signature = encode_base64(key.sign(CONTEXT, _signed_bytes(event)))
+    signed = Event.model_validate({**_fields(event), _SIGNATURE: signature})
+    return canonical_json(signed.model_dump(mode="json", exclude_none=True))
+
+
+def read_statement(data: bytes) -> Event:
+    """Reads a statement whose signature is yet to be checked.
+
+    Args:
+        data: Bytes from anywhere.
+
+    Returns:
+        The event.
+
+    Raises:
+        ProtocolError: ``protocol.malformed`` for anything but a whole statement in its canonical form.
+    """
+    try:
+        event = Event.model_validate_json(data)
+    except ValidationError as error:
+        raise ProtocolError("protocol.malformed", "not the statement of a round") from error
+    if canonical_json(event.model_dump(mode="json", exclude_none=True)) != data:
+        raise ProtocolError("protocol.malformed", "a statement that is not in canonical form")
+    stated = frozenset(_fields(event))
+    if event.type is not EventType.ROUND_SUBMITTED or not _REQUIRED <= stated <= _ALLOWED:
+        raise ProtocolError("protocol.malformed", "a statement with other fields than statements have")
+    if event.detail not in STEPS:
+        raise ProtocolError("protocol.malformed", "a statement about no step of a run")
+    return event
+
+
+def check_statement(event: Event, verifier: VerifierKey) -> Checkpoint:
+    """Checks that a member signed a statement, as submitted or as an entry of the shared log.
+
+    Args:
+        event: The event, or the entry that was made of it.
+        verifier: The member's node key, from the agreement.
+
+    Returns:
+        The member's own log at that moment.
+
+    Raises:
+        IdentityError: ``identity.bad-signature`` or ``identity.unknown-signer`` if statement or checkpoint are
+            not signed by that key.
+        ProtocolError: ``protocol.malformed`` if there is no signature or no checkpoint.
+    """
+    if event.statement_signature is None or event.member_checkpoint is None:
+        raise ProtocolError("protocol.malformed", "not the statement of a round")
+    try:
+        signature = decode_base64(event.statement_signature)
+    except ValueError as error:
+        raise IdentityError("identity.bad-signature", "the signature of a statement is not base64") from error
+    verifier.verify(CONTEXT, _signed_bytes(event), signature)
+    checkpoint = open_checkpoint(event.member_checkpoint.encode(), verifier)
+    if checkpoint.origin != verifier.name:
+        raise ProtocolError("protocol.malformed", "the stated checkpoint is that of another log")
+    return checkpoint
+
+
+def _fields(event: Event) -> dict[str, object]:
+    """What an event states, without what an entry adds to it and what does not apply."""
+    empty = {name: field.get_default(call_default_factory=True) for name, field in Event.model_fields.items()}
+    values = {name: getattr(event, name) for name in Event.model_fields}
+    return {name: value for name, value in values.items() if value != empty[name]}
+
+
+def _signed_bytes(event: Event) -> bytes:
+    body = Event.model_validate({**_fields(event), _SIGNATURE: None})
+    return canonical_json(body.model_dump(mode="json", exclude_none=True))
