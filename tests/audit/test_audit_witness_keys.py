@@ -86,6 +86,9 @@ def test_an_announcement_is_remembered_as_any_cosignature(tmp_path: Path) -> Non
         announce_key(state, ONE, OLD, NEWEST, NOW)
     with pytest.raises(WitnessRefusal, match="clock"):
         announce_key(state, ONE, OLD, NEW, NOW - DAY)
+    other = CosignerKey.generate(NAME, "ed25519")
+    with pytest.raises(WitnessRefusal, match="clock"):  # the new key signed the announcement too
+        announce_key(state, WitnessKeys.begin(NEW.verifier), NEW, other, NOW - DAY)
     assert announce_key(state, chain, NEW, NEWEST, NOW + DAY).keys == THREE.keys
     with pytest.raises(WitnessRefusal, match="truncation"):
         announce_key(state, ONE, OLD, NEW, NOW + DAY)

@@ -218,7 +218,7 @@ def announce_key(
         past = turn.past(submission.checkpoint.size)
         known = 0 if past.newest is None else past.newest.checkpoint.size
         proof = consistency_proof(min(known, hashes.size), hashes.size, hashes)
-        turn.keep(judge(known, proof, submission, past, now))
+        turn.keep(judge(known, proof, submission, past, now), new.verifier.key_id)
     return longer
 
 

@@ -136,12 +136,18 @@ class Turn:
             last_time=None if last is None else _time(last.last),
         )
 
-    def keep(self, cosigned: Cosigned) -> None:
-        """Remembers what is about to be cosigned; durable once the turn has ended without an error."""
+    def keep(self, cosigned: Cosigned, *others: str) -> None:
+        """Remembers what is about to be cosigned; durable once the turn has ended without an error.
+
+        Args:
+            cosigned: It.
+            *others: Ids of further keys of this witness that cosign it at the same time.
+        """
         at = int(cosigned.at.timestamp())
         row = (self._origin, cosigned.checkpoint.size, cosigned.note, at)
         self._connection.exec_driver_sql(_KEEP, row)
-        self._connection.exec_driver_sql(_KEEP_TIME, (self._key_id, at))
+        for key_id in (self._key_id, *others):
+            self._connection.exec_driver_sql(_KEEP_TIME, (key_id, at))
 
 
 class WitnessState:
