@@ -51,6 +51,10 @@ Count = Annotated[int, Field(ge=0)] | Annotated[str, StringConstraints(pattern=r
 """A number of rows, or ``<k`` where it is too small to be shown."""
 
 
+Note = Annotated[str, StringConstraints(max_length=8192)]
+"""A signed note of another party. Anybody can add lines to one, and an entry must stay small."""
+
+
 class Document(BaseModel):
     """A frozen value that takes no unknown field and never quotes what it refuses."""
 
@@ -225,7 +229,7 @@ class Event(Document):
     model_in: Digest | None = None
     model_out: Digest | None = None
     privacy: PrivacySpend | None = None
-    member_checkpoint: str | None = None
+    member_checkpoint: Note | None = None
     statement_signature: Signature | None = None
     new_key: str | None = None
     restored: Restored | None = None
