@@ -9,6 +9,7 @@ from hanse.cli import (
     advise,
     agreement,
     audit,
+    audit_backup,
     consent,
     demo,
     policy,
@@ -42,6 +43,8 @@ agreement.app.command("advise")(advise.advise)
 app.add_typer(agreement.app, name="agreement")
 app.command("run")(run.run)
 app.command("serve")(serve.serve)
+audit.app.command("backup")(audit_backup.backup)
+audit.app.command("restore")(audit_backup.restore)
 app.add_typer(audit.app, name="audit")
 app.command("demo")(demo.demo)
 

@@ -101,6 +101,7 @@ CATALOGUE: Final = MappingProxyType(
             _S.UNAVAILABLE, "The audit log cannot be written; nothing is processed.", retryable=True
         ),
         "audit.integrity": ErrorSpec(_S.DATA_LOSS, "The audit log does not verify."),
+        "audit.loss": ErrorSpec(_S.DATA_LOSS, "Entries of the audit log would be lost."),
         "audit.subject-proof": ErrorSpec(_S.DATA_LOSS, "A proof about a subject does not verify."),
         "audit.quorum": ErrorSpec(
             _S.FAILED_PRECONDITION, "Too few witnesses have co-signed the log.", retryable=True
