@@ -94,7 +94,7 @@ def test_no_canary_leaves_the_scorer(
             stub.ModelInfer(request)
         except grpc.RpcError as error:
             refused += 1
-            places.add(f"error: {name}", f"{error.details()} {error.trailing_metadata()}")  # type: ignore[attr-defined]
+            places.add(f"error: {name}", f"{error.details()} {error.trailing_metadata()}")
     with pytest.raises(grpc.RpcError) as caught:
         stub.ModelInfer(call(SUBJECTS), metadata=((PURPOSE_METADATA, SUBJECTS[3]),))
     places.add("error: another use in the metadata", str(caught.value))

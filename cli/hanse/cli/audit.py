@@ -1,12 +1,15 @@
 """``hanse audit``: read and verify logs, offline, without trusting whoever keeps them."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from hanse.audit import Counts, VerifiedLog, verify_log
-from hanse.cli.common import Home
+from hanse.audit.completeness import Finding
+from hanse.cli import audit_findings
+from hanse.cli.common import Home, utc_now
 from hanse.cli.output import Json, console, print_json, say, table
 from hanse.client.home import MemberHome
 from hanse.crypto import VerifierKey, write_atomic
@@ -40,31 +43,76 @@ def verify(
         Path | None, typer.Option(help="Save the checkpoint of this verification, for --since next time.")
     ] = None,
     *,
+    shared: Annotated[
+        Path | None,
+        typer.Option(help="The coordinator's shared log, to compare with.", exists=True, dir_okay=False),
+    ] = None,
+    member: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Log of a member, to compare with the shared log; may be repeated.",
+            exists=True,
+            dir_okay=False,
+        ),
+    ] = None,
+    trust: Annotated[
+        list[str] | None,
+        typer.Option(help="Verifier key of a log to compare with; default: the identities in peers/."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Replay every byte of a log: hashes, signatures, order, completeness. Exit code 6 names what is wrong.
+    """Replay every byte of a log: hashes, signatures, order; then tell what it leaves out or contradicts.
+
+    Exit code 6 if it does not verify, or if there is a finding that is more than a note.
 
     Example: [bold]hanse audit verify --home brand --save brand.checkpoint[/]
 
-    Without --since a key holder who rewrote the whole log would not be noticed: keep a checkpoint.
+    Example: [bold]hanse audit verify --home brand --shared shared.db[/]
+
+    Example: [bold]hanse audit verify --home hub --member brand.db --member insurer.db[/]
+
+    Without --since a key holder who rewrote the whole log would not be noticed: keep a checkpoint. Without
+    the other side's log, a member could tell itself another story than it told the others.
     """
     verified = _verify(home, log, key, None if since is None else since.read_bytes())
+    others = audit_findings.read_others(
+        [*([shared] if shared else []), *(member or [])], audit_findings.trusted_keys(home, trust or [])
+    )
+    findings = audit_findings.find([verified, *others], utc_now())
     if save is not None:
         write_atomic(save, verified.checkpoint)
+    _show_verified(verified, others, findings, compared=since is not None, as_json=as_json)
+    if any(not finding.is_note for finding in findings):
+        raise typer.Exit(audit_findings.EXIT_INCOMPLETE)
+
+
+def _show_verified(
+    verified: VerifiedLog,
+    others: Sequence[VerifiedLog],
+    findings: Sequence[Finding],
+    *,
+    compared: bool,
+    as_json: bool,
+) -> None:
     if as_json:
         print_json(
             {
                 "origin": verified.origin,
                 "entries": verified.size,
                 "root": verified.root.hex(),
-                "compared": since is not None,
+                "compared": compared,
+                "held_against": [other.origin for other in others],
+                "findings": audit_findings.facts(findings),
             }
         )
         return
-    compared = (
-        "and contains the saved checkpoint" if since else "(no earlier checkpoint given to compare with)"
+    saved = (
+        "and contains the saved checkpoint" if compared else "(no earlier checkpoint given to compare with)"
     )
-    say(f"verified {verified.origin}: {verified.size} entries, root {verified.root.hex()} {compared}")
+    say(f"verified {verified.origin}: {verified.size} entries, root {verified.root.hex()} {saved}")
+    for other in others:
+        say(f"verified {other.origin}: {other.size} entries, root {other.root.hex()}, to compare with")
+    audit_findings.show(findings)
 
 
 @app.command("show")
