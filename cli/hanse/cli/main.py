@@ -9,6 +9,7 @@ from hanse.cli import (
     advise,
     agreement,
     audit,
+    audit_scan,
     audit_backup,
     consent,
     demo,
@@ -45,6 +46,7 @@ app.command("run")(run.run)
 app.command("serve")(serve.serve)
 audit.app.command("backup")(audit_backup.backup)
 audit.app.command("restore")(audit_backup.restore)
+audit.app.command("scan")(audit_scan.scan)
 app.add_typer(audit.app, name="audit")
 app.command("demo")(demo.demo)
 
