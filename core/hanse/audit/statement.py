@@ -1,13 +1,13 @@
 """What a member states of one step of a run, signed, before it sends the step's result.
 
 A statement is an event ``round.submitted``. The member signs its canonical JSON without the field
-``statement_signature``, with its node key in the context :data:`CONTEXT`, and adds the signature as that field.
-The shared log keeps exactly these fields, so whoever reads an entry can check that the member itself stated
-them: the coordinator can leave a statement out, which the witnesses' proofs and the member's own log show, but
-it cannot make one up.
+``statement_signature``, with its node key in the context :data:`CONTEXT`, and adds the signature as that
+field. The shared log keeps exactly these fields, so whoever reads an entry can check that the member itself
+stated them: the coordinator can leave a statement out, which the witnesses' proofs and the member's own log
+show, but it cannot make one up.
 
-What a statement binds is what the member says. That the rows behind the root are those that were read is shown
-by nothing in it; see P32 in docs/explain-architecture.md.
+What a statement binds is what the member says. That the rows behind the root are those that were read is
+shown by nothing in it; see P32 in docs/explain-architecture.md.
 """
 
 from typing import Final
@@ -24,6 +24,7 @@ CONTEXT: Final = "round-statement/1"
 STEPS: Final = frozenset({"prepared", "trained", "evaluated"})
 """Values of ``detail``: which step of the run is meant."""
 
+_MAX_BYTES: Final = 1 << 15  # an entry of more than 64 KiB would keep the shared log from being exported
 _SIGNATURE: Final = "statement_signature"
 _REQUIRED: Final = frozenset(
     {"agreement", "run", "purpose", "peer", "detail", "member_checkpoint", _SIGNATURE}
@@ -55,7 +56,7 @@ def read_statement(data: bytes) -> Event:
     """Reads a statement whose signature is yet to be checked.
 
     Args:
-        data: Bytes from anywhere.
+        data: Bytes from anywhere, at most 32 KiB.
 
     Returns:
         The event.
@@ -63,6 +64,8 @@ def read_statement(data: bytes) -> Event:
     Raises:
         ProtocolError: ``protocol.malformed`` for anything but a whole statement in its canonical form.
     """
+    if len(data) > _MAX_BYTES:
+        raise ProtocolError("protocol.malformed", f"a statement has at most {_MAX_BYTES} bytes")
     try:
         event = Event.model_validate_json(data)
     except ValidationError as error:
@@ -88,8 +91,8 @@ def check_statement(event: Event, verifier: VerifierKey) -> Checkpoint:
         The member's own log at that moment.
 
     Raises:
-        IdentityError: ``identity.bad-signature`` or ``identity.unknown-signer`` if statement or checkpoint are
-            not signed by that key.
+        IdentityError: ``identity.bad-signature`` or ``identity.unknown-signer`` if statement or checkpoint
+            are not signed by that key.
         ProtocolError: ``protocol.malformed`` if there is no signature or no checkpoint.
     """
     if event.statement_signature is None or event.member_checkpoint is None:
