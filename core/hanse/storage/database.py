@@ -79,6 +79,11 @@ class Database:
             self._readers = _postgresql_engine(url, use, writes=False)
         self._driver_error: type[Exception] = self._writers.dialect.loaded_dbapi.Error
 
+    @property
+    def begin_writing(self) -> str:
+        """What excludes other writers, for who begins transactions on the driver's own connection."""
+        return _begin_writing(self._use, is_sqlite=self.is_sqlite)
+
     def writer(self) -> Connection:
         """A connection whose transactions exclude every other writer, of any process."""
         return self._writers.connect()
@@ -101,6 +106,10 @@ class Database:
             # The text of a database's error may quote a value; its class does not.
             cause = _cause(error)
             raise self._use.failure(cause, f"{self._use.name} cannot be used: {cause}") from error
+
+
+def _begin_writing(use: Use, *, is_sqlite: bool) -> str:
+    return "BEGIN IMMEDIATE" if is_sqlite else f"SELECT pg_advisory_xact_lock({use.lock})"
 
 
 def _cause(error: Exception) -> str:
@@ -153,7 +162,7 @@ def _sqlite_engine(path: Path, use: Use, *, writes: bool) -> Engine:
 
     @event.listens_for(engine, "begin")
     def start(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+        connection.exec_driver_sql(_begin_writing(use, is_sqlite=True) if writes else "BEGIN")
 
     return engine
 
@@ -217,6 +226,6 @@ def _postgresql_engine(url: URL, use: Use, *, writes: bool) -> Engine:
 
         @event.listens_for(engine, "begin")
         def lock(connection: Connection) -> None:
-            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({use.lock})")
+            connection.exec_driver_sql(_begin_writing(use, is_sqlite=False))
 
     return engine
