@@ -9,8 +9,10 @@ from hanse.cli import (
     advise,
     agreement,
     audit,
-    audit_scan,
     audit_backup,
+    audit_scan,
+    audit_witness,
+    audit_witness_keys,
     consent,
     demo,
     policy,
@@ -44,6 +46,10 @@ agreement.app.command("advise")(advise.advise)
 app.add_typer(agreement.app, name="agreement")
 app.command("run")(run.run)
 app.command("serve")(serve.serve)
+audit.app.command("witness")(audit_witness.witness)
+audit.app.command("refusals")(audit_witness.refusals)
+audit.app.command("new-witness-key")(audit_witness_keys.new_witness_key)
+audit.app.command("witness-keys")(audit_witness_keys.witness_keys)
 audit.app.command("backup")(audit_backup.backup)
 audit.app.command("restore")(audit_backup.restore)
 audit.app.command("scan")(audit_scan.scan)
