@@ -32,6 +32,7 @@ _REQUIRED: Final = frozenset(
 _ALLOWED: Final = frozenset(
     {
         *("type", "round", "counts", "subject_set_root", "subject_set_size", "subject_epoch", "rows_used"),
+        "aligned_set_root",
         *_REQUIRED,
     }
 )
