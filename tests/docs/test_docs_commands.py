@@ -65,7 +65,7 @@ def check(line: str, *, whole: bool) -> None:
         assert not isinstance(command, click.Group), f"{line} is not a whole command"
         for parameter in command.params:
             there = given.get(parameter.name or "")
-            missing = not isinstance(there, str | tuple) and there is not True
+            missing = not isinstance(there, str | tuple | list) and there is not True
             assert not (parameter.required and missing), f"{line}: {parameter.name} is missing"
 
 

@@ -190,9 +190,9 @@ def receipt(
 def forget(subject: Subject, home: Home = Path(), *, as_json: Json = False) -> None:
     """Forget a subject's secret: only the subject's own receipt leads to its traces in the log any more.
 
-    The consent has to be withdrawn, or over, before. The history of the consent stays; that a secret was
-    forgotten, and when, is kept. What the subject hands in later (`hanse subject prove --secret`) is answered
-    for the time before. Not undone by anything: delete the secret from backups as well.
+    Every consent has to be withdrawn, or over, before. The history of the consent stays; that a secret was
+    forgotten, and when, is kept. With the subject's own copy of the secret, `hanse subject prove` still
+    answers for the time before. It cannot be undone; delete the secret from backups as well.
 
     Example: [bold]hanse consent forget C-1042 --home brand[/]
     """

@@ -21,6 +21,7 @@ from hanse.cli import (
     serve,
     services,
     setup,
+    subject,
     watch,
 )
 from hanse.cli.output import report_error
@@ -40,6 +41,7 @@ app.command("server")(services.server)
 app.command("client")(services.client)
 app.add_typer(consent.app, name="consent")
 policy.app.command("watch")(watch.watch)
+app.add_typer(subject.app, name="subject")
 app.add_typer(policy.app, name="policy")
 agreement.app.command("rehearse")(rehearse.rehearse)
 agreement.app.command("advise")(advise.advise)

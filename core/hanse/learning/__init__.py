@@ -21,6 +21,7 @@ from hanse.learning.artifact import (
     encode_weights,
     load_model,
     open_model,
+    read_manifest,
     store_model,
     write_model,
 )
@@ -68,6 +69,7 @@ __all__ = [
     "open_model",
     "parameter_count",
     "rare_below",
+    "read_manifest",
     "recommend",
     "roc_auc",
     "score_histogram",

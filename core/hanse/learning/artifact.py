@@ -26,10 +26,11 @@ from hanse.crypto import (
     open_note,
     sha256_hex,
     sign_note,
+    unverified_text,
     write_atomic,
 )
 from hanse.crypto.files import sync_folder
-from hanse.errors import ConfigurationError, HanseError, ServingError
+from hanse.errors import ConfigurationError, HanseError, ProtocolError, ServingError
 from hanse.learning.predictor import Predictor
 from hanse.learning.transform import Transform, n_cells
 from hanse.policies import Label, Privacy, Training
@@ -145,6 +146,24 @@ def open_model(manifest_file: bytes, weights_file: bytes, verifier: VerifierKey)
     weights = _decode_weights(weights_file)
     predictor = Predictor(manifest.training, manifest.transform.n_features, weights)
     return LoadedModel(manifest, predictor, sha256_hex(manifest_file))
+
+
+def read_manifest(manifest_file: bytes) -> ModelManifest:
+    """Reads a manifest by whose digest it is known, without its weights; the signature is not checked.
+
+    Args:
+        manifest_file: The signed manifest. The caller has compared its SHA-256 with one from a log.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        ServingError: ``model.invalid`` if it is none.
+    """
+    try:
+        return _parse_text(unverified_text(manifest_file))[0]
+    except ProtocolError as error:
+        raise ServingError("model.invalid", f"not a signed manifest: {error.detail}") from error
 
 
 def store_model(folder: Path, manifest_file: bytes, weights_file: bytes) -> str:

@@ -368,9 +368,10 @@ class ConsentLedger:
         if self._database.is_sqlite:
             self._pragma("secure_delete = ON")
         with self._write() as connection:
-            standings = [standing for _, _, standing in reading.read_standings(connection, subjects)]
-            if any(own.state == "given" and not own.has_ended(to_ms(now)) for own in standings):
-                raise PolicyError("policy.denied", "a consent of this subject is in force; withdraw it first")
+            found = reading.read_standings(connection, subjects)
+            if uses := sorted(use for _, use, own in found if reading.in_force(own, to_ms(now))):
+                detail = f"consent is in force for {', '.join(uses)}; withdraw it first"
+                raise PolicyError("policy.denied", detail)
             forgotten = any(forget_secret(connection, subject, to_ms(now)) for subject in subjects)
         if self._database.is_sqlite:
             self._pragma("wal_checkpoint(TRUNCATE)")

@@ -128,14 +128,15 @@ def read_ended(connection: Connection, now_ms: int) -> Iterator[tuple[str, str, 
         for purpose in sorted(by_purpose):
             standing = by_purpose[purpose]
             below = [other for use, other in by_purpose.items() if covers(purpose, use)]
-            if not standing.has_ended(now_ms) or any(_in_force(other, now_ms) for other in below):
+            if not standing.has_ended(now_ms) or any(in_force(other, now_ms) for other in below):
                 continue
             if not any(covers(wide, purpose) and by_purpose[wide][2:4] == standing[2:4] for wide in told):
                 told.append(purpose)
                 yield subject, purpose, standing
 
 
-def _in_force(standing: Standing, now_ms: int) -> bool:
+def in_force(standing: Standing, now_ms: int) -> bool:
+    """Whether it is a grant that has not ended."""
     return standing.state == "given" and not standing.has_ended(now_ms)
 
 

@@ -29,11 +29,13 @@ class SubjectSecret(NamedTuple):
         secret: 32 bytes; None once it is forgotten.
         since_ms: When it was made, milliseconds since 1970.
         forgotten_ms: When the last one before it was forgotten; None if none ever was.
+        times_forgotten: How many were.
     """
 
     secret: bytes | None
     since_ms: int
     forgotten_ms: int | None
+    times_forgotten: int
 
 
 def read_secrets(connection: Connection, subjects: Sequence[bytes]) -> Iterator[tuple[bytes, SubjectSecret]]:
@@ -74,7 +76,7 @@ def make_secrets(connection: Connection, subjects: Sequence[bytes], now_ms: int)
     fresh = [_row(subject, now_ms) for subject in subjects if subject not in kept]
     again = [_row(subject, now_ms) for subject, own in kept.items() if own.secret is None]
     if fresh:
-        connection.execute(insert(secrets), fresh)
+        connection.execute(insert(secrets), [{**row, "times_forgotten": 0} for row in fresh])
     if again:
         changed = update(secrets).where(secrets.c.subject == bindparam("whose"))
         connection.execute(changed, [{**row, "whose": row["subject"]} for row in again])
@@ -85,7 +87,8 @@ def forget_secret(connection: Connection, subject: bytes, now_ms: int) -> bool:
     """Deletes the secret of a subject, if there is one; says whether there was."""
     known = secrets.c.subject == subject
     kept = update(secrets).where(known, secrets.c.secret.is_not(None))
-    return connection.execute(kept.values(secret=None, forgotten_ms=now_ms)).rowcount == 1
+    changes = {"secret": None, "forgotten_ms": now_ms, "times_forgotten": secrets.c.times_forgotten + 1}
+    return connection.execute(kept.values(changes)).rowcount == 1
 
 
 def _row(subject: bytes, now_ms: int) -> dict[str, Any]:

@@ -130,6 +130,7 @@ secrets: Final = Table(
     Column("secret", LargeBinary),
     Column("since_ms", BigInteger, nullable=False),
     Column("forgotten_ms", BigInteger),
+    Column("times_forgotten", Integer, nullable=False),
     sqlite_with_rowid=False,
 )
 """The secret of each subject, see :mod:`hanse.policies.ledger.subject_secrets`; no part of the history."""
