@@ -1,0 +1,98 @@
+"""What each type of entry says, in plain words, for tables and reports. No word here decides anything."""
+
+from collections.abc import Iterator
+from types import MappingProxyType
+from typing import Final
+
+from hanse.audit import Entry, EventType
+
+SAYS: Final = MappingProxyType(
+    {
+        EventType.MEMBER_INITIALISED: "The site was set up",
+        EventType.POLICY_ADOPTED: "A rule pack was adopted",
+        EventType.AGREEMENT_SIGNED: "The agreement was signed here",
+        EventType.AGREEMENT_REFUSED: "The agreement was refused",
+        EventType.AGREEMENT_ACCEPTED: "The signed agreement was accepted",
+        EventType.AGREEMENT_TERMINATED: "The agreement was ended",
+        EventType.AGREEMENT_ATTESTED: "Deletion or return after the end was attested",
+        EventType.BUNDLE_REFUSED: "A configuration was refused",
+        EventType.RUN_STARTED: "A run began",
+        EventType.RUN_PREPARED: "The run was prepared",
+        EventType.RUN_REFUSED: "The run was refused",
+        EventType.RUN_FINISHED: "The run finished",
+        EventType.RUN_FAILED: "The run failed",
+        EventType.ROUND_ADMITTED: "Rows were admitted by the rules",
+        EventType.ROUND_DENIED: "The rules denied the step; no row was read",
+        EventType.ROUND_TRAINED: "The model was trained on the admitted rows",
+        EventType.ROUND_AGGREGATED: "The members' updates were combined",
+        EventType.ROUND_SUBMITTED: "A member stated what it did in this step",
+        EventType.RUN_EVALUATED: "The model was evaluated",
+        EventType.BUDGET_PLANNED: "A privacy budget was planned",
+        EventType.BUDGET_SPENT: "Privacy budget was spent",
+        EventType.MEMBER_LEFT: "A member left the run",
+        EventType.MEMBER_CHECKPOINT: "A member's log was anchored here",
+        EventType.MODEL_REGISTERED: "A model version was registered",
+        EventType.CONSENT_RECORDED: "Consent was recorded",
+        EventType.CONSENT_WITHDRAWN: "Consent was withdrawn",
+        EventType.CONSENT_EXPIRED: "Consent expired",
+        EventType.CONSENT_FOLDED: "Old consent events were folded into the current state",
+        EventType.CONSENT_SYNCED: "Consent was taken over from its source",
+        EventType.CONSENT_RECEIPT: "A receipt was given to a person",
+        EventType.SCORER_STARTED: "The scorer started",
+        EventType.SCORE_ANSWERED: "Scores were given",
+        EventType.SCORE_DENIED: "Scores were denied",
+        EventType.MESSAGE_REFUSED: "A message was refused",
+        EventType.WITNESS_REFUSED: "The witness refused the shared log: alarm",
+        EventType.WITNESS_REVIEWED: "A refusal of the witness was reviewed by a person",
+        EventType.LOG_RESTORED: "The log was restored from a backup",
+        EventType.LOG_KEY_ROTATED: "The log was handed over to a new key",
+        EventType.CONSENT_FORGOTTEN: "What linked a person to receipts was deleted",
+        EventType.SUBJECTS_DELETED: "Sets of subjects that are due were deleted",
+        EventType.AUDIT_EXPORTED: "An evidence package was made",
+    }
+)
+"""By type; see :func:`says`."""
+
+
+def says(entry: Entry) -> str:
+    """What happened, in a few words.
+
+    Args:
+        entry: The entry.
+
+    Returns:
+        Words, or the type itself where there are none for it yet.
+    """
+    return SAYS.get(entry.type, entry.type.value)
+
+
+def facts(entry: Entry) -> str:
+    """The numbers and codes that a reader of one line wants to see.
+
+    Args:
+        entry: The entry.
+
+    Returns:
+        Short text; empty if there is nothing to add.
+    """
+    return "; ".join(_facts(entry))
+
+
+def _facts(entry: Entry) -> Iterator[str]:
+    if entry.peer is not None:
+        yield entry.peer
+    if entry.counts is not None:
+        yield f"{entry.counts.rows_out} of {entry.counts.rows_in} rows"
+        excluded = ", ".join(f"{count} by {rule}" for rule, count in sorted(entry.counts.by_rule.items()))
+        if excluded:
+            yield f"left out {excluded}"
+    if entry.rows_used is not None:
+        yield f"{entry.rows_used} rows used"
+    if entry.privacy is not None:
+        yield f"epsilon {entry.privacy.epsilon:.3f} at delta {entry.privacy.delta:g}"
+    if entry.reasons:
+        yield " ".join(entry.reasons)
+    if entry.model_out is not None and entry.type is EventType.MODEL_REGISTERED:
+        yield f"manifest {entry.model_out[:12]}…"
+    if entry.clock_behind_ms is not None:
+        yield f"clock {entry.clock_behind_ms} ms behind"
