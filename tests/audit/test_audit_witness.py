@@ -1,5 +1,6 @@
 """A witness signs what continues what it signed, and nothing else; what it refuses it keeps."""
 
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -21,8 +22,9 @@ from hanse.audit.witness_rules import (
     read_submission,
 )
 from hanse.audit.witness_state import WitnessState
-from hanse.crypto import SigningKey, add_signature, open_note, sign_note
+from hanse.crypto import SigningKey, add_signature, open_note, sign_note, unverified_text
 from hanse.crypto.cosigning import Algorithm, CosignerKey, read_cosignatures
+from hanse.crypto.note import add_lines
 from hanse.errors import AuditError, ConfigurationError
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -332,3 +334,34 @@ def test_a_log_that_changes_its_key(key: CosignerKey, state: WitnessState, clock
     assert refusal_of(after, 7, (), false.note(7)).kind == "fork"
     after.add_checkpoint(7, (), both)
     later.show(after, 12)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_a_memory_that_was_set_back(algorithm: Algorithm, tmp_path: Path, clock: SetClock) -> None:
+    """The witness's own later signature tells it, as soon as the log shows it one."""
+    true, key = History.of(9), CosignerKey.generate("member.example/witness", algorithm)
+    old = tmp_path / "old.db"
+    state = WitnessState.create(tmp_path / "witness.db")
+    true.show(Witness(ORIGIN, [LOG_KEY.verifier], key, state, clock), 3)
+    shutil.copyfile(tmp_path / "witness.db", old)
+    clock.turn(60)
+    line = true.show(Witness(ORIGIN, [LOG_KEY.verifier], key, state, clock), 5)
+    back = Witness(ORIGIN, [LOG_KEY.verifier], key, WitnessState.open(old), clock)
+    with pytest.raises(AuditError, match="set back"):
+        back.add_checkpoint(3, true.proof(3, 5), add_lines(true.note(5), line))
+    fresh = Witness(ORIGIN, [LOG_KEY.verifier], key, WitnessState.create(tmp_path / "new.db"), clock)
+    with pytest.raises(AuditError, match="set back"):
+        fresh.add_checkpoint(0, (), add_lines(true.note(5), line))
+    again = Witness(ORIGIN, [LOG_KEY.verifier], key, state, clock)
+    again.add_checkpoint(5, (), add_lines(true.note(5), line))
+
+
+def test_a_made_up_line_of_the_witness_changes_nothing(witness: Witness, key: CosignerKey) -> None:
+    true = History.of(9)
+    line = key.cosign(unverified_text(true.note(5)), NOW)
+    witness.add_checkpoint(0, (), add_lines(true.note(3), line))
+
+
+def test_only_the_beginning_of_a_long_note_by_anybody_is_kept(witness: Witness, state: WitnessState) -> None:
+    assert refusal_of(witness, 0, (), b"x" * 1_000_000).kind == "malformed"
+    assert len(state.refusals()[0].submitted) < 100_000

@@ -12,11 +12,11 @@ half makes sure that the two sides of a fork had a witness in common.
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
-from hanse.audit.witness_rules import Cosigned, WitnessRefusal, judge, read_submission
+from hanse.audit.witness_rules import Cosigned, Past, WitnessRefusal, judge, read_submission
 from hanse.audit.witness_state import WitnessState
 from hanse.crypto import VerifierKey, unverified_text
-from hanse.crypto.cosigning import CosignerKey
-from hanse.errors import AuditError
+from hanse.crypto.cosigning import CosignerKey, read_cosignatures
+from hanse.errors import AuditError, IdentityError
 
 
 def _now() -> datetime:
@@ -79,19 +79,34 @@ class Witness:
 
         Raises:
             WitnessRefusal: ``audit.witness-refused``, with both notes; they are kept as evidence.
-            AuditError: ``audit.unavailable`` if the memory cannot be read or written: nothing was signed.
+            AuditError: ``audit.unavailable`` if the memory cannot be read or written, ``audit.integrity`` if
+                it was set back: the note carries a later cosignature by this key. Nothing was signed.
         """
         try:
             submission = read_submission(note, self._origin, self._verifiers)
             with self._state.turn(self._origin, self._key.verifier.key_id) as turn:
                 past = turn.past(submission.checkpoint.size)
                 cosigned = judge(old_size, proof, submission, past, self._clock())
+                self._check_memory(note, past)
                 turn.keep(cosigned)
                 line = self._key.cosign(unverified_text(cosigned.note), cosigned.at)
         except WitnessRefusal as refusal:
             self._keep(refusal)
             raise
         return line
+
+    def _check_memory(self, note: bytes, past: Past) -> None:
+        """Checks that the memory knows of every cosignature by this key that the note carries."""
+        try:
+            own = read_cosignatures(note, [self._key.verifier])
+        except IdentityError:
+            return  # a line that somebody made up
+        if any(past.last_time is None or one.time > past.last_time for one in own):
+            raise AuditError(
+                "audit.integrity",
+                "the witness's memory is older than what its key cosigned: it was set back, or another "
+                "machine has the key; go on with a new key only",
+            )
 
     def _keep(self, refusal: WitnessRefusal) -> None:
         """Keeps the evidence. A refusal stays one where it cannot be kept: the caller has both notes."""

@@ -7,13 +7,13 @@ Three tables:
   About 400 bytes for each cosigned checkpoint; nothing is removed.
 * ``cosigner``: the time of the last cosignature by each key of the witness; it never goes back.
 * ``refused``: each refused note with its kind and what it was held against, once, with how often it came.
-  Kinds that accuse the log are kept for ever; of the others, which anybody can cause, the newest
-  :data:`KEPT_OTHERS`.
+  Kinds that accuse the log are kept for ever; of the others, which anybody can cause, the beginnings of the
+  newest :data:`KEPT_OTHERS`.
 
 Triggers keep it so against mistakes of this program. They do not stop the operator of the witness, who owns
 the file: that is what a quorum of several witnesses is for. A witness whose file is lost or was set back has
 forgotten what it signed, and must go on with a new key only: :meth:`WitnessState.open` refuses a missing
-file, but cannot tell an older copy from the newest.
+file, and a witness that is shown a later cosignature of its own refuses to go on with an older copy.
 """
 
 import hashlib
@@ -33,6 +33,7 @@ from hanse.errors import AuditError, ConfigurationError, ProtocolError
 from hanse.storage import Database, Use
 
 KEPT_OTHERS: Final = 1_000
+_KEPT_BYTES: Final = 65_536
 _FORM: Final = 1
 _STATEMENTS: Final = """\
 CREATE TABLE cosigned (
@@ -243,6 +244,7 @@ class WitnessState:
         at, submitted, known = int(now.timestamp()), refusal.submitted, refusal.known
         digest = hashlib.sha256(hashlib.sha256(submitted).digest() + (known or b"")).digest()
         accuses = refusal.kind in ACCUSING
+        submitted = submitted if accuses else submitted[:_KEPT_BYTES]
         row = (origin, refusal.kind.value, accuses, digest, submitted, known, at, at)
         with self._writing() as connection:
             connection.exec_driver_sql(_REFUSE, row)
