@@ -1,5 +1,9 @@
 """Sites whose data sets are full of canaries, and everything that comes out of them."""
 
+import base64
+import hashlib
+import json
+import urllib.parse
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +18,29 @@ from hanse.client.home import MemberHome
 from hanse.crypto import read_secret
 from hanse.policies import Pseudonymiser
 
-SAMPLE = 120
+WRITTEN: dict[str, Callable[[str], bytes]] = {
+    "as it is": lambda value: value.encode(),
+    "upper case": lambda value: value.upper().encode(),
+    "other case": lambda value: value.swapcase().encode() if value.isascii() else value.lower().encode(),
+    "utf-16, little": lambda value: value.encode("utf-16-le"),
+    "utf-16, big": lambda value: value.encode("utf-16-be"),
+    "gb18030": lambda value: value.encode("gb18030"),
+    "hex": lambda value: value.encode().hex().encode(),
+    "hex, upper case": lambda value: value.encode().hex().upper().encode(),
+    "base64": lambda value: base64.b64encode(value.encode()),
+    "base64 for URLs": lambda value: base64.urlsafe_b64encode(value.encode()),
+    "URL": lambda value: urllib.parse.quote(value, safe="").encode(),
+    "form": lambda value: urllib.parse.quote_plus(value).encode(),
+    "URL, every byte": lambda value: "".join(f"%{byte:02X}" for byte in value.encode()).encode(),
+    "JSON": lambda value: json.dumps(value).encode(),
+    "Python": lambda value: repr(value.encode()).encode(),
+    "sha256": lambda value: hashlib.sha256(value.encode()).hexdigest().encode(),
+    "sha256 of lower case": lambda value: hashlib.sha256(value.lower().encode()).hexdigest().encode(),
+    "sha1": lambda value: hashlib.sha1(value.encode(), usedforsecurity=False).hexdigest().encode(),
+    "md5, cut": lambda value: hashlib.md5(value.encode(), usedforsecurity=False).hexdigest()[:20].encode(),
+    "sha256, base64": lambda value: base64.b64encode(hashlib.sha256(value.encode()).digest()),
+}
+"""How a program might write a value down, by libraries that the scanner does not share code with."""
 
 
 def mail(member: str, row: int) -> str:
@@ -97,8 +123,3 @@ class Places:
 @pytest.fixture
 def places() -> Places:
     return Places()
-
-
-@pytest.fixture
-def seeded() -> Callable[[MemberHome], list[str]]:
-    return seed

@@ -1,15 +1,12 @@
 """The scanner finds a planted value in every spelling that it claims to know, and nothing else."""
 
 import base64
-import hashlib
 import html
-import json
-import urllib.parse
-from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.canaries.conftest import WRITTEN
 
 from hanse.audit.canaries import Canary, Scanner
 from hanse.audit.spellings import MIN_BYTES, spellings
@@ -20,30 +17,6 @@ PHONE = "+49 (0) 151 / 2345-6789"
 NAME = "Ännchen Müller"
 CHINESE = "王小明的客户编号"
 SURROUNDINGS = (b"", b'{"detail":"%s"}', b"x%sx", b"\x00%s\xff", b"line\nand %s more\n")
-
-WRITTEN: dict[str, Callable[[str], bytes]] = {
-    "as it is": lambda value: value.encode(),
-    "upper case": lambda value: value.upper().encode(),
-    "other case": lambda value: value.swapcase().encode() if value.isascii() else value.lower().encode(),
-    "utf-16, little": lambda value: value.encode("utf-16-le"),
-    "utf-16, big": lambda value: value.encode("utf-16-be"),
-    "gb18030": lambda value: value.encode("gb18030"),
-    "hex": lambda value: value.encode().hex().encode(),
-    "hex, upper case": lambda value: value.encode().hex().upper().encode(),
-    "base64": lambda value: base64.b64encode(value.encode()),
-    "base64 for URLs": lambda value: base64.urlsafe_b64encode(value.encode()),
-    "URL": lambda value: urllib.parse.quote(value, safe="").encode(),
-    "form": lambda value: urllib.parse.quote_plus(value).encode(),
-    "URL, every byte": lambda value: "".join(f"%{byte:02X}" for byte in value.encode()).encode(),
-    "JSON": lambda value: json.dumps(value).encode(),
-    "Python": lambda value: repr(value.encode()).encode(),
-    "sha256": lambda value: hashlib.sha256(value.encode()).hexdigest().encode(),
-    "sha256 of lower case": lambda value: hashlib.sha256(value.lower().encode()).hexdigest().encode(),
-    "sha1": lambda value: hashlib.sha1(value.encode(), usedforsecurity=False).hexdigest().encode(),
-    "md5, cut": lambda value: hashlib.md5(value.encode(), usedforsecurity=False).hexdigest()[:20].encode(),
-    "sha256, base64": lambda value: base64.b64encode(hashlib.sha256(value.encode()).digest()),
-}
-"""How a program might write a value down, by libraries that the scanner does not share code with."""
 
 
 def scanner(*values: str) -> Scanner:
