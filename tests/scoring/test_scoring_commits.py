@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from typing_extensions import override
 
 from hanse.audit import Actor, AuditLog, Event, EventType, LogStore, verify_log
 from hanse.audit.commits import MAXIMUM_COMMIT_ENTRIES
@@ -27,12 +28,14 @@ class HeldStore(LogStore):
         self.go_on = threading.Event()
         self.go_on.set()
 
+    @override
     def begin(self) -> WritableRows:
         self.go_on.wait(10)
         if self.refuses:
             raise AuditError("audit.unavailable", "the disk is full")
         return super().begin()
 
+    @override
     def commit(self) -> None:
         super().commit()
         self.commits += 1

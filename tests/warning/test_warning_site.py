@@ -2,8 +2,10 @@
 
 import json
 import shutil
+import sqlite3
 import urllib.request
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.conftest import LocalFederation, copy_of, open_federation
 from typer.testing import CliRunner
 
+from hanse.audit.store.tables import sqlite_guards
 from hanse.cli.main import app
 from hanse.client.home import MemberHome
 from hanse.client.watch import EXPIRING, ConsentFigures, Watching, consent_figures, denials, watch_site
@@ -115,8 +118,11 @@ def test_a_withdrawal_that_the_log_does_not_know_waits(trained: LocalFederation,
 
 
 def test_a_log_that_was_tampered_with_is_no_reading(site: Site) -> None:
-    log = site.home.log
-    log.write_bytes(log.read_bytes().replace(b"round.admitted", b"round.aDmitted", 1))
+    guards = sqlite_guards()
+    with closing(sqlite3.connect(site.home.log)) as log, log:
+        log.execute("DROP TRIGGER audit_entries_UPDATE")
+        log.execute("UPDATE audit_entries SET data = replace(data, 'round.admitted', 'round.aDmitted')")
+        log.execute(guards["audit_entries_UPDATE"])
     with pytest.raises(HanseError):
         watch_site(site.home, datetime.now(UTC))
 

@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
+from rich.progress import Progress
 
 from hanse.audit import Counts, VerifiedLog, verify_log
 from hanse.audit.completeness import Finding
-from hanse.cli import audit_findings
-from hanse.cli.common import Home, utc_now
+from hanse.cli import audit_export, audit_findings
+from hanse.cli.common import Home, own_log, utc_now
 from hanse.cli.output import Json, console, print_json, say, table
 from hanse.client.home import MemberHome
 from hanse.crypto import VerifierKey, write_atomic
@@ -59,6 +61,14 @@ def verify(
         list[str] | None,
         typer.Option(help="Verifier key of a log to compare with; default: the identities in peers/."),
     ] = None,
+    package: Annotated[
+        Path | None,
+        typer.Option(
+            help="An evidence package, in the place of a log; --key and --trust name keys that you know.",
+            exists=True,
+            dir_okay=False,
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Replay every byte of a log: hashes, signatures, order; then tell what it leaves out or contradicts.
@@ -71,9 +81,15 @@ def verify(
 
     Example: [bold]hanse audit verify --home hub --member brand.db --member insurer.db[/]
 
+    Example: [bold]hanse audit verify --package brand-2026.zip --since brand.checkpoint[/]
+
     Without --since a key holder who rewrote the whole log would not be noticed: keep a checkpoint. Without
     the other side's log, a member could tell itself another story than it told the others.
     """
+    if package is not None:
+        keys = [*([key] if key else []), *(trust or [])]
+        audit_export.verify_package(package, keys, since, save, as_json=as_json)
+        return
     verified = _verify(home, log, key, None if since is None else since.read_bytes())
     others = audit_findings.read_others(
         [*([shared] if shared else []), *(member or [])], audit_findings.trusted_keys(home, trust or [])
@@ -128,8 +144,9 @@ def show(
 
     Example: [bold]hanse audit show --home brand --last 20[/]
     """
-    entries = list(_verify(home, log, key, None).entries)
-    shown = list(enumerate(entries))[-last:]
+    entries = _verify(home, log, key, None).entries
+    first = max(0, len(entries) - last)
+    shown = list(enumerate(entries[first:], first))
     if as_json:
         print_json(
             [{"index": index, **entry.model_dump(mode="json", exclude_none=True)} for index, entry in shown]
@@ -172,4 +189,13 @@ def _verify(home: Path, log: Path | None, key: str | None, since: bytes | None) 
         )
     text = key or Identity.load(MemberHome(home).identity).node_key
     verifier = VerifierKey.decode(text)
-    return verify_log(log or MemberHome(home).log, verifier, origin=verifier.name, since=since)
+    errors = Console(stderr=True)
+    with Progress(console=errors, transient=True, disable=not errors.is_terminal) as bar:
+        task = bar.add_task("entries", total=None)
+        return verify_log(
+            log or own_log(home),
+            verifier,
+            origin=verifier.name,
+            since=since,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )

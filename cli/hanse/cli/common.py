@@ -42,6 +42,27 @@ def model_kind(name: str) -> Literal["logistic", "mlp"]:
     return "mlp" if name == "mlp" else "logistic"
 
 
+def own_log(home: Path) -> Path | str:
+    """Where a site keeps its log: the file in its folder, or the coordinator's database.
+
+    Args:
+        home: Folder of a member, an auditor or the coordinator.
+
+    Returns:
+        A path, or a URL.
+
+    Raises:
+        ConfigurationError: As the settings of a coordinator.
+    """
+    site = MemberHome(home)
+    if site.identity.is_file() and Identity.load(site.identity).role == "coordinator":
+        # Imported here: no other command of a member needs the server's settings.
+        from hanse.server.settings import ServerSettings  # noqa: PLC0415
+
+        return ServerSettings.load(home).audit_url or site.log
+    return site.log
+
+
 def member_log(home: MemberHome, role: str) -> AuditLog:
     """Opens a member's own log, to write as the given role."""
     identity = Identity.load(home.identity)

@@ -88,6 +88,13 @@ def coordinator(
     host: Annotated[
         list[str] | None, typer.Option(help="Host name or address that members use; repeatable.")
     ] = None,
+    audit_url: Annotated[
+        str | None,
+        typer.Option(
+            envvar="HANSE_SERVER_AUDIT_URL",
+            help="PostgreSQL database for the shared log, postgresql+psycopg://…; default: a file.",
+        ),
+    ] = None,
     *,
     as_json: Json = False,
 ) -> None:
@@ -95,7 +102,7 @@ def coordinator(
 
     Example: [bold]hanse init coordinator --home hub --name hub --organisation "Hub" --jurisdiction DE[/]
     """
-    identity = init_coordinator(home, name, organisation, jurisdiction, host or [], utc_now())
+    identity = init_coordinator(home, name, organisation, jurisdiction, host or [], utc_now(), audit_url)
     _show(home, identity, as_json=as_json)
 
 
@@ -113,7 +120,8 @@ def auditor(
     Example: [bold]hanse init auditor --home watchdog --name watchdog --organisation "Watchdog KG"
     --jurisdiction DE[/]
 
-    Hand identity.json to the coordinator and the members; enrol the coordinator's here. Then: hanse audit witness.
+    Hand identity.json to the coordinator and the members; enrol the coordinator's here. Then: hanse audit
+    witness.
     """
     _show(home, init_auditor(home, name, organisation, jurisdiction, utc_now()), as_json=as_json)
 

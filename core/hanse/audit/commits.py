@@ -4,11 +4,12 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 from hanse.audit.event import Event
 
 MAXIMUM_COMMIT_ENTRIES: Final = 100
+Commit: TypeAlias = Callable[[Sequence[Event]], range]
 
 
 class _Call(NamedTuple):
@@ -23,12 +24,9 @@ class CommitQueue:
     company: a call that comes alone is committed at once, so nothing waits longer than for the commit that is
     under way and its own.
 
-    Args:
-        commit: Commits events, all or none, and gives their indices. Called by one thread at a time.
     """
 
-    def __init__(self, commit: Callable[[Sequence[Event]], range]) -> None:
-        self._commit = commit
+    def __init__(self) -> None:
         self._waiting: deque[_Call] = deque()
         self._committing = threading.Lock()
 
@@ -45,17 +43,18 @@ class CommitQueue:
         self._waiting.append(call)
         return call.indices
 
-    def drain(self, until: Future[range] | None = None) -> None:
+    def drain(self, commit: Commit, until: Future[range] | None = None) -> None:
         """Commits what waits.
 
         Args:
+            commit: Commits events, all or none, and gives their indices. Called by one thread at a time.
             until: Stop when this is done, whatever else waits.
         """
         with self._committing:
             while self._waiting and not (until is not None and until.done()):
-                self._commit_next()
+                self._commit_next(commit)
 
-    def _commit_next(self) -> None:
+    def _commit_next(self, commit: Commit) -> None:
         """One commit, of one call at least and of as many as fit."""
         calls = [self._waiting.popleft()]
         count = len(calls[0].events)
@@ -63,7 +62,7 @@ class CommitQueue:
             calls.append(self._waiting.popleft())
             count += len(calls[-1].events)
         try:
-            first = self._commit([event for call in calls for event in call.events]).start
+            first = commit([event for call in calls for event in call.events]).start
         except BaseException as error:
             for call in calls:
                 call.indices.set_exception(error)

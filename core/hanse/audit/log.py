@@ -1,9 +1,8 @@
 """Append events durably, then act: nothing that is logged happens before :meth:`AuditLog.append` returns."""
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,15 +10,16 @@ from typing import Self
 
 from hanse.audit.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
 from hanse.audit.commits import CommitQueue
-from hanse.audit.entry import Actor, Frame, format_time, milliseconds_between, read_frame, write_entry
-from hanse.audit.event import Event
+from hanse.audit.entry import Actor, Frame, FrameReader, format_time, milliseconds_between, write_entry
+from hanse.audit.event import Event, EventType
 from hanse.audit.hashes import consistency_proof, frontier_at, root_at
 from hanse.audit.reader import LogReader
-from hanse.audit.store import Head, LogStore, Rows, StoredEntry, WritableRows, create_store, require_log
+from hanse.audit.rotation import is_rotation, read_rotation
+from hanse.audit.store import Head, LogStore, Rows, StoredEntry, create_store, require_log
 from hanse.audit.tree import EMPTY_ROOT, Frontier, check_consistency
-from hanse.crypto import SigningKey
+from hanse.crypto import SigningKey, add_signature
 from hanse.crypto.note import SignatureLine
-from hanse.errors import AuditError, HanseError
+from hanse.errors import AuditError, HanseError, ProtocolError
 
 
 def _now() -> datetime:
@@ -65,8 +65,8 @@ class AuditLog:
         self._clock = clock
         self._store = store
         self._guard = threading.Lock()  # around the store
-        self._queue = CommitQueue(self._commit)
-        with self._transaction() as rows:
+        self._queue = CommitQueue()
+        with self._guard, self._store.transaction() as rows:
             require_log(rows)
             self._origin = rows.meta("origin")
             self._state = self._load(rows, rows.head())
@@ -155,7 +155,7 @@ class AuditLog:
             ValueError: If there is no event.
         """
         future = self.submit(*events)
-        self._queue.drain(until=future)
+        self._queue.drain(self._commit, until=future)
         return future.result()
 
     def submit(self, *events: Event) -> Future[range]:
@@ -176,7 +176,7 @@ class AuditLog:
 
     def flush(self) -> None:
         """Commits everything that was submitted; whether it succeeded stands in the futures."""
-        self._queue.drain()
+        self._queue.drain(self._commit)
 
     def cosign(self, size: int, line: str) -> None:
         """Keeps a witness' signature line for the checkpoint of a size.
@@ -191,7 +191,7 @@ class AuditLog:
                 such checkpoint.
         """
         SignatureLine.decode(line)
-        with self._transaction() as rows:
+        with self._guard, self._store.transaction() as rows:
             if rows.checkpoint(size) is None:
                 rows.keep(self._checkpoint_at(rows, size))
             rows.add_cosignature(size, line)
@@ -201,35 +201,62 @@ class AuditLog:
         with self._guard:
             self._store.close()
 
-    @contextmanager
-    def _transaction(self) -> Iterator[WritableRows]:
-        with self._guard, self._store.transaction() as rows:
-            yield rows
+    def rotate(self, new_key: SigningKey) -> int:
+        """Changes the key that signs the log.
+
+        An entry names the new key; the checkpoint over it is signed by both keys, all later ones by the new
+        key alone. Whoever knows either key can follow. Other processes that have the log open can append
+        again once they have opened it with the new key.
+
+        Whoever gets hold of the old key later can still write another log that goes on from any moment before
+        the change. Only checkpoints that others saved or co-signed tell the two apart.
+
+        Args:
+            new_key: Signs from now on.
+
+        Returns:
+            The index of the entry.
+
+        Raises:
+            ProtocolError: ``protocol.malformed`` if that is the key already.
+            AuditError: As :meth:`append`.
+        """
+        if new_key.verifier == self._key.verifier:
+            raise ProtocolError("protocol.malformed", "the log is signed by this key already")
+        event = Event(type=EventType.LOG_KEY_ROTATED, new_key=new_key.verifier.encode())
+        return self._write([event], new_key).start
 
     def _commit(self, events: Sequence[Event]) -> range:
-        """One transaction."""
-        with self._transaction() as rows:
-            head = rows.head()
-            state = self._state if head == self._state.head else self._catch_up(rows, head)
-            entries, tree, last_time = self._entries(state, events)
-            note = sign_checkpoint(Checkpoint(self._origin, tree.size, tree.root()), self._key)
-            new = _State(Head(tree.size, note), tree, last_time, state.next_seq + len(events))
-            rows.insert_entries(entries)
-            rows.set_last_entry(self._actor, tree.size - 1)
-            rows.set_head(new.head)
-        self._state = new
+        return self._write(events, None)
+
+    def _write(self, events: Sequence[Event], new_key: SigningKey | None) -> range:
+        """One transaction, and what this process knows afterwards."""
+        with self._guard:
+            with self._store.transaction() as rows:
+                head = rows.head()
+                state = self._state if head == self._state.head else self._catch_up(rows, head)
+                entries, tree, time = self._entries(state, events)
+                note = sign_checkpoint(Checkpoint(self._origin, tree.size, tree.root()), self._key)
+                if new_key is not None:
+                    note = add_signature(note, new_key)
+                    rows.keep(Head(tree.size, note))
+                new = _State(Head(tree.size, note), tree, time, state.next_seq + len(events))
+                rows.insert_entries(entries)
+                rows.set_last_entry(self._actor, tree.size - 1)
+                rows.set_head(new.head)
+            self._state, self._key = new, new_key or self._key
         return range(head.size, new.head.size)
 
     def _entries(self, state: _State, events: Sequence[Event]) -> tuple[list[StoredEntry], Frontier, str]:
-        """The next entries of this process' actor, the tree with them, and the time of the last."""
-        tree, last_time, entries = state.tree.copy(), state.last_time, []
+        """The next entries of this process' actor, the tree with them, and their time."""
+        now = format_time(self._clock())
+        time = max(now, state.last_time)
+        behind_ms = milliseconds_between(now, time) if now < time else None
+        tree, entries = state.tree.copy(), []
         for seq, event in enumerate(events, state.next_seq):
-            now = format_time(self._clock())
-            behind_ms = milliseconds_between(now, last_time) if now < last_time else None
-            last_time = max(now, last_time)
-            data = write_entry(event, Frame(self._actor, seq, last_time), behind_ms)
+            data = write_entry(event, Frame(self._actor, seq, time), behind_ms)
             entries.append(StoredEntry(tree.size, data, tree.append(data)))
-        return entries, tree, last_time
+        return entries, tree, time
 
     def _catch_up(self, rows: Rows, head: Head) -> _State:
         """The log as another process left it, if that extends what this process knows."""
@@ -256,15 +283,26 @@ class AuditLog:
         tree = frontier_at(head.size, rows)
         if stated != Checkpoint(self._origin, tree.size, tree.root()):
             raise AuditError("audit.integrity", "the newest checkpoint was made for other entries")
-        last = None if head.size == 0 else _frame(rows, head.size - 1)
-        return _State(head, tree, "" if last is None else last.time, self._next_seq(rows, head.size))
+        return _State(head, tree, self._last_time(rows, head.size), self._next_seq(rows, head.size))
+
+    def _last_time(self, rows: Rows, size: int) -> str:
+        """Time of the last entry; refuses a log that went over to another key with it."""
+        if not size:
+            return ""
+        data = _entry(rows, size - 1)
+        rotation = read_rotation(data)
+        if rotation is not None and rotation != self._key.verifier:
+            raise AuditError(
+                "audit.integrity", "the log has changed its key; open it with the new one", entry=size - 1
+            )
+        return _frame(data, size - 1).time
 
     def _next_seq(self, rows: Rows, size: int) -> int:
         """How many entries this process' actor has written."""
         entry = rows.last_entry(self._actor)
         if entry is None:
             return 0
-        frame = _frame(rows, entry)
+        frame = _frame(_entry(rows, entry), entry)
         if entry >= size or frame.actor != self._actor:
             raise AuditError("audit.integrity", f"entry {entry} is not its actor's", entry=entry)
         return frame.seq + 1
@@ -276,14 +314,21 @@ class AuditLog:
             raise AuditError("audit.integrity", f"no checkpoint of {size} in a log of {head.size}")
         if size == head.size:
             return head
+        if any(is_rotation(kept.note) for kept in rows.checkpoints(size)):
+            raise AuditError("audit.integrity", f"the checkpoint of {size} was signed by an earlier key")
         checkpoint = Checkpoint(self._origin, size, root_at(size, rows))
         return Head(size, sign_checkpoint(checkpoint, self._key))
 
 
-def _frame(rows: Rows, entry: int) -> Frame:
+def _entry(rows: Rows, entry: int) -> bytes:
+    """The bytes of a stored entry."""
+    [(_, data, _)] = rows.chunk(entry, entry + 1)
+    return data
+
+
+def _frame(data: bytes, entry: int) -> Frame:
     """The frame of a stored entry."""
-    [stored] = rows.chunk(entry, entry + 1)
-    frame = read_frame(stored.data)
+    frame = FrameReader().read(data)
     if frame is None:
         raise AuditError("audit.integrity", f"entry {entry} cannot be read", entry=entry)
     return frame

@@ -99,8 +99,8 @@ class LogReader:
             AuditError: ``audit.integrity`` if one is missing.
         """
         for chunk in self._rows.entries(first, end):
-            for stored in chunk:
-                yield stored.data
+            for _, data, _ in chunk:
+                yield data
 
     def checkpoints(self) -> list[bytes]:
         """The kept checkpoints in order of their size, the newest included, with their cosignatures."""

@@ -9,15 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from hanse.audit.entry import Entry, read_frame
-from hanse.audit.event import EventType
-from hanse.audit.store import CHUNK_ENTRIES, StoredEntry
+from hanse.audit.entry import Entry, FrameReader
+from hanse.audit.rotation import read_rotation
+from hanse.audit.store import CHUNK_ENTRIES
 from hanse.audit.tree import HASH_BYTES, Frontier, node_hash
 from hanse.crypto import VerifierKey
 from hanse.errors import AuditError, HanseError
 
 BLOCK_ENTRIES: Final = 256
-_ROTATED: Final = EventType.LOG_KEY_ROTATED.value.encode()
 
 
 @dataclass(slots=True)
@@ -42,8 +41,9 @@ class Replay:
     last_entries: dict[str, int] = field(default_factory=dict)
     rotations: list[tuple[int, VerifierKey]] = field(default_factory=list)
     blocks: list[bytes] = field(default_factory=list)
+    _frames: FrameReader = field(default_factory=FrameReader)
 
-    def take(self, chunk: Sequence[StoredEntry]) -> None:
+    def take(self, chunk: Sequence[tuple[int, bytes, bytes]]) -> None:
         """Takes the next piece of the log.
 
         Args:
@@ -62,9 +62,15 @@ class Replay:
 
     def _follow(self, entry: int, data: bytes) -> None:
         """Checks an entry against the ones before it."""
-        frame = read_frame(data)
-        if self.detailed or frame is None or _ROTATED in data:
-            self._parse(entry, data)
+        frame = self._frames.read(data)
+        try:
+            if self.detailed or frame is None:
+                Entry.parse(data)
+            key = read_rotation(data)
+        except HanseError as error:
+            raise _bad(entry, f"cannot be read: {error.detail}") from error
+        if key is not None:
+            self.rotations.append((entry, key))
         if frame is None:
             raise _bad(entry, "has no actor, number and time in their places")
         if frame.seq != self.sequences.get(frame.actor, 0):
@@ -75,15 +81,7 @@ class Replay:
         self.last_entries[frame.actor] = entry
         self.last_time = frame.time
 
-    def _parse(self, entry: int, data: bytes) -> None:
-        try:
-            parsed = Entry.parse(data)
-            if parsed.type is EventType.LOG_KEY_ROTATED:
-                self.rotations.append((entry, VerifierKey.decode(parsed.new_key or "")))
-        except HanseError as error:
-            raise _bad(entry, f"cannot be read: {error.detail}") from error
-
-    def _hash(self, chunk: Sequence[StoredEntry]) -> list[bytes]:
+    def _hash(self, chunk: Sequence[tuple[int, bytes, bytes]]) -> list[bytes]:
         """Grows the tree by a piece; gives the hashes that belong beside each of its entries."""
         sha256 = hashlib.sha256
         levels = [[sha256(b"\x00" + data).digest() for _, data, _ in chunk]]

@@ -52,6 +52,10 @@ class Frontier:
             subtree that ends with it, from small to large.
         """
         digest = leaf_hash(leaf)
+        if not self.size & 1:
+            self.peaks.append(digest)
+            self.size += 1
+            return digest
         nodes = [digest]
         # The low bits of the size that are set are the subtrees which the new leaf completes.
         complete = self.size

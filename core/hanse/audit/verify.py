@@ -10,11 +10,10 @@ from hanse.audit.entries import Leaves, ParsedEntries
 from hanse.audit.entry import Entry
 from hanse.audit.hashes import root_at
 from hanse.audit.replay import Replay
+from hanse.audit.rotation import signatures_of
 from hanse.audit.store import Head, Rows, read_only
 from hanse.crypto import VerifierKey, unverified_text
 from hanse.errors import AuditError, HanseError, IdentityError
-
-_NOTE_LINES = 4  # three of the checkpoint and an empty one; then one for each signature
 
 
 @dataclass(frozen=True)
@@ -169,7 +168,7 @@ class _LogCheck:
             stated = [open_checkpoint(checkpoint.note, key) for key in signers]
         except HanseError as error:
             raise _bad_checkpoint(checkpoint.size, f"is not valid: {error.detail}", good) from error
-        if checkpoint.note.count(b"\n") != _NOTE_LINES + len(signers):
+        if signatures_of(checkpoint.note) != len(signers):
             raise _bad_checkpoint(checkpoint.size, "is not in the form that a writer gives it", good)
         if stated[0] != Checkpoint(self.origin, checkpoint.size, root_at(checkpoint.size, self.rows)):
             raise _bad_checkpoint(checkpoint.size, "was made for other entries", good)

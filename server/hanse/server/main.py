@@ -47,7 +47,7 @@ def run_coordinator(
     home = CoordinatorHome(home_folder)
     key = SigningKey.load(home.node_key)
     actor = Actor(organisation=settings.name, key_id=key.verifier.key_id, role="coordinator")
-    shared_log = AuditLog.open(home.log, key, actor, utc_now)
+    shared_log = AuditLog.open(settings.audit_url or home.log, key, actor, utc_now)
     book = RunBook(home.runs, shared_log, utc_now)
     for run in book.close_interrupted():
         log.warning("run %s was interrupted when the coordinator stopped; it is closed", run)

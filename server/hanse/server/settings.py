@@ -18,6 +18,8 @@ class ServerSettings(LayeredSettings):
         fleet_port: Where nodes connect (Flower over TLS).
         port: Where people connect (gRPC over mutual TLS).
         private_port: Loopback port that only this process uses; 0 picks a free one.
+        audit_url: Database of the shared log, ``postgresql+psycopg://…``; a file in the folder if None. Give
+            it to ``hanse init coordinator``, which makes the log.
     """
 
     model_config = SettingsConfigDict(
@@ -29,6 +31,7 @@ class ServerSettings(LayeredSettings):
     fleet_port: int = Field(default=9200, ge=1, le=65_535)
     port: int = Field(default=9201, ge=1, le=65_535)
     private_port: int = Field(default=0, ge=0, le=65_535)
+    audit_url: str | None = None
 
     @classmethod
     def load(cls, home: Path, **flags: Any) -> "ServerSettings":  # noqa: ANN401 - flags of many types

@@ -5,6 +5,7 @@ from datetime import datetime
 from pathlib import Path
 
 from pydantic import ValidationError
+from sqlalchemy import make_url
 
 from hanse.audit import AuditLog
 from hanse.crypto import SigningKey, make_authority, make_server_certificate, write_atomic
@@ -29,7 +30,13 @@ port = 9201        # people and tools: gRPC over mutual TLS
 
 
 def init_coordinator(
-    root: Path, name: str, organisation: str, jurisdiction: str, hosts: Sequence[str], now: datetime
+    root: Path,
+    name: str,
+    organisation: str,
+    jurisdiction: str,
+    hosts: Sequence[str],
+    now: datetime,
+    audit_url: str | None = None,
 ) -> Identity:
     """Makes the folder.
 
@@ -40,10 +47,13 @@ def init_coordinator(
         jurisdiction: Two-letter country code.
         hosts: Host names and addresses that members use, beside loopback.
         now: The current time.
+        audit_url: PostgreSQL database for the shared log, ``postgresql+psycopg://…``; a file in the folder if
+            None. A URL with a password is not written to the settings: it is to come from the environment.
 
     Raises:
-        ConfigurationError: ``config.exists`` when the folder has an identity already, ``config.invalid``
-            naming the field that is not valid.
+        ConfigurationError: ``config.exists`` when the folder has an identity already, or the database a log;
+            ``config.invalid`` naming the field that is not valid.
+        AuditError: ``audit.unavailable`` when the database refuses.
     """
     home = CoordinatorHome(root)
     if home.identity.exists():
@@ -69,12 +79,21 @@ def init_coordinator(
         raise ConfigurationError("config.invalid", "; ".join(problems(error))) from error
     for folder in (home.node_key.parent, home.log.parent, home.peers, home.models):
         folder.mkdir(parents=True, exist_ok=True)
+    AuditLog.create(audit_url or home.log, name, key)  # first: a URL is what is most easily wrong
     key.save(home.node_key)
     write_atomic(home.authority_key, authority_key, mode=SECRET_MODE)
     write_atomic(home.authority, authority)
     write_atomic(home.server_key, server_key, mode=SECRET_MODE)
     write_atomic(home.server_certificate, server_certificate)
-    AuditLog.create(home.log, name, key)
-    write_atomic(home.settings, SETTINGS.format(name=name).encode())
+    write_atomic(home.settings, (SETTINGS.format(name=name) + _audit_setting(audit_url)).encode())
     identity.save(home.identity)
     return identity
+
+
+def _audit_setting(audit_url: str | None) -> str:
+    """The line of the settings that says where the shared log is."""
+    if audit_url is None:
+        return ""
+    if make_url(audit_url).password is not None:
+        return "# The shared log is in a database: HANSE_SERVER_AUDIT_URL\n"
+    return f'audit_url = "{audit_url}"\n'

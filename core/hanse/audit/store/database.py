@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
@@ -106,8 +106,9 @@ class LogStore:
 
     def __init__(self, place: Path | str) -> None:
         self._database = Database(place, USE, create=False)
+        self._file = None if isinstance(place, str) and "://" in place else Path(place)
         self._connection: Connection | None = None
-        self._process = os.getpid()
+        self._opened: tuple[int, int, int] | None = None
 
     @contextmanager
     def transaction(self) -> Iterator[WritableRows]:
@@ -130,30 +131,55 @@ class LogStore:
 
     def begin(self) -> WritableRows:
         """Begins a transaction that excludes other writers."""
-        if self._process != os.getpid():
-            # A connection must not cross a fork. Closing it here would close it for the parent as well.
-            if self._connection is not None:
+        opened = self._identity()
+        if self._connection is not None and opened != self._opened:
+            if self._opened is not None and opened[0] != self._opened[0]:
+                # A connection must not cross a fork. Closing it would close it for the parent as well.
                 _abandoned.append(self._connection)
-            self._connection, self._process = None, os.getpid()
+                self._connection = None
+            else:
+                self.close()  # the file was replaced by another
+        self._opened = opened
         if self._connection is not None:
             try:
-                self._connection.begin()
-                return WritableRows(self._connection)
-            except DBAPIError as error:
+                return self._begin_on(self._connection)
+            except Exception:
                 # A server that was restarted meanwhile: nothing was written yet, so it may be tried again.
-                if not error.connection_invalidated:
+                if not self._is_broken(self._connection):
                     raise
                 self.close()
         self._connection = self._database.writer()
-        self._connection.begin()
-        return WritableRows(self._connection)
+        return self._begin_on(self._connection)
+
+    def _begin_on(self, connection: Connection) -> WritableRows:
+        """On the driver's own connection: SQLAlchemy's transactions would take longer than the statements."""
+        _driver(connection).execute(self._database.begin_writing)
+        return WritableRows(connection)
+
+    def _is_broken(self, connection: Connection) -> bool:
+        return not self._database.is_sqlite and bool(_driver(connection).closed)
+
+    def _identity(self) -> tuple[int, int, int]:
+        """What a connection is good for: this process, and the file that is now at the place.
+
+        Raises:
+            AuditError: ``audit.unavailable`` if there is none. What is written to a file that was moved away
+                would be durable, and nobody would find it.
+        """
+        if self._file is None:
+            return os.getpid(), 0, 0
+        try:
+            found = self._file.stat()
+        except OSError as error:
+            self.close()
+            raise AuditError("audit.unavailable", f"the audit log, {self._file}: {error.strerror}") from error
+        return os.getpid(), found.st_dev, found.st_ino
 
     def commit(self) -> None:
         """Makes the transaction durable."""
-        transaction = None if self._connection is None else self._connection.get_transaction()
-        if transaction is None:
+        if self._connection is None:
             raise AuditError("audit.unavailable", "the audit log has no transaction")
-        transaction.commit()
+        _driver(self._connection).commit()
 
     def close(self) -> None:
         """Ends what was not committed, and gives the connection up; the next transaction makes another."""
@@ -161,6 +187,10 @@ class LogStore:
         if connection is not None:
             with suppress(DBAPIError):
                 connection.close()
+
+
+def _driver(connection: Connection) -> Any:  # noqa: ANN401 - a connection of either driver
+    return connection.connection.driver_connection
 
 
 @contextmanager

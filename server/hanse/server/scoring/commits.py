@@ -37,8 +37,10 @@ class GroupCommit:
         self._waiting += 1
         if self._writer is None:
             self._writer = asyncio.create_task(self._write())
-        # Not cancelled with the call: what is queued is written.
-        return (await asyncio.shield(asyncio.wrap_future(indices))).start
+        # Not cancelled with the call: what is queued is written. Then nobody may be left to see a failure.
+        written = asyncio.wrap_future(indices)
+        written.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return (await asyncio.shield(written)).start
 
     async def close(self) -> None:
         """Waits until everything that was handed in is on disk."""
