@@ -19,7 +19,7 @@ from hanse.audit.tree import Frontier
 from hanse.audit.witness import Witness
 from hanse.audit.witness_rules import WitnessRefusal
 from hanse.audit.witness_state import WitnessState
-from hanse.crypto import SigningKey, canonical_json
+from hanse.crypto import JsonInput, SigningKey, canonical_json
 from hanse.crypto.cosigning import CosignerKey
 from hanse.errors import HanseError
 
@@ -101,7 +101,7 @@ def policy() -> TrustPolicy:
     return quorum_of(KEY.verifier, [cosigner(number).verifier for number in range(3)], 2)
 
 
-def edit(leaf: bytes, **fields: object) -> bytes:
+def edit(leaf: bytes, **fields: JsonInput) -> bytes:
     """An entry with other fields, in the only valid form of its bytes."""
     document: dict[str, Any] = json.loads(leaf)
     return canonical_json(document | fields)
@@ -174,7 +174,8 @@ class Finding(NamedTuple):
     code: str = ""
     says: str = ""
 
-    def __str__(self) -> str:
+    def shown(self) -> str:
+        """As a cell of the table."""
         return f"`{self.code}`: {self.says}" if self.code else "nothing"
 
     def covers(self, measured: "Finding") -> bool:
