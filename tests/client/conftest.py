@@ -25,7 +25,6 @@ from hanse.client.setup import DatasetHints, Organisation, init_member
 from hanse.client.statements import Statements
 from hanse.client.subject_sets import SubjectSets
 from hanse.crypto import SigningKey, read_secret
-from hanse.errors import HanseError
 from hanse.policies import (
     DEFAULT_PACKS,
     Agreement,
@@ -49,6 +48,8 @@ from hanse.server.wire import open_reply, sign_command
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
+
+    from hanse.errors import HanseError
 
 torch.set_num_threads(1)
 

@@ -211,3 +211,53 @@ def test_without_a_log_the_run_stops(federation: Federation, monkeypatch: pytest
     with pytest.raises(AuditError):
         rounds.conduct()
     assert not transport.sent
+
+
+# --- P32: what is used is what was admitted and stated
+
+
+def test_a_result_over_other_rows_than_were_stated_is_not_taken(federation: Federation) -> None:
+    local = federation(members=3, rounds=1)
+    transport = local.transport()
+
+    def add_rows(reply: pb.Reply) -> None:
+        if reply.HasField("trained"):
+            reply.trained.training.rows += 1
+
+    transport.tamper = rewrite(local, "media", add_rows)
+    rounds, record = local.rounds(transport)
+    outcome = rounds.conduct()
+    assert outcome.members == ("brand", "insurer")
+    assert left(record) == {"media": "run.update-rejected"}
+    reasons = [entry.reasons for entry in entries(local) if entry.type == "member.left"]
+    assert reasons == [("run.update-rejected", "P32")]
+
+
+def test_a_result_of_which_nothing_was_stated_is_not_taken(
+    federation: Federation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    local = federation(members=3, rounds=1)
+    silent = local.nodes["media"]._statements
+    monkeypatch.setattr(silent, "state", lambda *_: 0)
+    rounds, record = local.rounds(local.transport())
+    assert rounds.conduct().members == ("brand", "insurer")
+    assert left(record) == {"media": "run.update-rejected"}
+    submitted = [entry.peer for entry in entries(local) if entry.type == "round.submitted"]
+    assert set(submitted) == {"brand", "insurer"}
+
+
+def test_a_statement_about_fewer_rows_than_are_used_is_found(
+    federation: Federation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    local = federation(members=3, rounds=1)
+    statements = local.nodes["media"]._statements
+    honest = statements.state
+
+    def understate(name: str, admitted: Any, below: int) -> int:
+        changed = admitted.model_copy(update={"subject_set_size": admitted.subject_set_size - 1})
+        return int(honest(name, changed, below))
+
+    monkeypatch.setattr(statements, "state", understate)
+    rounds, record = local.rounds(local.transport())
+    assert rounds.conduct().members == ("brand", "insurer")
+    assert left(record) == {"media": "run.update-rejected"}

@@ -8,13 +8,16 @@ from typing import Any
 
 import pytest
 
+from hanse.audit import RefusalKind, WitnessRefusal, verify_log
 from hanse.client.home import MemberHome
 from hanse.client.models import fetch_model
+from hanse.client.refusals import keep
 from hanse.client.remote import CoordinatorClient
 from hanse.client.setup import DatasetHints, Organisation, init_member
 from hanse.crypto import write_atomic
 from hanse.errors import HanseError, TrainingError
 from hanse.policies import Identity
+from hanse.policies.witnessing import PROOF_FILE, check_registration
 from hanse.server.audit_service import AuditService
 from hanse.server.coordinator import Coordinator, CoordinatorFolders, Evidence
 from hanse.server.ports import free_port
@@ -57,7 +60,7 @@ def served(federation: Callable[..., Any]) -> Iterator[Served]:
     local = federation(members=2, rounds=1)
     engine = LocalEngine(local.transport())
     home = local.home
-    evidence = Evidence(local.statements, Witnesses(local.shared_log))
+    evidence = Evidence(local.statements, Witnesses(local.shared_log), timeout_s=5)
     coordinator = Coordinator(
         CoordinatorFolders(home.agreements, home.models, home.peers, home.packs),
         local.key,
@@ -171,6 +174,32 @@ def test_a_failing_engine_ends_the_run_by_name_and_says_no_more(served: Served) 
         served.engine.failure = RuntimeError("internal detail")
         events = list(client.start(digest))
     assert events[-1].facts == {"code": "internal.error", "message": "internal.error"}
+
+
+def test_without_a_quorum_of_witnesses_there_is_no_model(served: Served) -> None:
+    sites = served.local.federation.sites
+    for site in sites[1:]:
+        refusal = WitnessRefusal(RefusalKind.FORK, "two trees", b"submitted")
+        keep(site.home, "hub", refusal, local_now())  # its witness signs nothing more until somebody looks
+    with served.client() as client:
+        events = list(client.start(client.submit(served.local.signed.note)))
+        assert events[-1].facts["code"] == "audit.quorum"
+        assert code(lambda: client.model("propensity@1")) == "model.not-found"
+    assert not list(served.local.home.models.iterdir())
+    entries = verify_log(served.local.home.log, served.local.key.verifier).entries
+    assert (entries[-1].type, entries[-1].reasons) == ("run.failed", ("audit.quorum",))
+
+
+def test_a_model_comes_with_the_proof_of_its_registration(served: Served) -> None:
+    with served.client() as client:
+        events = list(client.start(client.submit(served.local.signed.note)))
+        reference = str(events[-1].facts["model"])
+        model = client.model(reference)
+        digest = str(events[-1].facts.get("manifest_digest") or events[-2].facts["manifest_digest"])
+    check_registration(model.registration, model.proof, served.local.agreement, digest)
+    (served.local.home.models / reference / PROOF_FILE).unlink()
+    with served.client() as client:
+        assert code(lambda: client.model(reference)) == "model.not-found"
 
 
 def test_runs_that_were_interrupted_are_closed_at_the_next_start(served: Served) -> None:

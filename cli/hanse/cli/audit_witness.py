@@ -28,9 +28,9 @@ def witness(
 
     Example: [bold]hanse audit witness --home watchdog --address hub.example:9201[/]
 
-    The folder is made by `hanse init auditor`; the coordinator enrols its identity.json, and the agreement lists it
-    under evidence.auditors. A log that was rewritten, forked or cut is refused: see `hanse audit refusals`. A
-    member's node is a witness by itself and does not need this command.
+    The folder is made by `hanse init auditor`; the coordinator enrols its identity.json, and the agreement
+    lists it under evidence.auditors. A log that was rewritten, forked or cut is refused: see `hanse audit
+    refusals`. A member's node is a witness by itself and does not need this command.
     """
     site = MemberHome(home)
     settings = AuditorSettings.load(home, address)
@@ -58,8 +58,8 @@ def refusals(
     Example: [bold]hanse audit refusals --home brand[/], and once you know what happened:
     [bold]hanse audit refusals --home brand --reviewed-by "Berta Brand"[/]
 
-    While one is open, the node takes part in no round. Keep the folder of each: for a fork, its two notes convict
-    whoever holds the coordinator's key. Exit code 3 while any is open.
+    While one is open, the node takes part in no round. Keep the folder of each: for a fork, its two notes
+    convict whoever holds the coordinator's key. Exit code 3 while any is open.
     """
     site = MemberHome(home)
     if reviewed_by is not None and (found := review(site, reviewed_by, utc_now())):

@@ -1,7 +1,7 @@
-"""An outside auditor as a witness: a folder with keys and a log of its own, and a process that follows the log.
+"""An outside auditor as a witness: keys and a log of its own, and a process that follows the shared log.
 
-An auditor needs no agreement, no data and no node. What it may do at the coordinator is read the shared log and hand
-in cosignatures. Its folder has the layout of a member's, without what only members have.
+An auditor needs no agreement, no data and no node. What it may do at the coordinator is read the shared log
+and hand in cosignatures. Its folder has the layout of a member's, without what only members have.
 """
 
 import threading
@@ -28,7 +28,7 @@ from hanse.settings import LayeredSettings, load_settings
 ROLE = "auditor"
 
 SETTINGS = """\
-# Settings of this auditor. Any value can be overridden by the environment: HANSE_AUDITOR_COORDINATOR_ADDRESS=…
+# Settings of this auditor. The environment overrides them: HANSE_AUDITOR_COORDINATOR_ADDRESS=…
 
 [auditor]
 coordinator_address = "127.0.0.1:9201"  # where the coordinator answers people and witnesses

@@ -1,10 +1,11 @@
-"""The witness of this site: follows the coordinator's log, co-signs what only grew, and alarms about the rest.
+"""The witness of this site: follows the coordinator's log, co-signs what only grew, alarms about the rest.
 
 One thread, outbound connections only. For each new checkpoint it asks for the consistency proof from what it
-co-signed last and lets :class:`hanse.audit.witness.Witness` decide; the cosignature is on the disk before it is
-handed in. A coordinator that is away is waited for. A refusal is an entry ``witness.refused`` of this site's own log,
-the two checkpoints are kept as files (:mod:`hanse.client.refusals`), and an error is logged. Until a person has looked,
-the witness signs nothing more and the node takes part in no round; then it goes on from what it had co-signed.
+co-signed last and lets :class:`hanse.audit.witness.Witness` decide; the cosignature is on the disk before it
+is handed in. A coordinator that is away is waited for. A refusal is an entry ``witness.refused`` of this
+site's own log, the two checkpoints are kept as files (:mod:`hanse.client.refusals`), and an error is logged.
+Until a person has looked, the witness signs nothing more and the node takes part in no round; then it goes
+on from what it had co-signed.
 
 What a witness does not do: it does not read the entries, so it cannot tell whether they are true.
 """
@@ -29,8 +30,7 @@ from hanse.policies import Identity
 
 RETRY_S: Final = 2.0
 PASSING: Final = frozenset({RefusalKind.STALE, RefusalKind.CLOCK})
-"""Refusals that say nothing about the log: another process of this witness was quicker, or this site's clock is
-behind."""
+"""Refusals that say nothing of the log: another process was quicker, or this site's clock is behind."""
 
 log = logging.getLogger("hanse.witness")
 
@@ -38,8 +38,8 @@ log = logging.getLogger("hanse.witness")
 class WitnessedLog(Protocol):
     """The coordinator's log, as far as a witness asks it."""
 
-    def checkpoints(self, size: int, stopping: threading.Event) -> Iterator[bytes]:
-        """The newest checkpoint unless it has this size, then newer ones until told to stop."""
+    def checkpoints(self, size: int | None, stopping: threading.Event) -> Iterator[bytes]:
+        """The newest checkpoint unless it has this size, then others until told to stop."""
         ...
 
     def consistency(self, old_size: int, size: int) -> tuple[bytes, ...]:
@@ -81,8 +81,8 @@ class SiteWitness:
         """Returns if this site may take part in a round.
 
         Raises:
-            AuditError: ``audit.witness-refused`` if its witness refused the coordinator's log, in this process or
-                before, and nobody has looked at it.
+            AuditError: ``audit.witness-refused`` if its witness refused the coordinator's log, in this
+                process or before, and nobody has looked at it.
         """
         require_none_open(self._home)
         if self._unkept is not None:
@@ -99,9 +99,8 @@ class SiteWitness:
         """
         while not stopping.is_set():
             try:
-                self.require_trusted()
-                # From 0, so that a cosignature that was lost on its way is handed in again.
-                for note in shared.checkpoints(0, stopping):
+                # The newest in any case: a cosignature that was lost on its way is handed in again.
+                for note in shared.checkpoints(None, stopping):
                     self._answer(shared, note)
             except WitnessRefusal as refusal:
                 if refusal.kind in PASSING:
@@ -115,6 +114,7 @@ class SiteWitness:
             stopping.wait(RETRY_S)
 
     def _answer(self, shared: WitnessedLog, note: bytes) -> None:
+        self.require_trusted()
         newest = self._witness.newest
         old_size = 0 if newest is None else newest.checkpoint.size
         size = _size_of(note)

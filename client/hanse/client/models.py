@@ -21,7 +21,8 @@ def fetch_model(
 
     Raises:
         ServingError: ``model.invalid`` when the coordinator of the agreement did not sign it, or it was made
-            under another agreement, or too few witnesses have seen its registration, or it differs from the one that was fetched under this name before.
+            under another agreement, or too few witnesses have seen its registration, or it differs from the
+            one that was fetched under this name before.
     """
     fetched = client.model(reference)
     verifier = VerifierKey.decode(signed.agreement.coordinator.key)

@@ -2,14 +2,14 @@
 
 Each refusal is a folder ``state/evidence/<time>-<kind>``:
 
-* ``submitted.note``: the checkpoint that was refused, exact bytes, signed by the coordinator where it is valid;
-* ``known.note``: the checkpoint that it was held against, if there is one. For a fork, the two together convict
-  whoever holds the coordinator's key: two signed roots of one size;
+* ``submitted.note``: the checkpoint that was refused, exact bytes;
+* ``known.note``: the checkpoint that it was held against, if there is one. For a fork, the two together
+  convict whoever holds the coordinator's key: two signed roots of one size;
 * ``refusal.json``: which log, which kind, when, and in which words;
 * ``reviewed.json``, once a person has looked: who, when.
 
-While there is a refusal that nobody has looked at, the node takes part in no round. The witness goes on from what
-it had co-signed: if the coordinator still shows another history, it refuses again.
+While there is a refusal that nobody has looked at, the node takes part in no round. The witness goes on from
+what it had co-signed: if the coordinator still shows another history, it refuses again.
 """
 
 import json

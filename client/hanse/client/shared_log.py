@@ -48,8 +48,8 @@ class SharedLogClient:
         with translated(self._address):
             return self._stub.GetCheckpoint(pb.GetCheckpointRequest(), timeout=CALL_TIMEOUT_S).note
 
-    def checkpoints(self, size: int, stopping: threading.Event) -> Iterator[bytes]:
-        """Yields the newest checkpoint unless it has the given size, then newer ones until told to stop."""
+    def checkpoints(self, size: int | None, stopping: threading.Event) -> Iterator[bytes]:
+        """Yields the newest checkpoint unless it has the given size, then others until told to stop."""
         with translated(self._address):
             call = self._stub.WatchCheckpoints(pb.WatchCheckpointsRequest(size=size))
             watcher = threading.Thread(target=_cancel_when, args=(stopping, call), daemon=True)

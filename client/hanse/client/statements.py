@@ -63,7 +63,7 @@ class Statements:
             if old_size > reader.size:
                 raise AuditError(
                     "audit.integrity",
-                    f"the coordinator has a statement over {old_size} entries of this log; it has {reader.size}",
+                    f"the coordinator knows {old_size} entries of this log, which has {reader.size}",
                     entry=reader.size,
                 )
             proof = consistency_proof(old_size, reader.size, reader.hashes) if old_size else ()
@@ -94,8 +94,8 @@ def _event(name: str, admitted: Event, suppress_below: int, member: str, note: b
 def shown_counts(counts: Counts, below: int) -> Counts:
     """Counts as others may see them.
 
-    Numbers below the minimum are written as fewer than it. Beside the others, a total would give the only hidden
-    one away, so the rows considered are then those that the shown numbers account for.
+    Numbers below the minimum are written as fewer than it. Beside the others, a total would give the only
+    hidden one away, so the rows considered are then those that the shown numbers account for.
 
     Args:
         counts: Exact counts.

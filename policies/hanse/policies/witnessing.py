@@ -1,11 +1,12 @@
 """Whom an agreement trusts to have seen one history of the coordinator's log, and what that says of a model.
 
-The trust policy of an agreement: its coordinator's key signs the log, its members and auditors witness it, and a
-checkpoint counts when a quorum of them has co-signed it. Everything that is needed to check that is in the signed
-agreement, so whoever has the agreement needs nobody to answer.
+The trust policy of an agreement: its coordinator's key signs the log, its members and auditors witness it,
+and a checkpoint counts when a quorum of them has co-signed it. Everything that is needed to check that is in
+the signed agreement, so whoever has the agreement needs nobody to answer.
 
-What a quorum assumes: that of any two quorums a witness that is in both is honest and has kept its memory. What it
-shows: that the coordinator told these witnesses one history. Whether an entry is true, it does not show.
+What a quorum assumes: that of any two quorums a witness that is in both is honest and has kept its memory.
+What it shows: that the coordinator told these witnesses one history. Whether an entry is true, it does not
+show.
 """
 
 from typing import Final

@@ -61,7 +61,8 @@ class AuditService(pb_grpc.AuditServicer):
     ) -> Iterator[pb.WatchCheckpointsResponse]:
         """See the protocol file."""
         del caller
-        for note in self._witnesses.watch(request.size, context.is_active):
+        size = request.size if request.HasField("size") else None
+        for note in self._witnesses.watch(size, context.is_active):
             yield pb.WatchCheckpointsResponse(note=note)
 
     @override

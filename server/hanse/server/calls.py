@@ -1,4 +1,4 @@
-"""What every gRPC method of the coordinator does first and last: who calls, and what may be said of an error."""
+"""What every gRPC method of the coordinator does first and last: who calls, and what is told of an error."""
 
 import logging
 from collections.abc import Callable, Iterator

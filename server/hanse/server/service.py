@@ -36,7 +36,8 @@ class CoordinatorService(pb_grpc.CoordinatorServicer):
         """The enrolled member that calls.
 
         Raises:
-            IdentityError: ``identity.unauthenticated`` for everybody else; an auditor's rights end at the log.
+            IdentityError: ``identity.unauthenticated`` for everybody else; an auditor's rights end at the
+                log.
         """
         caller = caller_of(context, self._coordinator)
         if caller.role != "member":

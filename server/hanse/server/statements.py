@@ -1,8 +1,8 @@
 """The log of logs: what each member states of a step before it sends the step's result.
 
-A statement is taken once per member and step, if the member that is due signed it and its own log goes on from
-where it last stated it to be. It is in the shared log before the member is answered. The rounds then hold every
-result against the statement of its member, and take none that has no statement (P32).
+A statement is taken once per member and step, if the member that is due signed it and its own log goes on
+from where it last stated it to be. It is in the shared log before the member is answered. The rounds then
+hold every result against the statement of its member, and take none that has no statement (P32).
 
 That the shared log keeps all of a member's statements is shown to the member by the index it is answered with
 and by the witnesses; that its own log never went back between two statements is shown here, by proof.

@@ -1,7 +1,7 @@
 """The shared log and its witnesses: handing out checkpoints, collecting cosignatures, waiting for a quorum.
 
-The coordinator gains nothing by accepting a wrong cosignature, for whoever relies on one checks it again; it is
-checked here so that a witness with a wrong key or clock hears of it at once.
+The coordinator gains nothing by accepting a wrong cosignature, for whoever relies on one checks it again; it
+is checked here so that a witness with a wrong key or clock hears of it at once.
 """
 
 import threading
@@ -15,8 +15,8 @@ from hanse.crypto.cosigning import CosignerVerifier, read_cosignatures
 from hanse.errors import AuditError, IdentityError
 
 PUBLISH_S: Final = 0.25
-"""Shortest time between two checkpoints that are handed out. All witnesses are shown the same ones, however fast the
-log grows, so that a quorum can come together under one of them."""
+"""Shortest time between two checkpoints that are handed out. All witnesses are shown the same ones, however
+fast the log grows, so that a quorum can come together under one of them."""
 
 
 class Witnesses:
@@ -36,11 +36,11 @@ class Witnesses:
         """A consistent view of the log as it is now; a context manager."""
         return self._log.reader()
 
-    def watch(self, size: int, alive: Callable[[], bool]) -> Iterator[bytes]:
+    def watch(self, size: int | None, alive: Callable[[], bool]) -> Iterator[bytes]:
         """Yields the newest checkpoint if it is not of the given size, and from then on each newest one.
 
         Args:
-            size: Size of the checkpoint that the watcher has.
+            size: Size of the checkpoint that the watcher has; None if it wants the newest in any case.
             alive: Whether the watcher still listens.
         """
         told = size
@@ -61,8 +61,8 @@ class Witnesses:
             witness: Key of the witness that hands it in.
 
         Raises:
-            IdentityError: ``identity.bad-signature`` or ``identity.unknown-signer`` if it is not the witness's
-                cosignature of that checkpoint.
+            IdentityError: ``identity.bad-signature`` or ``identity.unknown-signer`` if it is not the
+                witness's cosignature of that checkpoint.
             ProtocolError: ``protocol.malformed`` if the line is not one.
             AuditError: ``audit.integrity`` if the log has handed out no checkpoint of that size.
         """

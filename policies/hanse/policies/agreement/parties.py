@@ -118,8 +118,8 @@ class Auditor(Document):
 class Evidence(Document):
     """Whom the members trust together to have seen one history of the coordinator's log.
 
-    Every member is a witness. Two histories of a log each need a quorum; with more than half of all witnesses as
-    the quorum, both have a witness in common, and an honest one co-signs only one of them.
+    Every member is a witness. Two histories of a log each need a quorum; with more than half of all
+    witnesses as the quorum, both have a witness in common, and an honest one co-signs only one of them.
 
     Attributes:
         quorum: Witnesses that have to co-sign the log before a model counts.

@@ -214,10 +214,10 @@ WORDINGS: Final[Mapping[str, Wordings]] = MappingProxyType(
             "请次日再请求或者减少人数；对评分取整，或者仅返回分档。",
         ),
         "P28": _say(
-            "The decision could not be written to the log before its effect, or nobody would witness the log.",
+            "The decision could not be written to the log before its effect, or nobody witnesses the log.",
             "决定未能在生效之前写入日志，或者没有足够的见证方为日志联署。",
-            "Make the log writable; nothing is processed until then. Let the quorum of witnesses be at least 1 "
-            "and at most the number of members and auditors; more than half of them is safe.",
+            "Make the log writable; nothing is processed until then. Let the quorum of witnesses be at least "
+            "1 and at most the number of members and auditors; more than half of them is safe.",
             "请恢复日志的写入；在此之前不进行任何处理。联署所需的见证方应至少为一个，且不超过成员与审计方的总数；过半数方为稳妥。",
         ),
         "P29": _say(

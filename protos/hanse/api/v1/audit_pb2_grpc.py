@@ -87,8 +87,8 @@ class AuditServicer:
         raise NotImplementedError('Method not implemented!')
 
     def WatchCheckpoints(self, request, context):
-        """Follows the log: the newest checkpoint at once if it is not of the given size, then whenever there is a
-        newer one. Checkpoints between two answers are left out; a consistency proof covers them.
+        """Follows the log: the newest checkpoint at once unless it is of the given size, then whenever there is
+        another. Checkpoints between two answers are left out; a consistency proof covers them.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -37,8 +37,8 @@ class AuditStub:
     GetCheckpoint: _grpc.UnaryUnaryMultiCallable[_audit_pb2.GetCheckpointRequest, _audit_pb2.GetCheckpointResponse]
     """The newest checkpoint with every cosignature collected for it."""
     WatchCheckpoints: _grpc.UnaryStreamMultiCallable[_audit_pb2.WatchCheckpointsRequest, _audit_pb2.WatchCheckpointsResponse]
-    """Follows the log: the newest checkpoint at once if it is not of the given size, then whenever there is a
-    newer one. Checkpoints between two answers are left out; a consistency proof covers them.
+    """Follows the log: the newest checkpoint at once unless it is of the given size, then whenever there is
+    another. Checkpoints between two answers are left out; a consistency proof covers them.
     """
     GetEntries: _grpc.UnaryStreamMultiCallable[_audit_pb2.GetEntriesRequest, _audit_pb2.GetEntriesResponse]
     """Entries [first, end) in order, exact bytes."""
@@ -59,8 +59,8 @@ class AuditAsyncStub(AuditStub):
     GetCheckpoint: _aio.UnaryUnaryMultiCallable[_audit_pb2.GetCheckpointRequest, _audit_pb2.GetCheckpointResponse]  # type: ignore[assignment]
     """The newest checkpoint with every cosignature collected for it."""
     WatchCheckpoints: _aio.UnaryStreamMultiCallable[_audit_pb2.WatchCheckpointsRequest, _audit_pb2.WatchCheckpointsResponse]  # type: ignore[assignment]
-    """Follows the log: the newest checkpoint at once if it is not of the given size, then whenever there is a
-    newer one. Checkpoints between two answers are left out; a consistency proof covers them.
+    """Follows the log: the newest checkpoint at once unless it is of the given size, then whenever there is
+    another. Checkpoints between two answers are left out; a consistency proof covers them.
     """
     GetEntries: _aio.UnaryStreamMultiCallable[_audit_pb2.GetEntriesRequest, _audit_pb2.GetEntriesResponse]  # type: ignore[assignment]
     """Entries [first, end) in order, exact bytes."""
@@ -90,8 +90,8 @@ class AuditServicer(metaclass=_abc_1.ABCMeta):
         request: _audit_pb2.WatchCheckpointsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_audit_pb2.WatchCheckpointsResponse], _abc.AsyncIterator[_audit_pb2.WatchCheckpointsResponse]]:
-        """Follows the log: the newest checkpoint at once if it is not of the given size, then whenever there is a
-        newer one. Checkpoints between two answers are left out; a consistency proof covers them.
+        """Follows the log: the newest checkpoint at once unless it is of the given size, then whenever there is
+        another. Checkpoints between two answers are left out; a consistency proof covers them.
         """
 
     @_abc_1.abstractmethod
