@@ -84,11 +84,12 @@ def bad_data(home: MemberHome, places: Places) -> None:
     manifest = NodeSettings.load(home.root).dataset
     numeric = next(column.name for column in manifest.columns if column.kind == "numeric")
     member = home.root.name
-    for name, rows in {
+    data: dict[str, list[tuple[str, ...]]] = {
         "text for a number": [(mail(member, 1), person(member, 1), "yes")],
         "the same subject twice": [(mail(member, 1), "1", "yes"), (mail(member, 1), "2", "no")],
         "a line that is no row": [(mail(member, 1), f'1"{phone(member, 1)}', "yes", "more", "more")],
-    }.items():
+    }
+    for name, rows in data.items():
         path = home.root / "bad.csv"
         lines = [f"subject_id,{numeric},{manifest.label_column}", *(",".join(row) for row in rows)]
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -24,6 +24,7 @@ class Story:
     """The logs after some runs, by name; ``shared`` is the coordinator's."""
 
     verified: dict[str, VerifiedLog]
+    folder: Path
 
     @cached_property
     def logs(self) -> dict[str, list[Entry]]:
@@ -98,7 +99,7 @@ def read(local: LocalFederation) -> Story:
     for site in local.federation.sites:
         key = SigningKey.load(site.home.node_key).verifier
         logs[site.data.name] = verify_log(site.home.log, key, origin=site.data.name)
-    return Story(logs)
+    return Story(logs, local.federation.folder)
 
 
 def with_withdrawal(local: LocalFederation) -> None:
