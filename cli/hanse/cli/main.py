@@ -10,7 +10,9 @@ from hanse.cli import (
     agreement,
     audit,
     audit_backup,
+    audit_export,
     audit_scan,
+    audit_watch,
     audit_witness,
     audit_witness_keys,
     consent,
@@ -40,8 +42,8 @@ app.command("enrol")(setup.enrol)
 app.command("server")(services.server)
 app.command("client")(services.client)
 app.add_typer(consent.app, name="consent")
-policy.app.command("watch")(watch.watch)
 app.add_typer(subject.app, name="subject")
+policy.app.command("watch")(watch.watch)
 app.add_typer(policy.app, name="policy")
 agreement.app.command("rehearse")(rehearse.rehearse)
 agreement.app.command("advise")(advise.advise)
@@ -55,6 +57,8 @@ audit.app.command("witness-keys")(audit_witness_keys.witness_keys)
 audit.app.command("backup")(audit_backup.backup)
 audit.app.command("restore")(audit_backup.restore)
 audit.app.command("scan")(audit_scan.scan)
+audit.app.command("export")(audit_export.export)
+audit.app.command("watch")(audit_watch.watch)
 app.add_typer(audit.app, name="audit")
 app.command("demo")(demo.demo)
 

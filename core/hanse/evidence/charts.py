@@ -11,11 +11,11 @@ from itertools import cycle
 from typing import Final, NamedTuple
 
 PALETTE: Final = ("#0072b2", "#e69f00", "#cc79a7", "#d55e00", "#56b4e9", "#f0e442", "#009e73", "#999999")
-_LEFT: Final = 64
+_LEFT: Final = 72
 _TOP: Final = 10
 _HEIGHT: Final = 190
-_LABELS: Final = 46
-_STEP: Final = 54
+_LABELS: Final = 50
+_STEP: Final = 66
 _WIDEST: Final = 960
 _TICKS: Final = 4
 

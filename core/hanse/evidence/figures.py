@@ -88,8 +88,18 @@ def row_bars(rows: Iterable[Row]) -> list[Bar]:
     return [_row_bar(entry) for _, entry in rows if entry.type in _ROUND_TYPES and entry.counts is not None]
 
 
+def without_admitted(bar: Bar) -> Bar:
+    """The same bar with what was left out alone, which is often too little to be seen beside the rest."""
+    return Bar(bar.label, {name: count for name, count in bar.parts.items() if name != "admitted"})
+
+
+def step_of(entry: Entry) -> str:
+    """The step of a run that an entry is of, in a word or two."""
+    return f"round {entry.round}" if entry.round else "no round"
+
+
 def _row_bar(entry: Entry) -> Bar:
-    where = f"round {entry.round}" if entry.round else "outside"
+    where = step_of(entry)
     label = where if entry.peer is None else f"{where}\n{entry.peer}"
     parts = {"admitted": 0.0}
     if entry.counts is not None:
@@ -111,7 +121,7 @@ def spending(rows: Iterable[Row]) -> dict[str, list[tuple[str, float]]]:
     lines: dict[str, list[tuple[str, float]]] = {}
     for _, entry in rows:
         if entry.type in _SPENT_TYPES and entry.privacy is not None and entry.run is not None:
-            label = f"round {entry.round}" if entry.round else entry.type.value.partition(".")[2]
+            label = step_of(entry) if entry.round else entry.type.value.partition(".")[2]
             lines.setdefault(entry.run, []).append((label, entry.privacy.epsilon))
     return lines
 
@@ -130,7 +140,16 @@ def over_time(rows: Sequence[Row]) -> tuple[str, list[Bar]]:
     counts: dict[str, Counter[str]] = {}
     for _, entry in rows:
         counts.setdefault(entry.time[:cut], Counter())[entry.actor.role] += 1
-    return unit, [Bar(time.replace("T", "\n"), dict(_sorted(by_role))) for time, by_role in counts.items()]
+    return unit, [Bar(label, dict(_sorted(counts[time]))) for time, label in _labels(list(counts))]
+
+
+def _labels(times: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Each time with its label: the day only where it changes."""
+    before = ""
+    for time in times:
+        day, _, hour = time.partition("T")
+        yield time, f"{hour}\n{day}" if hour and day != before else hour or day
+        before = day
 
 
 def _sorted(counts: Counter[str]) -> Iterator[tuple[str, float]]:

@@ -62,7 +62,7 @@ def findings(entries: Sequence[Entry], origin: str) -> list[Finding]:
 def _of_finding(finding: Finding) -> Result:
     where = "" if finding.entry is None else f"entry {finding.entry}: "
     verdict = verify.NOTE if finding.is_note else verify.FAIL
-    return finding.kind, verdict, f"{where}{finding.meaning} {finding.detail}. {finding.remedy}"
+    return finding.kind, verdict, f"{where}{finding.meaning} ({finding.detail}) {finding.remedy}"
 
 
 def _result(name: str, check: Callable[[], str]) -> Result:

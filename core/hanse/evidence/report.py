@@ -15,7 +15,16 @@ from hanse.audit import Counts, Entry
 from hanse.audit.findings import Finding
 from hanse.evidence import verify
 from hanse.evidence.charts import bars, steps
-from hanse.evidence.figures import Row, glance, over_time, row_bars, runs, spending
+from hanse.evidence.figures import (
+    Row,
+    glance,
+    over_time,
+    row_bars,
+    runs,
+    spending,
+    step_of,
+    without_admitted,
+)
 from hanse.evidence.words import facts, says
 from hanse.policies import Agreement
 from hanse.policies.rules import RULES
@@ -24,6 +33,11 @@ _STYLE: Final = (Path(__file__).parent / "report.css").read_text(encoding="utf-8
 _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'"
 _SHOWN_ENTRIES: Final = 500
 _SHOWN_RUNS: Final = 20
+_CLASSES: Final = {
+    **dict.fromkeys(("", "check", "time (UTC)", "who", "rule", "whose", "step"), ' class="t"'),
+    **dict.fromkeys(("entry", "considered", "admitted", "used"), ' class="n"'),
+}
+"""How the cells of a column are set, by its heading."""
 
 Result = tuple[str, str, str]
 """Check, verdict, detail: as :mod:`hanse.evidence.verify` gives it."""
@@ -162,9 +176,10 @@ def _limits() -> str:
 def _rows(report: Report) -> str:
     parts = []
     for run, rows in [*runs(report.rows).items()][-_SHOWN_RUNS:]:
-        values = row_bars(rows)
-        if values:
-            parts.append(bars(run, "rows", values))
+        if values := row_bars(rows):
+            parts.append(bars(f"{run}: rows admitted and left out", "rows", values))
+        if left_out := [bar for bar in map(without_admitted, values) if bar.parts]:
+            parts.append(bars(f"{run}: rows left out, by the first rule that each failed", "rows", left_out))
     if not parts:
         return "<p>No disclosed entry counts rows.</p>\n"
     rules = sorted({rule for _, entry in report.rows if entry.counts for rule in entry.counts.by_rule})
@@ -180,16 +195,17 @@ def _rows(report: Report) -> str:
 def _rounds(report: Report) -> str:
     lines = [
         (
+            str(index),
             _text(entry.run),
-            str(entry.round or ""),
+            _text(step_of(entry)),
             _text(entry.peer or entry.actor.organisation),
             *_counted(entry.counts),
             _number(entry.rows_used),
         )
-        for _, entry in report.rows
+        for index, entry in report.rows
         if entry.run is not None and entry.counts is not None
     ]
-    head = ("run", "round", "whose", "considered", "admitted", "left out", "used")
+    head = ("entry", "run", "step", "whose", "considered", "admitted", "left out", "used")
     return _grid("The same numbers", head, lines[-_SHOWN_ENTRIES:])
 
 
@@ -304,7 +320,11 @@ def _section(title: str, content: str) -> str:
 def _grid(title: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A table of texts that are escaped already."""
     heading = "".join(f'<th scope="col">{_text(cell)}</th>' for cell in head)
-    lines = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>\n" for row in rows)
+    kinds = [_CLASSES.get(cell, "") for cell in head]
+    lines = "".join(
+        f"<tr>{''.join(f'<td{kind}>{cell}</td>' for kind, cell in zip(kinds, row, strict=True))}</tr>\n"
+        for row in rows
+    )
     caption = f"<caption>{_text(title)}</caption>\n" if title else ""
     label = _text(title or "table")
     return (

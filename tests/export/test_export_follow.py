@@ -1,0 +1,78 @@
+"""Following a log: what does not extend what was seen is refused."""
+
+from collections.abc import Callable
+
+import pytest
+from tests.export.conftest import MadeLog, events_of_run
+
+from hanse.audit import Event, EventType, root_hash
+from hanse.audit.checkpoint import Checkpoint, sign_checkpoint
+from hanse.crypto import SigningKey
+from hanse.errors import AuditError, HanseError, IdentityError
+from hanse.evidence.follow import Follower
+from hanse.evidence.words import SAYS, facts, says
+
+
+@pytest.fixture
+def made(make_log: Callable[..., MadeLog]) -> MadeLog:
+    return make_log(events_of_run())
+
+
+def leaves_of(made: MadeLog) -> list[bytes]:
+    return list(made.evidence().leaves)
+
+
+def note_of(leaves: list[bytes], key: SigningKey, origin: str = "brand") -> bytes:
+    return sign_checkpoint(Checkpoint(origin, len(leaves), root_hash(leaves)), key)
+
+
+def test_tells_what_is_new(made: MadeLog) -> None:
+    follower = Follower(made.key.verifier)
+    assert len(follower.take(made.log.checkpoint(), leaves_of(made))) == made.log.size
+    assert follower.take(made.log.checkpoint(), []) == []
+    made.log.append(Event(type=EventType.SCORER_STARTED))
+    ((index, entry),) = follower.take(made.log.checkpoint(), leaves_of(made)[follower.size :])
+    assert (index, entry.type) == (made.log.size - 1, EventType.SCORER_STARTED)
+
+
+@pytest.mark.parametrize("attack", ["fork", "cut", "rewrite", "other log", "other key", "saved", "shorter"])
+def test_refuses_another_history(made: MadeLog, attack: str) -> None:
+    leaves, key = leaves_of(made), made.key
+    saved = None
+    if attack == "saved":
+        saved = note_of([*leaves[:2], leaves[0]], key)
+    elif attack == "shorter":
+        saved = note_of([*leaves, leaves[0]], key)
+    follower = Follower(key.verifier, saved)
+    if saved is not None:
+        with pytest.raises(AuditError, match=r"saved"):
+            follower.take(note_of(leaves, key), leaves)
+        return
+    follower.take(note_of(leaves[:4], key), leaves[:4])
+    other = SigningKey.generate("brand")
+    note, more = {
+        "fork": (note_of([*leaves[:3], leaves[0]], key), []),
+        "cut": (note_of(leaves[:2], key), []),
+        "rewrite": (note_of([leaves[1], *leaves[1:]], key), leaves[4:]),
+        "other log": (note_of(leaves, key, "insurer"), leaves[4:]),
+        "other key": (note_of(leaves, other), leaves[4:]),
+    }[attack]
+    with pytest.raises(IdentityError if attack == "other key" else AuditError):
+        follower.take(note, more)
+
+
+def test_follows_a_change_of_keys(made: MadeLog) -> None:
+    new, follower = SigningKey.generate("brand"), Follower(made.key.verifier)
+    made.log.append(Event(type=EventType.LOG_KEY_ROTATED, new_key=new.verifier.encode()))
+    leaves = leaves_of(made)
+    with pytest.raises(HanseError):
+        follower.take(note_of(leaves, made.key), leaves)
+    follower = Follower(made.key.verifier)
+    assert len(follower.take(note_of(leaves, new), leaves)) == len(leaves)
+
+
+def test_every_type_has_plain_words(made: MadeLog) -> None:
+    assert set(SAYS) == set(EventType)
+    for entry in made.evidence().entries:
+        assert says(entry) != entry.type.value
+        assert "\n" not in facts(entry)
