@@ -175,7 +175,11 @@ def test_no_canary_comes_out_of_a_run(
         hanse(*words, "--home", brand, "--json")
     metrics = tmp_path / "brand.prom"
     hanse("policy", "watch", "--home", brand, "--metrics", str(metrics))
+    package = tmp_path / "brand.zip"
+    assert hanse("audit", "export", "--home", brand, "--out", str(package)) == 0
+    assert hanse("audit", "verify", "--package", str(package)) in {0, 6}
 
+    places.add_archive("package", package)
     places.add("metrics", metrics.read_bytes())
     places.add("messages of the program", caplog.text)
     places.add_log("shared log", local.home.log)
