@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,12 +15,25 @@ import pytest
 import uvloop
 import yaml
 
-from hanse.audit import AuditLog, Entry, verify_log
+from hanse.audit import (
+    Actor,
+    AuditLog,
+    Checkpoint,
+    Entry,
+    Event,
+    EventType,
+    leaf_hash,
+    sign_checkpoint,
+    verify_log,
+)
+from hanse.audit.entry import Frame, format_time, write_entry
+from hanse.audit.proof_file import ProofFile, format_proof
 from hanse.crypto import (
     SigningKey,
     make_authority,
     make_client_certificate,
     make_server_certificate,
+    unverified_text,
 )
 from hanse.crypto.cosigning import CosignerKey
 from hanse.learning.artifact import ModelManifest, write_model
@@ -36,6 +49,7 @@ from hanse.policies import (
     sign_agreement,
     sign_pack,
 )
+from hanse.policies.witnessing import PROOF_FILE, REGISTRATION_FILE
 from hanse.server.scoring import ScoringSettings, serve
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -61,6 +75,11 @@ class Keys:
     node: SigningKey = field(default_factory=lambda: SigningKey.generate("brand"))
     partner: SigningKey = field(default_factory=lambda: SigningKey.generate("partner"))
     auditor: SigningKey = field(default_factory=lambda: SigningKey.generate("brand-auditor"))
+    witnesses: Mapping[str, CosignerKey] = field(
+        default_factory=lambda: {
+            name: CosignerKey.generate(f"{name}-witness", "ed25519") for name in ("brand", "partner")
+        }
+    )
     approvers: tuple[SigningKey, SigningKey] = field(
         default_factory=lambda: (SigningKey.generate("brand-dpo"), SigningKey.generate("partner-dpo"))
     )
@@ -83,8 +102,8 @@ def make_agreement(keys: Keys, **changes: object) -> Agreement:
         "proposer": "Pia Proposer",
         "auditor": "Aud Auditor",
         "members": [
-            make_member("brand", "Brand AG", keys.node, brand, "Bea Brand"),
-            make_member("partner", "Partner GmbH", keys.partner, partner, "Pat Partner"),
+            make_member("brand", "Brand AG", keys.node, brand, "Bea Brand", keys),
+            make_member("partner", "Partner GmbH", keys.partner, partner, "Pat Partner", keys),
         ],
         "coordinator": {"name": "hub", "jurisdiction": "DE", "key": keys.coordinator.verifier.encode()},
         "evidence": {"quorum": 2, "auditors": []},
@@ -136,7 +155,7 @@ def make_agreement(keys: Keys, **changes: object) -> Agreement:
 
 
 def make_member(
-    name: str, organisation: str, node: SigningKey, approver: SigningKey, person: str
+    name: str, organisation: str, node: SigningKey, approver: SigningKey, person: str, keys: Keys
 ) -> dict[str, Any]:
     return {
         "name": name,
@@ -149,7 +168,7 @@ def make_member(
         "approver": person,
         "node_key": node.verifier.encode(),
         "approver_key": approver.verifier.encode(),
-        "witness_key": CosignerKey.generate(f"{name}-witness", "ed25519").verifier.encode(),
+        "witness_key": keys.witnesses[name].verifier.encode(),
     }
 
 
@@ -188,7 +207,7 @@ def write_note(path: Path, agreement: Agreement, keys: Keys) -> None:
     path.write_bytes(note)
 
 
-def write_registered_model(folder: Path, agreement: Agreement, key: SigningKey) -> None:
+def write_registered_model(folder: Path, agreement: Agreement, keys: Keys) -> None:
     """A logistic model with weights that differ for every cell, signed by the coordinator."""
     transform = Transform.fit(agreement.columns, None, 0.0)
     weights = np.linspace(-2.0, 2.0, transform.n_features + 1, dtype=np.float32)
@@ -207,7 +226,20 @@ def write_registered_model(folder: Path, agreement: Agreement, key: SigningKey) 
         members=tuple(member.name for member in agreement.members),
         created_at=NOW,
     )
-    write_model(folder, manifest, weights, key)
+    digest = write_model(folder, manifest, weights, keys.coordinator)
+    write_registration(folder, agreement, keys, digest)
+
+
+def write_registration(folder: Path, agreement: Agreement, keys: Keys, digest: str) -> None:
+    """The entry of a log of one entry, and the proof that the witnesses have co-signed it."""
+    actor = Actor(organisation="Hub", key_id=keys.coordinator.verifier.key_id, role="coordinator")
+    event = Event(type=EventType.MODEL_REGISTERED, agreement=agreement.digest, model_out=digest)
+    leaf = write_entry(event, Frame(actor.canonical(), 0, format_time(NOW)))
+    note = sign_checkpoint(Checkpoint("hub", 1, leaf_hash(leaf)), keys.coordinator)
+    for witness in keys.witnesses.values():
+        note += witness.cosign(unverified_text(note), NOW).encode()
+    (folder / REGISTRATION_FILE).write_bytes(leaf)
+    (folder / PROOF_FILE).write_bytes(format_proof(ProofFile(0, (), note)))
 
 
 @dataclass
@@ -244,7 +276,7 @@ def make_site(root: Path, **agreement_changes: object) -> MemberSite:
     keys = Keys()
     agreement = make_agreement(keys, **agreement_changes)
     write_note(root / "agreement.note", agreement, keys)
-    write_registered_model(root / "model", agreement, keys.coordinator)
+    write_registered_model(root / "model", agreement, keys)
     keys.node.save(root / "node.key")
     (root / "pseudonym.key").touch(mode=0o600)
     (root / "pseudonym.key").write_bytes(PSEUDONYM_KEY)

@@ -29,6 +29,7 @@ from tests.scoring.conftest import (
     make_site,
     write_note,
     write_registered_model,
+    write_registration,
 )
 
 from hanse.api.inference import open_inference_grpc_pb2 as oip
@@ -36,6 +37,7 @@ from hanse.api.inference.open_inference_grpc_pb2_grpc import GRPCInferenceServic
 from hanse.audit import EventType
 from hanse.crypto import SigningKey, make_authority, make_client_certificate, make_server_certificate
 from hanse.errors import CATALOGUE, ConfigurationError, HanseError, IdentityError
+from hanse.learning import load_model
 from hanse.policies import ConsentLedger
 from hanse.server.scoring import ScoringSettings, run_scorer
 from hanse.server.scoring.callers import Callers
@@ -265,7 +267,18 @@ def column_named_as_subjects(site: MemberSite) -> None:
     agreement = make_agreement(site.keys, columns=[column])
     write_note(site.settings.agreement, agreement, site.keys)
     site.settings.model.rename(site.root / "old")
-    write_registered_model(site.settings.model, agreement, site.keys.coordinator)
+    write_registered_model(site.settings.model, agreement, site.keys)
+
+
+def fewer_witnesses(site: MemberSite) -> None:
+    """A registration that one of the two witnesses has not seen."""
+    site.keys.witnesses = dict(list(site.keys.witnesses.items())[:1])
+    digest = load_model(site.settings.model, site.keys.coordinator.verifier).digest
+    write_registration(site.settings.model, site.agreement, site.keys, digest)
+
+
+def other_registration(site: MemberSite) -> None:
+    write_registration(site.settings.model, site.agreement, site.keys, "0" * 64)
 
 
 def flip_byte(name: str) -> Callable[[MemberSite], None]:
@@ -305,6 +318,11 @@ def remove(name: str) -> Callable[[MemberSite], None]:
         (flip_byte("agreement.note"), "policy.invalid"),
         (change_log, "audit.integrity"),
         (flip_byte("model/weights.safetensors"), "model.invalid"),
+        (flip_byte("model/registration.json"), "model.invalid"),
+        (flip_byte("model/registration.tlog-proof"), "model.invalid"),
+        (remove("model/registration.tlog-proof"), "config.missing-file"),
+        (fewer_witnesses, "model.invalid"),
+        (other_registration, "model.invalid"),
         (other_key_file, "identity.unknown-signer"),
         (other_agreement, "model.invalid"),
         (other_coordinator, "identity.unknown-signer"),

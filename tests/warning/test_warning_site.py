@@ -16,9 +16,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.conftest import LocalFederation, copy_of, open_federation
 from typer.testing import CliRunner
 
+from hanse.audit import RefusalKind, WitnessRefusal
 from hanse.audit.store.tables import sqlite_guards
 from hanse.cli.main import app
 from hanse.client.home import MemberHome
+from hanse.client.refusals import keep, review
 from hanse.client.watch import EXPIRING, ConsentFigures, Watching, consent_figures, denials, watch_site
 from hanse.client.watch_metrics import metric_name, registry_of
 from hanse.crypto import read_secret, write_atomic
@@ -90,6 +92,7 @@ def test_every_figure_of_a_trained_site_is_known(trained: LocalFederation) -> No
     assert found[Watch.MODEL_WITHDRAWN] == 0
     assert found[Watch.UNACKNOWLEDGED] == 0
     assert (found[Watch.CONTACT] or 0) < 1
+    assert found[Watch.WITNESS] == 0
     assert set(watching.notices["propensity"]) == {"1", "2"}
 
 
@@ -106,6 +109,19 @@ def test_a_withdrawal_after_training_is_a_retraining_task(trained: LocalFederati
     assert levels[Watch.UNACKNOWLEDGED] is Level.OK
     shown = json.dumps([str(warning.reading) for warning in watching.warnings])
     assert not any(subject in shown for subject in consenting)
+
+
+def test_a_refusal_of_the_witness_is_an_alarm_until_a_person_has_looked(site: Site) -> None:
+    now = datetime.now(UTC)
+    keep(site.home, "hub", WitnessRefusal(RefusalKind.FORK, "two trees", b"submitted"), now)
+    watching = watch_site(site.home, now + timedelta(hours=2))
+    [warning] = [w for w in watching.warnings if w.reading.watch is Watch.WITNESS]
+    assert (warning.level, warning.reading.value) == (Level.ALARM, pytest.approx(2))
+    review(site.home, "a person", now)
+    assert readings(watch_site(site.home, now))[Watch.WITNESS] == 0
+    for path in site.home.evidence.glob("*/*.json"):
+        path.write_bytes(b"{")
+    assert readings(watch_site(site.home, now))[Watch.WITNESS] is None
 
 
 def test_a_withdrawal_that_the_log_does_not_know_waits(trained: LocalFederation, site: Site) -> None:

@@ -41,7 +41,7 @@ class KeptRefusal:
         folder: Its folder.
         origin: The log.
         kind: Why, a word of :class:`hanse.audit.witness_rules.RefusalKind`.
-        at: When, RFC 3339.
+        at: When, UTC, as 20260131T090000.000000Z.
         detail: In words.
         reviewed_by: Who has looked at it; None if nobody has.
     """
@@ -57,6 +57,14 @@ class KeptRefusal:
     def peer(self) -> str | None:
         """:attr:`origin` as an entry of a log has it; None if it could not be read."""
         return None if self.origin == _UNREADABLE else self.origin
+
+    @property
+    def time(self) -> datetime | None:
+        """:attr:`at`; None if it could not be read."""
+        try:
+            return datetime.strptime(self.at, _STAMP).replace(tzinfo=UTC)
+        except ValueError:
+            return None
 
     @property
     def token(self) -> str | None:

@@ -15,6 +15,7 @@ from hanse.audit import Entry, EventType, verify_log
 from hanse.client.consents import open_ledger
 from hanse.client.home import MemberHome
 from hanse.client.packs import policy_of
+from hanse.client.refusals import open_refusals
 from hanse.client.settings import NodeSettings
 from hanse.crypto import VerifierKey, certificate_end
 from hanse.learning import LoadedModel, load_model
@@ -82,7 +83,7 @@ def watch_site(home: MemberHome, now: datetime) -> Watching:
     agreements = newest(read_unverified(path.read_bytes()) for path in home.agreements.glob("*.agreement"))
     verifier = VerifierKey.decode(Identity.load(home.identity).node_key)
     entries = verify_log(home.log, verifier, origin=verifier.name).entries
-    site = [*denials(entries, now), *_certificates(home, now)]
+    site = [*denials(entries, now), *_certificates(home, now), _refused(home, now)]
     judged = list(early_warnings(site))
     notices: dict[str, Mapping[str, int]] = {}
     for agreement in agreements:
@@ -239,6 +240,16 @@ def _certificates(home: MemberHome, now: datetime) -> Iterator[Reading]:
     for path in (home.tls_certificate, home.serving_certificate):
         left = (certificate_end(path.read_bytes()) - now) / _DAY if path.is_file() else None
         yield Reading(Watch.CERTIFICATE, path.name, left)
+
+
+def _refused(home: MemberHome, now: datetime) -> Reading:
+    """How long ago the witness refused the coordinator's log and nobody has looked; 0 if it has not."""
+    times = [refusal.time for refusal in open_refusals(home)]
+    known = [time for time in times if time is not None]
+    if len(known) < len(times):
+        return Reading(Watch.WITNESS, "site", None)
+    since = min(known, default=None)
+    return Reading(Watch.WITNESS, "site", 0.0 if since is None else (now - since) / _HOUR, since)
 
 
 def _newest_model(home: MemberHome, agreement: Agreement) -> LoadedModel | None:

@@ -44,6 +44,7 @@ class Watch(StrEnum):
     UNACKNOWLEDGED = "withdrawals_unacknowledged_hours"
     MODEL_WITHDRAWN = "model_withdrawn_ratio"
     MODEL_DUE = "model_withdrawn_days"
+    WITNESS = "log_refused_hours"
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +152,13 @@ WATCHED: Final = MappingProxyType(
             rule="P11",
             advice="train the model anew before the deadline, and retire this version",
         ),
+        Watch.WITNESS: Watched(
+            "since this site's witness refused the coordinator's log and nobody has looked",
+            "hours",
+            low_is_bad=False,
+            rule="P28",
+            advice="compare the two checkpoints: hanse audit refusals; no round runs here until then",
+        ),
     }
 )
 
@@ -184,6 +192,7 @@ DEFAULT_LIMITS: Final[Mapping[Watch, Limit]] = MappingProxyType(
         Watch.UNACKNOWLEDGED: Limit(12, 24),
         Watch.MODEL_WITHDRAWN: Limit(0.0025, 0.005),
         Watch.MODEL_DUE: Limit(15, 30),
+        Watch.WITNESS: Limit(0.0001, 0.0002),
     }
 )
 """All of them our defaults, not law; :func:`limits_of` puts what is stricter in their place."""

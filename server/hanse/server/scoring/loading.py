@@ -21,6 +21,7 @@ from hanse.policies import (
     merge,
     open_agreement,
 )
+from hanse.policies.witnessing import PROOF_FILE, REGISTRATION_FILE, check_registration
 from hanse.server.scoring.call import SUBJECT_INPUT
 from hanse.server.scoring.callers import Callers
 from hanse.server.scoring.commits import GroupCommit
@@ -64,7 +65,8 @@ async def load_site(settings: ScoringSettings, clock: Callable[[], datetime]) ->
             one, or no member with this site's key.
         PolicyError: ``policy.invalid``, ``policy.unsigned`` if not all members signed the agreement as it is;
             ``policy.pack`` if a rule pack that it names is not adopted here.
-        ServingError: ``model.invalid`` if the model version is not signed, altered, or of another agreement.
+        ServingError: ``model.invalid`` if the model version is not signed, altered, or of another agreement,
+            or if too few of the agreement's witnesses have seen its registration.
         AuditError: If the log does not verify or cannot be written.
     """
     key = SigningKey.load(settings.signing_key)
@@ -74,6 +76,8 @@ async def load_site(settings: ScoringSettings, clock: Callable[[], datetime]) ->
     policy = _policy(settings, agreement.agreement, member)
     model = load_model(settings.model, registry)
     _require_same(agreement, model)
+    files = (settings.model / REGISTRATION_FILE, settings.model / PROOF_FILE)
+    check_registration(*map(read_file, files), agreement.agreement, model.digest)
     place = settings.consent_url or settings.consent_ledger
     if isinstance(place, Path) and not place.is_file():
         # Opening it would make an empty one, and every subject would be denied without a word why.
