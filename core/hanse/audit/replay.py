@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from hanse.audit.entry import Entry, FrameReader
-from hanse.audit.rotation import read_rotation
+from hanse.audit.rotation import ROTATION_END, read_rotation
 from hanse.audit.store import CHUNK_ENTRIES
 from hanse.audit.tree import HASH_BYTES, Frontier, node_hash
 from hanse.crypto import VerifierKey
@@ -63,23 +63,28 @@ class Replay:
     def _follow(self, entry: int, data: bytes) -> None:
         """Checks an entry against the ones before it."""
         frame = self._frames.read(data)
+        if self.detailed or frame is None or data.endswith(ROTATION_END):
+            self._parse(entry, data)
+        if frame is None:
+            raise _bad(entry, "has no actor, number and time in their places")
+        actor, seq, time = frame
+        if seq != self.sequences.get(actor, 0):
+            raise _bad(entry, "is not the next of its actor: one is missing or repeated")
+        if time < self.last_time:
+            raise _bad(entry, "is older than the one before")
+        self.sequences[actor] = seq + 1
+        self.last_entries[actor] = entry
+        self.last_time = time
+
+    def _parse(self, entry: int, data: bytes) -> None:
+        """Reads all of an entry, and follows a change of the key."""
         try:
-            if self.detailed or frame is None:
-                Entry.parse(data)
+            Entry.parse(data)
             key = read_rotation(data)
         except HanseError as error:
             raise _bad(entry, f"cannot be read: {error.detail}") from error
         if key is not None:
             self.rotations.append((entry, key))
-        if frame is None:
-            raise _bad(entry, "has no actor, number and time in their places")
-        if frame.seq != self.sequences.get(frame.actor, 0):
-            raise _bad(entry, "is not the next of its actor: one is missing or repeated")
-        if frame.time < self.last_time:
-            raise _bad(entry, "is older than the one before")
-        self.sequences[frame.actor] = frame.seq + 1
-        self.last_entries[frame.actor] = entry
-        self.last_time = frame.time
 
     def _hash(self, chunk: Sequence[tuple[int, bytes, bytes]]) -> list[bytes]:
         """Grows the tree by a piece; gives the hashes that belong beside each of its entries."""

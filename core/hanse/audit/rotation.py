@@ -7,7 +7,7 @@ from hanse.audit.event import EventType
 from hanse.crypto import VerifierKey
 from hanse.errors import ProtocolError
 
-_END: Final = b'"type":"%b","version":1}' % EventType.LOG_KEY_ROTATED.value.encode()
+ROTATION_END: Final = b'"type":"%b","version":1}' % EventType.LOG_KEY_ROTATED.value.encode()
 _NOTE_LINES: Final = 4  # three of the checkpoint and an empty one; then one for each signature of the log
 
 
@@ -23,7 +23,7 @@ def read_rotation(data: bytes) -> VerifierKey | None:
     Raises:
         ProtocolError: ``protocol.malformed`` if such an entry cannot be read or names no key.
     """
-    if not data.endswith(_END):
+    if not data.endswith(ROTATION_END):
         return None
     entry = Entry.parse(data)
     if entry.new_key is None:
