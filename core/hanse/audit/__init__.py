@@ -6,6 +6,8 @@
 * :mod:`hanse.audit.store`: the tables of a log.
 * :mod:`hanse.audit.log`: append durably, then act; :mod:`hanse.audit.reader`: read meanwhile.
 * :mod:`hanse.audit.verify`: what a reviewer runs.
+* :mod:`hanse.audit.completeness`: what a verified log leaves out or contradicts.
+* :mod:`hanse.audit.canaries`: whether anybody's data is in it.
 * :mod:`hanse.audit.witness`: who signs that a log only grew, or refuses and keeps why.
 """
 
