@@ -19,7 +19,8 @@ from hanse.audit import Actor, AuditLog, Event, EventType, TreeHashes, VerifiedL
 from hanse.audit.checkpoint import open_checkpoint, parse_checkpoint
 from hanse.crypto import SigningKey, unverified_text
 
-SERVER = Path(__file__).with_name("fault_server.py")
+ROOT = Path(__file__).resolve().parents[3]
+SERVER = "tests.audit.faults.fault_server"
 PATIENCE_S = 30.0
 
 
@@ -67,6 +68,7 @@ class Process:
 
     def kill(self) -> None:
         """``kill -9``; returns once it is gone."""
+        assert self.alive, f"it had ended already: {self.lines()[-2:]}"
         os.kill(self.pid, signal.SIGKILL)
         self.join()
 
@@ -125,9 +127,9 @@ class Site:
         actor = Actor(organisation="Brand", key_id=self.key.verifier.key_id, role="auditor")
         return AuditLog.open(self.place, self.key, actor)
 
-    def check(self) -> VerifiedLog:
+    def check(self, *, detailed: bool = True) -> VerifiedLog:
         """Everything that must hold after any fault; then appending goes on."""
-        verified = verify_log(self.place, self.key.verifier)
+        verified = verify_log(self.place, self.key.verifier, detailed=detailed)
         leaves = list(verified.leaves)
         assert leaves[: len(self.leaves)] == self.leaves, "an entry that was there before has changed"
         for process in self._unchecked:
@@ -174,8 +176,10 @@ class Site:
 
 @pytest.fixture(scope="session")
 def fault_server() -> Iterator["subprocess.Popen[str]"]:
-    command = [sys.executable, str(SERVER)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    command = [sys.executable, "-m", SERVER]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
         yield process
         assert process.stdin is not None
         process.stdin.close()

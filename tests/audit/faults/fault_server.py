@@ -28,9 +28,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
+from unittest import mock
 
-import faulty_disk
 from sqlalchemy import Connection
+from tests.audit.faults import faulty_disk
 from typing_extensions import override
 
 from hanse.audit import Actor, AuditLog, Event, EventType
@@ -256,12 +257,12 @@ def impatient(writer: Writer) -> None:
     """A commit that does not wait long for others, and one that does."""
     log = writer.open()
     writer.append(log, "before")
-    patience_s, database._BUSY_TIMEOUT_S = database._BUSY_TIMEOUT_S, 0.05
     log.close()  # the next commit connects anew
     while not Path(f"{writer.task.output}.go").exists():
         time.sleep(0.001)
-    writer.append(log, "during")
-    database._BUSY_TIMEOUT_S = patience_s
+    with mock.patch.object(database, "_BUSY_TIMEOUT_S", 0.05):
+        writer.append(log, "during")
+    log.close()
     writer.append(log, "after")
     writer.append(log, "later")
 

@@ -13,13 +13,14 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from tests.audit.faults.conftest import Process, Site
 from typing_extensions import override
 
 from hanse.audit import Actor, AuditLog, Event, LogReader, verify_log
 from hanse.audit.store import LogStore
-from hanse.errors import AuditError
+from hanse.errors import AuditError, ConfigurationError
 
 ACTIONS = ("fails", "fails though done", "killed before", "killed after", "torn, killed", "full")
 
@@ -168,6 +169,7 @@ def test_loss_of_power(
     assert outcome(site, process) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("action", ACTIONS)
 @pytest.mark.parametrize("power", ["kept", "lost"])
 def test_every_call_of_folding(site: Site, images: Path, action: str, power: str) -> None:
@@ -243,6 +245,16 @@ def test_fork_shares_the_log_and_no_connection(site: Site) -> None:
     assert site.check().size == 82
 
 
+def test_new_log_is_not_made_beside_what_is_left_of_another(site: Site) -> None:
+    """SQLite would take the log beside a file that has its name for the file's own."""
+    process = site.start("load")
+    process.wait_until_told("ack")
+    process.kill()
+    Path(site.place).unlink()
+    with pytest.raises(ConfigurationError, match=r"config\.exists.*-wal"):
+        AuditLog.create(site.place, site.key.name, site.key)
+
+
 class Interrupted(LogStore):
     """The person at the keyboard presses Ctrl-C while the disk works."""
 
@@ -311,3 +323,54 @@ def test_refusal_says_what_can_be_done(site: Site, actor: Actor, event: Event) -
     with pytest.raises(AuditError, match=r"audit\.unavailable") as caught:
         log.append(event)
     assert caught.value.spec.retryable
+
+
+class Severed(LogStore):
+    """The server ends the session while the log commits."""
+
+    when = "never"
+
+    @override
+    def commit(self) -> None:
+        assert self._connection is not None
+        driver: Any = self._connection.connection.driver_connection
+        session = driver.info.backend_pid
+        if self.when == "after":
+            super().commit()
+        if self.when != "never":
+            with psycopg.connect(driver.info.dsn, autocommit=True) as other:
+                other.execute("SELECT pg_terminate_backend(%s, 10000)", [session])
+            self.when = "never"
+            driver.execute("SELECT 1")
+        super().commit()
+
+
+@pytest.mark.parametrize(("when", "size"), [("before", 1), ("after", 2)])
+def test_server_ends_the_session_during_a_commit(
+    database_site: Site, actor: Actor, event: Event, when: str, size: int
+) -> None:
+    store = Severed(database_site.place)
+    log = AuditLog.open(database_site.place, database_site.key, actor, store=store)
+    log.append(event)
+    store.when = when
+    with pytest.raises(AuditError, match=r"audit\.unavailable"):
+        log.append(event)
+    assert log.size == 1, "nothing more was acknowledged"
+    assert verify_log(database_site.place, database_site.key.verifier).size == size
+    assert log.append(event).start == size
+    log.close()
+    database_site.check()
+
+
+def test_server_ends_an_idle_session(database_site: Site, actor: Actor, event: Event) -> None:
+    """As when a server is restarted: the next commit finds out, and connects again."""
+    log = AuditLog.open(database_site.place, database_site.key, actor)
+    log.append(event)
+    with psycopg.connect(str(database_site.place).replace("+psycopg", ""), autocommit=True) as other:
+        other.execute(
+            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
+            " WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'"
+        )
+    assert log.append(event).start == 1
+    log.close()
+    assert database_site.check().size == 2

@@ -55,8 +55,9 @@ def create_store(place: Path | str, origin: str, key: str, note: bytes) -> None:
         _fill(place, origin, key, note)
         return
     path = Path(place)
-    if path.exists():
-        raise ConfigurationError("config.exists", f"{path} exists")
+    for there in (path, path.with_name(f"{path.name}-wal")):  # SQLite would play the second into the first
+        if there.exists():
+            raise ConfigurationError("config.exists", f"{there} exists")
     making = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         try:
