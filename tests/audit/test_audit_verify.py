@@ -21,7 +21,7 @@ from hanse.audit import (
     sign_checkpoint,
     verify_log,
 )
-from hanse.audit.entry import Entry, FrameReader
+from hanse.audit.entry import Entry, read_frame
 from hanse.audit.store import CHUNK_ENTRIES, Head, StoredEntry
 from hanse.audit.store.tables import sqlite_guards
 from hanse.audit.tree import EMPTY_ROOT
@@ -208,7 +208,7 @@ def forge(path: Path, key: SigningKey, entries: Sequence[bytes], origin: str = O
     store = LogStore(path)
     with store.transaction() as rows:
         rows.insert_entries([StoredEntry(tree.size, data, tree.append(data)) for data in entries])
-        if frame := FrameReader().read(entries[-1]):
+        if frame := read_frame(entries[-1]):
             rows.set_last_entry(frame.actor, len(entries) - 1)
         rows.set_head(Head(len(entries), sign_checkpoint(Checkpoint(origin, len(entries), tree.root()), key)))
     store.close()

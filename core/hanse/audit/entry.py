@@ -129,42 +129,37 @@ def write_entry(event: Event, frame: Frame, clock_behind_ms: int | None = None) 
 
 # Keys are sorted, so the actor comes first and the time last; between number and time all values are flat.
 # In JSON a quotation mark inside a string has a backslash, so a key's own marks are found nowhere else.
-_FRAME_START: Final = re.compile(
+FRAME_START: Final = re.compile(
     rb'\{"actor":(\{"key_id":"[0-9a-f]{8}","organisation":"(?:[^"\\]|\\.)*","role":"[a-z._-]+"\}),'
 )
-_FRAME_END: Final = re.compile(
+"""How the bytes of every entry begin; the group is the actor."""
+
+FRAME_SEQ: Final = b',"seq":'
+"""Where, found from the end, :data:`FRAME_END` begins."""
+
+FRAME_END: Final = re.compile(
     rb',"seq":(0|[1-9][0-9]{0,17}),(?:"s[a-z_]+":(?:"[^"\\]*"|[0-9]+),)*'
-    rb'"time":"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z)","type":"[a-z._-]+","version":1\}'
+    rb'"time":"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z)",'
+    rb'"type":"([a-z._-]+)","version":1\}'
 )
+"""How they end; the groups are the actor's number, the time and the type."""
 
 
-class FrameReader:
-    """Finds the frame in the canonical bytes of entries, twenty times as fast as :meth:`Entry.parse`.
+def read_frame(data: bytes) -> Frame | None:
+    """Finds the frame in the canonical bytes of an entry.
 
-    Consecutive entries are mostly one actor's, so it tries the last one's bytes first.
+    Args:
+        data: Bytes from anywhere.
+
+    Returns:
+        The frame, equal to the one that parsing gives if the bytes are an entry at all; whether they are is
+        not checked. None if there is no frame.
     """
-
-    def __init__(self) -> None:
-        self._start = b"?"  # what no entry begins with
-        self._actor = ""
-
-    def read(self, data: bytes) -> Frame | None:
-        """Finds a frame.
-
-        Args:
-            data: Bytes from anywhere.
-
-        Returns:
-            The frame, equal to the one that parsing gives if the bytes are an entry at all; whether they are
-            is not checked. None if there is no frame.
-        """
-        if not data.startswith(self._start):
-            start = _FRAME_START.match(data)
-            if start is None:
-                return None
-            self._start, self._actor = start[0], start[1].decode("ascii", "replace")
-        end = _FRAME_END.fullmatch(data, data.rfind(b',"seq":'))
-        return None if end is None else Frame(self._actor, int(end[1]), end[2].decode())
+    start = FRAME_START.match(data)
+    end = FRAME_END.fullmatch(data, data.rfind(FRAME_SEQ))
+    if start is None or end is None:
+        return None
+    return Frame(start[1].decode("ascii", "replace"), int(end[1]), end[2].decode())
 
 
 def _encode(fields: Mapping[str, Any]) -> bytes:

@@ -10,7 +10,7 @@ from typing import Self
 
 from hanse.audit.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
 from hanse.audit.commits import CommitQueue
-from hanse.audit.entry import Actor, Frame, FrameReader, format_time, milliseconds_between, write_entry
+from hanse.audit.entry import Actor, Frame, format_time, milliseconds_between, read_frame, write_entry
 from hanse.audit.event import Event, EventType
 from hanse.audit.hashes import consistency_proof, frontier_at, root_at
 from hanse.audit.reader import LogReader
@@ -328,7 +328,7 @@ def _entry(rows: Rows, entry: int) -> bytes:
 
 def _frame(data: bytes, entry: int) -> Frame:
     """The frame of a stored entry."""
-    frame = FrameReader().read(data)
+    frame = read_frame(data)
     if frame is None:
         raise AuditError("audit.integrity", f"entry {entry} cannot be read", entry=entry)
     return frame

@@ -9,14 +9,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from hanse.audit.entry import Entry, FrameReader
-from hanse.audit.rotation import ROTATION_END, read_rotation
+from hanse.audit.entry import FRAME_END, FRAME_SEQ, FRAME_START, Entry
+from hanse.audit.event import EventType
+from hanse.audit.rotation import read_rotation
 from hanse.audit.store import CHUNK_ENTRIES
 from hanse.audit.tree import HASH_BYTES, Frontier, node_hash
 from hanse.crypto import VerifierKey
 from hanse.errors import AuditError, HanseError
 
 BLOCK_ENTRIES: Final = 256
+_ROTATED: Final = EventType.LOG_KEY_ROTATED.value.encode()
 
 
 @dataclass(slots=True)
@@ -41,7 +43,6 @@ class Replay:
     last_entries: dict[str, int] = field(default_factory=dict)
     rotations: list[tuple[int, VerifierKey]] = field(default_factory=list)
     blocks: list[bytes] = field(default_factory=list)
-    _frames: FrameReader = field(default_factory=FrameReader)
 
     def take(self, chunk: Sequence[tuple[int, bytes, bytes]]) -> None:
         """Takes the next piece of the log.
@@ -54,37 +55,45 @@ class Replay:
                 or has other hashes beside it; ``entry`` is the first such. The state is then void.
         """
         expected = self._hash(chunk)
-        for (entry, data, stored), hashes in zip(chunk, expected, strict=True):
-            if stored != hashes:
-                what = "its leaf hash" if stored[:HASH_BYTES] != hashes[:HASH_BYTES] else "the tree below it"
-                raise _bad(entry, f"does not have beside it {what}")
-            self._follow(entry, data)
+        beside = [hashes for _, _, hashes in chunk]
+        if beside == expected:
+            self._follow(chunk)
+            return
+        wrong = next(place for place, hashes in enumerate(beside) if hashes != expected[place])
+        self._follow(chunk[:wrong])
+        own = beside[wrong][:HASH_BYTES] == expected[wrong][:HASH_BYTES]
+        what = "the tree that ends with it" if own else "its leaf hash"
+        raise _bad(chunk[wrong][0], f"does not have beside it {what}")
 
-    def _follow(self, entry: int, data: bytes) -> None:
-        """Checks an entry against the ones before it."""
-        frame = self._frames.read(data)
-        if self.detailed or frame is None or data.endswith(ROTATION_END):
-            self._parse(entry, data)
-        if frame is None:
-            raise _bad(entry, "has no actor, number and time in their places")
-        actor, seq, time = frame
-        if seq != self.sequences.get(actor, 0):
-            raise _bad(entry, "is not the next of its actor: one is missing or repeated")
-        if time < self.last_time:
-            raise _bad(entry, "is older than the one before")
-        self.sequences[actor] = seq + 1
-        self.last_entries[actor] = entry
-        self.last_time = time
+    def _follow(self, chunk: Sequence[tuple[int, bytes, bytes]]) -> None:
+        """Checks entries against the ones before them. One loop without calls: it runs for every entry."""
+        start, actor, seq, last_time = b"?", "", 0, self.last_time.encode()
+        for entry, data, _ in chunk:
+            if self.detailed:
+                _require_entry(entry, data)
+            if not data.startswith(start):  # the actor's bytes; entries of one mostly come together
+                self._note(actor, seq, entry - 1)
+                start, actor = _actor(entry, data)
+                seq = self.sequences.get(actor, 0)
+            end = FRAME_END.fullmatch(data, data.rfind(FRAME_SEQ))
+            if end is None:
+                raise _bad(entry, "cannot be read: no number, time and type at its end")
+            number, time, kind = end.groups()
+            if int(number) != seq:
+                raise _bad(entry, "is not the next of its actor: one is missing or repeated")
+            if time < last_time:
+                raise _bad(entry, "is older than the one before")
+            seq, last_time = seq + 1, time
+            if kind == _ROTATED:
+                self.rotations.append((entry, _new_key(entry, data)))
+        if chunk:
+            self._note(actor, seq, chunk[-1][0])
+        self.last_time = last_time.decode()
 
-    def _parse(self, entry: int, data: bytes) -> None:
-        """Reads all of an entry, and follows a change of the key."""
-        try:
-            Entry.parse(data)
-            key = read_rotation(data)
-        except HanseError as error:
-            raise _bad(entry, f"cannot be read: {error.detail}") from error
-        if key is not None:
-            self.rotations.append((entry, key))
+    def _note(self, actor: str, seq: int, last_entry: int) -> None:
+        """Keeps what is known of an actor when another's entries begin."""
+        if actor:
+            self.sequences[actor], self.last_entries[actor] = seq, last_entry
 
     def _hash(self, chunk: Sequence[tuple[int, bytes, bytes]]) -> list[bytes]:
         """Grows the tree by a piece; gives the hashes that belong beside each of its entries."""
@@ -125,6 +134,31 @@ class Replay:
 def block_digest(leaf_hashes: Sequence[bytes]) -> bytes:
     """The digest of :attr:`Replay.blocks`."""
     return hashlib.sha256(b"".join(leaf_hashes)).digest()
+
+
+def _actor(entry: int, data: bytes) -> tuple[bytes, str]:
+    """How an entry begins, and the actor that it names."""
+    found = FRAME_START.match(data)
+    if found is None:
+        raise _bad(entry, "cannot be read: no actor at its beginning")
+    return found[0], found[1].decode("ascii", "replace")
+
+
+def _require_entry(entry: int, data: bytes) -> None:
+    try:
+        Entry.parse(data)
+    except HanseError as error:
+        raise _bad(entry, f"cannot be read: {error.detail}") from error
+
+
+def _new_key(entry: int, data: bytes) -> VerifierKey:
+    try:
+        key = read_rotation(data)
+    except HanseError as error:
+        raise _bad(entry, f"cannot be read: {error.detail}") from error
+    if key is None:
+        raise _bad(entry, "cannot be read: no new key")
+    return key
 
 
 def _bad(entry: int, problem: str) -> AuditError:

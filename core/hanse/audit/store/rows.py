@@ -90,9 +90,8 @@ class Rows:
             first,
             end,
         )
-        if [row[0] for row in found] != list(range(first, end)) or {
-            type(value) for _, *values in found for value in values
-        } - {bytes}:
+        numbers, data, hashes = zip(*found, strict=True) if found else ((), (), ())
+        if numbers != tuple(range(first, end)) or {*map(type, data), *map(type, hashes)} - {bytes}:
             raise self._missing(found, first)
         return found
 
