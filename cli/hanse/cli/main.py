@@ -59,8 +59,6 @@ audit.app.command("restore")(audit_backup.restore)
 audit.app.command("scan")(audit_scan.scan)
 audit.app.command("export")(audit_export.export)
 audit.app.command("watch")(audit_watch.watch)
-audit.app.command("backup")(audit_backup.backup)
-audit.app.command("restore")(audit_backup.restore)
 app.add_typer(audit.app, name="audit")
 app.command("demo")(demo.demo)
 
