@@ -95,6 +95,39 @@ def test_every_pair_of_sizes_and_every_point_of_rewriting() -> None:
                 assert caught.value.kind == ("fork" if size == old else "rewrite")
 
 
+HISTORIES = [History.of(10), *(History.of(10).branch(at, "x") for at in (0, 1, 4, 7, 9))]
+STATED = st.none() | st.integers(0, 10)  # None: the size that the witness knows
+MOVES = st.tuples(
+    st.sampled_from(HISTORIES), st.integers(0, 10), STATED, st.sampled_from(HISTORIES), st.integers(-1, 2)
+)
+
+
+@settings(max_examples=150)
+@given(st.lists(MOVES, max_size=12))
+def test_whatever_is_asked_one_history_is_cosigned(
+    moves: list[tuple[History, int, int | None, History, int]],
+) -> None:
+    """Any checkpoints, old sizes and proofs, a clock that jumps: sizes, leaves and times only grow."""
+    cosigned: list[tuple[Cosigned, list[bytes]]] = []
+    now = NOW
+    for history, size, stated, prover, seconds in moves:
+        now += timedelta(seconds=seconds)
+        newest = cosigned[-1][0] if cosigned else None
+        old = stated if stated is not None else newest.checkpoint.size if newest else 0
+        same = next((one for one, _ in cosigned if one.checkpoint.size == size), None)
+        past = Past(newest, same, newest and newest.at)
+        proof = prover.proof(min(old, size), size)
+        try:
+            taken = judge(old, proof, submission_of(history, size), past, now)
+        except WitnessRefusal:
+            continue
+        leaves = history.leaves[:size]
+        if cosigned:
+            assert leaves[: len(cosigned[-1][1])] == cosigned[-1][1]
+            assert taken.at >= cosigned[-1][0].at
+        cosigned.append((taken, leaves))
+
+
 def submission_of(history: History, size: int) -> Submission:
     return read_submission(history.note(size), ORIGIN, [LOG_KEY.verifier])
 
