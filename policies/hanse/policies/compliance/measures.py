@@ -77,7 +77,7 @@ def _measures(agreement: Agreement) -> Iterator[tuple[str, _Measure]]:
     yield "noise", _noise(agreement)
     yield "cohort", _cohort(agreement)
     yield "agreement", _AGREEMENT
-    yield "log", _LOG
+    yield "log", _log(agreement)
     yield "channels", _CHANNELS
     yield "scoring", _scoring(agreement)
 
@@ -110,18 +110,6 @@ _AGREEMENT: Final[_Measure] = (
     ),
     Wording("an approver's key in wrong hands signs as well", "批准人密钥失窃时亦可签署"),
 )
-_LOG: Final[_Measure] = (
-    Wording("tamper-evident log (P28)", "防篡改日志（P28）"),
-    Wording(
-        "Every decision is durable in the member's log before its effect. Without a log nothing is "
-        "processed.",
-        "每项决定在生效前写入成员日志并落盘。无法记录则不处理。",
-    ),
-    Wording(
-        "shows a rewritten log only to whoever kept an earlier checkpoint",
-        "仅保存有早先检查点者可发现日志被重写",
-    ),
-)
 _CHANNELS: Final[_Measure] = (
     Wording("encrypted, signed channels", "加密并签名的通道"),
     Wording(
@@ -132,6 +120,23 @@ _CHANNELS: Final[_Measure] = (
     ),
     Wording("sizes and times of messages are visible", "消息的大小和时间可见"),
 )
+
+
+def _log(agreement: Agreement) -> _Measure:
+    quorum, witnesses = agreement.evidence.quorum, len(agreement.witnesses)
+    return (
+        Wording("tamper-evident log (P28)", "防篡改日志（P28）"),
+        Wording(
+            "Every decision is durable in the member's log before its effect. Without a log nothing is "
+            f"processed. {quorum} of {witnesses} witnesses co-sign the coordinator's log before a model counts.",
+            "每项决定在生效前写入成员日志并落盘。无法记录则不处理。"
+            f"{witnesses}个见证方中须有{quorum}个联署协调方的日志，模型方为有效。",
+        ),
+        Wording(
+            "a quorum that colludes with the coordinator can co-sign a rewritten log; entries can be false",
+            "达到法定数量的见证方与协调方串通时可联署被重写的日志；记录内容可能不实",
+        ),
+    )
 
 
 def _columns(agreement: Agreement) -> _Measure:
