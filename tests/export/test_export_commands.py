@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,11 +15,15 @@ from tests.conftest import utc_now
 from tests.export.conftest import events_of_run
 
 from hanse.audit import Event, EventType, LogReader
+from hanse.cli import audit_watch
 from hanse.cli.common import member_log
 from hanse.cli.main import main
 from hanse.client.home import MemberHome
 from hanse.client.setup import DatasetHints, Organisation, init_member
+from hanse.crypto import VerifierKey
 from hanse.evidence import verify
+from hanse.evidence.follow import Follower
+from hanse.policies import Identity
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +126,22 @@ def test_errors_say_what_to_do(
     assert (exit_code, told in printed) == (code, True), printed
 
 
+def test_watch_shows_a_table_in_plain_words(
+    made_site: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    log = MemberHome(made_site).log
+    follower = Follower(VerifierKey.decode(Identity.load(MemberHome(made_site).identity).node_key))
+    stopping = threading.Event()
+    stopping.set()  # one look
+    audit_watch.show(audit_watch.from_database(log, follower, stopping), follower, 2)
+    told = capsys.readouterr().out
+    assert "3 entries, verified up to root" in told
+    assert "The agreement was signed here" in told
+    assert "The site was set up" not in told  # only the last two
+
+
+@pytest.mark.slow
 def test_watch_follows_until_ctrl_c(made_site: Path, tmp_path: Path) -> None:
     shutil.copytree(made_site, tmp_path / "brand")
     home = MemberHome(tmp_path / "brand")

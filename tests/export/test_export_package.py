@@ -10,6 +10,10 @@ from pathlib import Path
 
 import pytest
 from tests.export.conftest import RUN, MadeLog, Outcome, events_of_run
+from tlog_scales import signing
+from tlog_scales.backend import LocalBackend
+from tlog_scales.reader import TilesReader
+from tlog_scales.tiles import leaf_hash as their_leaf_hash
 
 from hanse.audit import Counts, Event, EventType
 from hanse.audit.policy_file import parse_policy
@@ -80,6 +84,22 @@ def test_tiles_bundles_and_proofs_are_those_of_the_core(
         index = int(name.removeprefix("proofs/").removesuffix(".tlog-proof"))
         assert check_proof(files[name], leaves[index], policy).entry == index
     assert all(verdict != verify.FAIL for verdict, _ in outcome(data).values())
+
+
+def test_tiles_and_checkpoint_verify_with_tlog_scales(
+    make_log: Callable[..., MadeLog], tmp_path: Path
+) -> None:
+    made = make_log([])
+    made.log.append(*[Event(type=EventType.SCORE_ANSWERED) for _ in range(300)])
+    with zipfile.ZipFile(io.BytesIO(made.package())) as archive:
+        archive.extractall(tmp_path)
+    reader, leaves = TilesReader(LocalBackend(tmp_path)), made.evidence().leaves
+    checkpoint = reader.get_checkpoint()
+    checkpoint.verify(signing.Vkey.from_string((tmp_path / "keys/log.vkey").read_text().strip()))
+    assert reader.calculate_root_hash() == checkpoint.root_hash == made.evidence().checkpoint.root
+    for index in (0, 255, 256, 299):
+        assert reader.get_entry(index) == leaves[index]
+        reader.get_inclusion_proof(index, 300).check(their_leaf_hash(leaves[index]), checkpoint.root_hash)
 
 
 def test_entries_are_exact_and_decoded(member_log: MadeLog, package: bytes) -> None:

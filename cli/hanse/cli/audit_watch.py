@@ -59,12 +59,24 @@ def watch(
             client = opened.enter_context(shared_log(site, identity, address))
             news = _from_service(client, follower, stopping)
         else:
-            news = _from_database(site.log, follower, stopping)
-        _print_lines(news, follower) if as_json else _show(news, follower, last)
+            news = from_database(site.log, follower, stopping)
+        _print_lines(news, follower) if as_json else show(news, follower, last)
 
 
-def _from_database(place: Path, follower: Follower, stopping: threading.Event) -> Iterator[Sequence[Row]]:
-    """What is new in a database, whenever its checkpoint changed."""
+def from_database(place: Path, follower: Follower, stopping: threading.Event) -> Iterator[Sequence[Row]]:
+    """Reads what is new in a database, whenever its checkpoint changed.
+
+    Args:
+        place: The log.
+        follower: Checks it.
+        stopping: Ends it, after a look.
+
+    Yields:
+        Index and entry of what is new.
+
+    Raises:
+        AuditError: If the log cannot be read, or is not the one that was seen before.
+    """
     seen = b""
     while True:
         with LogReader.open(place) as reader:
@@ -101,7 +113,14 @@ def _line(value: object) -> None:
     sys.stdout.flush()
 
 
-def _show(news: Iterator[Sequence[Row]], follower: Follower, last: int) -> None:
+def show(news: Iterator[Sequence[Row]], follower: Follower, last: int) -> None:
+    """Keeps a table of the newest entries on the screen.
+
+    Args:
+        news: What is new, again and again.
+        follower: Knows up to where it was verified.
+        last: How many entries the table has.
+    """
     shown: deque[Row] = deque(maxlen=last)
     with Live(_table(shown, follower), console=console(), auto_refresh=False) as live:
         for rows in news:

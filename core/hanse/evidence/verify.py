@@ -333,9 +333,8 @@ def read_entry(index: int, leaf: bytes) -> Entry:
 
 
 def entry_line(index: int, leaf: bytes) -> bytes:
-    """The line of ``entries.jsonl`` for an entry."""
-    line = {"index": index, "bytes": base64.b64encode(leaf).decode(), "entry": read_entry(index, leaf)}
-    return canonical(line) + b"\n"
+    """The line of ``entries.jsonl`` for an entry: canonical JSON, as the entry is."""
+    return b'{"bytes":"%b","entry":%b,"index":%d}\n' % (base64.b64encode(leaf), leaf, index)
 
 
 def problems(entries: Mapping[int, Entry], *, whole: bool) -> Iterable[tuple[int, str]]:
@@ -461,7 +460,7 @@ def _tree(package: Package) -> tuple[str, str]:
 
 
 def _entries(package: Package) -> tuple[str, str]:
-    hashes, leaves, last = package.tree.hashes, dict[int, bytes](), -1
+    hashes, leaves, entries, last = package.tree.hashes, list[bytes](), dict[int, Entry](), -1
     for line in package.file("entries.jsonl").split(b"\n")[:-1]:
         match = _LINE.fullmatch(line)
         index, leaf = (int(match[2]), _base64(match[1].decode())) if match else (last + 1, b"")
@@ -469,12 +468,13 @@ def _entries(package: Package) -> tuple[str, str]:
             raise PackageError(f"entry {index}", "is not the one in the tree")
         if line + b"\n" != entry_line(index, leaf) or index <= last:
             raise PackageError(f"entry {index}", "is not decoded as it is, or not in its place")
-        leaves[index], last = leaf, index
+        entries[index], last = read_entry(index, leaf), index
+        leaves.append(leaf)
     hidden = len(hashes) - len(leaves)
     if hidden and not package.run:
-        raise PackageError(f"entry {min({*range(len(hashes))} - {*leaves})}", "is missing")
-    package.only("tile/", {**package.tree.tiles(), **bundles([] if package.run else [*leaves.values()])})
-    package.entries = {index: read_entry(index, leaf) for index, leaf in leaves.items()}
+        raise PackageError(f"entry {min({*range(len(hashes))} - {*entries})}", "is missing")
+    package.only("tile/", {**package.tree.tiles(), **bundles([] if package.run else leaves)})
+    package.entries = entries
     return (NOTE if hidden else OK), f"{len(leaves)} entries are those in the tree; {hidden} not disclosed"
 
 
