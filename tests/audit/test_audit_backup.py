@@ -47,7 +47,14 @@ class Site:
     def restore(self, *notes: bytes, accept_loss: bool = False) -> Restoration:
         kept = [(f"reviewer {number}", note) for number, note in enumerate(notes)]
         return restore_log(
-            self.backup, self.place, self.key, self.actor, now, notes=kept, accept_loss=accept_loss
+            self.backup,
+            self.place,
+            self.key,
+            self.actor,
+            now,
+            origin=ORIGIN,
+            notes=kept,
+            accept_loss=accept_loss,
         )
 
     def destroy(self) -> None:

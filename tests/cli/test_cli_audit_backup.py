@@ -9,11 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from hanse.audit import Event, EventType, LogReader, verify_log
+from hanse.audit import (
+    Event,
+    EventType,
+    LogReader,
+    Witness,
+    WitnessRefusal,
+    WitnessState,
+    consistency_proof,
+    verify_log,
+)
 from hanse.cli.common import member_log
 from hanse.cli.main import main
 from hanse.client.home import MemberHome
 from hanse.crypto import VerifierKey
+from hanse.crypto.cosigning import CosignerKey
 from hanse.policies import Identity
 
 if TYPE_CHECKING:
@@ -104,6 +114,33 @@ def test_loss_is_named_by_whoever_knows_of_it(hanse: Callable[..., tuple[int, st
     restored = entries(brand)[-1].restored
     assert restored is not None
     assert (restored.size, restored.known_size) == (1, 4)
+
+
+def test_witness_knows_of_a_loss_and_refuses_what_follows(
+    hanse: Callable[..., tuple[int, str]], tmp_path: Path
+) -> None:
+    hub = MemberHome(tmp_path / "hub")
+    append(hub.root, 2)
+    assert hanse("audit backup --home hub --out b.db")[0] == 0
+    note = append(hub.root, 3)
+    key = CosignerKey.generate("brand/witness", "ed25519")
+    state = WitnessState.create(tmp_path / "witness.db")
+    verifier = VerifierKey.decode(Identity.load(hub.identity).node_key)
+    witness = Witness("hub", [verifier], key, state)
+    witness.add_checkpoint(0, (), note)
+    hub.log.unlink()
+
+    restore = "audit restore --home hub --from b.db --witness witness.db"
+    code, out = hanse(restore)
+    assert (code, "3 entries are missing: the backup has 2, the witness witness.db knows 5" in out) == (
+        6,
+        True,
+    )
+    assert hanse(f"{restore} --accept-loss")[0] == 0
+    append(hub.root, 4)
+    with LogReader.open(hub.log) as reader, pytest.raises(WitnessRefusal) as caught:
+        witness.add_checkpoint(5, consistency_proof(5, reader.size, reader.hashes), reader.note)
+    assert caught.value.kind == "rewrite"
 
 
 def test_coordinator_without_a_file_is_told_what_to_do(

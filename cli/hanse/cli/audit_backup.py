@@ -33,7 +33,7 @@ def backup(
     """
     identity = Identity.load(MemberHome(home).identity)
     verifier = VerifierKey.decode(identity.node_key)
-    held = write_backup(_log(home), out, verifier, origin=verifier.name)
+    held = write_backup(_log(home), out, verifier, origin=identity.name)
     if as_json:
         print_json({"origin": held.origin, "entries": held.size, "root": held.root.hex()})
         return
@@ -86,10 +86,19 @@ def restore(
     actor = Actor(organisation=identity.name, key_id=key.verifier.key_id, role=ROLE)
     notes = [(str(path), path.read_bytes()) for path in checkpoint or ()]
     if shared is not None:
-        notes += _in_shared_log(shared, key.name)
+        notes += _in_shared_log(shared, identity.name)
     for path in witness or ():
-        notes += _of_witness(path, key.name)
-    done = restore_log(source, member.log, key, actor, utc_now, notes=notes, accept_loss=accept_loss)
+        notes += _of_witness(path, identity.name)
+    done = restore_log(
+        source,
+        member.log,
+        key,
+        actor,
+        utc_now,
+        origin=identity.name,
+        notes=notes,
+        accept_loss=accept_loss,
+    )
     _report(done, as_json=as_json)
 
 

@@ -129,6 +129,7 @@ def restore_log(
     actor: Actor,
     clock: Callable[[], datetime],
     *,
+    origin: str,
     notes: Sequence[tuple[str, bytes]] = (),
     accept_loss: bool = False,
 ) -> Restoration:
@@ -144,6 +145,7 @@ def restore_log(
         key: The log's key.
         actor: In whose name the restoration is logged.
         clock: Gives the time, aware.
+        origin: Name of the log.
         notes: Signed checkpoints of the log that others kept, each with where it was found.
         accept_loss: Whether to go on if entries are missing, or if there is nothing to compare with.
 
@@ -163,7 +165,7 @@ def restore_log(
         with tempfile.TemporaryDirectory(prefix=f".{place.name}.", dir=place.parent) as folder:
             staged = Path(folder) / place.name
             copy_log(backup, staged, LOG_MODE)
-            verified = verify_log(staged, key.verifier, origin=key.name)
+            verified = verify_log(staged, key.verifier, origin=origin)
             keys = tuple(dict.fromkeys([*verified.keys, key.verifier]))
             newest = _newest(staged, verified, keys, [*notes, *_present(place)])
             _check_loss(verified.size, newest, accepted=accept_loss)
