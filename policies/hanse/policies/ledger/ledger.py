@@ -32,6 +32,7 @@ from hanse.policies.ledger.subject_secrets import (
     SubjectSecret,
     forget_secret,
     make_secrets,
+    read_secret,
     read_secrets,
 )
 from hanse.policies.purposes import require_purpose
@@ -328,24 +329,32 @@ class ConsentLedger:
             PolicyError: ``policy.ledger`` if the ledger cannot be read, or written where one is to be made.
         """
         missing = set(reading.subjects_of(subject_refs))
+        found = self._known_secrets(missing)
+        if missing:
+            lacking = sorted(missing)
+            for start in range(0, len(lacking), MAX_BATCH_SUBJECTS):
+                with self._write() as connection:
+                    make_secrets(connection, lacking[start : start + MAX_BATCH_SUBJECTS], to_ms(now))
+            # Read, as another process may have been quicker.
+            found += self._known_secrets(missing)
+        if missing:
+            raise PolicyError("policy.ledger", "the secret of a subject was forgotten while it was read")
+        return found
+
+    def _known_secrets(self, missing: set[bytes]) -> list[bytes]:
+        """The secrets that there are; takes their subjects out of the set."""
         found: list[bytes] = []
         with self._database.errors(), closing(self._database.reader()) as reader, reader.begin():
-            for subject, kept in read_secrets(reader, list(missing)):
-                if kept.secret is not None:
-                    found.append(kept.secret)
-                    missing.remove(subject)
-        lacking = sorted(missing)
-        for start in range(0, len(lacking), MAX_BATCH_SUBJECTS):
-            with self._write() as connection:
-                part = lacking[start : start + MAX_BATCH_SUBJECTS]
-                found += make_secrets(connection, part, to_ms(now))
+            for part in read_secrets(reader, missing):
+                found += [secret for _, secret in part]
+                missing.difference_update([subject for subject, _ in part])
         return found
 
     def secret_of(self, subject_ref: str) -> SubjectSecret | None:
         """What is kept of a subject's secret; None if it never had one."""
         with self._read() as connection:
-            kept = dict(read_secrets(connection, reading.subjects_of([subject_ref])))
-            return next(iter(kept.values()), None)
+            subjects = reading.subjects_of([subject_ref])
+            return read_secret(connection, subjects[0]) if subjects else None
 
     def forget(self, subject_ref: str, now: datetime) -> bool:
         """Forgets a subject's secret: nothing here links the subject to what is in the log any more.
