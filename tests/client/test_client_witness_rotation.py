@@ -77,6 +77,15 @@ def test_a_site_that_was_set_back_announces_no_other_successor(home: MemberHome)
         rotate_witness_key(home, NOW + timedelta(days=2))
 
 
+def test_a_lost_memory_begins_anew_with_the_new_key(home: MemberHome) -> None:
+    old = key_of(home).verifier
+    home.witness.unlink()
+    chain = rotate_witness_key(home, NOW)
+    assert chain.keys == (old, key_of(home).verifier)
+    assert WitnessState.open(home.witness).newest(f"{old.name}/keys") is not None
+    assert not list(home.witness.parent.glob("witness-new*"))
+
+
 def test_commands(home: MemberHome) -> None:
     run, old = CliRunner(), key_of(home).verifier
     made = run.invoke(app, ["audit", "new-witness-key", "--home", str(home.root), "--json"])

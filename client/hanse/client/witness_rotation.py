@@ -2,7 +2,8 @@
 
 The chain of keys is ``keys/witness-keys.json`` (:mod:`hanse.audit.witness_keys`); it is public. The old
 private key is gone afterwards. Interrupted anywhere, the same command goes on where it stopped: the new key
-is on the disk before it is announced, and takes the old one's place last.
+is on the disk before it is announced, and takes the old one's place last. A memory that was lost begins anew
+with the new key, never with the old one.
 """
 
 from datetime import datetime
@@ -46,17 +47,34 @@ def rotate_witness_key(home: MemberHome, now: datetime) -> WitnessKeys:
     new = CosignerKey.load(following)
     chain = read_chain(chain_file(home)) if chain_file(home).exists() else WitnessKeys.begin(old.verifier)
     if chain.keys[-1] != new.verifier:
-        chain = announce_key(WitnessState.open(home.witness), chain, old, new, now)
+        chain = announce_key(_memory(home), chain, old, new, now)
         write_atomic(chain_file(home), chain.encode())
     identity = Identity.load(home.identity)
     identity.model_copy(update={"witness_key": new.verifier.encode()}).save(home.identity)
     try:
         following.replace(home.witness_key)
         sync_folder(home.witness_key.parent)
+        if not home.witness.exists():
+            with _memory(home).turn(new.name, new.verifier.key_id):
+                pass  # a writer that closes leaves nothing in SQLite's files beside the one that is renamed
+            _new_memory(home).replace(home.witness)
+            sync_folder(home.witness.parent)
     except OSError as error:
         detail = f"cannot write {home.witness_key}: {error.strerror}"
         raise ConfigurationError("config.unwritable", detail) from error
     return chain
+
+
+def _memory(home: MemberHome) -> WitnessState:
+    """The witness's memory; if it was lost, one that gets its name only when the old key is gone."""
+    if home.witness.exists():
+        return WitnessState.open(home.witness)
+    making = _new_memory(home)
+    return WitnessState.open(making) if making.exists() else WitnessState.create(making)
+
+
+def _new_memory(home: MemberHome) -> Path:
+    return home.witness.with_name("witness-new.db")
 
 
 def read_chain(path: Path) -> WitnessKeys:
