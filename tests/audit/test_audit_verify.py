@@ -60,7 +60,8 @@ def sql(path: Path, *statements: str | tuple[str, Sequence[object]]) -> None:
         for name in sqlite_guards():
             connection.execute(f"DROP TRIGGER {name}")
         for statement in statements:
-            connection.execute(*((statement,) if isinstance(statement, str) else statement))
+            text, values = (statement, ()) if isinstance(statement, str) else statement
+            connection.execute(text, values)
         for guard in sqlite_guards().values():
             connection.execute(guard)
 
@@ -202,7 +203,8 @@ def test_guards_refuse(copy: Path, table: str) -> None:
 
 def forge(path: Path, key: SigningKey, entries: Sequence[bytes], origin: str = ORIGIN) -> Path:
     """What the holder of the log's key can always write: any entries, properly signed."""
-    path.unlink(missing_ok=True)
+    for old in path.parent.glob(f"{path.name}*"):
+        old.unlink()
     AuditLog.create(path, origin, key)
     tree = Frontier()
     store = LogStore(path)

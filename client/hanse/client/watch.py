@@ -82,7 +82,8 @@ def watch_site(home: MemberHome, now: datetime) -> Watching:
     """
     agreements = newest(read_unverified(path.read_bytes()) for path in home.agreements.glob("*.agreement"))
     verifier = VerifierKey.decode(Identity.load(home.identity).node_key)
-    entries = verify_log(home.log, verifier, origin=verifier.name).entries
+    # Parsed once, here; so the verification need not parse them.
+    entries = list(verify_log(home.log, verifier, origin=verifier.name, detailed=False).entries)
     site = [*denials(entries, now), *_certificates(home, now), _refused(home, now)]
     judged = list(early_warnings(site))
     notices: dict[str, Mapping[str, int]] = {}
