@@ -1,7 +1,7 @@
 """Charts as inline SVG: no script, nothing loaded, every text escaped. Pure.
 
-Colours are those of Okabe and Ito, which people with the common colour deficiencies can tell apart; each
-chart stands beside a table with the same numbers.
+Colours are those of Okabe and Ito, then some of Paul Tol's, which people with the common colour deficiencies
+can tell apart; each chart stands beside a table with the same numbers.
 """
 
 import math
@@ -10,7 +10,10 @@ from html import escape
 from itertools import cycle
 from typing import Final, NamedTuple
 
-PALETTE: Final = ("#0072b2", "#e69f00", "#cc79a7", "#d55e00", "#56b4e9", "#f0e442", "#009e73", "#999999")
+PALETTE: Final = (
+    *("#0072b2", "#e69f00", "#cc79a7", "#d55e00", "#56b4e9", "#f0e442", "#009e73", "#999999"),
+    *("#332288", "#882255", "#117733", "#661100"),
+)
 _LEFT: Final = 72
 _TOP: Final = 10
 _HEIGHT: Final = 190

@@ -88,6 +88,12 @@ def row_bars(rows: Iterable[Row]) -> list[Bar]:
     return [_row_bar(entry) for _, entry in rows if entry.type in _ROUND_TYPES and entry.counts is not None]
 
 
+def in_two(bar: Bar) -> Bar:
+    """The same bar with all that was left out in one piece."""
+    left_out = sum(without_admitted(bar).parts.values())
+    return Bar(bar.label, {"admitted": bar.parts.get("admitted", 0.0), "left out": left_out})
+
+
 def without_admitted(bar: Bar) -> Bar:
     """The same bar with what was left out alone, which is often too little to be seen beside the rest."""
     return Bar(bar.label, {name: count for name, count in bar.parts.items() if name != "admitted"})

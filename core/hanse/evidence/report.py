@@ -18,6 +18,7 @@ from hanse.evidence.charts import bars, steps
 from hanse.evidence.figures import (
     Row,
     glance,
+    in_two,
     over_time,
     row_bars,
     runs,
@@ -177,7 +178,7 @@ def _rows(report: Report) -> str:
     parts = []
     for run, rows in [*runs(report.rows).items()][-_SHOWN_RUNS:]:
         if values := row_bars(rows):
-            parts.append(bars(f"{run}: rows admitted and left out", "rows", values))
+            parts.append(bars(f"{run}: rows admitted and left out", "rows", [*map(in_two, values)]))
         if left_out := [bar for bar in map(without_admitted, values) if bar.parts]:
             parts.append(bars(f"{run}: rows left out, by the first rule that each failed", "rows", left_out))
     if not parts:
