@@ -26,7 +26,7 @@ def check_each(package: bytes, positions: Iterable[int]) -> None:
 
 
 def test_sampled_bytes(package: bytes) -> None:
-    step = len(package) // 250
+    step = len(package) // 120
     check_each(package, range(secrets.randbelow(step), len(package), step))
 
 
@@ -40,7 +40,7 @@ def test_every_byte_of_the_archives_own_structure(package: bytes) -> None:
             inside.update(range(position, position + len(piece)))
         position += len(piece)
     assert position == len(package)
-    check_each(package, sorted(inside)[:: max(1, len(inside) // 400)])
+    check_each(package, sorted(inside)[:: max(1, len(inside) // 200)])
 
 
 @pytest.fixture(scope="module")

@@ -15,9 +15,9 @@ from tests.export.conftest import RUN, MadeLog, Outcome, events_of_run
 
 from hanse.audit import Entry, Event, EventType, leaf_hash, root_hash
 from hanse.audit.checkpoint import Checkpoint, sign_checkpoint
-from hanse.crypto import SigningKey, sign_note, unverified_text
+from hanse.crypto import SigningKey, sign_note
 from hanse.crypto.cosigning import CosignerKey
-from hanse.evidence import Evidence, at_checkpoint, build_package, verify
+from hanse.evidence import Evidence, build_package, verify
 
 FAIL = verify.FAIL
 ALMOST = (
@@ -295,16 +295,15 @@ def test_log_that_changed_its_key(
 ) -> None:
     made = make_log(events_of_run())
     old, new = made.key, SigningKey.generate("brand")
-    made.log.append(Event(type=EventType.LOG_KEY_ROTATED, new_key=new.verifier.encode()))
-    leaves = [*made.evidence().leaves]
-    handed = sign_note(unverified_text(made.log.checkpoint()), old, new)
-    leaves.append(changed(leaves[0], seq=8, time="2026-06-01T09:00:00.000Z"))
-    last = sign_checkpoint(Checkpoint("brand", 9, root_hash(leaves)), new)
-    data = build_package(at_checkpoint([handed, last], leaves, old.verifier), new, {})
-    for known in (old, new):
-        results = outcome(data, keys=(known.verifier.encode(),))
-        assert not failures(results)
-        assert results["log key"][0] == verify.OK
+    made.log.rotate(new)
+    at_the_change = build_package(made.evidence(), new, {})
+    made.log.append(Event(type=EventType.SCORER_STARTED))
+    data = build_package(made.evidence(), new, {})
+    for package in (at_the_change, data):
+        for known in (old, new):
+            results = outcome(package, keys=(known.verifier.encode(),))
+            assert not failures(results)
+            assert results["log key"][0] == verify.OK
     assert failures(outcome(data, saved=sign_checkpoint(Checkpoint("brand", 0, b"\0" * 32), old)))
     name = "rotations/8.checkpoint"
     assert name in verify.read_archive(data)
