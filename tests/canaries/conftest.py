@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import urllib.parse
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,12 +12,15 @@ from pathlib import Path
 import duckdb
 import numpy as np
 import pytest
+from tests.federation.conftest import start
 
 from hanse.audit import LogReader
 from hanse.audit.canaries import Canary, Scanner, Sighting
 from hanse.client.home import MemberHome
 from hanse.crypto import read_secret
 from hanse.policies import Pseudonymiser
+
+__all__ = ["start"]  # the fixture of the real processes
 
 WRITTEN: dict[str, Callable[[str], bytes]] = {
     "as it is": lambda value: value.encode(),
@@ -111,6 +115,12 @@ class Places:
         for file in folder.rglob("*"):
             if file.is_file():
                 self.add(f"{name}: {file.relative_to(folder)}", file.read_bytes())
+
+    def add_archive(self, name: str, path: Path) -> None:
+        self.add(f"{name}, as it is", path.read_bytes())
+        with zipfile.ZipFile(path) as archive:
+            for member in archive.namelist():
+                self.add(f"{name}: {member}", archive.read(member))
 
     def found(self) -> Mapping[str, list[Sighting]]:
         """Sightings by place, without the places where there are none."""
