@@ -325,8 +325,8 @@ def register(world: World, folder: Path, key: SigningKey, **changes: Any) -> Reg
     weights = np.zeros(transform.n_features + 1, dtype=np.float32)
     digest = write_model(folder, ModelManifest(**(fields | changes)), weights, key)
     entry, proof = registration(world, digest, [member.name for member in world.signed.agreement.members])
-    files = (MANIFEST_FILE, WEIGHTS_FILE)
-    return Registry(FetchedModel(*((folder / name).read_bytes() for name in files), entry, proof))
+    manifest, weights_file = ((folder / name).read_bytes() for name in (MANIFEST_FILE, WEIGHTS_FILE))
+    return Registry(FetchedModel(manifest, weights_file, entry, proof))
 
 
 def registration(world: World, model: str, witnesses: list[str]) -> tuple[bytes, bytes]:

@@ -103,13 +103,12 @@ def test_a_stranger_and_a_caller_read_nothing(hub: Hub) -> None:
 
 def test_an_auditors_process_witnesses_until_it_is_stopped(hub: Hub) -> None:
     home, stopping = hub.site(AUDITOR), threading.Event()
-    settings = AuditorSettings.load(home.root, hub.address)
     with hub.serving() as serving:
         serving.grow(3)
-        run_auditor(home, settings, lambda size: stopping.set() if size == 3 else None, stopping, utc_now)
+        run_auditor(home, hub.address, lambda size: stopping.set() if size == 3 else None, stopping, utc_now)
         assert serving.log.reader().note_at_least(3, hub.policy(1).is_met)
     with pytest.raises(ConfigurationError, match="no auditor's folder"):
-        run_auditor(hub.site("brand"), settings, lambda _: None, stopping, utc_now)
+        run_auditor(hub.site("brand"), None, lambda _: None, stopping, utc_now)
 
 
 def test_an_auditors_folder(hub: Hub) -> None:

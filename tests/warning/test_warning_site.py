@@ -116,7 +116,8 @@ def test_a_refusal_of_the_witness_is_an_alarm_until_a_person_has_looked(site: Si
     keep(site.home, "hub", WitnessRefusal(RefusalKind.FORK, "two trees", b"submitted"), now)
     watching = watch_site(site.home, now + timedelta(hours=2))
     [warning] = [w for w in watching.warnings if w.reading.watch is Watch.WITNESS]
-    assert (warning.level, warning.reading.value) == (Level.ALARM, pytest.approx(2))
+    assert warning.level is Level.ALARM
+    assert warning.reading.value == pytest.approx(2)
     review(site.home, "a person", now)
     assert readings(watch_site(site.home, now))[Watch.WITNESS] == 0
     for path in site.home.evidence.glob("*/*.json"):

@@ -8,7 +8,7 @@ import typer
 from hanse.audit import Event, EventType
 from hanse.cli.common import Home, member_log, stop_on_signals, utc_now
 from hanse.cli.output import Json, console, print_json, say, table
-from hanse.client.auditor import AuditorSettings, run_auditor
+from hanse.client.auditor import run_auditor
 from hanse.client.home import MemberHome
 from hanse.client.refusals import kept, review
 
@@ -32,8 +32,6 @@ def witness(
     lists it under evidence.auditors. A log that was rewritten, forked or cut is refused: see `hanse audit
     refusals`. A member's node is a witness by itself and does not need this command.
     """
-    site = MemberHome(home)
-    settings = AuditorSettings.load(home, address)
 
     def told(size: int) -> None:
         if as_json:
@@ -41,7 +39,7 @@ def witness(
         else:
             say(f"co-signed the log with {size} entries")
 
-    run_auditor(site, settings, told, stop_on_signals(), utc_now)
+    run_auditor(MemberHome(home), address, told, stop_on_signals(), utc_now)
 
 
 def refusals(
@@ -81,8 +79,8 @@ def refusals(
             ]
         )
     else:
-        rows = [(one.at, one.origin, one.kind, one.reviewed_by or "nobody", one.folder) for one in shown]
+        rows = [(one.at, one.origin, one.kind, one.reviewed_by or "nobody", one.folder.name) for one in shown]
         headings = ("at (UTC)", "log", "kind", "reviewed by", "evidence")
-        console().print(table(f"{len(shown)} refusals", headings, rows, whole=("kind", "evidence")))
+        console().print(table(f"{len(shown)} refusals in {site.evidence}", headings, rows, whole=("kind",)))
     if any(one.reviewed_by is None for one in shown):
         raise typer.Exit(EXIT_OPEN)

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
+from typing import Final
 
 from pydantic import Field, ValidationError
 from pydantic_settings import SettingsConfigDict
@@ -25,7 +26,7 @@ from hanse.policies import Identity
 from hanse.policies.fields import problems
 from hanse.settings import LayeredSettings, load_settings
 
-ROLE = "auditor"
+ROLE: Final = "auditor"
 
 SETTINGS = """\
 # Settings of this auditor. The environment overrides them: HANSE_AUDITOR_COORDINATOR_ADDRESS=…
@@ -112,7 +113,7 @@ def init_auditor(root: Path, name: str, organisation: str, jurisdiction: str, no
 
 def run_auditor(
     home: MemberHome,
-    settings: AuditorSettings,
+    address: str | None,
     cosigned: Callable[[int], None],
     stopping: threading.Event,
     clock: Callable[[], datetime],
@@ -121,7 +122,7 @@ def run_auditor(
 
     Args:
         home: The auditor's folder.
-        settings: Its settings.
+        address: ``host:port`` where the coordinator answers; None for what the folder's settings say.
         cosigned: Told the size of each checkpoint that was co-signed.
         stopping: Set to end it.
         clock: The current time, aware.
@@ -136,6 +137,7 @@ def run_auditor(
         raise ConfigurationError(
             "config.invalid", f"{home.root} is no auditor's folder; a member's node is its witness by itself"
         )
+    settings = AuditorSettings.load(home.root, address)
     log = _log(home, identity, SigningKey.load(home.node_key), clock)
     witness = make_site_witness(home, coordinator_of(home), log, clock, cosigned)
     with SharedLogClient(home, settings.coordinator_address) as shared:

@@ -97,18 +97,22 @@ class SiteWitness:
             shared: The coordinator's log.
             stopping: Set to end it.
         """
+        told = ""
         while not stopping.is_set():
             try:
                 # The newest in any case: a cosignature that was lost on its way is handed in again.
                 for note in shared.checkpoints(None, stopping):
                     self._answer(shared, note)
+                    told = ""
             except WitnessRefusal as refusal:
                 if refusal.kind in PASSING:
                     log.warning("not co-signed, to be tried again: %s", refusal)
                 else:
                     self._alarm(refusal)
             except HanseError as error:
-                log.warning("the coordinator's log is not witnessed now: %s", error)
+                if str(error) != told:  # once for each outage, not for each attempt
+                    log.warning("the coordinator's log is not witnessed now: %s", error)
+                told = str(error)
             except Exception:  # the witness must not end without a word
                 log.exception("the witness failed; it goes on")
             stopping.wait(RETRY_S)

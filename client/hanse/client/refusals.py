@@ -111,8 +111,9 @@ def kept(home: MemberHome) -> Iterator[KeptRefusal]:
         if not folder.name.startswith("."):
             facts = _read(folder / _REFUSAL)
             reviewed = _read(folder / _REVIEWED).get("by")
-            fields = (facts.get(name, _UNREADABLE) for name in ("origin", "kind", "at", "detail"))
-            yield KeptRefusal(folder, *fields, reviewed)
+            told = [facts.get(name, _UNREADABLE) for name in ("origin", "kind", "at", "detail")]
+            origin, kind, at, detail = told
+            yield KeptRefusal(folder, origin, kind, at, detail, reviewed)
 
 
 def open_refusals(home: MemberHome) -> list[KeptRefusal]:

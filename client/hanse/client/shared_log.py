@@ -100,7 +100,7 @@ class SharedLogClient:
             return self._stub.SubmitRound(request, timeout=CALL_TIMEOUT_S).index
 
 
-def _cancel_when(stopping: threading.Event, call: grpc.Future) -> None:
+def _cancel_when(stopping: threading.Event, call: "grpc.Future[None]") -> None:
     while not stopping.wait(0.2):
         if call.done():
             return

@@ -128,7 +128,8 @@ def _log(agreement: Agreement) -> _Measure:
         Wording("tamper-evident log (P28)", "防篡改日志（P28）"),
         Wording(
             "Every decision is durable in the member's log before its effect. Without a log nothing is "
-            f"processed. {quorum} of {witnesses} witnesses co-sign the coordinator's log before a model counts.",
+            f"processed. {quorum} of {witnesses} witnesses co-sign the coordinator's log before a model "
+            "counts.",
             "每项决定在生效前写入成员日志并落盘。无法记录则不处理。"
             f"{witnesses}个见证方中须有{quorum}个联署协调方的日志，模型方为有效。",
         ),

@@ -76,8 +76,9 @@ async def load_site(settings: ScoringSettings, clock: Callable[[], datetime]) ->
     policy = _policy(settings, agreement.agreement, member)
     model = load_model(settings.model, registry)
     _require_same(agreement, model)
-    files = (settings.model / REGISTRATION_FILE, settings.model / PROOF_FILE)
-    check_registration(*map(read_file, files), agreement.agreement, model.digest)
+    registration = read_file(settings.model / REGISTRATION_FILE)
+    proof = read_file(settings.model / PROOF_FILE)
+    check_registration(registration, proof, agreement.agreement, model.digest)
     place = settings.consent_url or settings.consent_ledger
     if isinstance(place, Path) and not place.is_file():
         # Opening it would make an empty one, and every subject would be denied without a word why.
