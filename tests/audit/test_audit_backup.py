@@ -309,7 +309,7 @@ def test_checkpoints_in_the_shared_log_count(site: Site, tmp_path: Path, actor: 
         foreign = reader.note
     log.append(EVENT)
     for note in (foreign, late):
-        log.append(Event(type=EventType.MEMBER_CHECKPOINT, peer="brand", member_checkpoint=note.decode()))
+        log.append(Event(type=EventType.ROUND_SUBMITTED, peer="brand", member_checkpoint=note.decode()))
     with LogReader.open(shared) as reader:
         found = list(notes_about(ORIGIN, reader.leaves(0, reader.size)))
     assert found == [late]

@@ -95,7 +95,7 @@ def test_loss_is_named_by_whoever_knows_of_it(hanse: Callable[..., tuple[int, st
     brand, hub = tmp_path / "brand", tmp_path / "hub"
     assert hanse("audit backup --home brand --out b.db --json")[0] == 0
     note = append(brand, 3)
-    append(hub, 1, Event(type=EventType.MEMBER_CHECKPOINT, peer="brand", member_checkpoint=note.decode()))
+    append(hub, 1, Event(type=EventType.ROUND_SUBMITTED, peer="brand", member_checkpoint=note.decode()))
     shutil.copyfile(MemberHome(hub).log, tmp_path / "hub.db")
     MemberHome(brand).log.unlink()
 

@@ -85,7 +85,6 @@ class EventType(StrEnum):
     BUDGET_PLANNED = "budget.planned"
     BUDGET_SPENT = "budget.spent"
     MEMBER_LEFT = "member.left"
-    MEMBER_CHECKPOINT = "member.checkpoint"
     ROUND_SUBMITTED = "round.submitted"
     MODEL_REGISTERED = "model.registered"
     CONSENT_RECORDED = "consent.recorded"

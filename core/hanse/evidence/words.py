@@ -30,7 +30,6 @@ SAYS: Final = MappingProxyType(
         EventType.BUDGET_PLANNED: "A privacy budget was planned",
         EventType.BUDGET_SPENT: "Privacy budget was spent",
         EventType.MEMBER_LEFT: "A member left the run",
-        EventType.MEMBER_CHECKPOINT: "A member's log was anchored here",
         EventType.MODEL_REGISTERED: "A model version was registered",
         EventType.CONSENT_RECORDED: "Consent was recorded",
         EventType.CONSENT_WITHDRAWN: "Consent was withdrawn",
