@@ -115,7 +115,7 @@ def test_whatever_is_asked_one_history_is_cosigned(
         newest = cosigned[-1][0] if cosigned else None
         old = stated if stated is not None else newest.checkpoint.size if newest else 0
         same = next((one for one, _ in cosigned if one.checkpoint.size == size), None)
-        past = Past(newest, same, newest and newest.at)
+        past = Past(newest, same, newest.at if newest else None)
         proof = prover.proof(min(old, size), size)
         try:
             taken = judge(old, proof, submission_of(history, size), past, now)

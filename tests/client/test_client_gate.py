@@ -157,8 +157,7 @@ def admissions(world: World) -> list[tuple[int | None, int | None, str | None]]:
 
 def test_a_set_is_committed_to_anew_only_when_it_changes(world: World) -> None:
     gate = world.gate()
-    for number in (0, 1, 2):
-        admitted = gate.open(world.step(number))
+    admitted, *_ = [gate.open(world.step(number)) for number in (0, 1, 2)]
     world.ledger.withdraw(world.ref("person-0007"), "joint_modelling", world.now)
     gate.open(world.step(3))
     gate.open(dataclasses.replace(world.step(1), run="run-2"))

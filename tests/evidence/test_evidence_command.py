@@ -45,9 +45,12 @@ def test_a_witness_follows_until_it_is_stopped(
     monkeypatch.setattr(audit_witness, "stop_on_signals", lambda: stopping)
     with hub.serving() as serving:
         serving.grow(3)
-        ending = threading.Thread(
-            target=lambda: (serving.witnesses.wait(3, hub.policy(1), 30, lambda: False), stopping.set())
-        )
+
+        def stop_when_cosigned() -> None:
+            serving.witnesses.wait(3, hub.policy(1), 30, lambda: False)
+            stopping.set()
+
+        ending = threading.Thread(target=stop_when_cosigned)
         ending.start()
         flags = ["--json"] if as_json else []
         result = hanse(

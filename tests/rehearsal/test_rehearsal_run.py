@@ -33,9 +33,10 @@ def conduct(going: Rehearsing) -> None:
     rounds, record = federation.rounds(federation.transport())
     keep = record.record
 
-    def watch(event: Any, facts: Any) -> None:
-        keep(event, facts)
+    def watch(event: Any, facts: Any) -> int:
+        index = keep(event, facts)
         going.on_event(RunEvent(record.run, "", event.type.value, event.round or 0, dict(facts)))
+        return index
 
     record.record = watch  # type: ignore[method-assign]
     rounds.conduct()

@@ -16,6 +16,7 @@ from hanse.crypto.cosigning import CosignerVerifier
 from hanse.errors import ProtocolError
 from hanse.policies.agreement.columns import EVERY_MEMBER, Column, Label
 from hanse.policies.agreement.parties import (
+    Auditor,
     Coordinator,
     Evidence,
     Member,
@@ -158,7 +159,12 @@ class Agreement(WrittenDocument):
 
     @model_validator(mode="after")
     def _witnesses_differ(self) -> Self:
-        names = (party.name for party in (*self.members, self.coordinator, *self.evidence.auditors))
+        parties: tuple[Member | Coordinator | Auditor, ...] = (
+            *self.members,
+            self.coordinator,
+            *self.evidence.auditors,
+        )
+        names = (party.name for party in parties)
         require_unique("the names of members, coordinator and auditors", names)
         try:
             quorum_of(VerifierKey.decode(self.coordinator.key), self.witnesses, 1)
@@ -196,7 +202,7 @@ class Agreement(WrittenDocument):
     @property
     def witnesses(self) -> tuple[CosignerVerifier, ...]:
         """Keys of everybody whose cosignature counts: the members', then the auditors'."""
-        parties = (*self.members, *self.evidence.auditors)
+        parties: tuple[Member | Auditor, ...] = (*self.members, *self.evidence.auditors)
         return tuple(CosignerVerifier.decode(party.witness_key) for party in parties)
 
     def member(self, name: str) -> Member | None:
