@@ -34,7 +34,9 @@ def open_channel(home: MemberHome, address: str) -> grpc.Channel:
         ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
         # Who only listens would never hear that the other side is gone.
         ("grpc.keepalive_time_ms", KEEPALIVE_MS),
-        ("grpc.max_reconnect_backoff_ms", 5_000),
+        # A coordinator that was restarted is found again before its next command is answered.
+        ("grpc.initial_reconnect_backoff_ms", 200),
+        ("grpc.max_reconnect_backoff_ms", 2_000),
     ]
     return grpc.secure_channel(address, credentials, options=options)
 

@@ -91,13 +91,15 @@ class SharedLogClient:
     def submitted(self) -> int:
         """Size that this member's own log had when it stated something last."""
         with translated(self._address):
-            return self._stub.GetSubmitted(pb.GetSubmittedRequest(), timeout=CALL_TIMEOUT_S).size
+            # Whoever was asked for a step waits for the coordinator to be there again, and does not give up.
+            request = pb.GetSubmittedRequest()
+            return self._stub.GetSubmitted(request, timeout=CALL_TIMEOUT_S, wait_for_ready=True).size
 
     def submit(self, statement: bytes, old_size: int, proof: Sequence[bytes]) -> int:
         """Hands in a statement of this member; returns the index of its entry."""
         with translated(self._address):
             request = pb.SubmitRoundRequest(statement=statement, old_size=old_size, consistency=proof)
-            return self._stub.SubmitRound(request, timeout=CALL_TIMEOUT_S).index
+            return self._stub.SubmitRound(request, timeout=CALL_TIMEOUT_S, wait_for_ready=True).index
 
 
 def _cancel_when(stopping: threading.Event, call: "grpc.Future[None]") -> None:
