@@ -10,9 +10,10 @@ TORCH_INDEX ?=
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.hanse-installed
 RUN_PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest
+FAST := 'not federation and not slow and not soak'
 
 .DEFAULT_GOAL := help
-.PHONY: help dev lint format test coverage test-slow federation proto proto-check docs bench demo clean
+.PHONY: help dev lint format test coverage test-slow soak federation proto proto-check docs bench demo clean
 
 help: ## List the targets and variables
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,14 +43,17 @@ format: dev ## Rewrite the code as ruff wants it
 	$(BIN)/ruff check --fix
 
 test: dev ## Run the fast tests
-	$(RUN_PYTEST) -m 'not federation and not slow' -n 2
+	$(RUN_PYTEST) -m $(FAST) -n 2
 
 coverage: dev ## Run the fast tests, traced (takes thrice as long); branch coverage of core and policies below 90 % fails
-	$(RUN_PYTEST) -m 'not federation and not slow' -n 2 --cov --cov-report=
+	$(RUN_PYTEST) -m $(FAST) -n 2 --cov --cov-report=
 	$(BIN)/coverage report --skip-covered --include='core/*,policies/*' --fail-under=90
 
 test-slow: dev ## Run the tests that take more than ten seconds each
 	$(RUN_PYTEST) -m 'slow and not federation' -n 2
+
+soak: dev ## Run the tests that repeat for many minutes, such as two hundred kills
+	$(RUN_PYTEST) -m soak -n 2
 
 federation: dev ## Run the tests that start the real processes on loopback
 	$(RUN_PYTEST) -m federation

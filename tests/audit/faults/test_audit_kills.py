@@ -12,13 +12,14 @@ from tests.audit.faults.conftest import Site
 
 CYCLES = 200
 CYCLES_PER_TEST = 10
+PARTS = range(CYCLES // CYCLES_PER_TEST)
+SLOW_PARTS = 3
+"""These go with the slow tests; all of them are the soak."""
 CYCLES_PER_LOG = 5
 CYCLES_POSTGRESQL = 12
 THREADS = 2
 BATCH = 3
 LONGEST_S = 0.04
-
-pytestmark = pytest.mark.slow
 
 
 def survive(site: Site, cycle: int) -> int:
@@ -44,7 +45,13 @@ def pause() -> None:
     time.sleep(secrets.randbelow(1_000) / 1_000 * LONGEST_S)
 
 
-@pytest.mark.parametrize("part", range(CYCLES // CYCLES_PER_TEST))
+@pytest.mark.parametrize(
+    "part",
+    [
+        pytest.param(part, marks=[pytest.mark.soak, *([pytest.mark.slow] if part < SLOW_PARTS else [])])
+        for part in PARTS
+    ],
+)
 def test_kills_under_load(site: Site, part: int) -> None:
     del part
     acknowledged = 0
@@ -55,6 +62,7 @@ def test_kills_under_load(site: Site, part: int) -> None:
     assert acknowledged > 4 * CYCLES_PER_TEST
 
 
+@pytest.mark.slow
 def test_kills_of_postgresql_writers(database_site: Site) -> None:
     """The server lives on; a session whose process was killed ends without a commit, or has committed."""
     acknowledged = 0
