@@ -14,7 +14,8 @@ from pydantic import BaseModel
 from hanse.policies import Agreement, Override
 from hanse.policies.agreement import Auditor, Contract, Disclosure, Evidence
 from hanse.policies.agreement.diff import diff_agreements, invalidated
-from hanse.policies.agreement.meaning import TERMS, VOCABULARY, Effect
+from hanse.policies.agreement.effects import Effect
+from hanse.policies.agreement.meaning import TERMS, VOCABULARY
 from hanse.policies.rules import RULES
 
 if TYPE_CHECKING:

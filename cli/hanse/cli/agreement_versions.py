@@ -19,7 +19,7 @@ from hanse.errors import ConfigurationError
 from hanse.policies import Identity, Wording, open_agreement, require_known, require_no_gap
 from hanse.policies.agreement.amendment import amend
 from hanse.policies.agreement.diff import Change, diff_agreements, invalidated
-from hanse.policies.agreement.meaning import Effect
+from hanse.policies.agreement.effects import Effect
 from hanse.policies.agreement.termination import Attestation, Termination, attest, terminate
 
 GROUPS = {

@@ -9,7 +9,8 @@ from pydantic import BaseModel
 
 from hanse.policies.agreement.columns import EVERY_MEMBER, Column, Disclosure
 from hanse.policies.agreement.document import Agreement
-from hanse.policies.agreement.meaning import TERMS, VOCABULARY, Case, Effect, Meaning, Term
+from hanse.policies.agreement.effects import Case, Effect, Meaning, Term
+from hanse.policies.agreement.meaning import TERMS, VOCABULARY
 from hanse.policies.agreement.parties import Auditor, Member
 from hanse.policies.agreement.words import listed, same, value, word
 from hanse.policies.rules import Wording
