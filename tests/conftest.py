@@ -25,8 +25,9 @@ from hanse.client.drafting import Draft
 from hanse.client.evidence import SiteWitness, make_site_witness, witnessing
 from hanse.client.gate import Gate
 from hanse.client.home import MemberHome
-from hanse.client.main import coordinator_of, make_site
+from hanse.client.main import make_site
 from hanse.client.node import Node
+from hanse.client.peers import coordinator_of
 from hanse.client.session import SessionTools
 from hanse.client.settings import NodeSettings
 from hanse.client.shared_log import SharedLogClient

@@ -17,7 +17,7 @@ from hanse.audit.policy_file import quorum_of
 from hanse.client.auditor import init_auditor
 from hanse.client.evidence import SiteWitness, make_site_witness, witnessing
 from hanse.client.home import MemberHome
-from hanse.client.main import coordinator_of
+from hanse.client.peers import coordinator_of
 from hanse.client.setup import DatasetHints, Organisation, init_member
 from hanse.client.shared_log import SharedLogClient
 from hanse.crypto import SigningKey

@@ -11,7 +11,7 @@ import pytest
 from tests.evidence.conftest import AUDITOR, MEMBERS, until, utc_now
 
 from hanse.audit import Event, EventType, RefusalKind, parse_checkpoint, verify_log
-from hanse.client.main import coordinator_of
+from hanse.client.peers import coordinator_of
 from hanse.client.refusals import kept, open_refusals, review
 from hanse.crypto import SigningKey, open_note, unverified_text
 from hanse.errors import AuditError, HanseError, IdentityError

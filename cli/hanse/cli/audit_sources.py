@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from hanse.client.home import MemberHome
-from hanse.client.main import coordinator_of
+from hanse.client.peers import coordinator_of
 from hanse.client.settings import NodeSettings
 from hanse.client.shared_log import SharedLogClient
 from hanse.crypto import VerifierKey

@@ -17,7 +17,7 @@ from hanse.audit import Actor, AuditLog, Event, EventType
 from hanse.audit.witness_state import WitnessState
 from hanse.client.evidence import make_site_witness
 from hanse.client.home import MemberHome
-from hanse.client.main import coordinator_of
+from hanse.client.peers import coordinator_of
 from hanse.client.setup import CERTIFICATE_DAYS, SECRET_MODE, new_witness_key
 from hanse.client.shared_log import SharedLogClient
 from hanse.crypto import SigningKey, make_client_certificate, write_atomic

@@ -15,13 +15,13 @@ from hanse.client.flower import prepare_environment
 from hanse.client.gate import Gate
 from hanse.client.home import MemberHome
 from hanse.client.packs import adopted
+from hanse.client.peers import coordinator_of
 from hanse.client.settings import NodeSettings
 from hanse.client.shared_log import SharedLogClient
 from hanse.client.software import software_digest
 from hanse.client.subject_sets import SubjectSets
 from hanse.client.versions import AgreementBook
 from hanse.crypto import SigningKey, VerifierKey, read_secret
-from hanse.errors import ConfigurationError
 from hanse.policies import Identity
 from hanse.privacy import PrivacyLedger
 
@@ -78,22 +78,6 @@ def run_node(
         app.install(node.handle)
         with witnessing(witness, shared):
             SuperNode(connection, node.bundle_refused, ready, stopping).serve()
-
-
-def coordinator_of(home: MemberHome) -> Identity:
-    """The coordinator that a site has enrolled.
-
-    Raises:
-        ConfigurationError: ``config.missing-file`` when no coordinator, or more than one, is enrolled.
-    """
-    peers = (Identity.load(path) for path in sorted(home.peers.glob("*.json")))
-    coordinators = [peer for peer in peers if peer.role == "coordinator"]
-    if len(coordinators) != 1:
-        raise ConfigurationError(
-            "config.missing-file",
-            f"{len(coordinators)} coordinators are enrolled in {home.peers}; enrol exactly one",
-        )
-    return coordinators[0]
 
 
 def make_site(home: MemberHome, name: str, key: SigningKey) -> "Site":
