@@ -2,18 +2,14 @@
 
 import base64
 import gzip
-import json
-import sys
 import zipfile
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.command import Command, command_for
 
 from hanse.audit import Actor, AuditLog, Event, EventType
-from hanse.cli.main import main
 from hanse.client.home import MemberHome
 from hanse.crypto import SigningKey, read_secret
 from hanse.policies import Pseudonymiser
@@ -23,36 +19,13 @@ MAILS = [f"kanari.{number:04d}@post.example" for number in range(1, 41)]
 PHONE = "+49 151 23456789"
 
 
-@dataclass(frozen=True)
-class Result:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-Command = Callable[..., Result]
-
-
 @pytest.fixture
 def hanse(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Command:
     """Calls ``hanse`` in this process, beside a brand of forty customers."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
+    call = command_for(monkeypatch, capsys)
     rows = [f"{i},{m},{PHONE if i == IDS[6] else ''},33,a,yes" for i, m in zip(IDS, MAILS, strict=True)]
     Path("data.csv").write_text("\n".join(["subject_id,email,phone,age,job,label", *rows, ""]))
-
-    def call(*words: str) -> Result:
-        monkeypatch.setattr(sys, "argv", ["hanse", *words])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as caught:
-            main()
-        printed = capsys.readouterr()
-        code = caught.value.code
-        return Result(code if isinstance(code, int) else 0, printed.out, printed.err)
 
     identity = "--home brand --name brand --organisation Brand-AG --jurisdiction DE --data data.csv"
     assert call("init", "member", *identity.split()).code == 0

@@ -7,11 +7,11 @@ import json
 import shutil
 import sys
 from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.command import Result
 
 from hanse.audit import verify_log
 from hanse.cli.main import main
@@ -34,18 +34,6 @@ ENTRUSTED = (
     "--contract-at-end insurer=return"
 )
 INCOME = "--special income=financial_account --necessity income=Premiums"
-
-
-@dataclass(frozen=True)
-class Result:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        assert self.err == ""
-        return json.loads(self.out)
 
 
 def run(line: str, typed: str = "") -> Result:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.command import command_for
 
 from hanse.audit import (
     Event,
@@ -20,7 +20,6 @@ from hanse.audit import (
     verify_log,
 )
 from hanse.cli.common import member_log
-from hanse.cli.main import main
 from hanse.client.home import MemberHome
 from hanse.crypto import VerifierKey
 from hanse.crypto.cosigning import CosignerKey
@@ -41,17 +40,11 @@ def hanse(
 ) -> Callable[..., tuple[int, str]]:
     """Calls ``hanse`` beside a member and a coordinator; returns exit code and what it printed."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.delenv("HANSE_HOME", raising=False)
+    invoke = command_for(monkeypatch, capsys)
 
     def call(line: str) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["hanse", *line.split()])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as caught:
-            main()
-        printed = capsys.readouterr()
-        code = caught.value.code
-        return code if isinstance(code, int) else 0, printed.out + printed.err
+        result = invoke(*line.split())
+        return result.code, result.out + result.err
 
     for role, name in (("member", "brand"), ("coordinator", "hub")):
         line = f"init {role} --home {name} --name {name} --organisation {name}-AG --jurisdiction DE"

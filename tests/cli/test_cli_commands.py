@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import sys
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pytest
+from tests.command import Result, command_for
 
 from hanse.audit import verify_log
-from hanse.cli.main import main
 from hanse.cli.output import EXIT_CODES, console
 from hanse.cli.run import follow, rounds_table
 from hanse.client.home import MemberHome
@@ -33,37 +30,14 @@ COLUMNS = """\
 TABLE = "subject_id,age,job,label\np-1,33,a,yes\np-2,44,b,no\n"
 
 
-@dataclass(frozen=True)
-class Result:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        assert self.err == ""
-        return json.loads(self.out)
-
-
 @pytest.fixture
 def hanse(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> Callable[..., Result]:
     """Calls ``hanse`` in this process, below a folder of the test's own."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.delenv("HANSE_HOME", raising=False)
-
-    def call(line: str) -> Result:
-        monkeypatch.setattr(sys, "argv", ["hanse", *line.split()])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as caught:
-            main()
-        printed = capsys.readouterr()
-        code = caught.value.code
-        return Result(code if isinstance(code, int) else 0, printed.out, printed.err)
-
-    return call
+    invoke = command_for(monkeypatch, capsys)
+    return lambda line: invoke(*line.split())
 
 
 def init(hanse: Callable[..., Result], name: str, rest: str = "") -> Result:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import gzip
 import json
 import stat
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import duckdb
 import pytest
 from sqlalchemy import create_engine, text
+from tests.command import Result, command_for
 from typer.testing import CliRunner
 
 from hanse.audit import verify_log
-from hanse.cli.main import app, main
+from hanse.cli.main import app
 from hanse.client.home import MemberHome
 from hanse.crypto import VerifierKey
 from hanse.policies import ConsentLedger, Identity
@@ -28,37 +28,20 @@ GRANT = "given,joint_modelling,2026-01-01T00:00:00Z,2099-01-01T00:00:00Z,2.1"
 TABLE = "subject_id,age,job,label\np-1,33,a,yes\np-2,44,b,no\n"
 
 
-@dataclass(frozen=True)
-class Result:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
 @pytest.fixture
 def hanse(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> Callable[..., Result]:
     """Calls ``hanse consent`` in this process, in the folder of a brand."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
+    invoke = command_for(monkeypatch, capsys)
     (tmp_path / "data.csv").write_text(TABLE)
 
-    def call(*words: str, command: str = "consent") -> Result:
-        monkeypatch.setattr("sys.argv", ["hanse", command, *words])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as caught:
-            main()
-        captured = capsys.readouterr()
-        assert isinstance(caught.value.code, int | None)
-        return Result(caught.value.code or 0, captured.out, captured.err)
+    def call(*words: str, group: str = "consent") -> Result:
+        return invoke(group, *words)
 
     identity = "--home brand --name brand --organisation Brand-AG --jurisdiction DE --data data.csv"
-    assert call("member", *identity.split(), command="init").code == 0
+    assert call("member", *identity.split(), group="init").code == 0
     monkeypatch.setenv("HANSE_HOME", "brand")
     return call
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.command import command_for
 
 from hanse.audit import verify_log
-from hanse.cli.main import main
 from hanse.client.home import MemberHome
 from hanse.client.packs import adopted, pack_keys, policy_of
 from hanse.crypto import VerifierKey
@@ -30,16 +29,11 @@ MEMBER = "init member --home brand --name brand --jurisdiction DE --organisation
 def hanse(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Hanse:
     """Calls ``hanse`` below a folder of the test's own; exit code and what was printed."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.delenv("HANSE_HOME", raising=False)
+    invoke = command_for(monkeypatch, capsys)
 
     def call(line: str) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["hanse", *line.split()])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as caught:
-            main()
-        printed = capsys.readouterr()
-        return int(caught.value.code or 0), printed.out + printed.err
+        result = invoke(*line.split())
+        return result.code, result.out + result.err
 
     return call
 

@@ -1,49 +1,26 @@
 """``hanse audit verify`` as a reviewer calls it: what is complete, what is not, and with which exit code."""
 
-import json
-import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.command import Result, command_for
 from tests.completeness.conftest import Story
 
 from hanse.audit import Actor, AuditLog, Event, EventType
-from hanse.cli.main import main
 from hanse.client.home import MemberHome
 from hanse.client.setup import DatasetHints, Organisation, init_member
 from hanse.crypto import SigningKey
 
 
-@dataclass(frozen=True)
-class Result:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
 @pytest.fixture
 def verify(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Result]:
+    invoke = command_for(monkeypatch, capsys)
     monkeypatch.setenv("COLUMNS", "250")
-    monkeypatch.delenv("HANSE_HOME", raising=False)
-
-    def call(*words: Any) -> Result:
-        monkeypatch.setattr(sys, "argv", ["hanse", "audit", "verify", *map(str, words)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as caught:
-            main()
-        printed = capsys.readouterr()
-        code = caught.value.code
-        return Result(code if isinstance(code, int) else 0, printed.out, printed.err)
-
-    return call
+    return partial(invoke, "audit", "verify")
 
 
 @pytest.fixture

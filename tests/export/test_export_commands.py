@@ -11,13 +11,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.command import command_for
 from tests.conftest import utc_now
 from tests.export.conftest import events_of_run
 
 from hanse.audit import Event, EventType, LogReader
 from hanse.cli import audit_watch
 from hanse.cli.common import member_log
-from hanse.cli.main import main
 from hanse.client.home import MemberHome
 from hanse.client.setup import DatasetHints, Organisation, init_member
 from hanse.crypto import VerifierKey
@@ -49,16 +49,11 @@ def hanse(
     """Calls ``hanse`` beside a member's folder; returns exit code and what it printed."""
     shutil.copytree(made_site, tmp_path / "brand")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.delenv("HANSE_HOME", raising=False)
+    invoke = command_for(monkeypatch, capsys)
 
     def call(line: str) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["hanse", *line.split()])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as caught:
-            main()
-        printed = capsys.readouterr()
-        return caught.value.code if isinstance(caught.value.code, int) else 0, printed.out + printed.err
+        result = invoke(*line.split())
+        return result.code, result.out + result.err
 
     return call
 
