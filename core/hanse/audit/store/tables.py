@@ -28,6 +28,14 @@ from sqlalchemy import (
     Text,
 )
 
+from hanse.storage.guards import (
+    postgresql_append_only,
+    postgresql_body,
+    postgresql_function,
+    sqlite_append_only,
+    sqlite_guard,
+)
+
 APPLICATION_ID: Final = 0x48414E41  # "HANA": refuses another program's database
 SCHEMA_VERSION: Final = 1
 
@@ -82,37 +90,27 @@ actors: Final = Table(
 _APPEND_ONLY: Final = (meta, entries, checkpoints, cosignatures)
 _GROWING: Final = ((head, "size"), (actors, "last_entry"))
 _REFUSAL: Final = "the audit log is append-only"
-_POSTGRESQL_BODY: Final = f" BEGIN RAISE EXCEPTION '{_REFUSAL}'; END "
+_FUNCTION: Final = "audit_append_only"
 
 
 def sqlite_guards() -> dict[str, str]:
     """Triggers that refuse to change or delete what was recorded, by name."""
-    guards = {
-        f"{table.name}_{verb}": f"BEFORE {verb} ON {table.name}"
-        for table in _APPEND_ONLY
-        for verb in ("UPDATE", "DELETE")
-    }
+    guards = sqlite_append_only(_APPEND_ONLY, _REFUSAL)
     for table, column in _GROWING:
-        guards[f"{table.name}_DELETE"] = f"BEFORE DELETE ON {table.name}"
-        guards[f"{table.name}_UPDATE"] = f"BEFORE UPDATE ON {table.name} WHEN NEW.{column} <= OLD.{column}"
-    return {
-        name: f"CREATE TRIGGER {name} {when} BEGIN SELECT RAISE(ABORT, '{_REFUSAL}'); END"
-        for name, when in guards.items()
-    }
+        shrinks = f"BEFORE UPDATE ON {table.name} WHEN NEW.{column} <= OLD.{column}"
+        for verb, when in (("DELETE", f"BEFORE DELETE ON {table.name}"), ("UPDATE", shrinks)):
+            name = f"{table.name}_{verb}"
+            guards[name] = sqlite_guard(name, when, _REFUSAL)
+    return guards
 
 
 def postgresql_guards() -> dict[str, str]:
     """As :func:`sqlite_guards`, TRUNCATE included. The function that they call comes first, as ``""``."""
-    call = "EXECUTE FUNCTION audit_append_only()"
+    call = f"EXECUTE FUNCTION {_FUNCTION}()"
     guards = {
-        "": f"CREATE FUNCTION audit_append_only() RETURNS trigger LANGUAGE plpgsql AS $${_POSTGRESQL_BODY}$$"
+        "": postgresql_function(_FUNCTION, _REFUSAL),
+        **postgresql_append_only(_APPEND_ONLY, _FUNCTION),
     }
-    for table in _APPEND_ONLY:
-        name = f"{table.name}_guard"
-        guards[name] = (
-            f"CREATE TRIGGER {name} BEFORE UPDATE OR DELETE OR TRUNCATE ON {table.name}"
-            f" FOR EACH STATEMENT {call}"
-        )
     for table, column in _GROWING:
         name = f"{table.name}_guard"
         guards[name] = (
@@ -129,4 +127,4 @@ def expected_guards(*, sqlite: bool) -> set[tuple[str, str]]:
     """What :meth:`hanse.audit.store.rows.Rows.guards` finds in a log that nobody tampered with."""
     if sqlite:
         return set(sqlite_guards().items())
-    return {(name, f"O{_POSTGRESQL_BODY}") for name in postgresql_guards() if name}
+    return {(name, f"O{postgresql_body(_REFUSAL)}") for name in postgresql_guards() if name}

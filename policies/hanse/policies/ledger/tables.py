@@ -20,6 +20,8 @@ from sqlalchemy import (
     Text,
 )
 
+from hanse.storage.guards import postgresql_append_only, postgresql_function, sqlite_append_only
+
 APPLICATION_ID: Final = 0x48414E43  # "HANC": refuses another program's database
 SCHEMA_VERSION: Final = 2
 
@@ -137,27 +139,15 @@ secrets: Final = Table(
 
 APPEND_ONLY: Final = (events, terms, batches)
 _REFUSAL: Final = "the ledger is append-only"
+_FUNCTION: Final = "consent_append_only"
 
 
 def sqlite_guards() -> list[str]:
     """Triggers that refuse to change or delete what was recorded."""
-    return [
-        f"CREATE TRIGGER {table.name}_{verb} BEFORE {verb} ON {table.name}"
-        f" BEGIN SELECT RAISE(ABORT, '{_REFUSAL}'); END"
-        for table in APPEND_ONLY
-        for verb in ("UPDATE", "DELETE")
-    ]
+    return list(sqlite_append_only(APPEND_ONLY, _REFUSAL).values())
 
 
 def postgresql_guards() -> list[str]:
     """As :func:`sqlite_guards`, TRUNCATE included."""
-    function = (
-        "CREATE FUNCTION consent_append_only() RETURNS trigger LANGUAGE plpgsql AS"
-        f" $$ BEGIN RAISE EXCEPTION '{_REFUSAL}'; END $$"
-    )
-    triggers = [
-        f"CREATE TRIGGER {table.name}_guard BEFORE UPDATE OR DELETE OR TRUNCATE ON {table.name}"
-        " FOR EACH STATEMENT EXECUTE FUNCTION consent_append_only()"
-        for table in APPEND_ONLY
-    ]
-    return [function, *triggers]
+    guards = postgresql_append_only(APPEND_ONLY, _FUNCTION)
+    return [postgresql_function(_FUNCTION, _REFUSAL), *guards.values()]
