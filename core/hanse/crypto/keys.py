@@ -236,6 +236,7 @@ class SigningKey:
         return cls.decode(read_key(path))
 
 
+@functools.lru_cache(maxsize=256)  # a log writes its own name once for each commit
 def check_name(name: str) -> None:
     """Checks the name of a key (C2SP signed-note): not empty, no Unicode space, no ``+``, nothing invisible.
 

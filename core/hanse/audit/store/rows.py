@@ -5,7 +5,7 @@ take to pass them on. They are the same text on SQLite and on PostgreSQL but for
 """
 
 import functools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection
@@ -58,7 +58,7 @@ class Rows:
         self._driver = driver
         if self.is_sqlite:
             # A text in the place of bytes is damage to be named, not an error of the driver.
-            driver.text_factory = lambda data: data.decode("utf-8", "surrogateescape")
+            driver.text_factory = _text_of
 
     def meta(self, key: str) -> str:
         """A fact about the log; see :data:`hanse.audit.store.tables.meta`."""
@@ -192,10 +192,8 @@ class Rows:
         fetched: list[tuple[Any, ...]] = self._driver.execute(_text(sql, self.is_sqlite), values).fetchall()
         return fetched
 
-    def _run(self, sql: str, rows: Iterable[tuple[object, ...]]) -> None:
-        cursor = self._driver.cursor()
-        cursor.executemany(_text(sql, self.is_sqlite), rows)
-        cursor.close()
+    def _run(self, sql: str, *values: object) -> None:
+        self._driver.execute(_text(sql, self.is_sqlite), values)
 
 
 class WritableRows(Rows):
@@ -203,30 +201,38 @@ class WritableRows(Rows):
 
     def insert_entries(self, rows: Sequence[StoredEntry]) -> None:
         """Adds entries at the end."""
-        self._run("INSERT INTO audit_entries (entry, data, hashes) VALUES (?, ?, ?)", rows)
+        insert = _text("INSERT INTO audit_entries (entry, data, hashes) VALUES (?, ?, ?)", self.is_sqlite)
+        cursor = self._driver.cursor()
+        cursor.executemany(insert, rows)
+        cursor.close()
 
     def set_head(self, head: Head) -> None:
         """Replaces the newest commit by a larger one."""
-        self._run("UPDATE audit_head SET size = ?, note = ? WHERE id = 1", [head])
+        self._run("UPDATE audit_head SET size = ?, note = ? WHERE id = 1", *head)
 
     def set_last_entry(self, actor: str, entry: int) -> None:
         """Notes the last entry of an actor."""
         self._run(
             "INSERT INTO audit_actors (actor, last_entry) VALUES (?, ?)"
             " ON CONFLICT (actor) DO UPDATE SET last_entry = excluded.last_entry",
-            [(actor, entry)],
+            actor,
+            entry,
         )
 
     def keep(self, checkpoint: Head) -> None:
         """Keeps a checkpoint when the head goes on."""
         self._run(
             "INSERT INTO audit_checkpoints (size, note) VALUES (?, ?) ON CONFLICT (size) DO NOTHING",
-            [checkpoint],
+            *checkpoint,
         )
 
     def add_cosignature(self, size: int, line: str) -> None:
         """Adds a witness' line to the checkpoint of a size."""
-        self._run("INSERT INTO audit_cosignatures (size, line) VALUES (?, ?)", [(size, line)])
+        self._run("INSERT INTO audit_cosignatures (size, line) VALUES (?, ?)", size, line)
+
+
+def _text_of(data: bytes) -> str:
+    return data.decode("utf-8", "surrogateescape")
 
 
 @functools.cache
