@@ -1,4 +1,4 @@
-"""What a coordinator asks of all members at once, and the only thing that it learns: the sum of their answers.
+"""What a coordinator asks of all members at once, and all that it learns: the sum of their answers.
 
 An algorithm over many members has two halves. The coordinator's half asks a :class:`Query`; each member's
 half, a :class:`Contributor`, answers with a vector; the :class:`Aggregator` between them gives the sum. The
