@@ -2,8 +2,10 @@
 
 * :mod:`hanse.aggregation.queries`: the interface between an algorithm and the members.
 * :mod:`hanse.aggregation.fixed_point`: real numbers as ring elements.
+* :mod:`hanse.aggregation.body`: arrays in the parameters of a query.
 """
 
+from hanse.aggregation.body import decode_body, encode_body
 from hanse.aggregation.fixed_point import FixedPoint
 from hanse.aggregation.queries import Aggregate, Aggregator, Contributor, InProcessAggregator, Query, Vector
 
@@ -15,4 +17,6 @@ __all__ = [
     "InProcessAggregator",
     "Query",
     "Vector",
+    "decode_body",
+    "encode_body",
 ]
