@@ -49,7 +49,7 @@ def encode_body(header: Mapping[str, JsonInput], *arrays: NDArray[Any]) -> bytes
         ProtocolError: ``protocol.malformed`` if a value has no place in a body.
     """
     plain = [np.ascontiguousarray(array).reshape(np.shape(array)) for array in arrays]
-    described = [
+    described: list[JsonInput] = [
         [array.dtype.str[1:], _check_array(array.dtype.str[1:], list(array.shape))] for array in plain
     ]
     preamble = canonical_json({"arrays": described, "header": header})
