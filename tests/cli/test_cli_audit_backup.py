@@ -136,12 +136,11 @@ def test_witness_knows_of_a_loss_and_refuses_what_follows(
     assert caught.value.kind == "rewrite"
 
 
-def test_coordinator_without_a_file_is_told_what_to_do(
+def test_log_that_is_not_there_is_not_backed_up(
     hanse: Callable[..., tuple[int, str]], tmp_path: Path
 ) -> None:
-    with LogReader.open(MemberHome(tmp_path / "hub").log) as reader:
-        assert reader.origin == "hub"
     assert hanse("audit backup --home hub --out b.db")[0] == 0
     MemberHome(tmp_path / "hub").log.unlink()
     code, out = hanse("audit backup --home hub --out c.db")
-    assert (code, "PostgreSQL" in out) == (3, True)
+    assert (code, "audit.unavailable" in out, "audit.db" in out) == (6, True, True)
+    assert not (tmp_path / "c.db").exists()

@@ -8,7 +8,7 @@ import typer
 from hanse.audit import Actor, LogReader, WitnessState
 from hanse.audit.backup import write_backup
 from hanse.audit.restoring import Restoration, notes_about, restore_log
-from hanse.cli.common import Home, utc_now
+from hanse.cli.common import Home, own_log, utc_now
 from hanse.cli.output import Json, print_json, say
 from hanse.client.home import MemberHome
 from hanse.crypto import SigningKey, VerifierKey
@@ -29,11 +29,12 @@ def backup(
     Example: [bold]hanse audit backup --home brand --out backups/brand-2026-06-01.db[/]
 
     The file is one moment of the log, complete in itself. Keep it on another disk than the log, and a
-    checkpoint of the log somewhere else again: hanse audit verify --save.
+    checkpoint of the log somewhere else again: hanse audit verify --save. A log in PostgreSQL is backed
+    up with the server's own tools; hanse audit verify --since shows that nothing was lost.
     """
     identity = Identity.load(MemberHome(home).identity)
     verifier = VerifierKey.decode(identity.node_key)
-    held = write_backup(_log(home), out, verifier, origin=identity.name)
+    held = write_backup(_file(home), out, verifier, origin=identity.name)
     if as_json:
         print_json({"origin": held.origin, "entries": held.size, "root": held.root.hex()})
         return
@@ -81,7 +82,7 @@ def restore(
     entries are counted and nothing is restored (exit code 6). The next entry of the log, log.restored, states
     the sizes. Entries after the newest checkpoint leave no trace: bring every checkpoint that you can find.
     """
-    member = MemberHome(home)
+    member, place = MemberHome(home), _file(home)
     identity, key = Identity.load(member.identity), SigningKey.load(member.node_key)
     actor = Actor(organisation=identity.name, key_id=key.verifier.key_id, role=ROLE)
     notes = [(str(path), path.read_bytes()) for path in checkpoint or ()]
@@ -91,7 +92,7 @@ def restore(
         notes += _of_witness(path, identity.name)
     done = restore_log(
         source,
-        member.log,
+        place,
         key,
         actor,
         utc_now,
@@ -102,15 +103,21 @@ def restore(
     _report(done, as_json=as_json)
 
 
-def _log(home: Path) -> Path:
-    """The log's file; a coordinator's may be in a database, which has its own backups."""
-    path = MemberHome(home).log
-    if not path.is_file():
+def _file(home: Path) -> Path:
+    """The log's file.
+
+    Raises:
+        ConfigurationError: ``config.invalid`` if the log is in a database, which has backups of its own. A
+            file that was put beside it would be a log that nobody reads.
+    """
+    place = own_log(home)
+    if isinstance(place, str):
         raise ConfigurationError(
-            "config.missing-file",
-            f"there is no {path}; a log in PostgreSQL is backed up by its server's tools",
+            "config.invalid",
+            "this log is in PostgreSQL (audit_url): back it up and restore it with the server's own tools, "
+            "as pg_dump, and show that nothing was lost with hanse audit verify --since CHECKPOINT",
         )
-    return path
+    return place
 
 
 def _in_shared_log(path: Path, origin: str) -> list[tuple[str, bytes]]:

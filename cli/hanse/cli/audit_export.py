@@ -10,7 +10,7 @@ from rich.text import Text
 
 from hanse.audit import Event, EventType
 from hanse.cli.audit_sources import Address, Choice, Which, is_remote, key_of, shared_log, signed_agreements
-from hanse.cli.common import Home, member_log
+from hanse.cli.common import Home, member_log, own_log
 from hanse.cli.output import EXIT_CODES, Json, console, print_json, say, table
 from hanse.client.home import MemberHome
 from hanse.crypto import SigningKey, sha256_hex, write_atomic
@@ -88,7 +88,7 @@ def _evidence(
 ) -> Evidence:
     shared_policy = partial(policy_of, agreements=agreements, run=run)
     if not is_remote(identity, log):
-        return collect(site.log, shared_policy if identity.role == "coordinator" else None)
+        return collect(own_log(site.root), shared_policy if identity.role == "coordinator" else None)
     with shared_log(site, identity, address) as client:
         note = client.checkpoint()
         leaves = list(client.entries(0, 0))

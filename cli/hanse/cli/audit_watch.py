@@ -15,7 +15,7 @@ from rich.table import Table
 
 from hanse.audit import Entry, LogReader
 from hanse.cli.audit_sources import Address, Choice, is_remote, key_of, shared_log
-from hanse.cli.common import Home, stop_on_signals
+from hanse.cli.common import Home, own_log, stop_on_signals
 from hanse.cli.output import console, table
 from hanse.client.home import MemberHome
 from hanse.client.shared_log import SharedLogClient
@@ -59,15 +59,17 @@ def watch(
             client = opened.enter_context(shared_log(site, identity, address))
             news = _from_service(client, follower, stopping)
         else:
-            news = from_database(site.log, follower, stopping)
+            news = from_database(own_log(home), follower, stopping)
         _print_lines(news, follower) if as_json else show(news, follower, last)
 
 
-def from_database(place: Path, follower: Follower, stopping: threading.Event) -> Iterator[Sequence[Row]]:
+def from_database(
+    place: Path | str, follower: Follower, stopping: threading.Event
+) -> Iterator[Sequence[Row]]:
     """Reads what is new in a database, whenever its checkpoint changed.
 
     Args:
-        place: The log.
+        place: The log: a file or a URL.
         follower: Checks it.
         stopping: Ends it, after a look.
 

@@ -64,12 +64,11 @@ def own_log(home: Path) -> Path | str:
 
 
 def member_log(home: MemberHome, role: str) -> AuditLog:
-    """Opens a member's own log, to write as the given role."""
+    """Opens a site's own log, wherever it is kept, to write as the given role."""
     identity = Identity.load(home.identity)
     key = SigningKey.load(home.node_key)
-    return AuditLog.open(
-        home.log, key, Actor(organisation=identity.name, key_id=key.verifier.key_id, role=role), utc_now
-    )
+    actor = Actor(organisation=identity.name, key_id=key.verifier.key_id, role=role)
+    return AuditLog.open(own_log(home.root), key, actor, utc_now)
 
 
 def stop_on_signals() -> threading.Event:
