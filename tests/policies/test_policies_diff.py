@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from hanse.policies import Agreement, Override
-from hanse.policies.agreement import Auditor, Contract, Disclosure, Evidence
+from hanse.policies.agreement import Auditor, Contract, Disclosure, Evidence, PointScale, Target
 from hanse.policies.agreement.diff import diff_agreements, invalidated
 from hanse.policies.agreement.effects import Effect
 from hanse.policies.agreement.meaning import TERMS, VOCABULARY
@@ -58,12 +58,19 @@ def full(agreement: Agreement, witness_key: Callable[[str], str]) -> Agreement:
         at_end="delete",
     )
     column = agreement.columns[0].model_copy(update={"disclosure": (Disclosure(to="brand", form="none"),)})
+    training = agreement.training.model_copy(
+        update={
+            "targets": (Target(name="churned", kind="label", positive="1"),),
+            "scale": PointScale(points=600, odds=50, doubling=20),
+        }
+    )
     auditor = Auditor(
         name="watchdog", organisation="Wachhund KG", witness_key=witness_key("watchdog-witness")
     )
     return agreement.model_copy(
         update={
             "members": (first.model_copy(update={"contract": contract}), *others),
+            "training": training,
             "columns": (column, *agreement.columns[1:]),
             "evidence": Evidence(quorum=2, auditors=(auditor,)),
             "overrides": (Override(member="brand", basis="contract", reason="Because"),),

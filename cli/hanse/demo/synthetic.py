@@ -30,6 +30,7 @@ ADMITTED_SHARE: Final = 0.6
 MINIMUM_ROWS: Final = 2000
 ADULT_YEARS: Final = 18
 _MISSING: Final = 0.03
+_MADE_UP_CATEGORIES: Final = 8
 _POSITIVE: Final = -1.0  # mean log-odds of the label
 _STRENGTH: Final = 1.0
 
@@ -151,14 +152,19 @@ def _dictionary(agreement: Agreement) -> DataDictionary:
 
 
 def _cell_count(column: Column) -> int:
-    return len(column.edges) + 1 if column.kind == "numeric" else len(column.categories)
+    return len(column.edges) + 1 if column.kind == "numeric" else len(_words(column))
+
+
+def _words(column: Column) -> tuple[str, ...]:
+    """Categories of a column; made-up ones where the agreement lists none."""
+    return column.categories or tuple(f"value {number}" for number in range(_MADE_UP_CATEGORIES))
 
 
 def _values(
     column: Column, cells: NDArray[np.intp], missing: NDArray[np.bool_], rng: np.random.Generator
 ) -> NDArray[Any]:
     if column.kind == "categorical":
-        words = np.array(column.categories, dtype=object)
+        words = np.array(_words(column), dtype=object)
         drawn: NDArray[np.object_] = words[cells]
         drawn[missing] = None
         return drawn

@@ -24,8 +24,8 @@ from hanse.policies.agreement.terms import (
     Privacy,
     Retention,
     Scoring,
-    Training,
 )
+from hanse.policies.agreement.training import Model, PointScale, Target, Training
 
 __all__ = [
     "HEADER",
@@ -44,14 +44,17 @@ __all__ = [
     "Label",
     "LegalBasis",
     "Member",
+    "Model",
     "Notice",
     "NoticeVersion",
     "Override",
     "PackReference",
+    "PointScale",
     "Privacy",
     "Retention",
     "Scoring",
     "Software",
     "Special",
+    "Target",
     "Training",
 ]

@@ -33,6 +33,14 @@ Form: TypeAlias = Literal["none", "model"]
 """What of a column a partner receives."""
 
 
+_Bins = Annotated[int, Field(ge=2, le=4096)]
+
+Preparation: TypeAlias = Literal["one_hot", "quantiles", "standardised", "hashed"]
+"""What becomes of a column's values; see :class:`Column`."""
+
+_OF_KIND: Final = {"numeric": ("one_hot", "quantiles", "standardised"), "categorical": ("one_hot", "hashed")}
+
+
 class Disclosure(Document):
     """What of a column a partner receives.
 
@@ -52,13 +60,18 @@ class Column(Document):
         name: Name in every member's source.
         kind: ``numeric`` (cut at ``edges``) or ``categorical`` (one of ``categories``).
         classification: Class of its content.
-        edges: Bin edges of a numeric column, increasing; public, so never taken from the data.
-        categories: Dictionary of a categorical column; public as well.
+        edges: Bin edges of a numeric column, increasing; public, so never taken from the data. Where its
+            transform is learned, two: what is below the first or above the second counts as they do.
+        categories: Dictionary of a categorical column; public as well. None where it is ``hashed``.
         necessity: Why the purpose needs it; required for sensitive columns.
         special: Why it is sensitive; required for sensitive columns.
         required: Whether a record is useless without it. A person who hides a required column, or has not
             agreed to it, is left out; of any other column only the person's value is.
-        transform: What becomes of its values: ``one_hot`` over the public cells.
+        transform: What becomes of its values: ``one_hot`` over the public cells; or, learned from sums over
+            all members, ``quantiles`` (one of ``bins`` bins of about equal size between the edges),
+            ``standardised`` (distance from the mean in standard deviations) or ``hashed`` (one of ``bins``
+            buckets of which those that many records of several members fall into have a feature).
+        bins: Bins of ``quantiles``, buckets of ``hashed``; null for the others.
         disclosure: What of it leaves its owner, by partner; nothing goes to whom it does not name.
     """
 
@@ -70,18 +83,25 @@ class Column(Document):
     necessity: Text | None = None
     special: Special | None = None
     required: bool = True
-    transform: Literal["one_hot"] = "one_hot"
+    transform: Preparation = "one_hot"
+    bins: _Bins | None = Field(default=None, exclude_if=lambda bins: bins is None)
     disclosure: Annotated[Many[Disclosure], Field(max_length=MAX_DISCLOSURES)] = ()
 
     @model_validator(mode="after")
     def _cells_fit_kind(self) -> Self:
-        numeric = self.kind == "numeric"
-        if bool(self.edges) != numeric or bool(self.categories) == numeric:
+        numeric, hashed = self.kind == "numeric", self.transform == "hashed"
+        if bool(self.edges) != numeric or bool(self.categories) == (numeric or hashed):
             raise PydanticCustomError(
                 "cells", "give edges to a numeric column, categories to a categorical one"
             )
         if any(low >= high for low, high in zip(self.edges, self.edges[1:], strict=False)):
             raise PydanticCustomError("edges", "write the edges in increasing order, each once")
+        if self.transform not in _OF_KIND[self.kind]:
+            raise PydanticCustomError("transform", "choose a transform that fits the column's kind")
+        if numeric and self.transform != "one_hot" and len(self.edges) != 2:  # noqa: PLR2004 - an interval
+            raise PydanticCustomError("edges", "give a learned transform two edges: lowest and highest value")
+        if (self.bins is not None) != (self.transform in ("quantiles", "hashed")):
+            raise PydanticCustomError("bins", "give bins to quantiles and hashed, and to no other transform")
         require_unique("the categories", self.categories)
         require_unique("the partners of a column's disclosure", (item.to for item in self.disclosure))
         return self

@@ -61,6 +61,7 @@ _KEYS: Final[Mapping[str, Callable[[Any], str]]] = {
     "members.notices": lambda item: f"{item.version} ({item.sha256[:12]})",
     "columns": lambda item: str(item.name),
     "columns.disclosure": lambda item: str(item.to),
+    "training.targets": lambda item: str(item.name),
     "scoring.callers": lambda item: str(item.name),
     "evidence.auditors": lambda item: str(item.name),
 }

@@ -32,8 +32,8 @@ from hanse.policies.agreement.terms import (
     Privacy,
     Retention,
     Scoring,
-    Training,
 )
+from hanse.policies.agreement.training import Training
 from hanse.policies.fields import (
     Count,
     Many,
@@ -141,6 +141,11 @@ class Agreement(WrittenDocument):
     def _parts_fit(self) -> Self:
         if self.label.name.casefold() in {column.name.casefold() for column in self.columns}:
             raise PydanticCustomError("label", "remove the label from the columns: it would predict itself")
+        targets = {target.name.casefold() for target in self.training.targets}
+        if targets & {self.label.name.casefold(), *(column.name.casefold() for column in self.columns)}:
+            raise PydanticCustomError(
+                "targets", "remove the targets from the columns, and the label from them"
+            )
         if self.coordinator.name in {member.name for member in self.members}:
             raise PydanticCustomError("coordinator", "give the coordinator a name that no member has")
         keys = [key for member in self.members for key in (member.node_key, member.approver_key)]

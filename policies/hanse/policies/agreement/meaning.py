@@ -292,6 +292,13 @@ _TABLE: Final[tuple[tuple[str, str, str, Meaning, Meaning], ...]] = (
     ("columns.classification", "the class of column {0}", "字段{0}的分类", _WIDENS, _NARROWS),
     ("columns.edges", "the bin edges of column {0}", "字段{0}的区间边界", _WIDENS, _NARROWS),
     ("columns.categories", "the categories of column {0}", "字段{0}的类别", _WIDENS, _NARROWS),
+    (
+        "columns.bins",
+        "the number of bins of column {0}",
+        "字段{0}的区间数",
+        _says(Effect.WIDENS, "values are told apart more finely", "取值区分更细"),
+        _says(Effect.NARROWS, "values are told apart less finely", "取值区分更粗"),
+    ),
     ("columns.necessity", "the note of necessity of column {0}", "字段{0}的必要性说明", _NEUTRAL, _NEUTRAL),
     ("columns.special", "why column {0} is sensitive", "字段{0}的敏感类型", _NARROWS, _WIDENS),
     (
@@ -349,6 +356,24 @@ _TABLE: Final[tuple[tuple[str, str, str, Meaning, Meaning], ...]] = (
         _DIVISION,
         _DIVISION,
     ),
+    ("training.embedding", "the numbers learned per category", "每个类别的嵌入维数", _NEUTRAL, _NEUTRAL),
+    (
+        "training.targets",
+        "what is also predicted,",
+        "附加预测目标",
+        _says(Effect.WIDENS, "one more thing is predicted about people", "对个人多预测一项"),
+        _NARROWS,
+    ),
+    ("training.targets.name", "what is also predicted", "附加预测目标", _WIDENS, _WIDENS),
+    ("training.targets.kind", "the kind of target {0}", "预测目标{0}的类型", _WIDENS, _WIDENS),
+    ("training.targets.positive", "the value of {0} that counts as yes", "{0}的正例", _WIDENS, _WIDENS),
+    ("training.targets.bound", "the largest amount of {0}", "{0}的金额上限", _WIDENS, _NARROWS),
+    ("training.positive_weight", "the weight of positive records", "正例的权重", _NEUTRAL, _NEUTRAL),
+    ("training.patience", "the rounds without improvement", "无改进即停止的轮数", _NEUTRAL, _NEUTRAL),
+    ("training.scale", "the scale of points", "计分尺度", _NEUTRAL, _NEUTRAL),
+    ("training.scale.points", "the points at the base odds", "基准比率的分数", _NEUTRAL, _NEUTRAL),
+    ("training.scale.odds", "the base odds", "基准比率", _NEUTRAL, _NEUTRAL),
+    ("training.scale.doubling", "the points that double the odds", "比率翻倍的分数", _NEUTRAL, _NEUTRAL),
     (
         "privacy",
         "the privacy budget",
@@ -504,7 +529,7 @@ _TABLE: Final[tuple[tuple[str, str, str, Meaning, Meaning], ...]] = (
 
 VOCABULARY: Final = frozenset(
     {
-        *("scoring.output", "training.model", "legal_basis"),
+        *("scoring.output", "training.model", "training.targets.kind", "legal_basis"),
         *("members.role", "members.contract.purposes", "members.contract.at_end", "border.mechanism"),
         *("columns.kind", "columns.classification", "columns.special", "columns.transform"),
         *("columns.disclosure", "columns.disclosure.form", "privacy.unit", "privacy.adjacency"),

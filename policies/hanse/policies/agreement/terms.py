@@ -1,9 +1,8 @@
-"""How a model is trained, how many there must be, what scores are for, and for how long things are kept."""
+"""How private a run is, how many there must be, what scores are for, and for how long things are kept."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field
 
 from hanse.policies.fields import (
     Classification,
@@ -18,42 +17,6 @@ from hanse.policies.fields import (
     Text,
     UtcTime,
 )
-
-_Small = Annotated[int, Field(ge=1, le=10_000)]
-
-
-class Training(Document):
-    """The model and how it is trained.
-
-    Attributes:
-        model: ``logistic`` or ``mlp``.
-        hidden: Units of the hidden layers; none for ``logistic``.
-        rounds: Rounds of one run.
-        local_steps: Steps of one member in one round.
-        sample_rate: Probability that a step uses a record, in (0, 1].
-        learning_rate: Step size at the first step.
-        clip_norm: L2 bound of one record's gradient.
-        max_update_norm: L2 bound of one member's update; a longer one is rejected.
-        round_timeout_s: Seconds after which a round goes on without those who did not answer.
-        holdout_fraction: Share of the records that is kept for evaluation.
-    """
-
-    model: Literal["logistic", "mlp"]
-    hidden: Annotated[Many[Annotated[int, Field(ge=1, le=4096)]], Field(max_length=8)]
-    rounds: _Small
-    local_steps: _Small
-    sample_rate: Annotated[float, Field(gt=0, le=1)]
-    learning_rate: Positive
-    clip_norm: Positive
-    max_update_norm: Positive
-    round_timeout_s: Annotated[int, Field(ge=1, le=86_400)]
-    holdout_fraction: Annotated[float, Field(gt=0, le=0.5)]
-
-    @model_validator(mode="after")
-    def _hidden_fits_model(self) -> Self:
-        if bool(self.hidden) != (self.model == "mlp"):
-            raise PydanticCustomError("hidden", "give hidden layers to an mlp, none to a logistic model")
-        return self
 
 
 class Privacy(Document):

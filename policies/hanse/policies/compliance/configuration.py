@@ -115,6 +115,9 @@ def _class(column: Column) -> Wording:
 
 
 def _cells(column: Column) -> Wording:
+    if column.transform != "one_hot":
+        made, bins = word(column.transform), f" ({column.bins})" if column.bins else ""
+        return Wording(f"{made.en}{bins}", f"{made.zh}{bins}")
     if column.kind == "numeric":
         count = len(column.edges) + 1
         return Wording(f"{count} public bins", f"{count}个公开区间")

@@ -80,10 +80,12 @@ def _items(configuration: Configuration) -> Iterator[Item]:
         answers,
     )
     yield columns_table(agreement)
+    also = _targets(agreement)
     yield statement(
         "label",
-        f"Predicted is whether column '{agreement.label.name}' has the value '{agreement.label.positive}'.",
-        f"预测字段“{agreement.label.name}”的取值是否为“{agreement.label.positive}”。",
+        f"Predicted is whether column '{agreement.label.name}' has the value '{agreement.label.positive}'."
+        f"{also.en}",
+        f"预测字段“{agreement.label.name}”的取值是否为“{agreement.label.positive}”。{also.zh}",
     )
     yield _training(agreement)
     yield flows_table(agreement)
@@ -98,6 +100,14 @@ def _items(configuration: Configuration) -> Iterator[Item]:
         "协议之外还有哪些与处理有关的情况：数据来源、其他系统、评分的后续使用？",
         answers,
     )
+
+
+def _targets(agreement: Agreement) -> Wording:
+    targets = agreement.training.targets
+    if not targets:
+        return same("")
+    names = listed(same(f"'{target.name}'") for target in targets)
+    return Wording(f" Also predicted: {names.en}.", f"另预测：{names.zh}。")
 
 
 def _purpose(agreement: Agreement) -> Item:

@@ -1,0 +1,130 @@
+"""The model, what it predicts, and how it is trained.
+
+Fields that an older agreement does not have are left out of its text while they have their default, so its
+digest and its signatures hold.
+"""
+
+from collections.abc import Callable
+from typing import Annotated, Final, Literal, Self, TypeAlias
+
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from hanse.policies.fields import ColumnName, Document, Many, Positive, Text, require_unique
+
+MAX_TARGETS: Final = 16
+
+Model: TypeAlias = Literal["logistic", "mlp", "wide_and_deep", "scorecard"]
+"""The kinds of models."""
+
+_DEEP: Final = ("mlp", "wide_and_deep")
+_Small = Annotated[int, Field(ge=1, le=10_000)]
+
+
+def _is(default: object) -> Callable[[object], bool]:
+    return lambda value: value == default
+
+
+class Target(Document):
+    """Something that the model predicts beside the agreement's label, with an output of its own.
+
+    Attributes:
+        name: Column of every member that holds it; where it is empty, the record has no part in this output.
+        kind: ``label`` for a yes or no; ``amount`` for a number such as a customer's value, which is
+            predicted as the probability that it is above zero times its mean where it is.
+        positive: Value of a label that counts as yes; null for an amount.
+        bound: Amount above which every larger one counts as this one, in the column's unit; null for a
+            label. It is public, so that one record's pull on the model is bounded whatever its amount.
+    """
+
+    name: ColumnName
+    kind: Literal["label", "amount"]
+    positive: Text | None = None
+    bound: Positive | None = None
+
+    @model_validator(mode="after")
+    def _fits_kind(self) -> Self:
+        given = (self.positive is not None, self.bound is not None)
+        if given != (self.kind == "label", self.kind == "amount"):
+            raise PydanticCustomError("target", "give positive to a label, bound to an amount")
+        return self
+
+    @property
+    def outputs(self) -> int:
+        """Outputs of the model: one for a label, two for an amount."""
+        return 1 if self.kind == "label" else 2
+
+
+class PointScale(Document):
+    """How a scorecard writes log-odds as points.
+
+    Attributes:
+        points: Points of a person whose odds are ``odds``.
+        odds: Odds of yes against no at that many points.
+        doubling: Points that double the odds.
+    """
+
+    points: Annotated[int, Field(ge=0, le=100_000)]
+    odds: Positive
+    doubling: Annotated[int, Field(ge=1, le=10_000)]
+
+
+class Training(Document):
+    """The model and how it is trained.
+
+    Attributes:
+        model: ``logistic``, ``mlp``, ``wide_and_deep`` (a linear part beside hidden layers, which read each
+            categorical column as a learned embedding) or ``scorecard`` (logistic, in whole points).
+        hidden: Units of the hidden layers of ``mlp`` and ``wide_and_deep``; none for the others.
+        rounds: Rounds of one run; with ``patience``, the most.
+        local_steps: Steps of one member in one round.
+        sample_rate: Probability that a step uses a record, in (0, 1].
+        learning_rate: Step size at the first step.
+        clip_norm: L2 bound of one record's gradient.
+        max_update_norm: L2 bound of one member's update; a longer one is rejected.
+        round_timeout_s: Seconds after which a round goes on without those who did not answer.
+        holdout_fraction: Share of the records that is kept for evaluation.
+        embedding: Numbers per categorical column that ``wide_and_deep`` learns; 0 for the others.
+        targets: What is predicted beside the label.
+        positive_weight: How much a record of the label's positive class weighs in training, against 1 of the
+            other. Scores are corrected for it: they remain probabilities among people as they are.
+        patience: Rounds without an improvement after which a run stops and keeps its best weights; 0 for
+            never.
+        scale: Points of a ``scorecard``; null for the others.
+    """
+
+    model: Model
+    hidden: Annotated[Many[Annotated[int, Field(ge=1, le=4096)]], Field(max_length=8)]
+    rounds: _Small
+    local_steps: _Small
+    sample_rate: Annotated[float, Field(gt=0, le=1)]
+    learning_rate: Positive
+    clip_norm: Positive
+    max_update_norm: Positive
+    round_timeout_s: Annotated[int, Field(ge=1, le=86_400)]
+    holdout_fraction: Annotated[float, Field(gt=0, le=0.5)]
+    embedding: int = Field(default=0, ge=0, le=256, exclude_if=_is(0))
+    targets: Many[Target] = Field(default=(), max_length=MAX_TARGETS, exclude_if=_is(()))
+    positive_weight: float = Field(default=1.0, gt=0, le=1000, exclude_if=_is(1.0))
+    patience: int = Field(default=0, ge=0, le=10_000, exclude_if=_is(0))
+    scale: PointScale | None = Field(default=None, exclude_if=_is(None))
+
+    @model_validator(mode="after")
+    def _options_fit_model(self) -> Self:
+        if bool(self.hidden) != (self.model in _DEEP):
+            raise PydanticCustomError(
+                "hidden", "give hidden layers to a deep model, none to a logistic model or scorecard"
+            )
+        if bool(self.embedding) != (self.model == "wide_and_deep"):
+            raise PydanticCustomError("embedding", "give embedding to wide_and_deep, and to no other model")
+        if (self.scale is not None) != (self.model == "scorecard"):
+            raise PydanticCustomError("scale", "give scale to a scorecard, and to no other model")
+        if self.model == "scorecard" and self.targets:
+            raise PydanticCustomError("targets", "a scorecard has one label; give its targets another model")
+        require_unique("the targets", (target.name.casefold() for target in self.targets))
+        return self
+
+    @property
+    def outputs(self) -> int:
+        """Outputs of the model: the label's, then those of each target."""
+        return 1 + sum(target.outputs for target in self.targets)

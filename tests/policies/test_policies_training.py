@@ -1,0 +1,116 @@
+"""What can be agreed on about models, their targets and columns whose cells are learned."""
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from hanse.policies import Agreement, Column, Target, Training
+
+BASE: dict[str, Any] = {
+    "model": "logistic",
+    "hidden": [],
+    "rounds": 10,
+    "local_steps": 20,
+    "sample_rate": 0.05,
+    "learning_rate": 0.5,
+    "clip_norm": 1.0,
+    "max_update_norm": 50.0,
+    "round_timeout_s": 60,
+    "holdout_fraction": 0.2,
+}
+SCALE = {"points": 600, "odds": 50.0, "doubling": 20}
+CHURN = {"name": "churned", "kind": "label", "positive": "1"}
+VALUE = {"name": "spent", "kind": "amount", "bound": 5000.0}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"model": "mlp", "hidden": [16]},
+        {"model": "wide_and_deep", "hidden": [32, 16], "embedding": 8},
+        {"model": "scorecard", "scale": SCALE},
+        {"targets": [CHURN, VALUE], "patience": 3, "positive_weight": 5.0},
+    ],
+)
+def test_options_that_fit_their_model_are_accepted(options: dict[str, Any]) -> None:
+    Training.model_validate(BASE | options)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"hidden": [4]},
+        {"model": "mlp"},
+        {"model": "mlp", "hidden": [4], "embedding": 2},
+        {"model": "wide_and_deep", "hidden": [4]},
+        {"model": "wide_and_deep", "embedding": 4},
+        {"model": "scorecard"},
+        {"scale": SCALE},
+        {"model": "scorecard", "scale": SCALE, "targets": [CHURN]},
+        {"targets": [CHURN, {**VALUE, "name": "Churned"}]},
+        {"targets": [{**CHURN, "bound": 1.0}]},
+        {"targets": [{**VALUE, "positive": "1"}]},
+        {"targets": [{"name": "spent", "kind": "amount"}]},
+        {"positive_weight": 0.0},
+        {"patience": -1},
+        {"model": "forest"},
+    ],
+)
+def test_options_that_do_not_fit_are_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        Training.model_validate(BASE | options)
+
+
+def test_a_text_without_the_newer_fields_is_still_its_own_canonical_form() -> None:
+    plain = Training.model_validate(BASE)
+    assert set(plain.model_dump(mode="json")) == set(BASE)
+    assert Column.model_validate(
+        {"name": "age", "kind": "numeric", "classification": "basic", "edges": [1.0]}
+    ).model_dump(mode="json").keys() == {
+        *("name", "kind", "classification", "edges", "categories", "necessity", "special", "required"),
+        *("transform", "disclosure"),
+    }
+    assert "targets" in Training.model_validate(BASE | {"targets": [CHURN]}).model_dump(mode="json")
+
+
+def test_outputs_are_counted_over_all_targets() -> None:
+    assert Training.model_validate(BASE).outputs == 1
+    assert Training.model_validate(BASE | {"targets": [CHURN, VALUE]}).outputs == 4
+
+
+@pytest.mark.parametrize(
+    ("kind", "transform", "cells", "valid"),
+    [
+        ("numeric", "quantiles", {"edges": [0.0, 9.0], "bins": 8}, True),
+        ("numeric", "standardised", {"edges": [0.0, 9.0]}, True),
+        ("categorical", "hashed", {"bins": 64}, True),
+        ("numeric", "quantiles", {"edges": [0.0, 9.0]}, False),
+        ("numeric", "quantiles", {"edges": [0.0, 5.0, 9.0], "bins": 8}, False),
+        ("numeric", "standardised", {"edges": [0.0, 9.0], "bins": 8}, False),
+        ("numeric", "standardised", {"edges": [0.0]}, False),
+        ("numeric", "hashed", {"edges": [0.0, 9.0], "bins": 8}, False),
+        ("categorical", "hashed", {"bins": 64, "categories": ["a"]}, False),
+        ("categorical", "hashed", {}, False),
+        ("categorical", "standardised", {"categories": ["a"]}, False),
+        ("categorical", "one_hot", {"categories": ["a"], "bins": 3}, False),
+    ],
+)
+def test_learned_cells_have_public_bounds(
+    kind: str, transform: str, cells: dict[str, Any], *, valid: bool
+) -> None:
+    document = {"name": "x", "kind": kind, "classification": "basic", "transform": transform, **cells}
+    if valid:
+        Column.model_validate(document)
+        return
+    with pytest.raises(ValidationError):
+        Column.model_validate(document)
+
+
+@pytest.mark.parametrize("name", ["y", "AGE"])
+def test_a_target_is_no_column_and_not_the_label(agreement: Agreement, name: str) -> None:
+    document = agreement.model_dump()
+    document["training"]["targets"] = [Target(name=name, kind="label", positive="1").model_dump()]
+    with pytest.raises(ValidationError):
+        Agreement.model_validate(document)
