@@ -38,7 +38,9 @@ AREAS = {
     "policy": "The agreement or the consent rules refuse. A refusal is an outcome, not a fault.",
     "privacy": "The privacy budget refuses, or its ledger cannot be trusted.",
     "audit": "The audit log cannot be written, or does not verify.",
+    "sum": "A secure sum is refused, because it would show more than a sum, or cannot be opened.",
     "run": "A run cannot go on.",
+    "exchange": "A session between a member's node and the coordinator is refused, broken or over.",
     "model": "A model version is not acceptable.",
     "scoring": "A scoring call is not acceptable.",
     "internal": "Something failed that no other code names.",
@@ -105,7 +107,8 @@ ENTRIES_HEAD = """\
 
 What an entry can say. Every field is a number, a digest, a time or a word of the program's own vocabulary;
 none has room for a sentence, an identifier or a row value. What does not apply is left out. All digests are
-SHA-256 in lower-case hex. How entries are stored and signed is in the [format](ref-audit-log.md).
+SHA-256 in lower-case hex. An entry has at most 65,535 bytes. How entries are stored and signed is in the
+[format](ref-audit-log.md).
 """
 
 FINDINGS_HEAD = """\

@@ -3,14 +3,14 @@
 import pytest
 
 from hanse.audit import Checkpoint, Counts, Event, EventType, sign_checkpoint
+from hanse.audit.event import MAX_COUNTED_COLUMNS
 from hanse.audit.statement import read_statement, sign_statement
-from hanse.audit.tiles import MAX_ENTRY_BYTES
 from hanse.crypto import SigningKey
 from hanse.errors import ProtocolError
 
 
-def statement(key: SigningKey, hidden_columns: int) -> bytes:
-    hidden = {str(place): 10**12 for place in range(hidden_columns)}
+def statement(key: SigningKey, hidden_columns: int, count: int = 10**9) -> bytes:
+    hidden = {str(place): count for place in range(hidden_columns)}
     event = Event(
         type=EventType.ROUND_SUBMITTED,
         agreement="0" * 64,
@@ -25,8 +25,7 @@ def statement(key: SigningKey, hidden_columns: int) -> bytes:
 
 
 def test_statements_are_far_smaller_than_an_entry_may_be(key: SigningKey) -> None:
-    assert read_statement(statement(key, 1000)).peer == "Brand"
-    too_long = statement(key, 3200)
-    assert len(too_long) > MAX_ENTRY_BYTES
+    assert read_statement(statement(key, MAX_COUNTED_COLUMNS)).peer == "Brand"
+    too_long = statement(key, MAX_COUNTED_COLUMNS, 10**24)
     with pytest.raises(ProtocolError, match="32768"):
         read_statement(too_long)

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hanse.audit import AuditLog, ConsentState, Counts, Event, EventType
+from hanse.audit.event import MAX_COUNTED_COLUMNS
 from hanse.client.data import DataSource
 from hanse.client.subject_sets import Committed, Committer, KeptSet, SubjectSets
 from hanse.crypto import canonical_json, sha256_hex
@@ -179,6 +180,9 @@ class Gate:
         decision, rulings = decide(screening, self._columns, self._columns.places(refs))
         self._judge_again(screening, rulings, refs)
         require_cohort(job, decision.subjects)
+        if len(decision.hidden_by_column) > MAX_COUNTED_COLUMNS:
+            detail = f"people hide more than {MAX_COUNTED_COLUMNS} columns; no entry can count them"
+            raise PolicyError("policy.column", detail, rule="P28")
         return decision
 
     def _judge_again(self, screening: Screening, rulings: Rulings, refs: Sequence[str]) -> None:

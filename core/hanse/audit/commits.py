@@ -7,6 +7,7 @@ from concurrent.futures import Future
 from typing import Final, NamedTuple, TypeAlias
 
 from hanse.audit.event import Event
+from hanse.errors import AuditError
 
 MAXIMUM_COMMIT_ENTRIES: Final = 100
 Commit: TypeAlias = Callable[[Sequence[Event]], range]
@@ -61,9 +62,17 @@ class CommitQueue:
         while self._waiting and count + len(self._waiting[0].events) <= MAXIMUM_COMMIT_ENTRIES:
             calls.append(self._waiting.popleft())
             count += len(calls[-1].events)
+        self._commit_calls(calls, commit)
+
+    def _commit_calls(self, calls: Sequence[_Call], commit: Commit) -> None:
+        """All of them or, where an entry is too large, each alone: it is nobody else's fault."""
         try:
             first = commit([event for call in calls for event in call.events]).start
         except BaseException as error:
+            if len(calls) > 1 and isinstance(error, AuditError) and error.code == "audit.entry-size":
+                for call in calls:
+                    self._commit_calls([call], commit)
+                return
             for call in calls:
                 call.indices.set_exception(error)
             if not isinstance(error, Exception):

@@ -9,7 +9,11 @@ from typing import Annotated, Any, Final, Literal, NamedTuple, Self
 from pydantic import Field, StringConstraints, ValidationError, field_validator
 
 from hanse.audit.event import Document, Event, Token
-from hanse.errors import ProtocolError
+from hanse.errors import AuditError, ProtocolError
+
+MAX_ENTRY_BYTES: Final = (1 << 16) - 1
+"""No entry is longer: a bundle of entries (C2SP tlog-tiles) has two bytes for the length of each. A longer
+one could not be exported, nor read in bounded memory; a writer is refused, and a reader refuses."""
 
 _VERSION: Final = 1
 _TIME: Final = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z", re.ASCII)
@@ -77,9 +81,11 @@ class Entry(Event):
             The entry.
 
         Raises:
-            ProtocolError: ``protocol.malformed`` for any other bytes, or an entry of a later version. The
-                message quotes none of them.
+            ProtocolError: ``protocol.malformed`` for any other bytes, more than :data:`MAX_ENTRY_BYTES`, or
+                an entry of a later version. The message quotes none of them.
         """
+        if len(data) > MAX_ENTRY_BYTES:
+            raise ProtocolError("protocol.malformed", f"not an entry: more than {MAX_ENTRY_BYTES} bytes")
         try:
             entry = cls.model_validate_json(data)
         except ValidationError as error:
@@ -116,6 +122,10 @@ def write_entry(event: Event, frame: Frame, clock_behind_ms: int | None = None) 
 
     Returns:
         What :meth:`Entry.canonical` gives for the same entry.
+
+    Raises:
+        AuditError: ``audit.entry-size`` if that is more than :data:`MAX_ENTRY_BYTES`; names the event and its
+            longest field.
     """
     added = {
         "seq": frame.seq,
@@ -124,7 +134,22 @@ def write_entry(event: Event, frame: Frame, clock_behind_ms: int | None = None) 
         "version": _VERSION,
     }
     # No name sorts before the actor's, which is encoded already.
-    return b'{"actor":%b,%b' % (frame.actor.encode("ascii"), _encode(vars(event) | added)[1:])
+    data = b'{"actor":%b,%b' % (frame.actor.encode("ascii"), _encode(vars(event) | added)[1:])
+    if len(data) > MAX_ENTRY_BYTES:
+        raise AuditError(
+            "audit.entry-size",
+            f"an entry {event.type} of {len(data)} bytes; at most {MAX_ENTRY_BYTES} fit, and its field "
+            f"{_longest(event)} is the longest",
+        )
+    return data
+
+
+def _longest(document: Document) -> str:
+    """The field of a document that takes the most bytes, as ``privacy.events``."""
+    sizes = {name: len(_ENCODER.encode(value)) for name, value in vars(document).items()}
+    name = max(sizes, key=sizes.__getitem__)
+    inner = getattr(document, name)
+    return f"{name}.{_longest(inner)}" if isinstance(inner, Document) else name
 
 
 # Keys are sorted, so the actor comes first and the time last; between number and time all values are flat.
@@ -153,8 +178,10 @@ def read_frame(data: bytes) -> Frame | None:
 
     Returns:
         The frame, equal to the one that parsing gives if the bytes are an entry at all; whether they are is
-        not checked. None if there is no frame.
+        not checked. None if there is no frame, or more bytes than an entry has.
     """
+    if len(data) > MAX_ENTRY_BYTES:
+        return None
     start = FRAME_START.match(data)
     end = FRAME_END.fullmatch(data, data.rfind(FRAME_SEQ))
     if start is None or end is None:

@@ -7,7 +7,7 @@ little about a caller who means to leak: callers pass codes and digests, nothing
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
@@ -46,6 +46,11 @@ ColumnPlace = Annotated[str, StringConstraints(pattern=r"^(0|[1-9][0-9]{0,3})$")
 
 Signature = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+/]{86}==$")]
 """An Ed25519 signature, base64."""
+
+MAX_COUNTED_RULES: Final = 100
+MAX_COUNTED_COLUMNS: Final = 1_500
+"""Keys of the counts in an event. With figures of ten digits they leave room for the rest of a statement,
+which has at most half the bytes of an entry."""
 
 Count = Annotated[int, Field(ge=0)] | Annotated[str, StringConstraints(pattern=r"^<[1-9][0-9]*$")]
 """A number of rows, or ``<k`` where it is too small to be shown."""
@@ -126,16 +131,17 @@ class Counts(Document):
     Attributes:
         rows_in: Rows considered.
         rows_out: Rows admitted.
-        by_rule: Rows excluded, by the first rule that each failed.
-        hidden: Admitted rows in which a column was hidden, by the column's place in the agreement, from 0.
+        by_rule: Rows excluded, by the first rule that each failed; at most 100 rules.
+        hidden: Admitted rows in which a column was hidden, by the column's place in the agreement, from 0; at
+            most 1,500 columns.
         hidden_by_rule: Values that were hidden, by the first rule that each failed.
     """
 
     rows_in: Count
     rows_out: Count
-    by_rule: Mapping[RuleId, Count] = Field(default_factory=dict)
-    hidden: Mapping[ColumnPlace, Count] = Field(default_factory=dict)
-    hidden_by_rule: Mapping[RuleId, Count] = Field(default_factory=dict)
+    by_rule: Mapping[RuleId, Count] = Field(default_factory=dict, max_length=MAX_COUNTED_RULES)
+    hidden: Mapping[ColumnPlace, Count] = Field(default_factory=dict, max_length=MAX_COUNTED_COLUMNS)
+    hidden_by_rule: Mapping[RuleId, Count] = Field(default_factory=dict, max_length=MAX_COUNTED_RULES)
 
 
 class PrivacySpend(Document):

@@ -151,7 +151,8 @@ class AuditLog:
         Raises:
             AuditError: ``audit.unavailable`` if the disk or the database refuses: then nothing was
                 acknowledged and the caller must not act. ``audit.integrity`` if the log does not extend the
-                one that this process last saw.
+                one that this process last saw. ``audit.entry-size`` if an entry would be too large: nothing
+                of this call was written.
             ValueError: If there is no event.
         """
         future = self.submit(*events)

@@ -24,7 +24,7 @@ CONTEXT: Final = "round-statement/1"
 STEPS: Final = frozenset({"prepared", "trained", "evaluated"})
 """Values of ``detail``: which step of the run is meant."""
 
-_MAX_BYTES: Final = 1 << 15  # an entry of more than 64 KiB would keep the shared log from being exported
+_MAX_BYTES: Final = 1 << 15  # so that the entry that is made of it has room for whatever the log adds
 _SIGNATURE: Final = "statement_signature"
 _REQUIRED: Final = frozenset(
     {"agreement", "run", "purpose", "peer", "detail", "member_checkpoint", _SIGNATURE}

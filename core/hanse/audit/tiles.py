@@ -12,13 +12,13 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 
+from hanse.audit.entry import MAX_ENTRY_BYTES
 from hanse.audit.hashes import Hashes, Node, TreeHashes, root_at
 from hanse.audit.tree import HASH_BYTES, leaf_hash
 from hanse.errors import AuditError, ProtocolError
 
 TILE_HEIGHT: Final = 8
 TILE_WIDTH: Final = 1 << TILE_HEIGHT
-MAX_ENTRY_BYTES: Final = (1 << 16) - 1
 _LENGTH_BYTES: Final = 2
 _MAX_LEVEL: Final = 63
 _MAX_INDEX: Final = (1 << 63) - 1

@@ -101,6 +101,7 @@ CATALOGUE: Final = MappingProxyType(
             _S.UNAVAILABLE, "The audit log cannot be written; nothing is processed.", retryable=True
         ),
         "audit.integrity": ErrorSpec(_S.DATA_LOSS, "The audit log does not verify."),
+        "audit.entry-size": ErrorSpec(_S.INVALID_ARGUMENT, "An entry of the audit log would be too large."),
         "audit.loss": ErrorSpec(_S.DATA_LOSS, "Entries of the audit log would be lost."),
         "audit.subject-proof": ErrorSpec(_S.DATA_LOSS, "A proof about a subject does not verify."),
         "audit.quorum": ErrorSpec(
@@ -109,6 +110,16 @@ CATALOGUE: Final = MappingProxyType(
         "audit.witness-refused": ErrorSpec(
             _S.FAILED_PRECONDITION, "A witness refused the shared log; a person has to look at it."
         ),
+        # Secure sums
+        "sum.roster": ErrorSpec(_S.PERMISSION_DENIED, "A secure sum is not of the members that it must be of."),
+        "sum.too-few": ErrorSpec(_S.PERMISSION_DENIED, "A secure sum of too few members is refused."),
+        "sum.repeated": ErrorSpec(_S.PERMISSION_DENIED, "A secure sum is made once."),
+        "sum.equivocation": ErrorSpec(
+            _S.PERMISSION_DENIED, "A secure sum was to be opened in more than one way."
+        ),
+        "sum.changed-keys": ErrorSpec(_S.PERMISSION_DENIED, "Keys of a secure sum have changed."),
+        "sum.foreign": ErrorSpec(_S.FAILED_PRECONDITION, "A message belongs to another secure sum."),
+        "sum.bad-share": ErrorSpec(_S.ABORTED, "A share of a secure sum is not genuine."),
         # Training
         "run.insufficient-members": ErrorSpec(
             _S.UNAVAILABLE, "Fewer members answered than the agreement's minimum.", retryable=True
@@ -121,6 +132,18 @@ CATALOGUE: Final = MappingProxyType(
         "run.cancelled": ErrorSpec(_S.ABORTED, "The run was cancelled."),
         "run.member-refused": ErrorSpec(_S.PERMISSION_DENIED, "A member refused to take part."),
         "run.engine": ErrorSpec(_S.INTERNAL, "The federated engine failed.", retryable=True),
+        # The exchange between members and coordinator
+        "exchange.unknown-session": ErrorSpec(_S.NOT_FOUND, "There is no such session.", retryable=True),
+        "exchange.unknown-peer": ErrorSpec(_S.PERMISSION_DENIED, "The session has no such member."),
+        "exchange.limit": ErrorSpec(_S.RESOURCE_EXHAUSTED, "Too many sessions are open.", retryable=True),
+        "exchange.too-large": ErrorSpec(_S.INVALID_ARGUMENT, "The message is too large."),
+        "exchange.flooded": ErrorSpec(_S.RESOURCE_EXHAUSTED, "More was sent than was allowed."),
+        "exchange.out-of-step": ErrorSpec(_S.ABORTED, "The frames do not follow each other."),
+        "exchange.restarted": ErrorSpec(_S.ABORTED, "One side has lost its memory of the session."),
+        "exchange.timeout": ErrorSpec(_S.DEADLINE_EXCEEDED, "The other side was too slow.", retryable=True),
+        "exchange.lost": ErrorSpec(_S.UNAVAILABLE, "The connection did not come back in time."),
+        "exchange.idle": ErrorSpec(_S.ABORTED, "The session was not used for too long."),
+        "exchange.closed": ErrorSpec(_S.ABORTED, "The session has ended."),
         # Serving
         "model.not-found": ErrorSpec(_S.NOT_FOUND, "There is no such model version."),
         "model.invalid": ErrorSpec(_S.FAILED_PRECONDITION, "The model version is not valid."),

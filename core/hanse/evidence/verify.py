@@ -319,7 +319,7 @@ def read_entry(index: int, leaf: bytes) -> Entry:
     """Decodes an entry, as far as the checks look into it."""
     try:
         entry: dict[str, Any] = json.loads(leaf.decode("ascii"))
-        same = canonical(entry) == leaf and isinstance(entry, dict)
+        same = len(leaf) < 2**16 and canonical(entry) == leaf and isinstance(entry, dict)
     except (ValueError, RecursionError) as error:
         raise PackageError(f"entry {index}", "is not JSON in ASCII") from error
     actor = entry.get("actor") if same else None
@@ -329,7 +329,7 @@ def read_entry(index: int, leaf: bytes) -> Entry:
         fields += [(actor.get(name), str) for name in _ACTOR]
         if all(type(value) is kind for value, kind in fields) and _TIME.fullmatch(entry["time"]):
             return entry
-    raise PackageError(f"entry {index}", "is not in canonical form, or lacks what every entry has")
+    raise PackageError(f"entry {index}", "is too long, not in canonical form, or lacks what every entry has")
 
 
 def entry_line(index: int, leaf: bytes) -> bytes:

@@ -10,12 +10,16 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection
 
+from hanse.audit.entry import MAX_ENTRY_BYTES
 from hanse.audit.hashes import Node
 from hanse.audit.store import tables
 from hanse.audit.tree import HASH_BYTES
 from hanse.errors import AuditError
 
 CHUNK_ENTRIES: Final = 2_048
+MAX_HASHES_BYTES: Final = 64 * HASH_BYTES
+_DATA: Final = f"CASE WHEN length(data) <= {MAX_ENTRY_BYTES} THEN data END"
+_HASHES: Final = f"CASE WHEN length(hashes) <= {MAX_HASHES_BYTES} THEN hashes END"
 _LOOKUP: Final = 500  # below the limit of variables of every build of SQLite
 
 
@@ -79,14 +83,17 @@ class Rows:
     def chunk(self, first: int, end: int) -> list[tuple[int, bytes, bytes]]:
         """The entries from ``first`` up to and without ``end``, in order.
 
+        What is longer than an entry can be stays in the database, so that a piece takes 140 MB at most.
+
         Returns:
             What :class:`StoredEntry` has, as plain tuples: a reviewer reads millions.
 
         Raises:
-            AuditError: ``audit.integrity`` if one is missing or is not bytes.
+            AuditError: ``audit.integrity`` if one is missing, is not bytes or is too long.
         """
         found = self._fetch(
-            "SELECT entry, data, hashes FROM audit_entries WHERE entry >= ? AND entry < ? ORDER BY entry",
+            f"SELECT entry, {_DATA}, {_HASHES} FROM audit_entries"  # noqa: S608
+            " WHERE entry >= ? AND entry < ? ORDER BY entry",
             first,
             end,
         )
@@ -102,7 +109,9 @@ class Rows:
             if entry != first or type(data) is not bytes or type(hashes) is not bytes:
                 break
             first += 1
-        return AuditError("audit.integrity", f"entry {first} is missing", entry=first)
+        return AuditError(
+            "audit.integrity", f"entry {first} is missing, or not the bytes that an entry has", entry=first
+        )
 
     def read(self, nodes: Sequence[Node]) -> Sequence[bytes]:
         """See :meth:`hanse.audit.hashes.Hashes.read`: a node is in the row of the last entry below it."""
@@ -114,7 +123,7 @@ class Rows:
             part = wanted[start : start + _LOOKUP]
             marks = ", ".join("?" * len(part))
             stored.update(
-                self._fetch(f"SELECT entry, hashes FROM audit_entries WHERE entry IN ({marks})", *part)  # noqa: S608
+                self._fetch(f"SELECT entry, {_HASHES} FROM audit_entries WHERE entry IN ({marks})", *part)  # noqa: S608
             )
         return [_node(node, stored) for node in nodes]
 
