@@ -10,7 +10,7 @@ What is learned, from noisy counts, is only which cells are too rare to have a f
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Self
+from typing import Any, Literal, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,25 @@ NO_FEATURE = -1
 """In :attr:`ColumnFeatures.features`: rows of this cell have no feature of the column."""
 
 _BAD_DATA = "config.bad-data"
+
+
+class Cells(Protocol):
+    """Public cells that a column's values fall into; a :class:`Column` of an agreement has them."""
+
+    @property
+    def kind(self) -> Literal["numeric", "categorical"]:
+        """``numeric`` is cut at the edges, ``categorical`` is one of the categories."""
+        ...
+
+    @property
+    def edges(self) -> tuple[float, ...]:
+        """Bin edges, increasing; a value at an edge belongs above it."""
+        ...
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """The dictionary."""
+        ...
 
 
 class ColumnFeatures(Document):
@@ -131,7 +150,7 @@ class Transform(Document):
         rows = _row_count(self.columns, columns)
         result = np.zeros((rows, self.n_features), dtype=np.float32)
         for column in self.columns:
-            features = np.asarray(column.features)[_cells(column, columns[column.name])]
+            features = np.asarray(column.features)[cells_of(column, columns[column.name])]
             known = np.flatnonzero(features != NO_FEATURE)
             result[known, features[known]] = 1.0
         return result
@@ -168,9 +187,30 @@ class Transform(Document):
         return sha256_hex(self.to_json())
 
 
-def n_cells(column: Column | ColumnFeatures) -> int:
+def n_cells(column: Cells) -> int:
     """Number of cells of a column, that of missing or other values included."""
     return len(column.edges) + 2 if column.kind == "numeric" else len(column.categories) + 1
+
+
+def cells_of(column: Cells, values: NDArray[Any]) -> NDArray[np.intp]:
+    """Cell of each value. No value is an error: what fits no cell is in the last one.
+
+    Args:
+        column: The cells.
+        values: Shape (rows,), of any type.
+
+    Returns:
+        Numbers below :func:`n_cells`, shape (rows,).
+    """
+    if column.kind == "numeric":
+        numbers = _numbers(values)
+        bins = np.searchsorted(np.asarray(column.edges), numbers, side="right")
+        return np.where(np.isfinite(numbers), bins, n_cells(column) - 1)
+    cells: dict[str | None, int] = {category: cell for cell, category in enumerate(column.categories)}
+    other = n_cells(column) - 1
+    return np.fromiter(
+        (cells.get(_word(value), other) for value in values.tolist()), dtype=np.intp, count=len(values)
+    )
 
 
 def count_cells(columns: Sequence[Column], values: Mapping[str, NDArray[Any]]) -> NDArray[np.float64]:
@@ -188,7 +228,7 @@ def count_cells(columns: Sequence[Column], values: Mapping[str, NDArray[Any]]) -
     """
     _row_count(columns, values)
     counts = [
-        np.bincount(_cells(column, values[column.name]), minlength=n_cells(column)) for column in columns
+        np.bincount(cells_of(column, values[column.name]), minlength=n_cells(column)) for column in columns
     ]
     return np.concatenate(counts).astype(np.float64)
 
@@ -252,19 +292,6 @@ def _row_count(columns: Sequence[Column | ColumnFeatures], values: Mapping[str, 
     if len(lengths) != 1 or any(len(shape) != 1 for shape in lengths):
         raise ConfigurationError(_BAD_DATA, "columns have different lengths")
     return int(lengths.pop()[0])
-
-
-def _cells(column: Column | ColumnFeatures, values: NDArray[Any]) -> NDArray[np.intp]:
-    """Cell of each value; shape (rows,)."""
-    if column.kind == "numeric":
-        numbers = _numbers(values)
-        bins = np.searchsorted(np.asarray(column.edges), numbers, side="right")
-        return np.where(np.isfinite(numbers), bins, n_cells(column) - 1)
-    cells: dict[str | None, int] = {category: cell for cell, category in enumerate(column.categories)}
-    other = n_cells(column) - 1
-    return np.fromiter(
-        (cells.get(_word(value), other) for value in values.tolist()), dtype=np.intp, count=len(values)
-    )
 
 
 def _numbers(values: NDArray[Any]) -> NDArray[np.float64]:
