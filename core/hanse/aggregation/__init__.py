@@ -3,20 +3,72 @@
 * :mod:`hanse.aggregation.queries`: the interface between an algorithm and the members.
 * :mod:`hanse.aggregation.fixed_point`: real numbers as ring elements.
 * :mod:`hanse.aggregation.body`: arrays in the parameters of a query.
+* :mod:`hanse.aggregation.member`, :mod:`hanse.aggregation.coordinator`: secure sums, both halves.
+* :mod:`hanse.aggregation.local`: both halves in one process.
+
+Secure sums follow Bonawitz et al., "Practical Secure Aggregation for Privacy-Preserving Machine Learning",
+CCS 2017, in the variant against an active server, which has signed keys and a consistency check, over the
+complete graph. An *epoch* prepares many sums, because a sum must cost milliseconds:
+
+1. *Keys.* For the epoch a member draws an X25519 key pair to seal shares with, and for **each sum** another
+   pair for masks and a seed of 256 bits. Public keys and digests of the seeds are signed by its identity key,
+   over the digest of the terms (agreement, run, epoch, purpose, roster with identity keys, minimum,
+   threshold, number of sums). Everybody is shown all signed keys.
+2. *Shares.* Each member splits every mask key and every seed among the roster (Shamir, more than two thirds)
+   and seals the shares to each peer. The salt of the sealing keys is a digest of the terms and all keys. Who
+   has shared is a *sharer*; terms, keys and sharers together are the *session*.
+
+Each sum of the epoch:
+
+3. *Input.* Member u sends ``x_u + m_u + sum(m_uv for u < v) - sum(m_uv for v < u)`` in the ring, over all
+   other sharers v. ``m_u`` is the mask stream (:mod:`hanse.aggregation.masks`) of a key derived from u's
+   seed, ``m_uv`` that of a key derived from what the mask keys of u and v have in common; both with the
+   session as salt and with number of the sum and digest of the question in the info. So masks cancel only
+   among members to whom the same agreement, roster, keys and question were shown.
+4. *Consistency.* Each survivor signs the list of survivors, one list in a sum.
+5. *Reveal.* Shown signatures of the same list by more than two thirds of the roster, a survivor sends, for
+   every sharer, one share: of the seed if it is a survivor, of the mask key if it has vanished. The
+   coordinator computes seeds and keys, compares them with what was advertised, and takes the masks off the
+   total.
+
+Why a sum is made once or not at all. Keys, seeds and shares are drawn for each sum afresh, so what one sum
+reveals opens no other. But two sums over the same data, one of them with fewer members, differ by what the
+missing members sent. So there is no step that repeats a sum: whoever vanishes, in any phase, is made up for
+by shares, and where too few are left the sum ends with ``run.insufficient-members``. A member masks one
+vector in a sum, and answers a question (kind, body, length, encoding) once in a run. That stops an honest
+coordinator from repeating, and a lying one from asking for the same twice; it cannot stop one that asks for
+nearly the same, with a different list of survivors. Against that only the algorithm (a member answers step
+after step) and noise in the answers help.
+
+No sum has fewer than three members: of two, each is the total without the other.
 """
 
 from hanse.aggregation.body import decode_body, encode_body
+from hanse.aggregation.coordinator import CoordinatorEpoch
+from hanse.aggregation.coordinator_sum import CoordinatorSum
 from hanse.aggregation.fixed_point import FixedPoint
+from hanse.aggregation.local import LocalAggregator, Phase
+from hanse.aggregation.member import MemberEpoch
 from hanse.aggregation.queries import Aggregate, Aggregator, Contributor, InProcessAggregator, Query, Vector
+from hanse.aggregation.terms import AgreedTerms, SumHistory, SumTerms, question_digest
 
 __all__ = [
     "Aggregate",
     "Aggregator",
+    "AgreedTerms",
     "Contributor",
+    "CoordinatorEpoch",
+    "CoordinatorSum",
     "FixedPoint",
     "InProcessAggregator",
+    "LocalAggregator",
+    "MemberEpoch",
+    "Phase",
     "Query",
+    "SumHistory",
+    "SumTerms",
     "Vector",
     "decode_body",
     "encode_body",
+    "question_digest",
 ]

@@ -111,7 +111,7 @@ CATALOGUE: Final = MappingProxyType(
             _S.FAILED_PRECONDITION, "A witness refused the shared log; a person has to look at it."
         ),
         # Secure sums
-        "sum.roster": ErrorSpec(_S.PERMISSION_DENIED, "A secure sum is not of the members that it must be of."),
+        "sum.roster": ErrorSpec(_S.PERMISSION_DENIED, "The members of a secure sum are not the right ones."),
         "sum.too-few": ErrorSpec(_S.PERMISSION_DENIED, "A secure sum of too few members is refused."),
         "sum.repeated": ErrorSpec(_S.PERMISSION_DENIED, "A secure sum is made once."),
         "sum.equivocation": ErrorSpec(
@@ -126,6 +126,9 @@ CATALOGUE: Final = MappingProxyType(
         ),
         "run.update-rejected": ErrorSpec(_S.ABORTED, "An update was rejected."),
         "run.no-features": ErrorSpec(_S.FAILED_PRECONDITION, "No feature has enough rows behind it."),
+        "run.unsupported-model": ErrorSpec(
+            _S.FAILED_PRECONDITION, "The model cannot be trained with privacy."
+        ),
         "run.unknown": ErrorSpec(_S.NOT_FOUND, "There is no such run."),
         "run.busy": ErrorSpec(_S.RESOURCE_EXHAUSTED, "Another run is active.", retryable=True),
         "run.interrupted": ErrorSpec(_S.ABORTED, "The coordinator stopped during the run.", retryable=True),

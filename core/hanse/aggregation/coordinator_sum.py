@@ -1,0 +1,229 @@
+"""One secure sum at the coordinator: it collects, and learns the total of those whose inputs came."""
+
+import hashlib
+from collections.abc import Container, Mapping
+
+import numpy as np
+
+from hanse.aggregation.channels import KEY_BYTES, KeyPair
+from hanse.aggregation.fixed_point import RingVector
+from hanse.aggregation.masks import apply_masks
+from hanse.aggregation.member_sum import Session, pair_mask, self_mask
+from hanse.aggregation.messages import DIGEST_BYTES, check_survivors_signature, read, survivors_body
+from hanse.aggregation.shamir import SHARE_BYTES, combine
+from hanse.api.v1 import aggregation_pb2 as pb
+from hanse.errors import ProtocolError, TrainingError
+
+
+class CoordinatorSum:
+    """The state of one sum at the coordinator.
+
+    Every member is asked for an input, :meth:`take_input`; :meth:`close_inputs` says to whom the list of
+    survivors goes; their answers go to :meth:`take_signature`; :meth:`close_signatures` says to whom the
+    certificate goes; their answers go to :meth:`take_reveal`; :meth:`total` ends it. Who does not answer
+    before a step is closed has vanished from this sum, and may take part in the next. What is refused is
+    raised and names the member; the others go on.
+
+    Args:
+        session: The epoch.
+        keys: Everybody's advertised keys, by member.
+        number: Which of its sums.
+        question: Digest of what is asked, 32 bytes.
+        empty: Ring elements, all zero; the total is made in it.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        keys: Mapping[str, pb.SumAdvertisement],
+        number: int,
+        question: bytes,
+        empty: RingVector,
+    ) -> None:
+        self._session = session
+        self._keys = keys
+        self._number = number
+        self._question = question
+        self._total = empty
+        self._inputs: set[str] = set()
+        self._survivors: tuple[str, ...] | None = None
+        self._signatures: dict[str, bytes] = {}
+        self._certified = False
+        self._shares: dict[str, bytes] = {}
+
+    def take_input(self, member: str, data: bytes) -> None:
+        """Adds a member's masked vector.
+
+        Args:
+            member: From whom.
+            data: A ``SumInput``.
+
+        Raises:
+            ProtocolError: ``sum.foreign``, ``protocol.malformed``, ``protocol.replayed`` for a second one,
+                ``protocol.unexpected-step`` for one that is late.
+        """
+        expect(member, self._session.sharers, self._inputs, due=self._survivors is None)
+        message = read(pb.SumInput, data, member)
+        self._session.check(message.session, message.sum, self._number, member)
+        if message.question != self._question:
+            raise ProtocolError("sum.foreign", f"{member}: an answer to another question")
+        if len(message.vector) != self._total.nbytes:
+            raise ProtocolError("protocol.malformed", f"{member}: a vector of another length")
+        np.add(self._total, np.frombuffer(message.vector, self._total.dtype), out=self._total)
+        self._inputs.add(member)
+
+    def close_inputs(self) -> dict[str, bytes]:
+        """Ends the wait for inputs.
+
+        Returns:
+            A ``SumSurvivors`` for each survivor.
+
+        Raises:
+            TrainingError: ``run.insufficient-members`` if too few inputs have come.
+        """
+        survivors = tuple(sorted(self._inputs))
+        self._require(len(survivors), self._session.terms.required, "sent an input")
+        self._survivors = survivors
+        message = self._list(survivors).SerializeToString()
+        return dict.fromkeys(survivors, message)
+
+    def take_signature(self, member: str, data: bytes) -> None:
+        """Takes a survivor's signature of the list.
+
+        Args:
+            member: From whom.
+            data: A ``SumSignedSurvivors``.
+
+        Raises:
+            HanseError: ``identity.bad-signature``; otherwise as :meth:`take_input`.
+        """
+        survivors = self._survivors or ()
+        expect(member, survivors, self._signatures, due=bool(survivors) and not self._certified)
+        message = read(pb.SumSignedSurvivors, data, member)
+        self._session.check(message.session, message.sum, self._number, member)
+        body = survivors_body(self._session.digest, self._number, self._question, survivors)
+        key = self._session.terms.roster[member]
+        check_survivors_signature(key, member, body, message.signature.signature)
+        self._signatures[member] = message.signature.signature
+
+    def close_signatures(self) -> dict[str, bytes]:
+        """Ends the wait for signatures.
+
+        Returns:
+            A ``SumCertificate`` for each member that has signed.
+
+        Raises:
+            TrainingError: ``run.insufficient-members`` if too few have signed.
+        """
+        threshold = self._session.terms.threshold
+        self._require(len(self._signatures), threshold, "signed the list of survivors")
+        self._certified = True
+        survivors = self._list(self._survivors or ())
+        # As many as are needed, and no more: every member checks each of them.
+        chosen = sorted(self._signatures.items())[:threshold]
+        signatures = [pb.SumSignature(member=member, signature=made) for member, made in chosen]
+        message = pb.SumCertificate(survivors=survivors, signatures=signatures).SerializeToString()
+        return dict.fromkeys(sorted(self._signatures), message)
+
+    def take_reveal(self, member: str, data: bytes) -> None:
+        """Takes a member's shares.
+
+        Args:
+            member: From whom.
+            data: A ``SumReveal``.
+
+        Raises:
+            ProtocolError: As :meth:`take_input`.
+        """
+        expect(member, self._signatures, self._shares, due=self._certified)
+        message = read(pb.SumReveal, data, member)
+        self._session.check(message.session, message.sum, self._number, member)
+        if len(message.shares) != SHARE_BYTES * len(self._session.sharers):
+            raise ProtocolError("protocol.malformed", f"{member}: shares of another number of members")
+        self._shares[member] = message.shares
+
+    @property
+    def openable(self) -> bool:
+        """Whether enough shares have come; waiting for more gains nothing."""
+        return len(self._shares) >= self._session.terms.threshold
+
+    def total(self) -> tuple[RingVector, tuple[str, ...]]:
+        """Takes the masks off.
+
+        Returns:
+            The sum in the ring, and whose inputs are in it, sorted.
+
+        Raises:
+            TrainingError: ``run.insufficient-members`` if too few shares have come.
+            ProtocolError: ``sum.bad-share`` if shares do not give what a member has committed to.
+        """
+        self._require(len(self._shares), self._session.terms.threshold, "revealed shares")
+        survivors = self._survivors or ()
+        secrets = {peer: self._secret(place, peer) for place, peer in enumerate(self._session.sharers)}
+        where = (self._session.digest, self._number, self._question)
+        subtract = [self_mask(secrets[member], *where, member) for member in survivors]
+        add: list[bytes] = []
+        for vanished in sorted(set(self._session.sharers) - set(survivors)):
+            pair = KeyPair.of(secrets[vanished])
+            for member in survivors:
+                common = pair.agree(self._public(member), member)
+                key = pair_mask(common, *where, (member, vanished))
+                (subtract if member < vanished else add).append(key)
+        apply_masks(self._total, add, subtract)
+        return self._total, survivors
+
+    def _secret(self, place: int, peer: str) -> bytes:
+        """A survivor's seed or a vanished member's private key, compared with what it has advertised."""
+        part = slice(place * SHARE_BYTES, (place + 1) * SHARE_BYTES)
+        numbers = self._session.terms.numbers
+        chosen = sorted(self._shares.items())[: self._session.terms.threshold]
+        try:
+            secret = combine({numbers[holder]: shares[part] for holder, shares in chosen})
+        except ProtocolError as error:
+            raise ProtocolError(error.code, f"{peer}: {error.detail}") from error
+        if peer in (self._survivors or ()):
+            digests = self._keys[peer].seed_digests
+            stated = digests[self._number * DIGEST_BYTES : (self._number + 1) * DIGEST_BYTES]
+            genuine = hashlib.sha256(secret).digest() == stated
+        else:
+            genuine = KeyPair.of(secret).public == self._public(peer)
+        if not genuine:
+            raise ProtocolError("sum.bad-share", f"{peer}: the shares do not give what it has advertised")
+        return secret
+
+    def _public(self, member: str) -> bytes:
+        return self._keys[member].mask_keys[self._number * KEY_BYTES : (self._number + 1) * KEY_BYTES]
+
+    def _list(self, survivors: tuple[str, ...]) -> pb.SumSurvivors:
+        return pb.SumSurvivors(session=self._session.digest, sum=self._number, members=survivors)
+
+    def _require(self, count: int, needed: int, what: str) -> None:
+        require_members(count, needed, f"members of sum {self._number} have {what}")
+
+
+def require_members(count: int, needed: int, what: str) -> None:
+    """Ends a sum that too few members are left for.
+
+    Raises:
+        TrainingError: ``run.insufficient-members`` if it is so.
+    """
+    if count < needed:
+        raise TrainingError("run.insufficient-members", f"{count} of at least {needed} {what}")
+
+
+def expect(member: str, among: Container[str], seen: Container[str], *, due: bool) -> None:
+    """Checks that a message of a member is due now.
+
+    Args:
+        member: From whom.
+        among: Who is to send one.
+        seen: Who has.
+        due: Whether it is the time for it.
+
+    Raises:
+        ProtocolError: ``protocol.unexpected-step`` or, for a second one, ``protocol.replayed``.
+    """
+    if not due or member not in among:
+        raise ProtocolError("protocol.unexpected-step", f"{member}: a message that is not due")
+    if member in seen:
+        raise ProtocolError("protocol.replayed", f"{member}: a second message")

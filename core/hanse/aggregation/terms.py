@@ -1,0 +1,207 @@
+"""What all members of an epoch of secure sums must agree on, and what a member compares it with.
+
+Nothing in an opening is believed: a member builds the terms from its own copy of the agreement, and their
+digest goes into every signature and every key.
+"""
+
+import functools
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from hanse.aggregation.queries import Query
+from hanse.api.v1 import aggregation_pb2 as pb
+from hanse.crypto import JsonInput, VerifierKey, canonical_json
+from hanse.errors import PolicyError, ProtocolError
+
+FEWEST_MEMBERS: Final = 3
+MOST_MEMBERS: Final = 1024
+MOST_SUMS: Final = 4096
+
+
+@dataclass(frozen=True)
+class SumTerms:
+    """The terms of one epoch.
+
+    Attributes:
+        agreement_digest: SHA-256 of the agreement, lower-case hex.
+        run: Run identifier.
+        epoch: Number of the epoch in the run, from 1.
+        purpose: The agreement's purpose.
+        roster: Identity key of every member, by member.
+        minimum: Fewest members of whom a sum may be made, by the agreement.
+        sums: How many sums are prepared.
+
+    Raises:
+        PolicyError: ``sum.too-few`` for fewer than three members, or fewer than the minimum.
+        ProtocolError: ``protocol.malformed`` for numbers out of range.
+    """
+
+    agreement_digest: str
+    run: str
+    epoch: int
+    purpose: str
+    roster: Mapping[str, VerifierKey]
+    minimum: int
+    sums: int
+
+    def __post_init__(self) -> None:
+        if len(self.roster) < max(FEWEST_MEMBERS, self.minimum):
+            raise PolicyError("sum.too-few", f"a secure sum of {len(self.roster)} members")
+        if len(self.roster) > MOST_MEMBERS or not 1 <= self.sums <= MOST_SUMS or self.epoch < 1:
+            raise ProtocolError("protocol.malformed", "an epoch has up to 1024 members and 4096 sums")
+
+    @functools.cached_property
+    def members(self) -> tuple[str, ...]:
+        """Everybody, sorted."""
+        return tuple(sorted(self.roster))
+
+    @functools.cached_property
+    def numbers(self) -> Mapping[str, int]:
+        """The number of each member as a holder of shares, from 1."""
+        return {member: number for number, member in enumerate(self.members, start=1)}
+
+    @functools.cached_property
+    def threshold(self) -> int:
+        """How many members have to sign a list of survivors, and to reveal: more than two thirds of all.
+
+        Let c members, fewer than a third of all n, work with a lying coordinator. Two lists with this many
+        signatures each would need more than 4n/3, but there are at most (n - c) + 2c < 4n/3: the others sign
+        once. And c shares are too few to open anything.
+        """
+        return max(FEWEST_MEMBERS, 2 * len(self.roster) // 3 + 1)
+
+    @functools.cached_property
+    def required(self) -> int:
+        """Fewest survivors of a sum: threshold and minimum."""
+        return max(self.threshold, self.minimum)
+
+    @functools.cached_property
+    def digest(self) -> bytes:
+        """SHA-256 of all terms."""
+        return digest(
+            {
+                "agreement": self.agreement_digest,
+                "epoch": self.epoch,
+                "minimum": self.minimum,
+                "purpose": self.purpose,
+                "roster": {member: key.encode() for member, key in self.roster.items()},
+                "run": self.run,
+                "sums": self.sums,
+                "threshold": self.threshold,
+            }
+        )
+
+    def opening(self) -> bytes:
+        """The message with which the coordinator opens the epoch."""
+        return pb.SumOpening(
+            agreement_digest=self.agreement_digest,
+            run=self.run,
+            epoch=self.epoch,
+            purpose=self.purpose,
+            roster=self.members,
+            minimum=self.minimum,
+            sums=self.sums,
+        ).SerializeToString()
+
+
+@dataclass(frozen=True, slots=True)
+class AgreedTerms:
+    """What a member knows without the coordinator.
+
+    Attributes:
+        agreement_digest: SHA-256 of the agreement that it has checked, lower-case hex.
+        run: The run that it takes part in.
+        purpose: The agreement's purpose.
+        members: Identity key of every member, by member, from the agreement.
+        minimum: The agreement's minimum.
+        left: Members that have left the run in order, as this member itself was told by them.
+    """
+
+    agreement_digest: str
+    run: str
+    purpose: str
+    members: Mapping[str, VerifierKey]
+    minimum: int
+    left: frozenset[str] = field(default_factory=frozenset)
+
+    def accept(self, opening: pb.SumOpening) -> SumTerms:
+        """Compares an opening with what is known.
+
+        Args:
+            opening: From the coordinator.
+
+        Returns:
+            The terms, with the identity keys of the agreement.
+
+        Raises:
+            PolicyError: ``sum.roster`` for another set of members, ``sum.too-few`` for another minimum or
+                fewer than three members.
+            ProtocolError: ``sum.foreign`` for another agreement, run or purpose.
+        """
+        stated = (opening.agreement_digest, opening.run, opening.purpose)
+        if stated != (self.agreement_digest, self.run, self.purpose):
+            raise ProtocolError("sum.foreign", "coordinator: an epoch of another agreement, run or purpose")
+        roster = {member: key for member, key in self.members.items() if member not in self.left}
+        if list(opening.roster) != sorted(roster):
+            differ = sorted(set(self.members) & (set(opening.roster) ^ set(roster)))
+            raise PolicyError("sum.roster", f"coordinator: not the members of the run: {', '.join(differ)}")
+        if opening.minimum != self.minimum:
+            raise PolicyError("sum.too-few", "coordinator: not the minimum of the agreement")
+        return SumTerms(*stated[:2], opening.epoch, self.purpose, roster, self.minimum, opening.sums)
+
+
+@dataclass(slots=True)
+class SumHistory:
+    """What a member remembers for as long as a run lasts; one for all its epochs.
+
+    Attributes:
+        epoch: Number of the newest epoch.
+        questions: Digests of all questions that it has answered.
+    """
+
+    epoch: int = 0
+    questions: set[bytes] = field(default_factory=set)
+
+    def enter(self, epoch: int) -> None:
+        """Begins an epoch.
+
+        Raises:
+            ProtocolError: ``sum.repeated`` unless it is newer than all before.
+        """
+        if epoch <= self.epoch:
+            raise ProtocolError("sum.repeated", f"coordinator: epoch {epoch} is over")
+        self.epoch = epoch
+
+    def answer(self, question: bytes) -> None:
+        """Notes that a question is answered.
+
+        Raises:
+            ProtocolError: ``sum.repeated`` if it was before: two sums over the same data, one of them with
+                fewer members, would tell the difference.
+        """
+        if question in self.questions:
+            raise ProtocolError("sum.repeated", "coordinator: this question was answered before")
+        self.questions.add(question)
+
+
+def question_digest(query: Query) -> bytes:
+    """SHA-256 of everything that a member is asked; masks cancel only among those who were asked the same."""
+    encoding = query.encoding
+    return digest(
+        {
+            "body": hashlib.sha256(query.body).hexdigest(),
+            "bound": float(encoding.bound),
+            "contributors": encoding.contributors,
+            "fraction_bits": encoding.fraction_bits,
+            "kind": query.kind,
+            "length": query.length,
+            "ring_bits": encoding.ring_bits,
+        }
+    )
+
+
+def digest(value: JsonInput) -> bytes:
+    """SHA-256 of canonical JSON."""
+    return hashlib.sha256(canonical_json(value)).digest()
