@@ -13,6 +13,7 @@ from typing_extensions import override
 
 from hanse.api.v1 import round_pb2 as pb
 from hanse.audit import RefusalKind, WitnessRefusal, check_consistency, root_hash, verify_log
+from hanse.audit.completeness import check_member
 from hanse.audit.statement import check_statement, read_statement
 from hanse.client.data import DataSource
 from hanse.client.main import make_site
@@ -509,3 +510,34 @@ def test_a_run_that_was_cut_off_does_not_lock_the_budget(make_world: Callable[[f
     assert world.ask(world.prepare(run="run-2")).WhichOneof("outcome") == "prepared"
     ended = [entry for entry in world.entries() if entry.type == "run.failed"]
     assert [(entry.run, entry.reasons) for entry in ended] == [("run-1", ("run.interrupted",))]
+
+
+def ends(world: World) -> list[tuple[str | None, tuple[str, ...]]]:
+    """Runs that failed by the member's log, and why."""
+    return [(entry.run, entry.reasons) for entry in world.entries() if entry.type == "run.failed"]
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_run_without_a_budget_that_was_abandoned_ends_when_another_begins(
+    world: World, *, restarted: bool
+) -> None:
+    world.ask(world.prepare())
+    if restarted:
+        world.node = world.make_node()
+    assert ends(world) == [], "nobody knows yet that it is over"
+    assert world.ask(world.prepare(run="run-2")).WhichOneof("outcome") == "prepared"
+    assert ends(world) == [("run-1", ("run.interrupted",))]
+    found = check_member(world.entries(), "brand")
+    assert {finding.kind for finding in found} & {"run-unended", "run-after-end"} == set()
+    world.ask(world.prepare(run="run-3"))
+    assert [run for run, _ in ends(world)] == ["run-1", "run-2"]
+
+
+def test_a_run_that_ended_or_was_refused_before_it_began_is_not_ended_again(prepared: World) -> None:
+    prepared.ask(prepared.command(finish=pb.Finish(error_code="run.cancelled")))
+    assert ends(prepared) == [("run-1", ("run.cancelled",))]
+    altered = prepared.prepare(run="run-2")
+    altered.prepare.agreement = altered.prepare.agreement.replace(b"AG", b"SE")
+    prepared.refused(altered)
+    prepared.ask(prepared.prepare(run="run-3"))
+    assert ends(prepared) == [("run-1", ("run.cancelled",))]

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from hanse.api.v1 import round_pb2 as pb
 from hanse.audit import AuditLog, Event, EventType, PrivacySpend
+from hanse.client.begun import open_run
 from hanse.client.gate import Admitted
 from hanse.client.session import Session, SessionTools
 from hanse.client.statements import Statements
@@ -167,8 +168,18 @@ class Node:
     def _abandon_others(self, run: str) -> None:
         """Ends what is still open of earlier runs: there is one run at a time, so they are over."""
         self._sessions.clear()
-        for name in self._tools.ledger.close_abandoned(keep=(run,)):
-            self._log.append(Event(type=EventType.RUN_FAILED, run=name, reasons=("run.interrupted",)))
+        self._tools.ledger.close_abandoned(keep=(run,))
+        # The log and not the ledger says which: a run without a budget is in no ledger.
+        left = open_run(self._log)
+        if left is not None and left.run != run:
+            event = Event(
+                type=EventType.RUN_FAILED,
+                agreement=left.agreement,
+                run=left.run,
+                purpose=left.purpose,
+                reasons=("run.interrupted",),
+            )
+            self._log.append(event)
 
     def _check_agreement(self, signed: SignedAgreement, policy: Policy) -> None:
         agreement = signed.agreement
@@ -176,7 +187,7 @@ class Node:
         if self._site.name not in {member.name for member in agreement.members}:
             raise PolicyError("policy.denied", "this site is no member of the agreement", rule="P20")
         if agreement.coordinator.key != self._site.coordinator.encode():
-            raise PolicyError("policy.denied", "the agreement names another coordinator", rule="P20")
+            raise PolicyError("policy.denied", "the agreement names another coordinator key", rule="P20")
         self._site.book.check(agreement)
         require_no_gap(agreement, policy, self._clock())
         if agreement.software.digest != self._site.software_digest:
@@ -321,7 +332,7 @@ def _model(session: Session, weights: bytes, transform: bytes) -> tuple[npt.NDAr
             "policy.column", "the preprocessing is not over the agreement's columns", rule="P13"
         )
     vector = weights_from_bytes(weights)
-    check_weights(agreement.training, fitted.n_features, vector, MAX_WEIGHT)
+    check_weights(agreement.training, fitted.n_features, vector, MAX_WEIGHT, fitted.groups)
     return vector, fitted
 
 
