@@ -10,7 +10,16 @@ from rich.progress import Progress
 
 from hanse.audit import Counts, VerifiedLog, verify_log
 from hanse.audit.completeness import Finding
+from hanse.audit.policy_file import TrustPolicy
 from hanse.cli import audit_export, audit_findings
+from hanse.cli.audit_quorum import (
+    PolicyFile,
+    policy_for,
+    quorum_facts,
+    read_trust,
+    require_used,
+    show_quorum,
+)
 from hanse.cli.common import Home, own_log, utc_now
 from hanse.cli.output import Json, console, print_json, say, table
 from hanse.client.home import MemberHome
@@ -57,6 +66,7 @@ def verify(
             dir_okay=False,
         ),
     ] = None,
+    policy: PolicyFile = None,
     trust: Annotated[
         list[str] | None,
         typer.Option(help="Verifier key of a log to compare with; default: the identities in peers/."),
@@ -81,19 +91,27 @@ def verify(
 
     Example: [bold]hanse audit verify --home hub --member brand.db --member insurer.db[/]
 
+    Example: [bold]hanse audit verify --home hub --policy propensity.agreement[/]
+
     Example: [bold]hanse audit verify --package brand-2026.zip --since brand.checkpoint[/]
 
     Without --since a key holder who rewrote the whole log would not be noticed: keep a checkpoint. Without
     the other side's log, a member could tell itself another story than it told the others.
     """
     if package is not None:
+        if policy is not None:
+            raise ConfigurationError("config.invalid", "a package has its policy in it; leave out --policy")
         keys = [*([key] if key else []), *(trust or [])]
         audit_export.verify_package(package, keys, since, save, as_json=as_json)
         return
-    verified = _verify(home, log, key, None if since is None else since.read_bytes())
+    whose = None if policy is None else read_trust(policy)
+    verified = _verify(home, log, key, None if since is None else since.read_bytes(), whose)
     others = audit_findings.read_others(
-        [*([shared] if shared else []), *(member or [])], audit_findings.trusted_keys(home, trust or [])
+        [*([shared] if shared else []), *(member or [])],
+        audit_findings.trusted_keys(home, trust or []),
+        whose,
     )
+    require_used(whose, [verified, *others])
     findings = audit_findings.find([verified, *others], utc_now())
     if save is not None:
         write_atomic(save, verified.checkpoint)
@@ -118,6 +136,7 @@ def _show_verified(
                 "root": verified.root.hex(),
                 "compared": compared,
                 "held_against": [other.origin for other in others],
+                "quorum": quorum_facts([verified, *others]),
                 "findings": audit_findings.facts(findings),
             }
         )
@@ -128,6 +147,7 @@ def _show_verified(
     say(f"verified {verified.origin}: {verified.size} entries, root {verified.root.hex()} {saved}")
     for other in others:
         say(f"verified {other.origin}: {other.size} entries, root {other.root.hex()}, to compare with")
+    show_quorum([verified, *others])
     audit_findings.show(findings)
 
 
@@ -144,7 +164,7 @@ def show(
 
     Example: [bold]hanse audit show --home brand --last 20[/]
     """
-    entries = _verify(home, log, key, None).entries
+    entries = _verify(home, log, key, None, None).entries
     first = max(0, len(entries) - last)
     shown = list(enumerate(entries[first:], first))
     if as_json:
@@ -182,7 +202,9 @@ def _rows(counts: Counts | None) -> str:
     return f"{counts.rows_out} of {counts.rows_in}" + (f" ({rules})" if rules else "")
 
 
-def _verify(home: Path, log: Path | None, key: str | None, since: bytes | None) -> VerifiedLog:
+def _verify(
+    home: Path, log: Path | None, key: str | None, since: bytes | None, policy: TrustPolicy | None
+) -> VerifiedLog:
     if key is None and not MemberHome(home).identity.is_file():
         raise ConfigurationError(
             "config.missing-file", "name a log and its key with --log and --key, or a site with --home"
@@ -197,5 +219,6 @@ def _verify(home: Path, log: Path | None, key: str | None, since: bytes | None) 
             verifier,
             origin=verifier.name,
             since=since,
+            policy=policy_for(policy, verifier.name),
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )

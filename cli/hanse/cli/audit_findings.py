@@ -16,6 +16,8 @@ from hanse.audit.completeness import (
     roots_at,
     stated_sizes,
 )
+from hanse.audit.policy_file import TrustPolicy
+from hanse.cli.audit_quorum import policy_for
 from hanse.cli.output import console, say, table
 from hanse.client.home import MemberHome
 from hanse.crypto import VerifierKey
@@ -31,12 +33,15 @@ def is_shared(log: VerifiedLog) -> bool:
     return log.size > 0 and log.entries[0].actor.role == _COORDINATOR
 
 
-def read_others(paths: Sequence[Path], keys: Sequence[VerifierKey]) -> list[VerifiedLog]:
+def read_others(
+    paths: Sequence[Path], keys: Sequence[VerifierKey], policy: TrustPolicy | None = None
+) -> list[VerifiedLog]:
     """Verifies further logs, each with the key of its name.
 
     Args:
         paths: The logs.
         keys: Keys that are trusted.
+        policy: Whose cosignatures count, for the log that it is about.
 
     Raises:
         ConfigurationError: ``config.invalid`` if there is no key of that name.
@@ -51,7 +56,7 @@ def read_others(paths: Sequence[Path], keys: Sequence[VerifierKey]) -> list[Veri
             raise ConfigurationError(
                 "config.invalid", f"no key of {origin} is known here; give it with --trust"
             )
-        found.append(verify_log(path, known[0], origin=origin))
+        found.append(verify_log(path, known[0], origin=origin, policy=policy_for(policy, origin)))
     return found
 
 
@@ -84,7 +89,8 @@ def find(logs: Sequence[VerifiedLog], now: datetime) -> list[Finding]:
     shared = [log for log in logs if is_shared(log)]
     if len(shared) > 1:
         raise ConfigurationError("config.invalid", "two shared logs; compare members' logs with one of them")
-    found = [finding for log in shared for finding in check_shared(log.entries, now=now)]
+    found = [finding for log in logs if log.witnessed for finding in log.witnessed.findings]
+    found += [finding for log in shared for finding in check_shared(log.entries, now=now)]
     for log in logs:
         if not is_shared(log):
             found += check_member(log.entries, log.origin, now=now)

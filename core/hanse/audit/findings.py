@@ -104,6 +104,15 @@ KINDS: Final = MappingProxyType(
         "aligned-missing": Kind("Only some sides of a round state what they are aligned on.", _ROWS),
         "checkpoint-back": Kind("A member's log became shorter than it was.", _NODE),
         "checkpoint-fork": Kind("A member's log has two different roots at one size.", _NODE),
+        # What the witnesses say, if a policy is given
+        "cosignature-wrong": Kind(
+            "The log keeps a cosignature that its witness' key did not make.",
+            "Ask that witness; do not count it.",
+        ),
+        "quorum-missing": Kind(
+            "No checkpoint of the log has the quorum of the policy.",
+            "Ask the witnesses for what they have seen; until then only the log's own key speaks for it.",
+        ),
         # A member's log
         "log-headless": Kind("A member's log does not begin with the making of its site.", _ASK),
         "agreement-unsigned": Kind(

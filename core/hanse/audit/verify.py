@@ -9,9 +9,11 @@ from hanse.audit.checkpoint import Checkpoint, open_checkpoint, parse_checkpoint
 from hanse.audit.entries import Leaves, ParsedEntries
 from hanse.audit.entry import Entry
 from hanse.audit.hashes import root_at
+from hanse.audit.policy_file import TrustPolicy
 from hanse.audit.replay import Replay
 from hanse.audit.rotation import signatures_of
 from hanse.audit.store import Head, Rows, read_only
+from hanse.audit.witnessed import Lines, Witnessed, check_witnessed, of_log
 from hanse.crypto import VerifierKey, unverified_text
 from hanse.errors import AuditError, HanseError, IdentityError
 
@@ -29,6 +31,7 @@ class VerifiedLog:
         keys: The log's verifier keys, in the order in which they were in use; the last is in use.
         leaves: The entries as they are stored. They are read again when asked for, and compared with what
             was verified, so that a log may be larger than the memory.
+        witnessed: How far the witnesses of the policy vouch for it; None if no policy was given.
     """
 
     origin: str
@@ -37,6 +40,7 @@ class VerifiedLog:
     checkpoint: bytes
     keys: tuple[VerifierKey, ...]
     leaves: Sequence[bytes]
+    witnessed: Witnessed | None = None
 
     @cached_property
     def entries(self) -> Sequence[Entry]:
@@ -50,6 +54,7 @@ def verify_log(
     *,
     origin: str | None = None,
     since: bytes | None = None,
+    policy: TrustPolicy | None = None,
     detailed: bool = True,
     progress: Callable[[int, int], None] | None = None,
 ) -> VerifiedLog:
@@ -57,7 +62,7 @@ def verify_log(
 
     A signature shows that the holder of the log's key wrote this log, not that it is the only log the holder
     wrote: who rewrites a log signs it again. Only a checkpoint that somebody else saved or co-signed shows
-    that. Signatures of witnesses are not checked here: their keys are not the log's to state.
+    that. Whose cosignatures count is not the log's to state: they are checked if a policy is given.
 
     Args:
         place: The log, or a copy of it; a file or a URL. Appending may go on meanwhile; what comes after the
@@ -66,6 +71,7 @@ def verify_log(
             one the changes of the key are followed.
         origin: Which log it must be; any of this key by default.
         since: A checkpoint of this log that the reviewer saved earlier.
+        policy: Whose cosignatures count, of an agreement or from a policy file; it names a key of the log.
         detailed: Whether each entry is also parsed and validated; otherwise only its actor, number and time
             are read. Hashes and signatures are checked in any case.
         progress: Called with the number of entries that were checked, and of all, from time to time.
@@ -78,6 +84,7 @@ def verify_log(
             that is not known to be, where that can be told. ``audit.unavailable`` if it cannot be read.
         IdentityError: If ``since`` is not signed by a key of the log.
         ProtocolError: If ``since`` is not a checkpoint.
+        ConfigurationError: ``config.invalid`` if the policy names no key of this log.
     """
     saved = None if since is None else parse_checkpoint(unverified_text(since))
     with read_only(place) as rows:
@@ -100,6 +107,7 @@ def verify_log(
             log.head.note,
             keys,
             Leaves(place, log.head.size, state.blocks),
+            None if policy is None else log.witnessed(of_log(policy, keys)),
         )
 
 
@@ -182,6 +190,12 @@ class _LogCheck:
         sizes = {checkpoint.size for checkpoint in self.rows.checkpoints()}
         if not self.rows.cosigned_sizes() <= sizes:
             raise AuditError("audit.integrity", "a checkpoint that was co-signed is missing")
+
+    def witnessed(self, policy: TrustPolicy) -> Witnessed:
+        """Checks the cosignatures that are kept."""
+        kept = {checkpoint.size: checkpoint for checkpoint in (*self.rows.checkpoints(), self.head)}
+        lines = (Lines(kept[size].note, self.rows.cosignatures(size)) for size in sorted(kept))
+        return check_witnessed(self.origin, self.head.size, lines, policy)
 
     def check_saved(self, saved: Checkpoint) -> None:
         """Compares the tree with the saved one."""
