@@ -6,7 +6,6 @@ their keys differ, shares do not open and masks do not cancel.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final, Self
 
 from cryptography.exceptions import InvalidTag
@@ -21,27 +20,27 @@ KEY_BYTES: Final = 32
 _NONCE: Final = bytes(12)
 
 
-@dataclass(frozen=True, slots=True)
 class KeyPair:
     """An X25519 key pair.
 
-    Attributes:
+    Args:
         private: 32 bytes.
+
+    Attributes:
+        private: As given.
         public: 32 bytes.
     """
 
-    private: bytes
-    public: bytes
+    def __init__(self, private: bytes) -> None:
+        # Kept, because making it costs as much as an agreement.
+        self._key = X25519PrivateKey.from_private_bytes(private)
+        self.private = private
+        self.public = self._key.public_key().public_bytes_raw()
 
     @classmethod
     def generate(cls, entropy: Callable[[int], bytes]) -> Self:
         """Makes a pair from 32 unpredictable bytes."""
-        return cls.of(entropy(KEY_BYTES))
-
-    @classmethod
-    def of(cls, private: bytes) -> Self:
-        """The pair of a private key."""
-        return cls(private, X25519PrivateKey.from_private_bytes(private).public_key().public_bytes_raw())
+        return cls(entropy(KEY_BYTES))
 
     def agree(self, public: bytes, peer: str) -> bytes:
         """What this pair and another have in common.
@@ -57,8 +56,7 @@ class KeyPair:
             ProtocolError: ``protocol.malformed`` for a key with which everybody has the same in common.
         """
         try:
-            private = X25519PrivateKey.from_private_bytes(self.private)
-            return private.exchange(X25519PublicKey.from_public_bytes(public))
+            return self._key.exchange(X25519PublicKey.from_public_bytes(public))
         except ValueError as error:
             raise ProtocolError("protocol.malformed", f"{peer}: not an X25519 key") from error
 

@@ -47,6 +47,7 @@ class CoordinatorSum:
         self._total = empty
         self._inputs: set[str] = set()
         self._survivors: tuple[str, ...] | None = None
+        self._body = b""
         self._signatures: dict[str, bytes] = {}
         self._certified = False
         self._shares: dict[str, bytes] = {}
@@ -84,6 +85,7 @@ class CoordinatorSum:
         survivors = tuple(sorted(self._inputs))
         self._require(len(survivors), self._session.terms.required, "sent an input")
         self._survivors = survivors
+        self._body = survivors_body(self._session.digest, self._number, self._question, survivors)
         message = self._list(survivors).SerializeToString()
         return dict.fromkeys(survivors, message)
 
@@ -101,9 +103,8 @@ class CoordinatorSum:
         expect(member, survivors, self._signatures, due=bool(survivors) and not self._certified)
         message = read(pb.SumSignedSurvivors, data, member)
         self._session.check(message.session, message.sum, self._number, member)
-        body = survivors_body(self._session.digest, self._number, self._question, survivors)
         key = self._session.terms.roster[member]
-        check_survivors_signature(key, member, body, message.signature.signature)
+        check_survivors_signature(key, member, self._body, message.signature.signature)
         self._signatures[member] = message.signature.signature
 
     def close_signatures(self) -> dict[str, bytes]:
@@ -164,7 +165,7 @@ class CoordinatorSum:
         subtract = [self_mask(secrets[member], *where, member) for member in survivors]
         add: list[bytes] = []
         for vanished in sorted(set(self._session.sharers) - set(survivors)):
-            pair = KeyPair.of(secrets[vanished])
+            pair = KeyPair(secrets[vanished])
             for member in survivors:
                 common = pair.agree(self._public(member), member)
                 key = pair_mask(common, *where, (member, vanished))
@@ -186,7 +187,7 @@ class CoordinatorSum:
             stated = digests[self._number * DIGEST_BYTES : (self._number + 1) * DIGEST_BYTES]
             genuine = hashlib.sha256(secret).digest() == stated
         else:
-            genuine = KeyPair.of(secret).public == self._public(peer)
+            genuine = KeyPair(secret).public == self._public(peer)
         if not genuine:
             raise ProtocolError("sum.bad-share", f"{peer}: the shares do not give what it has advertised")
         return secret

@@ -43,14 +43,23 @@ class LocalEpoch:
         terms: Of the epoch.
         members: The state of each member, by member.
         absent: Who is away when. A member that is away in one phase of a sum is away for the rest of it.
+
+    Attributes:
+        members: As given.
+        refusals: The error with which a member refused, by member.
     """
 
     def __init__(self, terms: SumTerms, members: Mapping[str, MemberEpoch], absent: Absent) -> None:
         self._terms = terms
-        self._members = members
+        self.members = members
         self._absent = absent
         self._coordinator = CoordinatorEpoch(terms)
         self.refusals: dict[str, HanseError] = {}
+
+    @property
+    def sharers(self) -> tuple[str, ...]:
+        """Who can take part in the sums, sorted."""
+        return self._coordinator.sharers
 
     def prepare(self) -> tuple[str, ...]:
         """Exchanges keys and shares.
@@ -68,7 +77,7 @@ class LocalEpoch:
         for member, reply in self._ask(shown, PREPARING, Phase.SHARE, self._advertised):
             coordinator.take_shares(member, reply)
         for member, sealed in coordinator.close_shares().items():
-            self._members[member].shared(sealed)
+            self.members[member].shared(sealed)
         return coordinator.sharers
 
     def sum(
@@ -99,16 +108,16 @@ class LocalEpoch:
         return state.total()
 
     def _survivors(self, member: str, message: bytes) -> bytes:
-        return self._members[member].survivors(message)
+        return self.members[member].survivors(message)
 
     def _reveal(self, member: str, message: bytes) -> bytes:
-        return self._members[member].reveal(message)
+        return self.members[member].reveal(message)
 
     def _open(self, member: str, message: bytes) -> bytes:
-        return self._members[member].open(message)
+        return self.members[member].open(message)
 
     def _advertised(self, member: str, message: bytes) -> bytes:
-        return self._members[member].advertised(message)
+        return self.members[member].advertised(message)
 
     def _ask(
         self, messages: Mapping[str, bytes], number: int, phase: Phase, act: Callable[[str, bytes], bytes]
@@ -162,6 +171,7 @@ class LocalAggregator:
         self._agreed = AgreedTerms(_AGREEMENT, "local", "local", roster, minimum)
         self._terms = SumTerms(_AGREEMENT, "local", 1, "local", roster, minimum, sums)
         self._histories = {member: SumHistory() for member in self._contributors}
+        self._asked = SumHistory()
         self._gone: set[str] = set()
         self._begun = 0
         self._opened = 0
@@ -172,10 +182,13 @@ class LocalAggregator:
     @property
     def members(self) -> tuple[str, ...]:
         """See :class:`~hanse.aggregation.Aggregator`."""
-        return tuple(member for member in self._contributors if member not in self._gone)
+        gone = self._gone.union(self.refusals)
+        return tuple(member for member in self._contributors if member not in gone)
 
     def aggregate(self, query: Query) -> Aggregate:
-        """See :class:`~hanse.aggregation.Aggregator`; who has refused is in :attr:`refusals`."""
+        """See :class:`~hanse.aggregation.Aggregator`; ``sum.repeated`` if it was asked before."""
+        question = question_digest(query)
+        self._asked.answer(question)
         number = self._begun % self._terms.sums
         if number == 0 or self._epoch is None:
             self._epoch = self._prepared()
@@ -185,7 +198,7 @@ class LocalAggregator:
             return self._members[member].answer(number, query, self._contributors[member])
 
         empty = query.encoding.zeros(query.length)
-        total, survivors = self._epoch.sum(number, question_digest(query), empty, answer)
+        total, survivors = self._epoch.sum(number, question, empty, answer)
         return Aggregate(query.encoding.decode(total), survivors)
 
     def _prepared(self) -> LocalEpoch:

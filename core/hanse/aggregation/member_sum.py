@@ -113,6 +113,7 @@ class MemberSum:
         self._secrets: SumSecrets | None = secrets
         self._question: bytes | None = None
         self._signed: tuple[str, ...] | None = None
+        self._body = b""
 
     def mask(self, question: bytes, vector: RingVector) -> bytes:
         """Masks a vector; see :meth:`hanse.aggregation.MemberEpoch.mask`."""
@@ -146,9 +147,11 @@ class MemberSum:
             code = "protocol.replayed" if survivors == self._signed else "sum.equivocation"
             raise ProtocolError(code, f"{_COORDINATOR}: a second list of survivors{self._differ(survivors)}")
         self._check_survivors(survivors)
-        body = survivors_body(self._session.digest, self._number, self._asked(), survivors)
+        self._body = survivors_body(self._session.digest, self._number, self._asked(), survivors)
         self._signed = survivors
-        signature = pb.SumSignature(member=self._member, signature=self._key.sign(SURVIVORS_CONTEXT, body))
+        signature = pb.SumSignature(
+            member=self._member, signature=self._key.sign(SURVIVORS_CONTEXT, self._body)
+        )
         return pb.SumSignedSurvivors(
             session=self._session.digest, sum=self._number, signature=signature
         ).SerializeToString()
@@ -199,7 +202,6 @@ class MemberSum:
 
     def _check_certificate(self, message: pb.SumCertificate, survivors: tuple[str, ...]) -> None:
         """So many members as no two lists can have have signed this one; this member is one of them."""
-        body = survivors_body(self._session.digest, self._number, self._asked(), survivors)
         signers = {self._member}
         for signature in message.signatures:
             if signature.member in signers:
@@ -207,7 +209,9 @@ class MemberSum:
             if signature.member not in survivors:
                 raise PolicyError("sum.roster", f"{_COORDINATOR}: a signature of nobody who is left")
             roster = self._session.terms.roster
-            check_survivors_signature(roster[signature.member], signature.member, body, signature.signature)
+            check_survivors_signature(
+                roster[signature.member], signature.member, self._body, signature.signature
+            )
             signers.add(signature.member)
         if len(signers) < self._session.terms.threshold:
             raise PolicyError(

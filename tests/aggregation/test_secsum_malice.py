@@ -1,0 +1,592 @@
+"""A coordinator that lies is refused, with a code and the name of whom it lied about, and learns nothing."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+from google.protobuf.message import Message
+from tests.aggregation.secure_sums import QUESTION, Federation, Stage, staged
+
+from hanse.aggregation import CoordinatorEpoch, SumTerms
+from hanse.api.v1 import aggregation_pb2 as pb
+from hanse.crypto import SigningKey
+from hanse.errors import HanseError, PolicyError
+
+
+@contextmanager
+def refused(code: str, *named: str) -> Iterator[None]:
+    with pytest.raises(HanseError) as caught:
+        yield
+    assert caught.value.code == code, caught.value
+    for name in named:
+        assert name in caught.value.detail
+
+
+def zeros() -> np.ndarray[tuple[int], np.dtype[np.uint32]]:
+    return np.zeros(2, "<u4")
+
+
+def prepared(size: int = 5, sums: int = 2, minimum: int = 3) -> Stage:
+    stage = staged(Federation(size, minimum), sums)
+    stage.prepare()
+    return stage
+
+
+def edited(data: bytes, kind: type[Message], change: Callable[..., object]) -> bytes:
+    message = kind.FromString(data)
+    change(message)
+    result: bytes = message.SerializeToString()
+    return result
+
+
+# Opening
+
+
+@pytest.mark.parametrize(
+    ("roster", "named"),
+    [
+        (["m0", "m1", "m2", "m3"], "m4"),
+        (["m0", "m1", "m2", "m3", "m4", "m5"], ""),
+        (["m0", "m1", "m2", "m3", "x"], "m4"),
+        (["m1", "m0", "m2", "m3", "m4"], ""),
+        (["m0", "m1", "m2", "m3", "m4", "m4"], ""),
+    ],
+)
+def test_another_member_set_is_refused(roster: list[str], named: str) -> None:
+    federation = Federation(5)
+    opening = edited(federation.terms().opening(), pb.SumOpening, lambda m: m.ClearField("roster"))
+    opening = edited(opening, pb.SumOpening, lambda m: m.roster.extend(roster))
+    with refused("sum.roster", named):
+        federation.member("m0").open(opening)
+
+
+def test_who_was_said_to_have_left_may_be_missing_and_nobody_else() -> None:
+    federation = Federation(5)
+    whole = federation.terms()
+    rest = {name: key for name, key in whole.roster.items() if name != "m4"}
+    smaller = SumTerms(whole.agreement_digest, whole.run, 1, whole.purpose, rest, 3, 1)
+    federation.member("m0", left=["m4"]).open(smaller.opening())
+    with refused("sum.roster", "m4"):
+        federation.member("m1").open(smaller.opening())
+    with refused("sum.roster", "m4"):
+        federation.member("m2", left=["m4"]).open(whole.opening())
+
+
+def test_two_party_sums_are_refused() -> None:
+    pair, federation = Federation(2), Federation(3)
+    opening = pb.SumOpening(
+        agreement_digest=pair.agreement, run=pair.run, epoch=1, purpose="marketing", roster=["m0", "m1"]
+    )
+    opening.minimum, opening.sums = 3, 1
+    with refused("sum.too-few"):
+        pair.member("m0").open(opening.SerializeToString())
+    with refused("sum.too-few"):
+        federation.member("m0", left=["m2"]).open(opening.SerializeToString())
+    with pytest.raises(PolicyError, match=r"sum\.too-few"):
+        pair.terms()
+
+
+@pytest.mark.parametrize("minimum", [0, 2, 4])
+def test_another_minimum_is_refused(minimum: int) -> None:
+    federation = Federation(5)
+    opening = edited(federation.terms().opening(), pb.SumOpening, lambda m: setattr(m, "minimum", minimum))
+    with refused("sum.too-few"):
+        federation.member("m0").open(opening)
+
+
+@pytest.mark.parametrize("field", ["agreement_digest", "run", "purpose"])
+def test_another_agreement_run_or_purpose_is_refused(field: str) -> None:
+    federation = Federation(3)
+    opening = edited(federation.terms().opening(), pb.SumOpening, lambda m: setattr(m, field, "other"))
+    with refused("sum.foreign"):
+        federation.member("m0").open(opening)
+
+
+def test_an_epoch_is_opened_once() -> None:
+    federation = Federation(3)
+    opening = federation.terms(epoch=2).opening()
+    member = federation.member("m0")
+    member.open(opening)
+    with refused("protocol.unexpected-step"):
+        member.open(opening)
+    with refused("sum.repeated", "epoch 2"):
+        federation.member("m0").open(opening)
+    with refused("sum.repeated", "epoch 1"):
+        federation.member("m0").open(federation.terms(epoch=1).opening())
+
+
+@pytest.mark.parametrize(("field", "value"), [("sums", 0), ("sums", 5000), ("epoch", 0)])
+def test_numbers_out_of_range_are_refused(field: str, value: int) -> None:
+    federation = Federation(3)
+    opening = edited(federation.terms().opening(), pb.SumOpening, lambda m: setattr(m, field, value))
+    with pytest.raises(HanseError):
+        federation.member("m0").open(opening)
+
+
+def test_a_member_without_the_key_of_the_agreement_does_not_start() -> None:
+    federation = Federation(3)
+    federation.keys["m0"] = SigningKey.generate("m0")
+    agreed = Federation(3).agreed()
+    with refused("identity.bad-key", "m0"):
+        type(federation.member("m1"))(agreed, federation.keys["m0"], "m0", federation.histories["m0"], bytes)
+
+
+# Keys
+
+
+def test_keys_that_a_member_has_not_signed_are_refused() -> None:
+    """The coordinator puts its own key in the place of a peer's, to read the shares and the masks."""
+    for field in ("channel_key", "mask_keys", "seed_digests"):
+        stage = staged(Federation(4))
+        shown = stage.advertise()
+
+        def swap(message: pb.SumAdvertisements, field: str = field) -> None:
+            setattr(message.members[2], field, bytes(len(getattr(message.members[2], field))))
+
+        with refused("identity.bad-signature", "m2"):
+            stage.members["m0"].advertised(edited(shown["m0"], pb.SumAdvertisements, swap))
+        stage.members["m0"].advertised(shown["m0"])
+
+
+def test_a_members_own_keys_cannot_be_changed() -> None:
+    stage = staged(Federation(4))
+    shown = stage.advertise()
+    change = edited(
+        shown["m0"], pb.SumAdvertisements, lambda m: setattr(m.members[0], "signature", bytes(64))
+    )
+    with refused("sum.changed-keys", "m0"):
+        stage.members["m0"].advertised(change)
+    without = edited(shown["m0"], pb.SumAdvertisements, lambda m: m.members.__delitem__(0))
+    with refused("sum.changed-keys", "m0"):
+        stage.members["m0"].advertised(without)
+
+
+def test_keys_are_shown_once() -> None:
+    stage = staged(Federation(5))
+    shown = stage.advertise()["m0"]
+    stage.members["m0"].advertised(shown)
+    with refused("protocol.replayed"):
+        stage.members["m0"].advertised(shown)
+    with refused("sum.changed-keys", "m3"):
+        stage.members["m0"].advertised(
+            edited(shown, pb.SumAdvertisements, lambda m: m.members.__delitem__(3))
+        )
+
+
+def test_keys_of_another_epoch_or_run_are_refused() -> None:
+    federation, elsewhere = Federation(4), Federation(4, run="run-2")
+    old = staged(federation).advertise()["m0"]
+    for other in (old, staged(elsewhere).advertise()["m0"]):
+        stage = staged(Federation(4), epoch=2)
+        shown = stage.advertise()["m0"]
+        spliced = pb.SumAdvertisements.FromString(shown)
+        spliced.members[1].CopyFrom(pb.SumAdvertisements.FromString(other).members[1])
+        with refused("sum.foreign", "m1"):
+            stage.members["m0"].advertised(spliced.SerializeToString())
+
+
+def test_a_stranger_keys_are_refused() -> None:
+    stage = staged(Federation(4))
+    shown = pb.SumAdvertisements.FromString(stage.advertise()["m0"])
+    shown.members[3].member = "x"
+    with refused("identity.unknown-signer"):
+        stage.members["m0"].advertised(shown.SerializeToString())
+
+
+def test_too_few_keys_are_refused() -> None:
+    stage = staged(Federation(5))
+    shown = stage.advertise()["m0"]
+    for _ in range(2):
+        shown = edited(shown, pb.SumAdvertisements, lambda m: m.members.__delitem__(4 - 1))
+    with refused("sum.too-few"):
+        stage.members["m0"].advertised(shown)
+
+
+# Shares
+
+
+def test_shares_of_another_sender_or_recipient_do_not_open() -> None:
+    stage = staged(Federation(4))
+    sealed = stage.share()
+
+    def swap(message: pb.SumShares) -> None:
+        message.members[0].sealed, message.members[1].sealed = (
+            message.members[1].sealed,
+            message.members[0].sealed,
+        )
+
+    with refused("sum.bad-share", "m1"):
+        stage.members["m0"].shared(edited(sealed["m0"], pb.SumShares, swap))
+    theirs = pb.SumShares.FromString(sealed["m3"]).members[1].sealed  # from m1 for m3
+    with refused("sum.bad-share", "m1"):
+        stage.members["m0"].shared(
+            edited(sealed["m0"], pb.SumShares, lambda m: setattr(m.members[0], "sealed", theirs))
+        )
+    stage.members["m0"].shared(sealed["m0"])
+    with refused("protocol.unexpected-step"):
+        stage.members["m0"].shared(sealed["m0"])
+
+
+def test_shares_of_another_epoch_are_refused() -> None:
+    federation = Federation(4)
+    old = staged(federation).share()["m0"]
+    stage = staged(federation, epoch=2)
+    new = stage.share()["m0"]
+    with refused("sum.foreign"):
+        stage.members["m0"].shared(old)
+    spliced = pb.SumShares.FromString(new)
+    spliced.members[0].CopyFrom(pb.SumShares.FromString(old).members[0])
+    with refused("sum.bad-share", "m1"):
+        stage.members["m0"].shared(spliced.SerializeToString())
+
+
+def test_shares_of_too_few_or_of_strangers_are_refused() -> None:
+    stage = staged(Federation(4))
+    sealed = stage.share()["m0"]
+    few = edited(
+        edited(sealed, pb.SumShares, lambda m: m.members.__delitem__(0)),
+        pb.SumShares,
+        lambda m: m.members.__delitem__(0),
+    )
+    with refused("sum.too-few"):
+        stage.members["m0"].shared(few)
+    with refused("sum.roster"):
+        stage.members["m0"].shared(
+            edited(sealed, pb.SumShares, lambda m: setattr(m.members[0], "member", "x"))
+        )
+
+
+def test_members_who_were_shown_different_sharers_do_not_add_up() -> None:
+    stage = staged(Federation(4))
+    sealed = stage.share()
+    stage.members["m0"].shared(edited(sealed["m0"], pb.SumShares, lambda m: m.members.__delitem__(2)))
+    for name in ("m1", "m2", "m3"):
+        stage.members[name].shared(sealed[name])
+    state = stage.coordinator.sum(0, QUESTION, zeros())
+    with refused("sum.foreign", "m0"):
+        state.take_input("m0", stage.members["m0"].mask(0, QUESTION, zeros()))
+
+
+# Input
+
+
+def test_one_input_in_a_sum() -> None:
+    stage = prepared()
+    member = stage.members["m0"]
+    member.mask(0, QUESTION, zeros())
+    for question in (QUESTION, b"another"):
+        with refused("sum.repeated"):
+            member.mask(0, question, zeros())
+
+
+def test_no_input_after_the_reveal() -> None:
+    stage = prepared()
+    state = stage.gather()
+    stage.finish(state)
+    with refused("sum.repeated"):
+        stage.members["m0"].mask(0, b"another", zeros())
+
+
+def test_a_question_is_answered_once_in_a_run() -> None:
+    """Otherwise two sums over the same data, one of them without a member, tell what that member sent."""
+    stage = prepared()
+    stage.finish(stage.gather())
+    with refused("sum.repeated", "question"):
+        stage.members["m0"].mask(1, QUESTION, zeros())
+    later = staged(stage.federation, epoch=2)
+    later.prepare()
+    with refused("sum.repeated", "question"):
+        later.members["m0"].mask(0, QUESTION, zeros())
+    later.finish(later.gather(question=b"another"))
+
+
+def test_a_sum_that_was_not_prepared_is_refused() -> None:
+    stage = prepared(sums=2)
+    with refused("sum.foreign"):
+        stage.members["m0"].mask(2, QUESTION, zeros())
+    with refused("protocol.unexpected-step"):
+        stage.federation.member("m0").mask(0, QUESTION, zeros())
+
+
+def test_members_who_are_asked_different_things_do_not_add_up() -> None:
+    stage = prepared()
+    state = stage.coordinator.sum(0, QUESTION, zeros())
+    other = stage.members["m0"].mask(0, b"another", zeros())
+    with refused("sum.foreign", "m0"):
+        state.take_input("m0", other)
+    # A coordinator that does not mind gets noise, and no certificate for it.
+    state.take_input("m0", edited(other, pb.SumInput, lambda m: setattr(m, "question", QUESTION)))
+    for name in ("m1", "m2", "m3", "m4"):
+        state.take_input(name, stage.members[name].mask(0, QUESTION, zeros()))
+    lists = state.close_inputs()
+    with refused("identity.bad-signature", "m0"):
+        state.take_signature("m0", stage.members["m0"].survivors(lists["m0"]))
+    for name in ("m1", "m2", "m3", "m4"):
+        state.take_signature(name, stage.members[name].survivors(lists[name]))
+    certificate = pb.SumCertificate.FromString(state.close_signatures()["m1"])
+    with refused("identity.bad-signature", "m1"):
+        stage.members["m0"].reveal(certificate.SerializeToString())
+
+
+# Survivors
+
+
+@pytest.mark.parametrize(
+    ("survivors", "code", "named"),
+    [
+        (["m0", "m1", "m2"], "sum.too-few", ""),
+        (["m0", "m1"], "sum.too-few", ""),
+        (["m1", "m2", "m3", "m4"], "sum.roster", "m0"),
+        (["m0", "m1", "m2", "x"], "sum.roster", "m3"),
+        (["m1", "m0", "m2", "m3"], "sum.roster", ""),
+        (["m0", "m1", "m2", "m2", "m3"], "sum.roster", ""),
+        ([], "sum.too-few", ""),
+    ],
+)
+def test_impossible_survivors_are_refused(survivors: list[str], code: str, named: str) -> None:
+    stage = prepared()
+    message = pb.SumSurvivors.FromString(stage.gather().close_inputs()["m0"])
+    del message.members[:]
+    message.members.extend(survivors)
+    with refused(code, named):
+        stage.members["m0"].survivors(message.SerializeToString())
+
+
+def test_fewer_survivors_than_the_agreements_minimum_are_refused() -> None:
+    stage = prepared(size=5, minimum=5)
+    message = pb.SumSurvivors.FromString(stage.gather().close_inputs()["m0"])
+    message.members.remove("m4")
+    with refused("sum.too-few"):
+        stage.members["m0"].survivors(message.SerializeToString())
+
+
+def test_one_list_of_survivors_in_a_sum() -> None:
+    stage = prepared()
+    data = stage.gather().close_inputs()["m0"]
+    stage.members["m0"].survivors(data)
+    with refused("protocol.replayed"):
+        stage.members["m0"].survivors(data)
+    with refused("sum.equivocation", "m4"):
+        stage.members["m0"].survivors(edited(data, pb.SumSurvivors, lambda m: m.members.remove("m4")))
+
+
+def test_nothing_is_signed_without_an_input() -> None:
+    stage = prepared()
+    state = stage.coordinator.sum(0, QUESTION, zeros())
+    for name in ("m1", "m2", "m3", "m4"):
+        state.take_input(name, stage.members[name].mask(0, QUESTION, zeros()))
+    message = pb.SumSurvivors.FromString(state.close_inputs()["m1"])
+    message.members.insert(0, "m0")
+    with refused("protocol.unexpected-step"):
+        stage.members["m0"].survivors(message.SerializeToString())
+
+
+def test_lists_and_certificates_of_another_sum_epoch_or_run_are_refused() -> None:
+    stage = prepared(sums=2)
+    first, second = stage.gather(0), stage.gather(1, question=b"another")
+    lists = [first.close_inputs()["m0"], second.close_inputs()["m0"]]
+    others = [staged(Federation(5), 2, epoch=2), staged(Federation(5, run="run-2"), 2)]
+    for other in others:
+        other.prepare()
+        other_list = other.gather().close_inputs()["m0"]
+        with refused("sum.foreign"):
+            stage.members["m0"].survivors(other_list)
+    stage.members["m0"].survivors(lists[0])
+    # The list of the second sum under the number of the first, and the other way round.
+    with refused("protocol.replayed"):
+        stage.members["m0"].survivors(edited(lists[1], pb.SumSurvivors, lambda m: setattr(m, "sum", 0)))
+    with refused("sum.foreign"):
+        stage.members["m0"].survivors(edited(lists[0], pb.SumSurvivors, lambda m: setattr(m, "sum", 2)))
+
+
+# Reveal
+
+
+def certified(size: int = 5, silent: tuple[str, ...] = ()) -> tuple[Stage, dict[str, bytes]]:
+    stage = prepared(size)
+    return stage, stage.sign(stage.gather(silent=silent))
+
+
+def test_both_share_kinds_of_one_peer_are_never_given() -> None:
+    """A member has given its share of m4's seed; now the coordinator wants that of m4's key."""
+    stage, certificates = certified()
+    stage.members["m0"].reveal(certificates["m0"])
+    without = edited(certificates["m0"], pb.SumCertificate, lambda m: m.survivors.members.remove("m4"))
+    with refused("sum.equivocation", "m4"):
+        stage.members["m0"].reveal(without)
+
+
+def test_another_list_than_the_signed_one_is_not_opened() -> None:
+    """Even if as many members as needed had signed it."""
+    stage, certificates = certified()
+    twin = prepared()
+    other = pb.SumCertificate.FromString(twin.sign(twin.gather(silent=["m4"]))["m0"])
+    own = pb.SumCertificate.FromString(certificates["m0"])
+    other.survivors.session = own.survivors.session
+    with refused("sum.equivocation", "m4"):
+        stage.members["m0"].reveal(other.SerializeToString())
+
+
+def test_a_reveal_is_made_once() -> None:
+    stage, certificates = certified()
+    stage.members["m0"].reveal(certificates["m0"])
+    with refused("protocol.replayed"):
+        stage.members["m0"].reveal(certificates["m0"])
+
+
+def test_nothing_is_revealed_without_enough_genuine_signatures() -> None:
+    stage, certificates = certified()
+    data = certificates["m0"]
+    few = edited(data, pb.SumCertificate, lambda m: m.signatures.__delitem__(slice(3, None)))
+    with refused("sum.too-few"):
+        stage.members["m0"].reveal(few)
+    again = edited(few, pb.SumCertificate, lambda m: m.signatures.extend([m.signatures[1]] * 5))
+    with refused("sum.too-few"):
+        stage.members["m0"].reveal(again)
+
+    def rename(message: pb.SumCertificate) -> None:
+        message.signatures[3].member = "m4"
+
+    with refused("identity.bad-signature", "m4"):
+        stage.members["m0"].reveal(edited(data, pb.SumCertificate, rename))
+
+    def stranger(message: pb.SumCertificate) -> None:
+        message.signatures[3].member = "x"
+
+    with refused("sum.roster"):
+        stage.members["m0"].reveal(edited(data, pb.SumCertificate, stranger))
+    stage.members["m0"].reveal(data)
+
+
+def test_signatures_of_another_sum_are_not_taken() -> None:
+    stage = prepared(sums=2)
+    first, second = stage.gather(0), stage.gather(1, question=b"another")
+    data, other = (stage.sign(state)["m0"] for state in (first, second))
+    spliced = pb.SumCertificate.FromString(data)
+    spliced.signatures[1].CopyFrom(pb.SumCertificate.FromString(other).signatures[1])
+    with refused("identity.bad-signature", "m1"):
+        stage.members["m0"].reveal(spliced.SerializeToString())
+
+
+def test_nothing_is_revealed_before_a_list_was_signed() -> None:
+    stage, certificates = certified(silent=("m4",))
+    with refused("protocol.unexpected-step"):
+        stage.members["m4"].reveal(certificates["m0"])
+
+
+@pytest.mark.parametrize("size", [3, 4, 5, 6, 7])
+def test_two_lists_cannot_both_be_certified(size: int) -> None:
+    """However the coordinator divides the members, one signature each is not enough for two certificates."""
+    threshold = Federation(size).terms().threshold
+    colluding = (size - 1) // 3
+    assert all(
+        min(honest, size - colluding - honest) + colluding < threshold
+        for honest in range(size - colluding + 1)
+    )
+
+
+def test_lists_for_two_camps_open_nothing() -> None:
+    stage = prepared(size=6)
+    state = stage.gather()
+    whole = state.close_inputs()
+    without = edited(whole["m0"], pb.SumSurvivors, lambda m: m.members.remove("m5"))
+    signatures = {
+        name: pb.SumSignedSurvivors.FromString(
+            stage.members[name].survivors(whole[name] if name in {"m3", "m4", "m5"} else without)
+        ).signature
+        for name in stage.federation.names
+    }
+    for name, shown in (("m3", whole["m3"]), ("m0", without)):
+        survivors = pb.SumSurvivors.FromString(shown)
+        camp = [signatures[m] for m in (["m3", "m4", "m5"] if name == "m3" else ["m0", "m1", "m2"])]
+        certificate = pb.SumCertificate(survivors=survivors, signatures=camp)
+        with refused("sum.too-few"):
+            stage.members[name].reveal(certificate.SerializeToString())
+        everybody = pb.SumCertificate(survivors=survivors, signatures=list(signatures.values()))
+        with refused("identity.bad-signature"):
+            stage.members[name].reveal(everybody.SerializeToString())
+
+
+# What the coordinator checks of members
+
+
+def test_a_member_cannot_speak_for_another_or_twice_or_late() -> None:
+    stage = staged(Federation(4))
+    advertisement = stage.members["m0"].open(stage.terms.opening())
+    with refused("sum.foreign", "m1"):
+        stage.coordinator.take_advertisement("m1", advertisement)
+    stage.coordinator.take_advertisement("m0", advertisement)
+    with refused("protocol.replayed", "m0"):
+        stage.coordinator.take_advertisement("m0", advertisement)
+    with refused("protocol.unexpected-step"):
+        stage.coordinator.take_advertisement("x", advertisement)
+
+    stage = prepared(size=4)
+    state = stage.gather(silent=["m3"])
+    with refused("protocol.replayed", "m0"):
+        state.take_input("m0", b"")
+    state.close_inputs()
+    with refused("protocol.unexpected-step", "m3"):
+        state.take_input("m3", b"")
+
+
+def test_vectors_and_shares_of_another_length_are_refused() -> None:
+    stage = prepared()
+    state = stage.coordinator.sum(0, QUESTION, zeros())
+    with refused("protocol.malformed", "m0"):
+        state.take_input("m0", stage.members["m0"].mask(0, QUESTION, np.zeros(3, "<u4")))
+    state = stage.gather(1, question=b"another")
+    for name, certificate in stage.sign(state).items():
+        data = stage.members[name].reveal(certificate)
+        with refused("protocol.malformed", name):
+            state.take_reveal(name, edited(data, pb.SumReveal, lambda m: setattr(m, "shares", b"")))
+
+
+@pytest.mark.parametrize("silent", [(), ("m2",)])
+def test_shares_that_are_not_genuine_are_noticed(silent: tuple[str, ...]) -> None:
+    stage = prepared()
+    state = stage.gather(silent=silent)
+    for name, certificate in stage.sign(state).items():
+        data = stage.members[name].reveal(certificate)
+        if name == "m1":
+            shares = bytearray(pb.SumReveal.FromString(data).shares)
+            shares[2 * 33 + 20] ^= 1
+            data = edited(data, pb.SumReveal, lambda m, s=bytes(shares): setattr(m, "shares", s))
+        state.take_reveal(name, data)
+    with refused("sum.bad-share", "m2"):
+        state.total()
+
+
+def test_a_sum_is_begun_once() -> None:
+    stage = prepared(sums=1)
+    stage.gather()
+    with refused("sum.repeated"):
+        stage.coordinator.sum(0, QUESTION, zeros())
+    with refused("sum.foreign"):
+        stage.coordinator.sum(1, QUESTION, zeros())
+    with refused("protocol.unexpected-step"):
+        CoordinatorEpoch(stage.terms).sum(0, QUESTION, zeros())
+
+
+def test_what_one_sum_reveals_opens_no_other() -> None:
+    """All that is revealed of a sum is 33 bytes for each pair of members, and every sum has its own."""
+    stage = prepared(sums=2)
+    reveals = []
+    for number, question in enumerate((QUESTION, hashlib.sha256(b"another").digest())):
+        state = stage.gather(number, question=question)
+        certificates = stage.sign(state)
+        reveals.append(
+            {
+                name: pb.SumReveal.FromString(stage.members[name].reveal(made)).shares
+                for name, made in certificates.items()
+            }
+        )
+    pieces = [
+        shares[at : at + 33]
+        for revealed in reveals
+        for shares in revealed.values()
+        for at in range(0, 165, 33)
+    ]
+    assert len(pieces) == len(set(pieces)) == 2 * 5 * 5

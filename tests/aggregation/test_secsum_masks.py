@@ -1,0 +1,132 @@
+"""Mask streams are AES-256 in counter mode, from whole seeds of the operating system."""
+
+import hashlib
+import os
+import re
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.algorithms import AES256
+from cryptography.hazmat.primitives.ciphers.modes import CTR
+from tests.aggregation.secure_sums import QUESTION, Federation, drawn_from, staged
+
+import hanse.aggregation.masks
+from hanse.aggregation import LocalAggregator
+from hanse.aggregation.fixed_point import RingVector
+from hanse.aggregation.masks import apply_masks
+
+KEY = bytes(range(32))
+
+
+def reference(key: bytes, length: int, dtype: str) -> RingVector:
+    """The stream by plain counter mode, from counter block 2 on."""
+    stream = Cipher(AES256(key), CTR((2).to_bytes(16, "big"))).encryptor().update(bytes(length * 8))
+    return np.frombuffer(stream, dtype=dtype)[:length]
+
+
+def test_published_answer() -> None:
+    """The GCM specification's test case 14: all-zero key, nonce and plaintext."""
+    vector = np.zeros(4, "<u4")
+    apply_masks(vector, [bytes(32)], [])
+    assert vector.tobytes().hex() == "cea7403d4d606b6e074ec5d3baf39d18"
+
+
+@pytest.mark.parametrize("dtype", ["<u4", "<u8"])
+@pytest.mark.parametrize("length", [0, 1, 5, 8191, 8192, 16384, 16385, 50_001])
+def test_stream_is_counter_mode(dtype: str, length: int) -> None:
+    vector = np.zeros(length, dtype)
+    apply_masks(vector, [KEY], [])
+    assert (vector == reference(KEY, length, dtype)).all()
+
+
+@pytest.mark.parametrize("dtype", ["<u4", "<u8"])
+def test_masks_add_and_cancel_in_the_ring(dtype: str) -> None:
+    keys = [hashlib.sha256(bytes([number])).digest() for number in range(5)]
+    values = np.arange(40_000, dtype=dtype) - np.array(20_000, dtype)
+    vector = values.copy()
+    apply_masks(vector, keys[:3], keys[3:])
+    expected = values.copy()
+    for number, key in enumerate(keys):
+        expected = expected + reference(key, 40_000, dtype) * np.array(1 if number < 3 else -1).astype(dtype)
+    assert (vector == expected).all()
+    apply_masks(vector, keys[3:], keys[:3])
+    assert (vector == values).all()
+
+
+def test_the_package_has_no_other_generator() -> None:
+    files = list(Path(hanse.aggregation.masks.__file__).parent.glob("*.py"))
+    assert len(files) > 8
+    for path in files:
+        found = re.search(r"np\.random|numpy\.random|import random|RandomState|default_rng", path.read_text())
+        assert found is None, path.name
+
+
+def test_every_bit_of_a_seed_counts() -> None:
+    """256 seeds that differ from one in one bit each give 257 different streams."""
+    seeds = [KEY] + [
+        bytes(byte ^ (1 << bit if place == at else 0) for place, byte in enumerate(KEY))
+        for at in range(32)
+        for bit in range(8)
+    ]
+    streams = set()
+    for seed in seeds:
+        vector = np.zeros(4, "<u4")
+        apply_masks(vector, [seed], [])
+        streams.add(vector.tobytes())
+    assert len(streams) == 257
+
+
+def test_seeds_are_drawn_whole_and_fresh_for_every_sum() -> None:
+    """Each sum takes two draws of 32 bytes, used as they are; nothing else seeds a mask."""
+    drawn: list[bytes] = []
+    source = drawn_from("whole")
+
+    def recording(length: int) -> bytes:
+        drawn.append(source(length))
+        return drawn[-1]
+
+    federation = Federation(3, entropy=recording)
+    member = federation.member("m0")
+    advertisement = member.open(federation.terms(sums=5).opening())
+    secrets = [piece for piece in drawn if len(piece) == 32]
+    assert len(drawn) == len(secrets) == 2 * 5 + 1
+    assert len(set(secrets)) == len(secrets)
+    digests = [hashlib.sha256(piece).digest() for piece in secrets]
+    assert sum(digest in advertisement for digest in digests) == 5
+
+
+def test_another_draw_gives_another_mask() -> None:
+    """Whichever draw of a member changes by one bit, its masked vector is another one."""
+
+    def masked(changed: int | None) -> bytes:
+        federation = Federation(3, entropy=drawn_from("fixed"))
+        stage = staged(federation)
+        source, count = drawn_from("m0"), iter(range(100))
+
+        def entropy(length: int) -> bytes:
+            piece = bytearray(source(length))
+            # Bit 3 of byte 9: X25519 clamps some bits of the first and the last byte.
+            piece[9] ^= 8 if next(count) == changed else 0
+            return bytes(piece)
+
+        federation.entropy = entropy
+        stage.members["m0"] = federation.member("m0")
+        stage.prepare()
+        return stage.members["m0"].mask(0, QUESTION, np.zeros(8, "<u4"))
+
+    # The mask pair, the channel and the seed, in the order in which they are drawn.
+    vectors = Counter(masked(changed) for changed in (None, 0, 1, 2))
+    assert len(vectors) == 4
+    assert masked(None) == masked(None)
+
+
+def test_the_operating_system_is_the_source_unless_a_test_says_otherwise() -> None:
+    class One:
+        def contribute(self, query: object) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+            raise NotImplementedError
+
+    aggregator = LocalAggregator({name: One() for name in "abc"})
+    assert aggregator._entropy is os.urandom
