@@ -1,0 +1,218 @@
+"""A boosted model: public trees, their file, and scores from them in numpy.
+
+The trees are a safetensors file with four arrays; nothing in it is executed. What they mean - settings,
+columns, where scores start - is canonical JSON beside it, for a signed manifest to hold.
+"""
+
+from typing import Annotated, Any, Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, ValidationError, model_validator
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from hanse.crypto import canonical_json, parse_canonical_json
+from hanse.errors import HanseError, ServingError
+from hanse.learning.boosting.columns import Binning, Codes
+from hanse.learning.boosting.forest import LEAF, Forest, is_sound
+from hanse.learning.boosting.objective import Floats, scores
+from hanse.learning.boosting.settings import MAX_LABELS, BoostingSettings
+from hanse.policies.fields import Document, Many
+
+MAX_TREES_BYTES: Final = 1 << 30
+
+_TYPES: Final = {"first": np.int32, "column": np.int16, "left": np.uint8, "value": np.float64}
+_BLOCK: Final = 1 << 18  # tree and row pairs at once
+
+
+class BoostedDescription(Document):
+    """What trees mean.
+
+    Attributes:
+        settings: The run's.
+        binning: The columns.
+        base: Raw score of each label before the first tree.
+    """
+
+    settings: BoostingSettings
+    binning: Binning
+    base: Annotated[Many[float], Field(min_length=1, max_length=MAX_LABELS)]
+
+    @model_validator(mode="after")
+    def _base_fits(self) -> Self:
+        if len(self.base) != self.settings.labels:
+            raise ValueError("one base score for each label")
+        return self
+
+    def to_json(self) -> bytes:
+        """Canonical JSON."""
+        return canonical_json(self.model_dump(mode="json"))
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Self:
+        """Reads what :meth:`to_json` wrote.
+
+        Args:
+            data: Bytes from anywhere.
+
+        Returns:
+            The description, with ``description.to_json() == data``.
+
+        Raises:
+            ServingError: ``model.invalid`` for all other bytes.
+        """
+        try:
+            parse_canonical_json(data)
+            description = cls.model_validate_json(data)
+        except (HanseError, ValidationError) as error:
+            raise ServingError("model.invalid", "not the description of boosted trees") from error
+        if description.to_json() != data:
+            raise ServingError("model.invalid", "the description of the trees is not in its canonical form")
+        return description
+
+
+class BoostedTrees:
+    """A model that scores rows.
+
+    Args:
+        description: What the trees mean.
+        forest: The trees, those of one iteration after those of another, in the order of the labels.
+
+    Raises:
+        ServingError: ``model.invalid`` if the trees are none, or do not fit the description.
+    """
+
+    def __init__(self, description: BoostedDescription, forest: Forest) -> None:
+        settings, layout = description.settings, description.binning.layout
+        iterations, rest = divmod(len(forest), settings.labels)
+        if rest or iterations > settings.trees or not is_sound(forest, layout, settings.depth):
+            raise ServingError("model.invalid", "the trees do not fit their description")
+        self.description = description
+        self.forest = forest
+        self.iterations = iterations
+        leaf = forest.column == LEAF
+        self._first = forest.first.astype(np.int64)
+        self._child = forest.children()
+        self._column = np.where(leaf, 0, forest.column).astype(np.int64)
+        left = np.ones((len(leaf), layout.width), dtype=np.bool_)  # a leaf's rows go to itself
+        left[~leaf] = forest.left
+        self._left = left.ravel()
+        self._width = layout.width
+
+    @property
+    def settings(self) -> BoostingSettings:
+        """The run's."""
+        return self.description.settings
+
+    def head(self, iterations: int) -> "BoostedTrees":
+        """The model as it was after so many iterations."""
+        return BoostedTrees(self.description, self.forest.head(iterations * self.settings.labels))
+
+    def scores(self, columns: dict[str, NDArray[Any]]) -> Floats:
+        """Scores of rows.
+
+        Args:
+            columns: Values by column name, all of the same length.
+
+        Returns:
+            Probabilities of each label, or values in its unit, shape (rows, labels).
+
+        Raises:
+            ConfigurationError: ``config.bad-data`` if a column is missing or of another length.
+        """
+        return scores(self.settings, self.raw(self.description.binning.encode(columns)))
+
+    def raw(self, codes: Codes) -> Floats:
+        """Sums of leaf values: log-odds of ``logistic`` with positive rows weighted as in training.
+
+        Args:
+            codes: See :meth:`hanse.learning.boosting.columns.Binning.encode`.
+
+        Returns:
+            Shape (rows, labels).
+        """
+        rows = len(codes)
+        result = np.tile(np.array(self.description.base), (rows, 1))
+        block = max(1, _BLOCK // max(1, len(self.forest)))
+        for start in range(0, rows, block):
+            leaves = self._leaves(codes[start : start + block])
+            values = self.forest.value[leaves].reshape(self.iterations, self.settings.labels, -1)
+            for value in values:  # in the order of training, which makes the last digit the same
+                result[start : start + block] += value.T
+        return result
+
+    def _leaves(self, codes: Codes) -> NDArray[np.int64]:
+        """Leaf of each row in each tree, shape (trees, rows)."""
+        flat = np.ascontiguousarray(codes).ravel()
+        row = np.arange(len(codes)) * codes.shape[1]
+        node = np.repeat(self._first[:, None], len(codes), axis=1)
+        for _ in range(self.settings.depth):
+            code = flat[row + self._column[node]]
+            node = self._child[node] + ~self._left[node * self._width + code]
+        return node
+
+
+def encode_trees(forest: Forest) -> bytes:
+    """The trees' file; equal trees give equal bytes."""
+    return save(
+        {
+            "first": forest.first,
+            "column": forest.column,
+            "left": np.packbits(forest.left, axis=1, bitorder="little"),
+            "value": forest.value,
+        }
+    )
+
+
+def decode_trees(data: bytes, description: BoostedDescription) -> BoostedTrees:
+    """Reads a trees' file.
+
+    Args:
+        data: Bytes from anywhere.
+        description: What the trees mean.
+
+    Returns:
+        The model.
+
+    Raises:
+        ServingError: ``model.invalid`` if the bytes are not trees, or do not fit the description.
+    """
+    if len(data) > MAX_TREES_BYTES:
+        raise ServingError("model.invalid", f"the trees are larger than {MAX_TREES_BYTES} bytes")
+    try:
+        arrays = load(data)
+    except (SafetensorError, ValueError, TypeError, KeyError) as error:
+        raise ServingError("model.invalid", "the trees are not safetensors") from error
+    if {name: array.dtype.type for name, array in arrays.items()} != _TYPES:
+        raise ServingError("model.invalid", "the trees are not the four arrays that they should be")
+    return BoostedTrees(
+        description,
+        Forest(
+            arrays["first"],
+            arrays["column"],
+            unpack_codes(arrays["left"], description.binning.layout.width),
+            arrays["value"],
+        ),
+    )
+
+
+def unpack_codes(packed: NDArray[Any], width: int) -> NDArray[np.bool_]:
+    """Sets of codes from their bits, the lowest bit first.
+
+    Args:
+        packed: Bytes from anywhere, shape (sets, ceil(width / 8)).
+        width: Codes.
+
+    Returns:
+        Shape (sets, width).
+
+    Raises:
+        ServingError: ``model.invalid`` for another shape, or bits beyond the codes.
+    """
+    if packed.dtype != np.uint8 or packed.ndim != 2 or packed.shape[1] != (width + 7) // 8:  # noqa: PLR2004
+        raise ServingError("model.invalid", "sets of codes have another shape")
+    bits = np.unpackbits(packed, axis=1, bitorder="little").astype(np.bool_)
+    if bits[:, width:].any():
+        raise ServingError("model.invalid", "a set of codes has codes that there are not")
+    return bits[:, :width]
