@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,30 +15,50 @@ from torch import nn
 
 from hanse.errors import ProtocolError, ServingError
 from hanse.learning import Predictor, initial_weights, layer_shapes, parameter_count
-from hanse.learning.models import build, check_weights, get_flat, set_flat
+from hanse.learning.models import WideAndDeep, build, check_weights, get_flat, set_flat
 from hanse.policies import Training
+
+GROUPS = ((0, 2), (3,))
+SCALE = {"points": 600, "odds": 50.0, "doubling": 20}
+TARGETS = (
+    {"name": "churned", "kind": "label", "positive": "1"},
+    {"name": "spent", "kind": "amount", "bound": 90.0},
+)
+
+
+def make_wide(**changes: Any) -> Training:
+    return make_mlp(**({"model": "wide_and_deep", "embedding": 3} | changes))
+
 
 trainings = st.one_of(
     st.builds(make_training),
+    st.builds(make_wide),
+    st.builds(lambda: make_wide(targets=TARGETS)),
+    st.builds(lambda: make_training(targets=TARGETS)),
     st.builds(
         lambda hidden: make_mlp(hidden=tuple(hidden)), st.lists(st.integers(1, 9), min_size=1, max_size=3)
     ),
 )
 
 
-@given(trainings, st.integers(1, 20), st.integers(0, 2**32 - 1), st.floats(0.01, 100))
+@given(trainings, st.integers(4, 20), st.integers(0, 2**32 - 1), st.floats(0.01, 100))
 @settings(deadline=None, max_examples=40)
 def test_predictor_equals_torch(training: Training, n_features: int, seed: int, scale: float) -> None:
     rng = np.random.default_rng(seed)
-    flat = rng.normal(0, scale, parameter_count(training, n_features)).astype(np.float32)
+    flat = rng.normal(0, scale, parameter_count(training, n_features, GROUPS)).astype(np.float32)
     x = rng.normal(0, 1, (15, n_features)).astype(np.float32)
-    model = build(training, n_features).double()
+    model = build(training, n_features, GROUPS).double()
     nn.utils.vector_to_parameters(torch.from_numpy(flat.astype(np.float64)), model.parameters())
     with torch.no_grad():
-        expected = torch.sigmoid(model(torch.from_numpy(x.astype(np.float64))))[:, 0].numpy()
-    scores = Predictor(training, n_features, flat).scores(x)
-    assert np.abs(scores - expected).max() <= 1e-9
+        expected = torch.sigmoid(model(torch.from_numpy(x.astype(np.float64)))).numpy()
+    predictor = Predictor(training, n_features, flat, GROUPS)
+    scores = predictor.scores(x)
+    assert np.abs(scores - expected[:, 0]).max() <= 1e-9
     assert ((scores >= 0) & (scores <= 1)).all()
+    if training.targets:
+        also = predictor.targets(x)
+        assert np.abs(also["churned"] - expected[:, 1]).max() <= 1e-9
+        assert np.abs(also["spent"] - 90 * expected[:, 2] * expected[:, 3]).max() <= 1e-6
 
 
 @pytest.mark.parametrize("training", [make_training(), make_mlp()])
@@ -64,16 +85,20 @@ def test_flat_vectors_go_in_and_out_unchanged(training: Training, rng: np.random
 
 
 def test_models_hold_only_layers_that_keep_records_apart() -> None:
-    for training in (make_training(), make_mlp()):
-        kinds = {type(module) for module in build(training, 4).modules()}
-        assert kinds <= {nn.Sequential, nn.Linear, nn.Tanh}
-        assert not list(build(training, 4).buffers())
+    for training in (make_training(), make_mlp(), make_wide()):
+        kinds = {type(module) for module in build(training, 4, GROUPS).modules()}
+        assert kinds <= {nn.Sequential, nn.Linear, nn.Tanh, nn.ModuleList, WideAndDeep}
+        assert not list(build(training, 4, GROUPS).buffers())
 
 
 def test_layers_run_from_features_to_one_logit() -> None:
     assert layer_shapes(make_training(), 7) == ((1, 7),)
     assert layer_shapes(make_mlp(), 7) == ((8, 7), (4, 8), (1, 4))
     assert parameter_count(make_mlp(), 7) == 8 * 8 + 4 * 9 + 5
+    # Four plain features and two embeddings of three; tables for two cells and one; the wide part.
+    assert layer_shapes(make_wide(), 7, GROUPS) == ((8, 10), (4, 8), (1, 4))
+    assert parameter_count(make_wide(), 7, GROUPS) == 8 * 11 + 4 * 9 + 5 + 3 * 3 + 7
+    assert layer_shapes(make_training(targets=TARGETS), 7) == ((4, 7),)
 
 
 def test_initial_weights_are_zero_or_of_unit_fan_in_and_public() -> None:

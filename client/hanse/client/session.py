@@ -140,7 +140,7 @@ class Session:
 
     def histogram(self, weights: Vector, transform: Transform, records: AdmittedRecords) -> ScoreHistogram:
         """How the weights score the held-out records, with noise added. Pays first."""
-        predictor = Predictor(self.signed.agreement.training, transform.n_features, weights)
+        predictor = Predictor(self.signed.agreement.training, transform.n_features, weights, transform.groups)
         examples = records.examples(transform.apply)
         exact = score_histogram(predictor.scores(examples.features), examples.labels)
         plan = self._required_plan()
@@ -181,7 +181,7 @@ class Session:
         if self.trainer is None:
             noise = None if self.plan is None else self.plan.training.noise_multiplier
             training = self.signed.agreement.training
-            self.trainer = LocalTrainer(training, transform.n_features, noise, self.random)
+            self.trainer = LocalTrainer(training, transform.n_features, noise, self.random, transform.groups)
         return self.trainer
 
     def _pay(self, part: str, events: Sequence[PrivacyEvent]) -> None:

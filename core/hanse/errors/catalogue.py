@@ -129,6 +129,13 @@ CATALOGUE: Final = MappingProxyType(
         "run.unsupported-model": ErrorSpec(
             _S.FAILED_PRECONDITION, "The model cannot be trained with privacy."
         ),
+        "run.unprepared": ErrorSpec(
+            _S.FAILED_PRECONDITION,
+            "What a column's features rest on has not been learned from the members yet.",
+        ),
+        "run.unsupported": ErrorSpec(
+            _S.FAILED_PRECONDITION, "The agreement asks for something that runs of this kind do not do."
+        ),
         "run.unknown": ErrorSpec(_S.NOT_FOUND, "There is no such run."),
         "run.busy": ErrorSpec(_S.RESOURCE_EXHAUSTED, "Another run is active.", retryable=True),
         "run.interrupted": ErrorSpec(_S.ABORTED, "The coordinator stopped during the run.", retryable=True),

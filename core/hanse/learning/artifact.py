@@ -144,7 +144,9 @@ def open_model(manifest_file: bytes, weights_file: bytes, verifier: VerifierKey)
     if sha256_hex(weights_file) != weights_sha256:
         raise ServingError("model.invalid", "the weights are not those of the manifest")
     weights = _decode_weights(weights_file)
-    predictor = Predictor(manifest.training, manifest.transform.n_features, weights)
+    predictor = Predictor(
+        manifest.training, manifest.transform.n_features, weights, manifest.transform.groups
+    )
     return LoadedModel(manifest, predictor, sha256_hex(manifest_file))
 
 

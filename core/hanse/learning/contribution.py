@@ -6,8 +6,8 @@ Differential Privacy", 2014, proposition 2.1).
 
 The measure is the part of the variance of the logit that is lost when a column is replaced by a fresh draw
 from its own marginal: half the mean squared change (Jansen, "Analysis of variance designs for model output",
-1999). For a ``logistic`` model that is the variance of the column's weights over its cells, in closed form;
-for an ``mlp`` it is simulated.
+1999). For a linear model that is the variance of the column's weights over its cells, in closed form; for one
+with hidden layers it is simulated.
 
 What it cannot say: columns are taken as independent, so of two that say the same both look needed, and
 neither may be. Where the model keeps no counts (it was trained without privacy), every cell is taken as
@@ -73,10 +73,10 @@ def contributions(
     """
     transform = model.transform
     marginals = cell_marginals(transform, model.manifest.cell_counts)
-    logistic = model.manifest.training.model == "logistic"
+    linear = not model.manifest.training.hidden
     variances = (
         _weight_variances(transform, marginals, model.predictor)
-        if logistic
+        if linear
         else _redrawn_variances(transform, marginals, model.predictor, rng)
     )
     noises = _noises(model, marginals, noise_multiplier, rng)
@@ -119,7 +119,11 @@ def _weight_variances(
     for column, shares in zip(transform.columns, marginals, strict=True):
         features = np.asarray(column.features)
         cells = np.where(features == NO_FEATURE, 0.0, weights[np.maximum(features, 0)])
-        variances.append(float(shares @ (cells - shares @ cells) ** 2))
+        inside = 0.0
+        if column.scale is not None:
+            # Distances from the mean have mean 0 and variance 1: the cell varies inside, not as a whole.
+            inside, cells[0] = shares[0] * cells[0] ** 2, 0.0
+        variances.append(float(inside + shares @ (cells - shares @ cells) ** 2))
     return variances
 
 
@@ -144,9 +148,12 @@ def _draw(
     """Transformed rows whose columns are independent draws from the marginals."""
     rows = np.zeros((SIMULATED_ROWS, transform.n_features), dtype=np.float32)
     for column, shares in zip(transform.columns, marginals, strict=True):
-        features = np.asarray(column.features)[rng.choice(len(shares), size=SIMULATED_ROWS, p=shares)]
+        cells = rng.choice(len(shares), size=SIMULATED_ROWS, p=shares)
+        features = np.asarray(column.features)[cells]
         known = np.flatnonzero(features != NO_FEATURE)
         rows[known, features[known]] = 1.0
+        if column.scale is not None and column.features[0] != NO_FEATURE:
+            rows[:, column.features[0]] *= rng.standard_normal(SIMULATED_ROWS).astype(np.float32)
     return rows
 
 
@@ -161,7 +168,7 @@ def _noises(
     """
     manifest = model.manifest
     rows = sum(manifest.cell_counts[: n_cells(model.transform.columns[0])])
-    if rows <= 0:
+    if rows < 1:  # noise alone: there is no record to learn from
         return [0.0] * len(marginals)
     scores = model.predictor.scores(_draw(model.transform, marginals, rng))
     information = rows * max(float(np.mean(scores * (1 - scores))), np.finfo(np.float64).tiny)

@@ -7,31 +7,58 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
+from typing_extensions import override
 
 from hanse.errors import ProtocolError
-from hanse.learning.shapes import layer_shapes, parameter_count
+from hanse.learning.shapes import Groups, deep_features, layer_shapes, parameter_count
 from hanse.policies import Training
 
 FloatVector: TypeAlias = NDArray[np.float32]
 
 
-def build(training: Training, n_features: int) -> nn.Sequential:
+class WideAndDeep(nn.Module):
+    """A linear part beside hidden layers that read embeddings; see :mod:`hanse.learning.shapes`.
+
+    Args:
+        training: Model, hidden layers, embedding and targets.
+        n_features: Width of the transformed rows.
+        groups: Features of each categorical column.
+    """
+
+    def __init__(self, training: Training, n_features: int, groups: Groups) -> None:
+        super().__init__()
+        # The order of these three is that of the flat vector.
+        self.layers = _stacked(layer_shapes(training, n_features, groups))
+        self.embeddings = nn.ModuleList(
+            _linear(len(group), training.embedding, bias=False) for group in groups
+        )
+        self.wide = _linear(n_features, training.outputs, bias=False)
+        self._plain = list(deep_features(n_features, groups))
+        self._groups = [list(group) for group in groups]
+
+    @override
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits, shape (rows, outputs), of features, shape (rows, features)."""
+        embedded = [embed(x[:, group]) for embed, group in zip(self.embeddings, self._groups, strict=True)]
+        deep: torch.Tensor = self.layers(torch.cat([x[:, self._plain], *embedded], dim=1))
+        wide: torch.Tensor = self.wide(x)
+        return deep + wide
+
+
+def build(training: Training, n_features: int, groups: Groups = ()) -> nn.Module:
     """The model, with all parameters zero until :func:`set_flat` gives it weights.
 
     Args:
-        training: Model and hidden layers.
+        training: Model, hidden layers and targets.
         n_features: Width of the transformed rows.
+        groups: Features of each categorical column; only ``wide_and_deep`` reads them.
 
     Returns:
-        A module from (rows, features) to logits of shape (rows, 1).
+        A module from (rows, features) to logits of shape (rows, outputs), the label's first.
     """
-    modules: list[nn.Module] = []
-    for outputs, inputs in layer_shapes(training, n_features):
-        linear: nn.Linear = nn.utils.skip_init(nn.Linear, inputs, outputs)  # type: ignore[no-untyped-call]
-        nn.init.zeros_(linear.weight)
-        nn.init.zeros_(linear.bias)
-        modules += [linear, nn.Tanh()]
-    return nn.Sequential(*modules[:-1])
+    if training.model == "wide_and_deep":
+        return WideAndDeep(training, n_features, groups)
+    return _stacked(layer_shapes(training, n_features))
 
 
 def get_flat(model: nn.Module) -> FloatVector:
@@ -57,19 +84,36 @@ def set_flat(model: nn.Module, flat: FloatVector) -> None:
     vector_to_parameters(torch.from_numpy(flat.astype(np.float32)), model.parameters())
 
 
-def check_weights(training: Training, n_features: int, flat: FloatVector, bound: float) -> None:
+def check_weights(
+    training: Training, n_features: int, flat: FloatVector, bound: float, groups: Groups = ()
+) -> None:
     """Refuses weights that do not fit the model, or with which the arithmetic could overflow.
 
     Args:
-        training: Model and hidden layers.
+        training: Model, hidden layers and targets.
         n_features: Width of the transformed rows.
         flat: Weights from a peer.
         bound: Largest absolute value of a weight.
+        groups: Features of each categorical column.
 
     Raises:
         ProtocolError: ``protocol.malformed``.
     """
-    if flat.shape != (parameter_count(training, n_features),):
+    if flat.shape != (parameter_count(training, n_features, groups),):
         raise ProtocolError("protocol.malformed", f"{flat.size} weights do not fit the model")
     if not (np.abs(flat) <= bound).all():  # False for NaN
         raise ProtocolError("protocol.malformed", f"a weight is not finite, or above {bound:g}")
+
+
+def _stacked(shapes: tuple[tuple[int, int], ...]) -> nn.Sequential:
+    modules: list[nn.Module] = []
+    for outputs, inputs in shapes:
+        modules += [_linear(inputs, outputs), nn.Tanh()]
+    return nn.Sequential(*modules[:-1])
+
+
+def _linear(inputs: int, outputs: int, *, bias: bool = True) -> nn.Linear:
+    linear: nn.Linear = nn.utils.skip_init(nn.Linear, inputs, outputs, bias=bias)  # type: ignore[no-untyped-call]
+    for parameter in linear.parameters():
+        nn.init.zeros_(parameter)
+    return linear

@@ -1,75 +1,140 @@
-"""Where each layer's parameters are in the one flat vector that travels, and how a model starts.
+"""Where each parameter is in the one flat vector that travels, and how a model starts.
 
-Both models are stacks of linear layers with tanh between them and one logit at the end; ``logistic`` has no
-hidden layer. tanh, because bounded activations keep gradients below the clipping norm (Papernot et al.,
-"Tempered Sigmoid Activations for Deep Learning with Differential Privacy", AAAI 2021). No layer keeps
-statistics of a
-batch: such a layer would let one record change the gradient of another, past every clipping norm.
+Every model ends in stacked linear layers with tanh between them and one logit per output; ``logistic`` and
+``scorecard`` have no hidden layer. tanh, because bounded activations keep gradients below the clipping norm
+(Papernot et al., "Tempered Sigmoid Activations for Deep Learning with Differential Privacy", AAAI 2021). No
+layer keeps statistics of a batch: such a layer would let one record change the gradient of another, past
+every clipping norm.
+
+``wide_and_deep`` (Cheng et al., "Wide & Deep Learning for Recommender Systems", DLRS 2016) adds a linear
+layer from all features to the logits, and its hidden layers read each group of features (the cells of one
+categorical column, of which a row has at most one) as an embedding: the row of a table that belongs to the
+cell, which is what a linear layer without bias makes of it.
 """
 
+from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hanse.policies import Training
 
+FloatArray: TypeAlias = NDArray[np.floating[Any]]
 
-def layer_shapes(training: Training, n_features: int) -> tuple[tuple[int, int], ...]:
-    """(outputs, inputs) of each linear layer, from the features to the logit.
+Groups: TypeAlias = tuple[tuple[int, ...], ...]
+"""Features of each categorical column; :attr:`hanse.learning.transform.Transform.groups`."""
+
+
+class Parameters(NamedTuple):
+    """Views of the flat vector.
+
+    Attributes:
+        layers: (weight, bias) of each stacked layer; weights have shape (outputs, inputs).
+        embeddings: Shape (embedding, features of the group), one for each group; none but in wide_and_deep.
+        wide: Shape (outputs, features); None but in wide_and_deep.
+    """
+
+    layers: tuple[tuple[FloatArray, FloatArray], ...]
+    embeddings: tuple[FloatArray, ...]
+    wide: FloatArray | None
+
+
+def deep_features(n_features: int, groups: Groups) -> tuple[int, ...]:
+    """Features that the hidden layers of ``wide_and_deep`` read as they are: those in no group."""
+    grouped = {feature for group in groups for feature in group}
+    return tuple(feature for feature in range(n_features) if feature not in grouped)
+
+
+def layer_shapes(training: Training, n_features: int, groups: Groups = ()) -> tuple[tuple[int, int], ...]:
+    """(outputs, inputs) of each stacked layer, from the features to the logits.
 
     Args:
-        training: Model and hidden layers.
+        training: Model, hidden layers and targets.
         n_features: Width of the transformed rows.
+        groups: Features of each categorical column; only ``wide_and_deep`` reads them.
 
     Returns:
         One pair per layer.
     """
-    widths = (n_features, *training.hidden, 1)
-    return tuple((outputs, inputs) for inputs, outputs in pairwise(widths))
+    inputs = n_features
+    if training.model == "wide_and_deep":
+        inputs = len(deep_features(n_features, groups)) + training.embedding * len(groups)
+    widths = (inputs, *training.hidden, training.outputs)
+    return tuple((after, before) for before, after in pairwise(widths))
 
 
-def parameter_count(training: Training, n_features: int) -> int:
-    """Length of the flat vector of all weights and biases."""
-    return sum(outputs * (inputs + 1) for outputs, inputs in layer_shapes(training, n_features))
-
-
-def split_flat(
-    training: Training, n_features: int, flat: NDArray[np.float32]
-) -> tuple[tuple[NDArray[np.float32], NDArray[np.float32]], ...]:
-    """Views of the flat vector as (weight, bias) of each layer.
+def parameter_shapes(training: Training, n_features: int, groups: Groups = ()) -> tuple[tuple[int, ...], ...]:
+    """Shape of every parameter, in the order of the flat vector.
 
     Args:
-        training: Model and hidden layers.
-        n_features: Width of the transformed rows.
-        flat: Vector of :func:`parameter_count` elements: per layer the weight, row by row, then the bias.
+        training: As for :func:`layer_shapes`.
+        n_features: As above.
+        groups: As above.
 
     Returns:
-        One pair per layer; weights have shape (outputs, inputs), biases (outputs,).
+        Per stacked layer that of the weight and of the bias; then those of the embeddings and the wide part.
     """
-    layers = []
-    start = 0
-    for outputs, inputs in layer_shapes(training, n_features):
-        bias = start + outputs * inputs
-        layers.append((flat[start:bias].reshape(outputs, inputs), flat[bias : bias + outputs]))
-        start = bias + outputs
-    return tuple(layers)
+    shapes: list[tuple[int, ...]] = []
+    for outputs, inputs in layer_shapes(training, n_features, groups):
+        shapes += [(outputs, inputs), (outputs,)]
+    if training.model == "wide_and_deep":
+        shapes += [(training.embedding, len(group)) for group in groups]
+        shapes.append((training.outputs, n_features))
+    return tuple(shapes)
 
 
-def initial_weights(training: Training, n_features: int, rng: np.random.Generator) -> NDArray[np.float32]:
+def parameter_count(training: Training, n_features: int, groups: Groups = ()) -> int:
+    """Length of the flat vector of all parameters; arguments as for :func:`layer_shapes`."""
+    return sum(int(np.prod(shape)) for shape in parameter_shapes(training, n_features, groups))
+
+
+def split_flat(training: Training, n_features: int, flat: FloatArray, groups: Groups = ()) -> Parameters:
+    """The parameters as views of the flat vector.
+
+    Args:
+        training: As for :func:`layer_shapes`.
+        n_features: As above.
+        flat: Vector of :func:`parameter_count` elements; matrices row by row.
+        groups: As above.
+
+    Returns:
+        The views.
+    """
+    shapes = parameter_shapes(training, n_features, groups)
+    ends = np.cumsum([int(np.prod(shape)) for shape in shapes])[:-1]
+    views = [part.reshape(shape) for part, shape in zip(np.split(flat, ends), shapes, strict=True)]
+    stacked = 2 * (len(training.hidden) + 1)
+    layers = tuple(zip(views[:stacked:2], views[1:stacked:2], strict=True))
+    extra = views[stacked:]
+    return Parameters(layers, tuple(extra[:-1]), extra[-1] if extra else None)
+
+
+def initial_weights(
+    training: Training, n_features: int, rng: np.random.Generator, groups: Groups = ()
+) -> NDArray[np.float32]:
     """Weights to start a run from; public, and no secret is in them.
 
     Args:
-        training: Model and hidden layers.
-        n_features: Width of the transformed rows.
-        rng: Gives the hidden layers of an ``mlp`` their start.
+        training: As for :func:`layer_shapes`.
+        n_features: As above.
+        rng: Gives hidden layers and embeddings their start.
+        groups: As above.
 
     Returns:
-        Zeros for ``logistic``. For ``mlp``, uniform weights of variance 1 / inputs and biases of zero.
+        Zeros for a model without hidden layers. For the others, uniform weights of variance 1 / inputs,
+        embeddings of variance 1 / embedding, and zeros for biases and the wide part.
     """
-    flat = np.zeros(parameter_count(training, n_features), dtype=np.float32)
+    flat = np.zeros(parameter_count(training, n_features, groups), dtype=np.float32)
     if training.hidden:
-        for weight, _ in split_flat(training, n_features, flat):
-            bound = np.sqrt(3.0 / weight.shape[1])
-            weight[:] = rng.uniform(-bound, bound, weight.shape)
+        parameters = split_flat(training, n_features, flat, groups)
+        _draw([weight for weight, _ in parameters.layers], [w.shape[1] for w, _ in parameters.layers], rng)
+        _draw(parameters.embeddings, [training.embedding] * len(groups), rng)
     return flat
+
+
+def _draw(weights: Sequence[FloatArray], inputs: Sequence[int], rng: np.random.Generator) -> None:
+    for weight, size in zip(weights, inputs, strict=True):
+        bound = np.sqrt(3.0 / max(size, 1))
+        weight[:] = rng.uniform(-bound, bound, weight.shape)

@@ -7,10 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hanse.enforcement import AdmittedExamples
-from hanse.errors import PolicyError, ProtocolError
-from hanse.learning.dpsgd import PlainSgd, PrivateSgd
+from hanse.errors import PolicyError, PrivacyError, ProtocolError
+from hanse.learning.dpsgd import PrivateSgd
 from hanse.learning.models import FloatVector, build, check_weights, get_flat, set_flat
+from hanse.learning.plain_sgd import PlainSgd
 from hanse.learning.random_source import SecureRandom
+from hanse.learning.shapes import Groups
 from hanse.policies import Training
 
 MAX_WEIGHT: Final = 1e4
@@ -45,18 +47,30 @@ class LocalTrainer:
         n_features: Width of the transformed rows.
         noise_multiplier: Noise of :class:`hanse.privacy.PrivacyPlan`; None trains without privacy.
         random: Source of sampling and noise.
+        groups: Features of each categorical column; only ``wide_and_deep`` reads them.
+
+    Raises:
+        PrivacyError: ``privacy.unsupported`` with noise for several outputs or weighted classes.
     """
 
     def __init__(
-        self, training: Training, n_features: int, noise_multiplier: float | None, random: SecureRandom
+        self,
+        training: Training,
+        n_features: int,
+        noise_multiplier: float | None,
+        random: SecureRandom,
+        groups: Groups = (),
     ) -> None:
+        if noise_multiplier is not None and (training.outputs > 1 or training.positive_weight != 1):
+            raise PrivacyError("privacy.unsupported", "with privacy a model has one label, unweighted")
         self._training = training
         self._n_features = n_features
+        self._groups = groups
         self._random = random
-        self._model = build(training, n_features)
+        self._model = build(training, n_features, groups)
         self._steps_taken = 0
         self._sgd = (
-            PlainSgd(self._model)
+            PlainSgd(self._model, training.positive_weight)
             if noise_multiplier is None
             else PrivateSgd(
                 self._model,
@@ -77,14 +91,18 @@ class LocalTrainer:
         examples: AdmittedExamples,
         round_number: int,
         steps: int,
+        row_weights: NDArray[np.float32] | None = None,
     ) -> RoundResult:
         """Takes the steps of one round.
 
         Args:
             weights: Global weights.
-            examples: All records that are admitted now. One that is not finite is never used.
+            examples: All records that are admitted now. One that is not finite is never used. Labels are 0 or
+                1, shape (rows,), or, for several outputs, of shape (rows, outputs) as
+                :func:`hanse.learning.targets.encode_targets` gives them.
             round_number: From 1.
             steps: Number of steps.
+            row_weights: What each record counts, shape (rows,); without privacy only. None for 1.
 
         Returns:
             The update.
@@ -93,25 +111,45 @@ class LocalTrainer:
             ProtocolError: ``protocol.malformed`` if the weights do not fit the model,
                 ``protocol.unexpected-step`` if the agreement has no such round, or fewer steps in it.
             PolicyError: ``policy.cohort`` (rule P15) without rows.
+            PrivacyError: ``privacy.unsupported`` for row weights with privacy.
         """
         self._check_round(round_number, steps)
-        x, y = examples.features, examples.labels
+        x, y = examples.features, _outputs(examples.labels, self._training)
         if len(x) == 0:
             raise PolicyError("policy.cohort", "no row is admitted", rule="P15")
-        check_weights(self._training, self._n_features, weights, MAX_WEIGHT)
+        check_weights(self._training, self._n_features, weights, MAX_WEIGHT, self._groups)
         set_flat(self._model, weights)
         usable = _usable(x, y)
         rate = self._training.sample_rate
         for step in range(steps):
             drawn = np.flatnonzero((self._random.uniform(len(x)) < rate) & usable)
+            self._step(x, y, drawn, rate, self._learning_rate(round_number, step), row_weights)
+            self._steps_taken += 1
+        return RoundResult(_shorten(get_flat(self._model) - weights, self._training.max_update_norm), steps)
+
+    def _step(
+        self,
+        x: NDArray[np.float32],
+        y: NDArray[np.float32],
+        drawn: NDArray[np.intp],
+        rate: float,
+        learning_rate: float,
+        row_weights: NDArray[np.float32] | None,
+    ) -> None:
+        if isinstance(self._sgd, PlainSgd):
+            counted = len(x) if row_weights is None else float(row_weights.sum())
+            weights = None if row_weights is None else row_weights[drawn]
             self._sgd.step(
                 x[drawn],
                 y[drawn],
-                expected_rows=rate * len(x),
-                learning_rate=self._learning_rate(round_number, step),
+                expected_rows=rate * counted,
+                learning_rate=learning_rate,
+                row_weights=weights,
             )
-            self._steps_taken += 1
-        return RoundResult(_shorten(get_flat(self._model) - weights, self._training.max_update_norm), steps)
+            return
+        if row_weights is not None:
+            raise PrivacyError("privacy.unsupported", "with privacy every record counts alike")
+        self._sgd.step(x[drawn], y[drawn, 0], expected_rows=rate * len(x), learning_rate=learning_rate)
 
     def _check_round(self, round_number: int, steps: int) -> None:
         """The learning rate is below zero past the last planned step, and the budget covers no step more."""
@@ -132,6 +170,7 @@ def train_alone(
     random: SecureRandom,
     weights: FloatVector,
     examples: AdmittedExamples,
+    groups: Groups = (),
 ) -> FloatVector:
     """Runs all rounds on one set of rows: what a federated model is compared with.
 
@@ -141,6 +180,7 @@ def train_alone(
         random: Source of sampling and noise.
         weights: Weights to start from.
         examples: The records.
+        groups: As for :class:`LocalTrainer`.
 
     Returns:
         The trained weights.
@@ -148,7 +188,7 @@ def train_alone(
     Raises:
         HanseError: As :meth:`LocalTrainer.run_round`.
     """
-    trainer = LocalTrainer(training, examples.features.shape[1], noise_multiplier, random)
+    trainer = LocalTrainer(training, examples.features.shape[1], noise_multiplier, random, groups)
     for round_number in range(1, training.rounds + 1):
         weights = weights + trainer.run_round(weights, examples, round_number, training.local_steps).delta
     return weights
@@ -156,8 +196,20 @@ def train_alone(
 
 def _usable(x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Rows whose gradient is finite whatever the weights; each is judged by itself alone."""
-    usable: NDArray[np.bool_] = (np.abs(x) <= MAX_FEATURE).all(axis=1) & ((y == 0) | (y == 1))
+    inside = ((y >= 0) & (y <= 1)) | np.isnan(y)
+    label = (y[:, 0] == 0) | (y[:, 0] == 1)
+    # With further outputs a record without the label still says something; with the label alone it does not.
+    known = label | np.isnan(y[:, 0]) & ~np.isnan(y[:, 1:]).all(axis=1)
+    usable: NDArray[np.bool_] = (np.abs(x) <= MAX_FEATURE).all(axis=1) & inside.all(axis=1) & known
     return usable
+
+
+def _outputs(labels: NDArray[np.float32], training: Training) -> NDArray[np.float32]:
+    """Labels as shape (rows, outputs)."""
+    outputs = labels[:, None] if labels.ndim == 1 else labels
+    if outputs.shape[1] != training.outputs:
+        raise ProtocolError("protocol.malformed", "the labels are not those of all outputs")
+    return outputs
 
 
 def _shorten(delta: FloatVector, max_norm: float) -> FloatVector:

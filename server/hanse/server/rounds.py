@@ -28,7 +28,7 @@ from hanse.learning import (
     weights_from_bytes,
     weights_to_bytes,
 )
-from hanse.policies import Agreement, SignedAgreement
+from hanse.policies import Agreement, SignedAgreement, Training
 from hanse.server.checks import check_figures, check_stated
 from hanse.server.evaluation import Metrics, evaluate
 from hanse.server.statements import Statements, Step
@@ -129,12 +129,16 @@ class Rounds:
         """Runs all rounds.
 
         Raises:
-            TrainingError: ``run.insufficient-members`` when too few members are left.
+            TrainingError: ``run.insufficient-members`` when too few members are left, ``run.unsupported``
+                when the agreement asks for what these rounds do not do.
             AuditError: The journal cannot be written; the run stops.
         """
+        _require_supported(self._agreement.training)
         self._gather()
         transform = self._prepare()
-        weights = initial_weights(self._agreement.training, transform.n_features, self._public_rng())
+        weights = initial_weights(
+            self._agreement.training, transform.n_features, self._public_rng(), transform.groups
+        )
         self._store.keep(0, weights)
         for number in range(1, self._agreement.training.rounds + 1):
             weights = self._round(number, weights, transform)
@@ -338,6 +342,12 @@ class Rounds:
             purpose=self._agreement.purpose,
             reasons=reasons,
         )
+
+
+def _require_supported(training: Training) -> None:
+    """What people agreed on is done or refused, never left out without a word."""
+    if training.targets or training.patience:
+        raise TrainingError("run.unsupported", "further targets, or patience")
 
 
 def _known(code: str) -> str:
