@@ -11,8 +11,9 @@ from tests.learning.conftest import make_mlp, make_rows, make_training
 from torch import nn
 
 from hanse.learning import SecureRandom, initial_weights
-from hanse.learning.dpsgd import PlainSgd, PrivateSgd
+from hanse.learning.dpsgd import PrivateSgd
 from hanse.learning.models import build, get_flat, set_flat
+from hanse.learning.plain_sgd import PlainSgd
 from hanse.learning.training import MAX_FEATURE, MAX_WEIGHT
 from hanse.policies import Training
 
