@@ -13,7 +13,8 @@ from tests.conftest import copy_of, open_federation, utc_now
 from hanse.api.v1 import round_pb2 as pb
 from hanse.client.home import MemberHome
 from hanse.client.receipt_files import ReceiptFile
-from hanse.crypto import SigningKey, read_secret
+from hanse.crypto import SigningKey, read_secret, unverified_text
+from hanse.crypto.cosigning import CosignerKey
 from hanse.learning import ModelManifest, write_model
 from hanse.policies import ConsentEvent, ConsentLedger, Pseudonymiser
 from hanse.policies.receipts import make_receipt
@@ -33,6 +34,8 @@ class Asking:
         home: Its folder.
         key: The verifier key of its log.
         runs: The runs, in order.
+        shared: The co-signed shared log.
+        agreement: The signed agreement, whose witnesses co-signed it.
         receipts: By what became of the subject: ``stayed``, ``left`` (withdrew after round 1 of the first
             run) and ``never`` (a consent, and no row).
     """
@@ -40,6 +43,8 @@ class Asking:
     home: MemberHome
     key: str
     runs: tuple[str, ...]
+    shared: Path
+    agreement: Path
     receipts: Mapping[str, ReceiptFile]
 
     def ref(self, receipt: ReceiptFile) -> str:
@@ -87,6 +92,14 @@ def conduct(built: Any, home: MemberHome, after_round_one: Callable[[], None]) -
     return run
 
 
+def cosign(built: Any) -> None:
+    """The shared log as it is, by the witnesses of both members."""
+    log = built.shared_log
+    for site in built.federation.sites:
+        key = CosignerKey.load(site.home.witness_key)
+        log.cosign(log.size, key.cosign(unverified_text(log.checkpoint()), utc_now()))
+
+
 def grant_without_row(ledger: ConsentLedger, ref: str) -> None:
     """A consent of somebody of whom the member has no row."""
     now = utc_now()
@@ -131,7 +144,10 @@ def conducted(templates: Callable[..., Any], tmp_path_factory: pytest.TempPathFa
     second = conduct(built, home, lambda: None)
     receive("stayed", stayed)
     receive("never", "nobody-at-all")
-    return Asking(home, key.verifier.encode(), (first, second), receipts)
+    cosign(built)
+    agreement = built.home.root / "propensity.agreement"
+    agreement.write_bytes(built.signed.note)
+    return Asking(home, key.verifier.encode(), (first, second), built.home.log, agreement, receipts)
 
 
 @pytest.fixture

@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
 from hanse.audit import Checkpoint, Entry, EventType, check_inclusion, parse_checkpoint
+from hanse.audit.policy_file import TrustPolicy
 from hanse.audit.subject_set import Epoch, check_proof, parse_proof, subject_tag
+from hanse.client.subject_anchor import check_anchor
 from hanse.client.subject_bundle import Bundle, LogEntry, SetAnswer
 from hanse.crypto import VerifierKey, open_note, sha256_hex
 from hanse.errors import AuditError, HanseError, PolicyError, ServingError
@@ -128,6 +130,8 @@ class Answer:
         log_root: Root of its tree, 64 hex digits.
         runs: The runs, in order.
         warnings: What is not as it should be, though every signature and proof is right.
+        cosigned: How many entries of the log, from the first, the witnesses' quorum stands behind; None if
+            that was not checked.
     """
 
     member: str
@@ -135,6 +139,7 @@ class Answer:
     log_root: str
     runs: tuple[RunAnswer, ...]
     warnings: tuple[str, ...]
+    cosigned: int | None = None
 
 
 @dataclass(slots=True)
@@ -147,7 +152,13 @@ class _Run:
     end: Entry | None = None
 
 
-def answer(bundle: Bundle, receipt_note: bytes, secret: bytes, keys: Sequence[VerifierKey]) -> Answer:
+def answer(
+    bundle: Bundle,
+    receipt_note: bytes,
+    secret: bytes,
+    keys: Sequence[VerifierKey],
+    policy: TrustPolicy | None = None,
+) -> Answer:
     """Checks a bundle, and says what it shows.
 
     Args:
@@ -155,6 +166,7 @@ def answer(bundle: Bundle, receipt_note: bytes, secret: bytes, keys: Sequence[Ve
         receipt_note: The subject's receipt.
         secret: The subject's secret.
         keys: The keys that the member's log has had, from elsewhere; usually one.
+        policy: Whose cosignatures of the shared log count; without one, none is checked.
 
     Returns:
         What it shows about the subject who has the secret.
@@ -163,7 +175,7 @@ def answer(bundle: Bundle, receipt_note: bytes, secret: bytes, keys: Sequence[Ve
         PolicyError: ``policy.invalid`` if receipt and secret do not belong together, or the member did not
             sign the receipt.
         AuditError: ``audit.integrity`` if an entry is not in the log, ``audit.subject-proof`` if a proof does
-            not hold; names the entry.
+            not hold; names the entry. ``audit.quorum`` if the policy's witnesses did not co-sign.
         IdentityError: If the checkpoint is not signed by one of the keys.
         ProtocolError: ``protocol.malformed`` if something is not of its form.
     """
@@ -171,6 +183,7 @@ def answer(bundle: Bundle, receipt_note: bytes, secret: bytes, keys: Sequence[Ve
     checkpoint = parse_checkpoint(open_note(bundle.checkpoint.encode(), *keys).text)
     if checkpoint.origin not in {key.name for key in keys}:
         raise AuditError("audit.integrity", f"the checkpoint is that of {checkpoint.origin}")
+    cosigned = None if policy is None else check_anchor(bundle.anchor, policy, keys, checkpoint)
     entries = _entries(bundle.entries, checkpoint)
     runs, deleted = _grouped(entries)
     proofs = {own.root: own for own in bundle.sets}
@@ -179,8 +192,9 @@ def answer(bundle: Bundle, receipt_note: bytes, secret: bytes, keys: Sequence[Ve
     warnings = (
         *_unlogged(bundle.sets, deleted),
         *(text for name, run in runs.items() for text in _rows(name, run)),
+        *_uncovered(runs, cosigned),
     )
-    return Answer(checkpoint.origin, checkpoint.size, checkpoint.root.hex(), told, warnings)
+    return Answer(checkpoint.origin, checkpoint.size, checkpoint.root.hex(), told, warnings, cosigned)
 
 
 def open_by_any(note: bytes, keys: Sequence[VerifierKey]) -> Receipt:
@@ -307,6 +321,15 @@ def _unlogged(sets: Iterable[SetAnswer], deleted: set[str | None]) -> Iterable[s
     for own in sets:
         if own.why_not == "deleted" and own.root not in deleted:
             yield f"the set {own.root[:16]}… is not there, and no entry says that it was deleted"
+
+
+def _uncovered(runs: Mapping[str, _Run], cosigned: int | None) -> Iterable[str]:
+    """Steps that are in no log that the witnesses have seen."""
+    if cosigned is None:
+        return
+    for name, run in runs.items():
+        if any(index >= cosigned for index, _ in (*run.admitted, *run.trained)):
+            yield f"run {name} has steps after entry {cosigned - 1}: no witness has seen them"
 
 
 def _rows(name: str, run: _Run) -> Iterable[str]:

@@ -57,6 +57,20 @@ class SetAnswer(Document):
     why_not: WhyNot | None
 
 
+class Anchor(Document):
+    """The newest statement of the member in the co-signed shared log; see :mod:`hanse.client.subject_anchor`.
+
+    Attributes:
+        statement: The entry of the shared log, exact bytes, which are ASCII.
+        proof: That it is under a co-signed checkpoint: a proof file (C2SP tlog-proof).
+        consistency: Hashes that prove that the member's log continues the stated one, base64.
+    """
+
+    statement: str
+    proof: str
+    consistency: Many[Base64]
+
+
 class Bundle(Document):
     """See the module docstring.
 
@@ -67,6 +81,7 @@ class Bundle(Document):
         entries: Entries, in order.
         sets: Answers, one for each root.
         manifests: Signed manifests of models; their digests are in the entries.
+        anchor: What ties the log to the co-signed shared log; None if the member had no copy of that.
     """
 
     format: Literal["hanse subject bundle v1"]
@@ -75,6 +90,7 @@ class Bundle(Document):
     entries: Many[LogEntry]
     sets: Many[SetAnswer]
     manifests: Many[str]
+    anchor: Anchor | None = None
 
 
 def format_bundle(bundle: Bundle) -> bytes:

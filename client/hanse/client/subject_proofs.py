@@ -12,11 +12,13 @@ from hanse.audit.subject_set import Epoch, InclusionProof, encode_proof, subject
 from hanse.client.consents import open_ledger
 from hanse.client.home import MemberHome
 from hanse.client.receipt_files import ReceiptFile
+from hanse.client.subject_anchor import make_anchor
 from hanse.client.subject_answer import TOLD_BY, Answer, answer, open_by_any, require_match
 from hanse.client.subject_bundle import Bundle, LogEntry, SetAnswer, WhyNot, format_bundle
 from hanse.client.subject_sets import SubjectSets
 from hanse.crypto import VerifierKey, sha256_hex
 from hanse.errors import AuditError, ConfigurationError, PolicyError
+from hanse.evidence import Evidence
 from hanse.learning.artifact import MANIFEST_FILE
 from hanse.policies import ConsentLedger, Identity
 from hanse.policies.fields import to_ms
@@ -60,7 +62,13 @@ class Proved(NamedTuple):
     answer: Answer
 
 
-def prove(home: MemberHome, receipt: ReceiptFile, secret: bytes | None, now: datetime) -> Proved:
+def prove(
+    home: MemberHome,
+    receipt: ReceiptFile,
+    secret: bytes | None,
+    now: datetime,
+    shared: Evidence | None = None,
+) -> Proved:
     """Makes the bundle for the subject of a receipt.
 
     Args:
@@ -68,6 +76,7 @@ def prove(home: MemberHome, receipt: ReceiptFile, secret: bytes | None, now: dat
         receipt: The subject's receipt.
         secret: The subject's secret, as the subject handed it in; None to take what the ledger has.
         now: Now.
+        shared: The shared log, to prove what of this member's log the witnesses have seen.
 
     Returns:
         The bundle, and what it shows.
@@ -94,6 +103,7 @@ def prove(home: MemberHome, receipt: ReceiptFile, secret: bytes | None, now: dat
             if entry.type in TOLD_BY
         ]
         note = reader.note.decode()
+        anchor = None if shared is None else make_anchor(shared, keys, reader.size, reader.hashes)
     bundle = Bundle(
         format="hanse subject bundle v1",
         made_at=now,
@@ -101,6 +111,7 @@ def prove(home: MemberHome, receipt: ReceiptFile, secret: bytes | None, now: dat
         entries=tuple(entries),
         sets=tuple(_sets(home, [entry for _, _, entry in found], asked)),
         manifests=tuple(_manifests(home, {entry.model_out for _, _, entry in found})),
+        anchor=anchor,
     )
     # What a subject is handed must convince them: it is checked here as they will check it.
     return Proved(format_bundle(bundle), answer(bundle, receipt.note, asked.secret, keys))
