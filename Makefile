@@ -56,7 +56,7 @@ soak: dev ## Run the tests that repeat for many minutes, such as two hundred kil
 	$(RUN_PYTEST) -m soak -n 2
 
 federation: dev ## Run the tests that start the real processes on loopback
-	$(RUN_PYTEST) -m federation
+	$(RUN_PYTEST) -m federation -n 2
 
 proto: dev ## Generate the protobuf modules
 	$(BIN)/python protos/generate.py

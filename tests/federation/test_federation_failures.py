@@ -28,7 +28,7 @@ def stores_open(running: Any) -> None:
 
 
 def test_one_of_two_members_gone_leaves_no_aggregate(start: Callable[..., Any]) -> None:
-    running = start(members=2, rounds=4, round_timeout_s=8)
+    running = start(members=2, rounds=4, round_timeout_s=25)
     lost = running.federation.sites[1].data.name
 
     def kill_in_the_second_round(event: RunEvent) -> None:
@@ -52,7 +52,7 @@ def test_one_of_two_members_gone_leaves_no_aggregate(start: Callable[..., Any]) 
 
 
 def test_a_killed_node_comes_back_and_the_run_went_on_without_it(start: Callable[..., Any]) -> None:
-    running = start(members=3, rounds=3, round_timeout_s=8)
+    running = start(members=3, rounds=3, round_timeout_s=25)
     lost = running.federation.sites[2]
 
     def kill_it(event: RunEvent) -> None:
