@@ -49,8 +49,10 @@ class Layout:
         return np.cumsum([0, *self.codes[:-1]])
 
     def take(self, columns: NDArray[np.int64]) -> "Layout":
-        """The layout of some of the columns."""
+        """The layout of some of the columns, given by increasing numbers."""
         chosen = columns.tolist()
+        if len(chosen) == len(self.codes):
+            return self
         return Layout(tuple(self.codes[c] for c in chosen), tuple(self.ordered[c] for c in chosen))
 
 

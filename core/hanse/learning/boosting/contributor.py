@@ -160,7 +160,7 @@ class BoostingContributor:
         grown = level.tree if level.level else level.tree - 1  # the iteration that they belong to
         lowest, end = self._newest
         fits = (np.diff(splits.nodes) > 0).all() and ((splits.nodes >= lowest) & (splits.nodes < end)).all()
-        fits = fits and np.isin(splits.columns, self._columns_of(grown)).all()
+        fits = fits and set(splits.columns.tolist()) <= set(self._columns_of(grown).tolist())
         if not fits or not check_left_codes(self._layout, splits.columns, splits.left):
             raise ProtocolError("protocol.malformed", "splits that cannot be made")
 

@@ -14,7 +14,7 @@ from hanse.learning.boosting.messages import (
     start_query,
 )
 from hanse.learning.boosting.model import BoostedDescription, BoostedTrees
-from hanse.learning.boosting.objective import sum_units
+from hanse.learning.boosting.objective import loss_unit, sum_units
 from hanse.learning.boosting.settings import BoostingSettings
 from hanse.learning.boosting.splits import CHANNELS
 
@@ -61,7 +61,8 @@ class MemberSums:
         asked = len(question.asked)
         split = asked * layout.total * CHANNELS
         histograms = aggregate.values[:split].reshape(asked, layout.total, CHANNELS) * self._units
-        return Answer(histograms, aggregate.values[split:].reshape(-1, 2), aggregate.members)
+        losses = aggregate.values[split:].reshape(-1, 2) * (loss_unit(self._settings), 1.0)
+        return Answer(histograms, losses, aggregate.members)
 
 
 class BoostingCoordinator:

@@ -100,8 +100,8 @@ class Progress:
 
     Attributes:
         iterations: Done so far.
-        loss: Validation loss per unit of weight, in units of the objective, after all but the last
-            iteration; None without early stopping.
+        loss: Validation loss per unit of weight, added up over the labels, after all but the last
+            iteration: nats, or squares of the label's unit; None without early stopping.
         members: In the sums of the last iteration.
     """
 

@@ -54,13 +54,16 @@ def descend(positions: NDArray[np.int32], codes: Codes, splits: Splits, n_nodes:
     Returns:
         New positions.
     """
-    split_of = np.full(n_nodes, -1, dtype=np.int64)
+    moved = positions.copy()
+    if not len(splits.nodes):
+        return moved
+    split_of = np.full(n_nodes, -1, dtype=np.int32)
     split_of[splits.nodes] = np.arange(len(splits.nodes))
     which = split_of[positions]
     rows = np.flatnonzero(which >= 0)
     which = which[rows]
-    goes_left = splits.left[which, codes[rows, splits.columns[which]]]
-    moved = positions.copy()
+    code = codes.ravel()[rows * codes.shape[1] + splits.columns[which]]
+    goes_left = splits.left.ravel()[which * splits.left.shape[1] + code]
     moved[rows] = n_nodes + 2 * which + ~goes_left
     return moved
 

@@ -137,7 +137,8 @@ class BoostedTrees:
         block = max(1, _BLOCK // max(1, len(self.forest)))
         for start in range(0, rows, block):
             leaves = self._leaves(codes[start : start + block])
-            values = self.forest.value[leaves].reshape(self.iterations, self.settings.labels, -1)
+            shape = (self.iterations, self.settings.labels, leaves.shape[1])
+            values = self.forest.value[leaves].reshape(shape)
             for value in values:  # in the order of training, which makes the last digit the same
                 result[start : start + block] += value.T
         return result

@@ -39,6 +39,14 @@ def sum_units(settings: BoostingSettings) -> Floats:
     return np.array([unit(settings), unit(settings) / hessians, 1.0])
 
 
+def loss_unit(settings: BoostingSettings) -> float:
+    """Factor that makes a mean of :func:`losses` nats, or squares of the label's unit."""
+    if settings.value_range is not None:
+        low, high = settings.value_range
+        return (high - low) ** 2
+    return MAX_LOSS
+
+
 def quantise(settings: BoostingSettings, values: Floats) -> Floats:
     """The nearest multiples of the step."""
     scale = 2.0**settings.gradient_bits

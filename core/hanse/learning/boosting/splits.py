@@ -3,8 +3,8 @@
 For a node with sums (G, H), a split into (G_L, H_L) and (G_R, H_R) improves the objective by
 ``(G_L^2 / (H_L + l2) + G_R^2 / (H_R + l2) - G^2 / (H + l2)) / 2`` (XGBoost, equation 7). Missing values of a
 column with an order are tried on either side. The codes of a column without an order are sorted by
-``G / (H + smoothing)`` and cut once, which finds the best subset of them (Fisher, "On Grouping for Maximum
-Homogeneity", 1958).
+``G / (H + smoothing)`` and cut once, which without regularisation finds the best of all subsets (Fisher, "On
+Grouping for Maximum Homogeneity", 1958).
 """
 
 from dataclasses import dataclass
