@@ -27,8 +27,8 @@ from hanse.learning.statements import statement_from_json, statement_to_json
 
 DELTA = 1e-5
 
-# Canaries, guesses, correct, delta, significance; epsilon by `_epsilon_one_run` of google-deepmind/jax_privacy,
-# auditing.py at commit 8967688c26d46f3b74bfdfe61ef1f984b887abab (Apache-2.0), run on its own.
+# Canaries, guesses, correct, delta, significance; epsilon by `_epsilon_one_run` in auditing.py of
+# google-deepmind/jax_privacy at commit 8967688c26d46f3b74bfdfe61ef1f984b887abab (Apache-2.0), run on its own.
 KNOWN = [
     ((1000, 1000, 700, 1e-5, 0.05), 0.7317406384658977),
     ((1000, 300, 250, 1e-5, 0.05), 1.3470037499635397),

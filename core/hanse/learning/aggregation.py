@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,20 @@ class Update:
     rows: int
 
 
+class Defect(NamedTuple):
+    """What is wrong with an update by itself.
+
+    Attributes:
+        kind: Its shape, values that are not finite, its L2 norm, or the rows behind it.
+        measure: The figure, finite.
+        threshold: What it crossed.
+    """
+
+    kind: Literal["shape", "not-finite", "norm", "rows"]
+    measure: float
+    threshold: float
+
+
 def check_update(update: Update, size: int, max_norm: float) -> None:
     """Refuses an update that would spoil or dominate the aggregate.
 
@@ -36,13 +51,38 @@ def check_update(update: Update, size: int, max_norm: float) -> None:
         TrainingError: ``run.update-rejected`` if the shape differs, a value is not finite, the norm is above
             the maximum, or no row stands behind it.
     """
+    if (found := defect(update, size, max_norm)) is None:
+        return
+    detail = {
+        "shape": f"{found.measure:g} values, not {size}",
+        "not-finite": f"{found.measure:g} values are not finite",
+        "norm": f"the norm is above {max_norm:g}",
+        "rows": "trained on no rows",
+    }[found.kind]
+    raise TrainingError("run.update-rejected", f"{update.member}: {detail}")
+
+
+def defect(update: Update, size: int, max_norm: float) -> Defect | None:
+    """What is wrong with an update by itself.
+
+    Args:
+        update: What a member sent.
+        size: Number of weights.
+        max_norm: Largest L2 norm, by agreement.
+
+    Returns:
+        The first defect, or None.
+    """
     if update.delta.shape != (size,):
-        raise TrainingError("run.update-rejected", f"{update.member}: {update.delta.size} values, not {size}")
+        return Defect("shape", float(update.delta.size), float(size))
+    if wrong := int(np.count_nonzero(~np.isfinite(update.delta))):
+        return Defect("not-finite", float(wrong), 0.0)
     norm = float(np.linalg.norm(update.delta.astype(np.float64)))
-    if not norm <= max_norm:  # False for NaN
-        raise TrainingError("run.update-rejected", f"{update.member}: the norm is above {max_norm:g}")
+    if norm > max_norm:
+        return Defect("norm", norm, max_norm)
     if update.rows < 1:
-        raise TrainingError("run.update-rejected", f"{update.member}: trained on no rows")
+        return Defect("rows", float(update.rows), 1.0)
+    return None
 
 
 def aggregate(

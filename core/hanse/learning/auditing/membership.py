@@ -126,8 +126,8 @@ def _likelihood_ratios(confidences: FloatArray, members: BoolArray, target: int)
     seen = confidences[target]
     variance_in, variance_out = float(inside.var(axis=0).mean()), float(outside.var(axis=0).mean())
     if min(variance_in, variance_out) <= 0:  # every shadow scores alike: only the means tell
-        middle: FloatArray = (mean_in + mean_out) / 2
-        return (mean_in - mean_out) * (seen - middle)
+        nearer: FloatArray = (mean_in - mean_out) * (seen - (mean_in + mean_out) / 2)
+        return nearer
     ratio: FloatArray = (seen - mean_out) ** 2 / variance_out - (seen - mean_in) ** 2 / variance_in
     return ratio
 

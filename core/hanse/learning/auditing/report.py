@@ -135,7 +135,7 @@ class MembershipInference(Document):
 
     @property
     def largest_allowed_rate(self) -> float:
-        """What no true positive rate exceeds if the claim holds: e^epsilon times the false one, plus delta."""
+        """What no true positive rate exceeds if the claim holds: e^epsilon times the false, plus delta."""
         if self.claimed_epsilon is None:
             return 1.0
         # Above 50 the product is over 1 anyway, and far above it the exponential has no double.
