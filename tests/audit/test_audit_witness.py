@@ -13,6 +13,7 @@ from hanse.audit import Checkpoint, sign_checkpoint
 from hanse.audit.tree import EMPTY_ROOT
 from hanse.audit.witness import Witness
 from hanse.audit.witness_rules import (
+    ACCUSING,
     Cosigned,
     Past,
     RefusalKind,
@@ -174,6 +175,23 @@ def test_truncation_and_rollback(witness: Witness) -> None:
     assert refusal_of(witness, 0, (), true.note(0)).kind == "rollback"
     assert witness.newest is not None
     assert witness.newest.checkpoint.size == 9
+
+
+def test_two_processes_with_one_memory(witness: Witness, state: WitnessState) -> None:
+    """Whoever was overtaken asks again; only what went back since it was asked for accuses the log."""
+    history = History.of(12)
+    history.show(witness, 9)
+    for old, asked, size in [(9, 0, 4), (4, 4, 7), (9, 5, 5), (9, 8, 8), (0, 8, 8)]:
+        with pytest.raises(WitnessRefusal) as caught:
+            witness.add_checkpoint(old, (), history.note(size), asked=asked)
+        assert (caught.value.kind, caught.value.known_size) == (RefusalKind.STALE, 9)
+    assert not any(refused.kind in ACCUSING for refused in state.refusals())
+    for old, asked, size, kind in [
+        (9, 9, 8, RefusalKind.TRUNCATION), (5, 9, 8, RefusalKind.ROLLBACK), (9, 5, 4, RefusalKind.TRUNCATION),
+    ]:  # fmt: skip
+        with pytest.raises(WitnessRefusal) as caught:
+            witness.add_checkpoint(old, (), history.note(size), asked=asked)
+        assert caught.value.kind is kind
 
 
 def test_stale_tells_where_to_start(witness: Witness) -> None:

@@ -100,10 +100,12 @@ class SiteWitness:
         told = ""
         while not stopping.is_set():
             try:
+                # Before the log is asked: another process of this site may co-sign more while it answers.
+                asked = self._newest_size()
                 # The newest in any case: a cosignature that was lost on its way is handed in again.
                 for note in shared.checkpoints(None, stopping):
-                    self._answer(shared, note)
-                    told = ""
+                    self._answer(shared, note, asked)
+                    asked, told = max(asked, _size_of(note)), ""
             except WitnessRefusal as refusal:
                 if refusal.kind in PASSING:
                     log.warning("not co-signed, to be tried again: %s", refusal)
@@ -117,13 +119,15 @@ class SiteWitness:
                 log.exception("the witness failed; it goes on")
             stopping.wait(RETRY_S)
 
-    def _answer(self, shared: WitnessedLog, note: bytes) -> None:
-        self.require_trusted()
+    def _newest_size(self) -> int:
         newest = self._witness.newest
-        old_size = 0 if newest is None else newest.checkpoint.size
-        size = _size_of(note)
+        return 0 if newest is None else newest.checkpoint.size
+
+    def _answer(self, shared: WitnessedLog, note: bytes, asked: int) -> None:
+        self.require_trusted()
+        old_size, size = self._newest_size(), _size_of(note)
         proof = shared.consistency(old_size, size) if 0 < old_size < size else ()
-        line = self._witness.add_checkpoint(old_size, proof, note)
+        line = self._witness.add_checkpoint(old_size, proof, note, asked=asked)
         shared.cosign(size, line)
         self._cosigned(size)
 

@@ -64,7 +64,9 @@ class Witness:
         """
         return self._state.newest(self._origin)
 
-    def add_checkpoint(self, old_size: int, proof: Sequence[bytes], note: bytes) -> str:
+    def add_checkpoint(
+        self, old_size: int, proof: Sequence[bytes], note: bytes, *, asked: int | None = None
+    ) -> str:
         """Cosigns a checkpoint that continues what was cosigned before.
 
         The first checkpoint of a log is taken as it is, whatever its size: a witness vouches from then on.
@@ -73,6 +75,8 @@ class Witness:
             old_size: Size of :attr:`newest`, 0 without one.
             proof: Consistency proof from there (RFC 6962, section 2.1.2); empty from 0.
             note: The checkpoint, signed by the log; signatures by others are ignored.
+            asked: For who was shown the checkpoint: size of :attr:`newest` when it was asked for, since when
+                another process may have cosigned a larger one. See :func:`hanse.audit.witness_rules.judge`.
 
         Returns:
             The signature line of the cosignature. That it was given is on the disk.
@@ -86,7 +90,7 @@ class Witness:
             submission = read_submission(note, self._origin, self._verifiers)
             with self._state.turn(self._origin, self._key.verifier.key_id) as turn:
                 past = turn.past(submission.checkpoint.size)
-                cosigned = judge(old_size, proof, submission, past, self._clock())
+                cosigned = judge(old_size, proof, submission, past, self._clock(), asked)
                 self._check_memory(note, past)
                 turn.keep(cosigned)
                 line = self._key.cosign(unverified_text(cosigned.note), cosigned.at)

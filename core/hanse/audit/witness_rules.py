@@ -20,6 +20,12 @@ the consistency proof leads from the newest root to this one           422      
 the clock is not behind the last cosignature                           none             ``clock``
 =====================================================================  ===============  ======================
 
+Several processes may witness with one memory. What one of them was shown may be smaller by now than what
+another has cosigned; that says nothing of the log. So a caller that is shown checkpoints states how large the
+newest was when it asked (``asked``), and a checkpoint that is smaller than the newest, but not than that, is
+``stale``: to be asked for again. One that is smaller than what was cosigned before it was asked for accuses
+the log.
+
 The order differs from the specification in one place: a fork is looked for before the old size, and at every
 size that was ever cosigned, so that two histories are named even where the caller stated a wrong old size.
 
@@ -166,7 +172,12 @@ def read_submission(note: bytes, origin: str, verifiers: Sequence[VerifierKey]) 
 
 
 def judge(
-    old_size: int, proof: Sequence[bytes], submission: Submission, past: Past, now: datetime
+    old_size: int,
+    proof: Sequence[bytes],
+    submission: Submission,
+    past: Past,
+    now: datetime,
+    asked: int | None = None,
 ) -> Cosigned:
     """Decides whether a checkpoint continues what was cosigned before.
 
@@ -176,6 +187,8 @@ def judge(
         submission: What :func:`read_submission` read.
         past: What the witness remembers.
         now: The witness's clock; aware.
+        asked: Size of the newest cosigned checkpoint when the log was asked for this one; None if the log
+            hands it in unasked.
 
     Returns:
         What to remember and to cosign. It must be on the disk before the cosignature leaves.
@@ -184,7 +197,7 @@ def judge(
         WitnessRefusal: Any kind but ``foreign-key``.
     """
     _check_not_forked(submission, past)
-    _check_not_smaller(old_size, submission, past)
+    _check_not_smaller(old_size, submission, past, asked)
     _check_old_size(old_size, proof, submission, past)
     _check_extends(old_size, proof, submission, past)
     at = now.replace(microsecond=0)  # a cosignature carries whole seconds
@@ -199,11 +212,14 @@ def _check_not_forked(submission: Submission, past: Past) -> None:
         raise WitnessRefusal(RefusalKind.FORK, detail, submission.note, before)
 
 
-def _check_not_smaller(old_size: int, submission: Submission, past: Past) -> None:
+def _check_not_smaller(old_size: int, submission: Submission, past: Past, asked: int | None) -> None:
     size = submission.checkpoint.size
     if past.newest is None or size >= past.newest.checkpoint.size:
         return
     known = past.newest.checkpoint.size
+    if asked is not None and asked <= size:
+        detail = f"one over {known} entries was cosigned after this one over {size} was asked for"
+        raise WitnessRefusal(RefusalKind.STALE, detail, submission.note, past.newest)
     if old_size == known:
         detail = f"the log ends at {size} entries; {known} of it were cosigned"
         raise WitnessRefusal(RefusalKind.TRUNCATION, detail, submission.note, past.newest)
