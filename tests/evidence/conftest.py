@@ -25,6 +25,8 @@ from hanse.crypto.cosigning import CosignerVerifier
 from hanse.policies import Identity
 from hanse.server.audit_service import AuditService
 from hanse.server.coordinator import Coordinator, CoordinatorFolders, Evidence
+from hanse.server.exchange import ExchangeService
+from hanse.server.exchange import Hub as ExchangeHub
 from hanse.server.home import CoordinatorHome
 from hanse.server.ports import free_port
 from hanse.server.runs import RunBook
@@ -154,6 +156,7 @@ class Hub:
         server = serve(
             CoordinatorService(coordinator, RunBook(self.home.runs, log, utc_now)),
             AuditService(coordinator, made.statements, made.witnesses),
+            ExchangeService(coordinator, RunBook(self.home.runs, log, utc_now), ExchangeHub()),
             self.address,
             self.home.server_key,
             self.home.server_certificate,

@@ -26,6 +26,7 @@ from hanse.policies import Identity
 from hanse.policies.witnessing import trust_policy
 from hanse.server.audit_service import AuditService
 from hanse.server.coordinator import Coordinator, CoordinatorFolders, Evidence
+from hanse.server.exchange import ExchangeService, Hub
 from hanse.server.ports import free_port
 from hanse.server.service import CoordinatorService, serve
 from hanse.server.witnesses import Witnesses
@@ -83,6 +84,7 @@ def finished(templates: Callable[..., Any], tmp_path_factory: pytest.TempPathFac
     server = serve(
         CoordinatorService(coordinator, local.book),
         AuditService(coordinator, evidence.statements, evidence.witnesses),
+        ExchangeService(coordinator, local.book, Hub()),
         address,
         home.server_key,
         home.server_certificate,

@@ -20,6 +20,7 @@ from hanse.policies import Identity
 from hanse.policies.witnessing import PROOF_FILE, check_registration
 from hanse.server.audit_service import AuditService
 from hanse.server.coordinator import Coordinator, CoordinatorFolders, Evidence
+from hanse.server.exchange import ExchangeService, Hub
 from hanse.server.ports import free_port
 from hanse.server.runs import RunBook
 from hanse.server.service import CoordinatorService, serve
@@ -76,6 +77,7 @@ def served(federation: Callable[..., Any]) -> Iterator[Served]:
     server = serve(
         CoordinatorService(coordinator, local.book),
         AuditService(coordinator, evidence.statements, evidence.witnesses),
+        ExchangeService(coordinator, local.book, Hub()),
         address,
         home.server_key,
         home.server_certificate,

@@ -22,6 +22,7 @@ EXIT_CODES = {
     "privacy": 5,
     "audit": 6,
     "run": 7,
+    "exchange": 7,
     "identity": 8,
     "protocol": 8,
     "model": 9,

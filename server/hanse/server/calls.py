@@ -37,6 +37,18 @@ def caller_of(context: grpc.ServicerContext, coordinator: Coordinator) -> Identi
     return coordinator.authenticate(fingerprint(bytes(presented[0])))
 
 
+def member_of(context: grpc.ServicerContext, coordinator: Coordinator) -> Identity:
+    """The enrolled member that calls.
+
+    Raises:
+        IdentityError: ``identity.unauthenticated`` for everybody else; an auditor's rights end at the log.
+    """
+    caller = caller_of(context, coordinator)
+    if caller.role != "member":
+        raise IdentityError("identity.unauthenticated", f"{caller.name} is no member")
+    return caller
+
+
 def abort(context: grpc.ServicerContext, error: Exception) -> None:
     """Ends the call with the error's status and public message, and nothing else of it."""
     known = error if isinstance(error, HanseError) else HanseError("internal.error", repr(error))

@@ -11,6 +11,7 @@ from hanse.crypto import SigningKey
 from hanse.policies import Identity
 from hanse.server.audit_service import AuditService
 from hanse.server.coordinator import Coordinator, CoordinatorFolders, Evidence
+from hanse.server.exchange import ExchangeService, Hub, serving_metrics
 from hanse.server.flower import prepare_environment
 from hanse.server.home import CoordinatorHome
 from hanse.server.ports import free_port
@@ -75,22 +76,25 @@ def run_coordinator(
         )
         coordinator.enrol_peers()
         engine.open_door()
-        server = serve(
-            CoordinatorService(coordinator, book),
-            AuditService(coordinator, evidence.statements, evidence.witnesses),
-            f"{settings.host}:{settings.port}",
-            home.server_key,
-            home.server_certificate,
-            lambda: _certificates(coordinator),
-        )
-        try:
-            ready()
-            while not stopping.wait(PEERS_RESCAN_S):
-                coordinator.enrol_peers()
-        finally:
-            for record in book.active():
-                record.cancel()
-            server.stop(grace=1.0).wait()
+        with Hub() as hub, serving_metrics(settings.metrics_address, hub.metrics.registry):
+            server = serve(
+                CoordinatorService(coordinator, book),
+                AuditService(coordinator, evidence.statements, evidence.witnesses),
+                ExchangeService(coordinator, book, hub),
+                f"{settings.host}:{settings.port}",
+                home.server_key,
+                home.server_certificate,
+                lambda: _certificates(coordinator),
+            )
+            try:
+                ready()
+                while not stopping.wait(PEERS_RESCAN_S):
+                    coordinator.enrol_peers()
+            finally:
+                for record in book.active():
+                    record.cancel()
+                hub.close()  # its calls end with a named error, not with a broken connection
+                server.stop(grace=1.0).wait()
     finally:
         engine.stop()
 

@@ -8,21 +8,22 @@ from typing import Any
 import grpc
 from typing_extensions import override
 
-from hanse.api.v1 import audit_pb2_grpc
+from hanse.api.v1 import audit_pb2_grpc, exchange_pb2_grpc
 from hanse.api.v1 import coordinator_pb2 as pb
 from hanse.api.v1 import coordinator_pb2_grpc as pb_grpc
 from hanse.crypto import canonical_json
-from hanse.errors import ConfigurationError, IdentityError
+from hanse.errors import ConfigurationError
 from hanse.policies import Identity
 from hanse.server.audit_service import AuditService
-from hanse.server.calls import caller_of, stream, unary
+from hanse.server.calls import member_of, stream, unary
 from hanse.server.coordinator import Coordinator
+from hanse.server.exchange import ExchangeService
 from hanse.server.runs import RunBook, RunEvent, RunRecord
 
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 WORKERS = 256
-"""Threads, made when they are needed: each witness holds one for as long as it follows the log, and so does
-whoever follows a run."""
+"""Threads, made when they are needed: each witness holds one for as long as it follows the log, and so do
+whoever follows a run and each session of the exchange."""
 
 
 class CoordinatorService(pb_grpc.CoordinatorServicer):
@@ -33,16 +34,8 @@ class CoordinatorService(pb_grpc.CoordinatorServicer):
         self._book = book
 
     def authenticate(self, context: grpc.ServicerContext) -> Identity:
-        """The enrolled member that calls.
-
-        Raises:
-            IdentityError: ``identity.unauthenticated`` for everybody else; an auditor's rights end at the
-                log.
-        """
-        caller = caller_of(context, self._coordinator)
-        if caller.role != "member":
-            raise IdentityError("identity.unauthenticated", f"{caller.name} is no member")
-        return caller
+        """The enrolled member that calls; raises ``identity.unauthenticated`` for everybody else."""
+        return member_of(context, self._coordinator)
 
     @override
     @unary
@@ -113,16 +106,18 @@ def _event(event: RunEvent) -> pb.RunEvent:
 def serve(
     service: CoordinatorService,
     audit: AuditService,
+    exchange: ExchangeService,
     address: str,
     key: Path,
     certificate: Path,
     peers: Callable[[], list[str]],
 ) -> grpc.Server:
-    """Starts both services on one port; the caller stops them.
+    """Starts the services on one port; the caller stops them.
 
     Args:
         service: What members ask of the coordinator.
         audit: The shared log.
+        exchange: The sessions inside a round.
         address: ``host:port``.
         key: PEM file, the server's key.
         certificate: PEM file, the server's certificate.
@@ -145,6 +140,7 @@ def serve(
     server = grpc.server(futures.ThreadPoolExecutor(WORKERS), options=options)
     pb_grpc.add_CoordinatorServicer_to_server(service, server)
     audit_pb2_grpc.add_AuditServicer_to_server(audit, server)
+    exchange_pb2_grpc.add_ExchangeServicer_to_server(exchange, server)
     try:
         server.add_secure_port(address, credentials)
     except RuntimeError as error:

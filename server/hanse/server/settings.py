@@ -20,6 +20,8 @@ class ServerSettings(LayeredSettings):
         private_port: Loopback port that only this process uses; 0 picks a free one.
         audit_url: Database of the shared log, ``postgresql+psycopg://…``; a file in the folder if None. Give
             it to ``hanse init coordinator``, which makes the log.
+        metrics_address: ``host:port`` where Prometheus may ask for figures of the exchange, over plain HTTP;
+            nowhere if None.
     """
 
     model_config = SettingsConfigDict(
@@ -32,6 +34,7 @@ class ServerSettings(LayeredSettings):
     port: int = Field(default=9201, ge=1, le=65_535)
     private_port: int = Field(default=0, ge=0, le=65_535)
     audit_url: str | None = None
+    metrics_address: str | None = None
 
     @classmethod
     def load(cls, home: Path, **flags: Any) -> "ServerSettings":  # noqa: ANN401 - flags of many types
