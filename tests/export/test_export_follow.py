@@ -8,7 +8,7 @@ from tests.export.conftest import MadeLog, events_of_run
 from hanse.audit import Event, EventType, root_hash
 from hanse.audit.checkpoint import Checkpoint, sign_checkpoint
 from hanse.crypto import SigningKey
-from hanse.errors import AuditError, HanseError, IdentityError
+from hanse.errors import AuditError, IdentityError
 from hanse.evidence.follow import Follower
 from hanse.evidence.words import SAYS, facts, says
 
@@ -62,13 +62,35 @@ def test_refuses_another_history(made: MadeLog, attack: str) -> None:
 
 
 def test_follows_a_change_of_keys(made: MadeLog) -> None:
-    new, follower = SigningKey.generate("brand"), Follower(made.key.verifier)
-    made.log.append(Event(type=EventType.LOG_KEY_ROTATED, new_key=new.verifier.encode()))
+    old, new = made.key, SigningKey.generate("brand")
+    made.log.rotate(new)
+    at_the_change = made.log.checkpoint()
     leaves = leaves_of(made)
-    with pytest.raises(HanseError):
-        follower.take(note_of(leaves, made.key), leaves)
-    follower = Follower(made.key.verifier)
-    assert len(follower.take(note_of(leaves, new), leaves)) == len(leaves)
+    assert len(Follower(old.verifier).take(at_the_change, leaves)) == len(leaves)
+    made.log.append(Event(type=EventType.SCORER_STARTED))
+    leaves = leaves_of(made)
+    with made.log.reader() as reader:
+        rotations = reader.rotations()
+    for known in (old, new):
+        follower = Follower(known.verifier)
+        assert len(follower.take(made.log.checkpoint(), leaves, lambda: rotations)) == len(leaves)
+        with pytest.raises(IdentityError):
+            follower.take(note_of(leaves, old), [])
+
+
+def test_follows_no_change_that_the_old_key_did_not_sign(made: MadeLog) -> None:
+    """Whoever keeps the log can write any entry; only the old key can hand the log over."""
+    thief = SigningKey.generate("brand")
+    made.log.append(Event(type=EventType.LOG_KEY_ROTATED, new_key=thief.verifier.encode()))
+    leaves = leaves_of(made)
+    forged = note_of(leaves, thief)
+    with pytest.raises(IdentityError):
+        Follower(made.key.verifier).take(forged, leaves)
+    with pytest.raises(AuditError, match="no checkpoint is kept"):
+        Follower(made.key.verifier).take(note_of([*leaves, leaves[0]], thief), [*leaves, leaves[0]])
+    other = note_of([leaves[1], *leaves[1:]], made.key)
+    with pytest.raises(AuditError, match="over other entries"):
+        Follower(made.key.verifier).take(forged, leaves, lambda: [other])
 
 
 def test_every_type_has_plain_words(made: MadeLog) -> None:

@@ -17,7 +17,7 @@ from hanse.client.versions import AgreementBook
 from hanse.crypto import SigningKey, write_atomic
 from hanse.errors import ConfigurationError
 from hanse.policies import Identity, Wording, open_agreement, require_known, require_no_gap
-from hanse.policies.agreement.amendment import amend
+from hanse.policies.agreement.amendment import amend, with_keys
 from hanse.policies.agreement.diff import Change, diff_agreements, invalidated
 from hanse.policies.agreement.effects import Effect
 from hanse.policies.agreement.termination import Attestation, Termination, attest, terminate
@@ -84,6 +84,14 @@ def _summary(changes: tuple[Change, ...], lang: Language) -> str:
 def amend_file(
     file: File,
     out: Annotated[Path, typer.Option(help="YAML file to write.")] = Path("next.yaml"),
+    home: Annotated[
+        Path | None,
+        typer.Option(
+            "--home",
+            "-C",
+            help="Folder of a member: name the keys that the parties have now, as enrolled there.",
+        ),
+    ] = None,
     *,
     as_json: Json = False,
 ) -> None:
@@ -91,14 +99,21 @@ def amend_file(
 
     Example: [bold]hanse agreement amend deal.agreement --out next.yaml[/]
 
+    Example, after a party changed a key: [bold]hanse agreement amend deal.agreement --home brand[/]
+
     It names the version before by its digest. A member takes it only if that is the one that it has accepted.
     """
-    agreement = amend(read_agreement(file))
+    before = read_agreement(file)
+    agreement = amend(before)
+    if home is not None:
+        agreement = with_keys(agreement, _trusted(MemberHome(home)))
     if out.exists():
         raise ConfigurationError("config.exists", f"{out} exists; name another file")
     write_atomic(out, agreement.to_yaml().encode())
     if as_json:
-        print_json({"file": str(out), "version": agreement.version, "supersedes": agreement.supersedes})
+        changes = [change.where for change in diff_agreements(before, agreement)]
+        facts = {"version": agreement.version, "supersedes": agreement.supersedes, "changed": changes}
+        print_json({"file": str(out), **facts})
         return
     say(f"wrote {out}, version {agreement.version}. Change it; then: hanse agreement diff {file} {out}")
 

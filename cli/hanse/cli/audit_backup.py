@@ -8,12 +8,13 @@ import typer
 from hanse.audit import Actor, LogReader, WitnessState
 from hanse.audit.backup import write_backup
 from hanse.audit.restoring import Restoration, notes_about, restore_log
-from hanse.cli.common import Home, own_log, utc_now
+from hanse.cli.common import Home, own_log, site_files, utc_now
 from hanse.cli.output import Json, print_json, say
 from hanse.client.home import MemberHome
-from hanse.crypto import SigningKey, VerifierKey
+from hanse.crypto import VerifierKey
 from hanse.errors import ConfigurationError
 from hanse.policies import Identity
+from hanse.policies.site_key import held_keys
 
 ROLE = "operator"
 
@@ -81,9 +82,11 @@ def restore(
     and with the log that is in its place now, which is kept under another name. If one is ahead, the missing
     entries are counted and nothing is restored (exit code 6). The next entry of the log, log.restored, states
     the sizes. Entries after the newest checkpoint leave no trace: bring every checkpoint that you can find.
+    A backup from before the log's key was changed needs the old key in keys/former/, where hanse audit
+    rotate-key put it; the log is then handed over to the key in use once more.
     """
     member, place = MemberHome(home), _file(home)
-    identity, key = Identity.load(member.identity), SigningKey.load(member.node_key)
+    identity, (key, *former) = Identity.load(member.identity), held_keys(site_files(home))
     actor = Actor(organisation=identity.name, key_id=key.verifier.key_id, role=ROLE)
     notes = [(str(path), path.read_bytes()) for path in checkpoint or ()]
     if shared is not None:
@@ -97,6 +100,7 @@ def restore(
         actor,
         utc_now,
         origin=identity.name,
+        former=former,
         notes=notes,
         accept_loss=accept_loss,
     )

@@ -10,11 +10,11 @@ from rich.text import Text
 
 from hanse.audit import Event, EventType
 from hanse.cli.audit_sources import Address, Choice, Which, is_remote, key_of, shared_log, signed_agreements
-from hanse.cli.common import Home, member_log, own_log
+from hanse.cli.common import Home, member_log, own_log, site_key
 from hanse.cli.output import EXIT_CODES, Json, console, print_json, say, table
 from hanse.client.home import MemberHome
-from hanse.crypto import SigningKey, sha256_hex, write_atomic
-from hanse.errors import ConfigurationError
+from hanse.crypto import VerifierKey, sha256_hex, write_atomic
+from hanse.errors import ConfigurationError, IdentityError
 from hanse.evidence import Evidence, at_checkpoint, build_package, collect, verify
 from hanse.evidence.recheck import check_more
 from hanse.evidence.trust import policy_of
@@ -49,7 +49,7 @@ def export(
         raise ConfigurationError("config.exists", f"{out} exists; name another file with --out")
     agreements = signed_agreements(home)
     evidence = _evidence(site, identity, log, run, address, agreements)
-    data = build_package(evidence, SigningKey.load(site.node_key), agreements, run=run)
+    data = build_package(evidence, site_key(home), agreements, run=run)
     member_log(site, "operator").append(
         Event(type=EventType.AUDIT_EXPORTED, run=run, package=sha256_hex(data))
     )
@@ -90,9 +90,15 @@ def _evidence(
     if not is_remote(identity, log):
         return collect(own_log(site.root), shared_policy if identity.role == "coordinator" else None)
     with shared_log(site, identity, address) as client:
+        first, rotations = client.rotations()
         note = client.checkpoint()
         leaves = list(client.entries(0, 0))
-    return at_checkpoint([note], leaves, key_of(site, identity, remote=True), shared_policy)
+    evidence = at_checkpoint([*rotations, note], leaves, VerifierKey.decode(first), shared_policy)
+    pinned = key_of(site, identity, remote=True)
+    if pinned not in evidence.keys:
+        detail = f"the coordinator's log never had the key {pinned.key_id}, which is enrolled here"
+        raise IdentityError("identity.bad-key", detail)
+    return evidence
 
 
 def verify_package(

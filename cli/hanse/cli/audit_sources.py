@@ -67,7 +67,7 @@ def shared_log(home: MemberHome, identity: Identity, address: str | None) -> Sha
 
 
 def key_of(home: MemberHome, identity: Identity, *, remote: bool) -> VerifierKey:
-    """The key that the log began with, as this site has it pinned.
+    """A key of the log that this site has pinned: its own, or that of the coordinator.
 
     Args:
         home: The site's folder.

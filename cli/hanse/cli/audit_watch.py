@@ -6,6 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -82,10 +83,10 @@ def from_database(
     seen = b""
     while True:
         with LogReader.open(place) as reader:
-            note = reader.note
+            note, rotations = reader.note, reader.rotations()
             leaves = list(reader.leaves(follower.size, max(follower.size, reader.size)))
         if note != seen:
-            yield follower.take(note, leaves)
+            yield follower.take(note, leaves, partial(iter, rotations))
             seen = note
         if stopping.wait(POLL_S):
             return
@@ -98,7 +99,7 @@ def _from_service(
     for note in client.checkpoints(follower.size, stopping):
         size = follower.claimed_size(note)
         leaves = client.entries(follower.size, size) if size > follower.size else ()
-        yield follower.take(note, leaves)
+        yield follower.take(note, leaves, lambda: client.rotations()[1])
         if stopping.is_set():
             return
 

@@ -13,6 +13,7 @@ from hanse.client.home import MemberHome
 from hanse.crypto import SigningKey
 from hanse.errors import ConfigurationError
 from hanse.policies import Identity
+from hanse.policies.site_key import SiteFiles, load_site_key
 
 Home = Annotated[
     Path,
@@ -63,10 +64,28 @@ def own_log(home: Path) -> Path | str:
     return site.log
 
 
+def site_files(home: Path) -> SiteFiles:
+    """What a change of a site's node key touches.
+
+    Args:
+        home: Folder of a member, an auditor or the coordinator.
+
+    Raises:
+        ConfigurationError: As :func:`own_log`.
+    """
+    site = MemberHome(home)
+    return SiteFiles(site.node_key, site.identity, own_log(home))
+
+
+def site_key(home: Path) -> SigningKey:
+    """The key of a site, as :func:`hanse.policies.site_key.load_site_key` finds it."""
+    return load_site_key(site_files(home))
+
+
 def member_log(home: MemberHome, role: str) -> AuditLog:
     """Opens a site's own log, wherever it is kept, to write as the given role."""
     identity = Identity.load(home.identity)
-    key = SigningKey.load(home.node_key)
+    key = site_key(home.root)
     actor = Actor(organisation=identity.name, key_id=key.verifier.key_id, role=role)
     return AuditLog.open(own_log(home.root), key, actor, utc_now)
 

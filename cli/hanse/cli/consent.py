@@ -10,19 +10,21 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from hanse.audit import ConsentState, Counts, Event, EventType
-from hanse.cli.common import Home, member_log, utc_now
+from hanse.cli.common import Home, member_log, site_key, utc_now
 from hanse.cli.output import Json, console, print_json, say, table
 from hanse.client.consents import open_events, open_ledger
 from hanse.client.home import MemberHome
+from hanse.client.peers import own_keys
 from hanse.client.receipt_files import read_receipt, write_receipt
-from hanse.crypto import SigningKey, VerifierKey, read_secret
+from hanse.client.subject_answer import open_by_any
+from hanse.crypto import read_secret
 from hanse.errors import ConfigurationError
-from hanse.policies import Identity, IngestReport, Pseudonymiser, Standing
+from hanse.policies import IngestReport, Pseudonymiser, Standing
 from hanse.policies.consent import Folding
 from hanse.policies.fields import from_ms, to_ms
 from hanse.policies.ledger.intake import Source
 from hanse.policies.ledger.sql_rows import open_sql
-from hanse.policies.receipts import check_receipt, make_receipt, open_receipt
+from hanse.policies.receipts import check_receipt, make_receipt
 
 app = typer.Typer(no_args_is_help=True, help="The consent ledger of this site.")
 
@@ -173,7 +175,7 @@ def receipt(
         raise ConfigurationError("config.exists", f"{out} exists; name another file")
     site = MemberHome(home)
     with open_ledger(site) as ledger:
-        key = SigningKey.load(site.node_key)
+        key = site_key(home)
         note, secret = make_receipt(ledger, _ref(site, subject), purpose, key, utc_now())
         head = ledger.head()
     _log(
@@ -221,7 +223,7 @@ def check(
     """
     site = MemberHome(home)
     given = read_receipt(file)
-    opened = open_receipt(given.note, VerifierKey.decode(Identity.load(site.identity).node_key))
+    opened = open_by_any(given.note, own_keys(site))
     with open_ledger(site) as ledger:
         status = check_receipt(ledger, opened, utc_now())
     genuine = given.secret is not None and opened.is_for(given.secret)

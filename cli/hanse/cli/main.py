@@ -11,6 +11,7 @@ from hanse.cli import (
     audit,
     audit_backup,
     audit_export,
+    audit_rotate,
     audit_scan,
     audit_watch,
     audit_witness,
@@ -53,6 +54,7 @@ app.command("serve")(serve.serve)
 audit.app.command("witness")(audit_witness.witness)
 audit.app.command("refusals")(audit_witness.refusals)
 audit.app.command("new-witness-key")(audit_witness_keys.new_witness_key)
+audit.app.command("rotate-key")(audit_rotate.rotate_key)
 audit.app.command("witness-keys")(audit_witness_keys.witness_keys)
 audit.app.command("backup")(audit_backup.backup)
 audit.app.command("restore")(audit_backup.restore)

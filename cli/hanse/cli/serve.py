@@ -1,5 +1,6 @@
 """``hanse serve``: answer scores over gRPC (Open Inference Protocol), with consent checked at call time."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -7,13 +8,14 @@ import typer
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from hanse.cli.common import Home
+from hanse.cli.common import Home, site_key
 from hanse.client.home import MemberHome
+from hanse.client.peers import coordinator_keys
 from hanse.client.settings import NodeSettings
 from hanse.crypto import VerifierKey
-from hanse.errors import ConfigurationError, ServingError
+from hanse.errors import ServingError
+from hanse.learning import LoadedModel
 from hanse.learning.artifact import MANIFEST_FILE, load_model
-from hanse.policies import Identity
 from hanse.server.scoring import ScoringSettings, run_scorer
 from hanse.settings import LayeredSettings, load_settings
 
@@ -63,12 +65,12 @@ def scoring_settings(home: Path, model: str, address: str | None) -> ScoringSett
         raise ServingError(
             "model.not-found", f"no model version {model} in {site.models}; there are: {known}"
         )
-    registry_key = _coordinator_key(site)
-    loaded = load_model(folder, VerifierKey.decode(registry_key))
+    site_key(home)  # the last steps of a change of the key are taken before the scorer reads the file
+    registry_key, loaded = _loaded(site, folder)
     return ScoringSettings(
         address=settings.address,
         model=folder,
-        registry_key=registry_key,
+        registry_key=registry_key.encode(),
         agreement=site.agreements / f"{loaded.manifest.agreement_digest}.agreement",
         packs=site.packs,
         auditor=site.auditor_verifier,
@@ -83,11 +85,10 @@ def scoring_settings(home: Path, model: str, address: str | None) -> ScoringSett
     )
 
 
-def _coordinator_key(site: MemberHome) -> str:
-    peers = (Identity.load(path) for path in sorted(site.peers.glob("*.json")))
-    keys = [peer.node_key for peer in peers if peer.role == "coordinator"]
-    if len(keys) != 1:
-        raise ConfigurationError(
-            "config.missing-file", f"{len(keys)} coordinators are enrolled in {site.peers}; enrol exactly one"
-        )
-    return keys[0]
+def _loaded(site: MemberHome, folder: Path) -> tuple[VerifierKey, LoadedModel]:
+    """A model version, and which of the coordinator's keys signed it: the enrolled one, or one before."""
+    current, *former = coordinator_keys(site)
+    for key in former:
+        with suppress(ServingError):
+            return key, load_model(folder, key)
+    return current, load_model(folder, current)

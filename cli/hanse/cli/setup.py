@@ -11,6 +11,7 @@ from hanse.cli.output import Json, console, print_json, say, table
 from hanse.client.auditor import init_auditor
 from hanse.client.drafting import read_columns
 from hanse.client.home import MemberHome
+from hanse.client.peers import keep_former
 from hanse.client.setup import DatasetHints, Organisation, init_member, read_notice
 from hanse.crypto import write_atomic
 from hanse.errors import ConfigurationError
@@ -132,12 +133,19 @@ def enrol(
     ],
     home: Home = Path(),
     *,
+    replace: Annotated[
+        bool,
+        typer.Option("--replace", help="Take a new identity in the place of one of the same name."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Trust the identities of others, from now on and until their file in peers/ is removed.
 
     Example: [bold]hanse enrol --home hub brand/identity.json insurer/identity.json[/]
 
+    Example, after somebody changed a key: [bold]hanse enrol --replace --home hub brand/identity.json[/]
+
+    An identity that is replaced stays in peers/former/: models that its old key signed can still be served.
     Compare the printed key ids with their owners over another channel before you rely on them.
     """
     peers = home / "peers"
@@ -146,11 +154,14 @@ def enrol(
     accepted = [Identity.load(path) for path in identities]
     for identity in accepted:
         target = peers / f"{identity.name}.json"
-        if target.exists() and Identity.load(target) != identity:
+        if target.exists() and Identity.load(target) != identity and not replace:
             raise ConfigurationError(
-                "config.exists", f"{target} holds another identity; remove it first if that is meant"
+                "config.exists",
+                f"{target} holds another identity; if {identity.name} changed a key, compare the key id over "
+                "another channel and enrol with --replace",
             )
     for identity in accepted:
+        keep_former(MemberHome(home), identity)
         identity.save(peers / f"{identity.name}.json")
         if identity.role == "coordinator" and identity.tls_certificate:
             write_atomic(MemberHome(home).authority, identity.tls_certificate.encode())

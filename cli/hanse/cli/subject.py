@@ -13,6 +13,7 @@ from hanse.cli.audit_sources import signed_agreements
 from hanse.cli.common import Home, utc_now
 from hanse.cli.output import Json, console, print_json, say, table
 from hanse.client.home import MemberHome
+from hanse.client.peers import own_keys
 from hanse.client.receipt_files import read_receipt, read_subject_secret
 from hanse.client.subject_answer import LIMITS, Answer, RunAnswer, answer
 from hanse.client.subject_bundle import parse_bundle
@@ -73,7 +74,9 @@ def prove(
     write_atomic(out, proved.bundle, mode=0o600, overwrite=False)
     _print(proved.answer, as_json=as_json)
     if not as_json:
-        say(f"{out}: hand it to the person, with the key of this site's log (node_key in identity.json)")
+        say(f"{out}: hand it to the person. To check it, they need each key that this site's log has had:")
+        for key in own_keys(MemberHome(home)):
+            say(f"  --key {key.encode()}")
 
 
 @app.command("verify")

@@ -24,6 +24,7 @@ from hanse.crypto import SigningKey, make_client_certificate, write_atomic
 from hanse.errors import ConfigurationError
 from hanse.policies import Identity
 from hanse.policies.fields import problems
+from hanse.policies.site_key import load_site_key
 from hanse.settings import LayeredSettings, load_settings
 
 ROLE: Final = "auditor"
@@ -138,7 +139,7 @@ def run_auditor(
             "config.invalid", f"{home.root} is no auditor's folder; a member's node is its witness by itself"
         )
     settings = AuditorSettings.load(home.root, address)
-    log = _log(home, identity, SigningKey.load(home.node_key), clock)
+    log = _log(home, identity, load_site_key(home.site_files()), clock)
     witness = make_site_witness(home, coordinator_of(home), log, clock, cosigned)
     with SharedLogClient(home, settings.coordinator_address) as shared:
         witness.follow(shared, stopping)

@@ -12,12 +12,13 @@ What a witness does not do: it does not read the entries, so it cannot tell whet
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Final, Protocol
 
 from hanse.audit import AuditLog, Event, EventType, parse_checkpoint
+from hanse.audit.rotation import Handover
 from hanse.audit.witness import Witness
 from hanse.audit.witness_rules import RefusalKind, WitnessRefusal
 from hanse.audit.witness_state import WitnessState
@@ -25,7 +26,7 @@ from hanse.client.home import MemberHome
 from hanse.client.refusals import keep, require_none_open
 from hanse.crypto import VerifierKey, unverified_text
 from hanse.crypto.cosigning import CosignerKey
-from hanse.errors import AuditError, ConfigurationError, HanseError, ProtocolError
+from hanse.errors import AuditError, ConfigurationError, HanseError, IdentityError, ProtocolError
 from hanse.policies import Identity
 
 RETRY_S: Final = 2.0
@@ -44,6 +45,10 @@ class WitnessedLog(Protocol):
 
     def consistency(self, old_size: int, size: int) -> tuple[bytes, ...]:
         """Proof that the log of one size begins with that of a smaller one."""
+        ...
+
+    def handovers(self) -> Iterable[Handover]:
+        """The changes of the log's key, in order."""
         ...
 
     def cosign(self, size: int, line: str) -> None:
@@ -125,11 +130,31 @@ class SiteWitness:
 
     def _answer(self, shared: WitnessedLog, note: bytes, asked: int) -> None:
         self.require_trusted()
+        if not self._witness.is_signed(note):
+            self._follow_key(shared)
         old_size, size = self._newest_size(), _size_of(note)
         proof = shared.consistency(old_size, size) if 0 < old_size < size else ()
         line = self._witness.add_checkpoint(old_size, proof, note, asked=asked)
-        shared.cosign(size, line)
+        _hand_in(shared, size, line)
         self._cosigned(size)
+
+    def _follow_key(self, shared: WitnessedLog) -> None:
+        """Goes on under a new key of the log, if the key that is enrolled here announced it.
+
+        What does not hold is left to the rules, which then refuse a foreign key.
+        """
+        try:
+            new = self._witness.follow(shared.handovers())
+        except (AuditError, IdentityError, ProtocolError) as error:
+            log.warning("a change of the log's key that does not hold: %s", error)
+            return
+        if new is not None:
+            log.warning(
+                "the coordinator's log has a new key, %s+%s, announced by the one before, and is co-signed "
+                "under it; enrol its new identity, and amend the agreements that name the old key",
+                new.name,
+                new.key_id,
+            )
 
     def _alarm(self, refusal: WitnessRefusal) -> None:
         origin = self._witness.origin
@@ -199,6 +224,20 @@ def witnessing(witness: SiteWitness, shared: WitnessedLog) -> Iterator[None]:
     finally:
         stopping.set()
         thread.join(RETRY_S)
+
+
+def _hand_in(shared: WitnessedLog, size: int, line: str) -> None:
+    """Hands in a cosignature; says what to do if the coordinator knows another key of this witness."""
+    try:
+        shared.cosign(size, line)
+    except HanseError as error:
+        if error.code != "identity.unknown-signer":
+            raise
+        raise IdentityError(
+            error.code,
+            "the coordinator has enrolled another key of this witness: after hanse audit new-witness-key, it "
+            "has to enrol this site's identity.json again, and the agreements have to be amended",
+        ) from error
 
 
 def _size_of(note: bytes) -> int:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from hanse.policies.site_key import SiteFiles
+
 
 @dataclass(frozen=True, slots=True)
 class MemberHome:
@@ -34,6 +36,10 @@ class MemberHome:
     def node_key(self) -> Path:
         """Signs the node's replies and its log."""
         return self.root / "keys" / "node.key"
+
+    def site_files(self) -> SiteFiles:
+        """What a change of the node key touches."""
+        return SiteFiles(self.node_key, self.identity, self.log)
 
     @property
     def approver_key(self) -> Path:

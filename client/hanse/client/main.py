@@ -23,6 +23,7 @@ from hanse.client.subject_sets import SubjectSets
 from hanse.client.versions import AgreementBook
 from hanse.crypto import SigningKey, VerifierKey, read_secret
 from hanse.policies import Identity
+from hanse.policies.site_key import load_site_key
 from hanse.privacy import PrivacyLedger
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def run_node(
     from hanse.client.statements import Statements  # noqa: PLC0415
 
     torch.set_num_threads(1)
-    key = SigningKey.load(home.node_key)
+    key = load_site_key(home.site_files())
     audit_log = AuditLog.open(
         home.log, key, Actor(organisation=settings.name, key_id=key.verifier.key_id, role="member")
     )

@@ -9,8 +9,11 @@ import grpc
 
 from hanse.api.v1 import audit_pb2 as pb
 from hanse.api.v1 import audit_pb2_grpc as pb_grpc
+from hanse.audit import parse_checkpoint
+from hanse.audit.rotation import Handover
 from hanse.client.channel import CALL_TIMEOUT_S, open_channel, translated
 from hanse.client.home import MemberHome
+from hanse.crypto import unverified_text
 
 
 class SharedLogClient:
@@ -81,6 +84,24 @@ class SharedLogClient:
         with translated(self._address):
             request = pb.GetInclusionProofRequest(index=index, size=size)
             return tuple(self._stub.GetInclusionProof(request, timeout=CALL_TIMEOUT_S).hashes)
+
+    def rotations(self) -> tuple[str, tuple[bytes, ...]]:
+        """The key with which the log says it began, and the checkpoints at which it changed its key."""
+        with translated(self._address):
+            answer = self._stub.GetRotations(pb.GetRotationsRequest(), timeout=CALL_TIMEOUT_S)
+            return answer.first_key, tuple(answer.notes)
+
+    def handovers(self) -> Iterator[Handover]:
+        """The changes of the log's key, in order, each with what shows it.
+
+        Raises:
+            ProtocolError: ``protocol.malformed`` if the coordinator sends a note that is no checkpoint.
+        """
+        _, notes = self.rotations()
+        for note in notes:
+            size = parse_checkpoint(unverified_text(note)).size
+            entry = b"".join(self.entries(max(size - 1, 0), size))
+            yield Handover(note, entry, self.inclusion(max(size - 1, 0), size))
 
     def cosign(self, size: int, line: str) -> None:
         """Hands in a cosignature of the checkpoint of a size."""

@@ -11,23 +11,24 @@ from hanse.audit import Entry, EventType, LogReader, inclusion_proof
 from hanse.audit.subject_set import Epoch, InclusionProof, encode_proof, subject_tag
 from hanse.client.consents import open_ledger
 from hanse.client.home import MemberHome
+from hanse.client.peers import own_keys
 from hanse.client.receipt_files import ReceiptFile
 from hanse.client.subject_anchor import make_anchor
 from hanse.client.subject_answer import TOLD_BY, Answer, answer, open_by_any, require_match
 from hanse.client.subject_bundle import Bundle, LogEntry, SetAnswer, WhyNot, format_bundle
 from hanse.client.subject_sets import SubjectSets
-from hanse.crypto import VerifierKey, sha256_hex
+from hanse.crypto import sha256_hex
 from hanse.errors import AuditError, ConfigurationError, PolicyError
 from hanse.evidence import Evidence
 from hanse.learning.artifact import MANIFEST_FILE
-from hanse.policies import ConsentLedger, Identity
+from hanse.policies import ConsentLedger
 from hanse.policies.fields import to_ms
 from hanse.policies.receipts import Receipt
 
 # In JSON a quotation mark inside a string has a backslash, so this finds nothing but the types of entries.
 _RELEVANT: Final = re.compile(
     b'"type":"('
-    + b"|".join(re.escape(kind.value.encode()) for kind in sorted({*TOLD_BY, EventType.LOG_KEY_ROTATED}))
+    + b"|".join(re.escape(kind.value.encode()) for kind in sorted(TOLD_BY))
     + b')"'
 )
 
@@ -89,7 +90,7 @@ def prove(
     """
     with LogReader.open(home.log) as reader:
         found = list(_relevant(reader))
-        keys = _keys(home, reader, found)
+        keys = own_keys(home)
         opened = open_by_any(receipt.note, keys)
         with open_ledger(home) as ledger:
             asked = _asked(ledger, opened, secret or receipt.secret)
@@ -99,8 +100,7 @@ def prove(
                 entry=leaf.decode(),
                 path=_base64(inclusion_proof(index, reader.size, reader.hashes)),
             )
-            for index, leaf, entry in found
-            if entry.type in TOLD_BY
+            for index, leaf, _ in found
         ]
         note = reader.note.decode()
         anchor = None if shared is None else make_anchor(shared, keys, reader.size, reader.hashes)
@@ -122,13 +122,6 @@ def _relevant(reader: LogReader) -> Iterator[tuple[int, bytes, Entry]]:
     for index, leaf in enumerate(reader.leaves(0, reader.size)):
         if _RELEVANT.search(leaf):
             yield index, leaf, Entry.parse(leaf)
-
-
-def _keys(home: MemberHome, reader: LogReader, found: list[tuple[int, bytes, Entry]]) -> list[VerifierKey]:
-    """Every key that the member's log has had."""
-    texts = [Identity.load(home.identity).node_key, reader.first_key]
-    texts += [entry.new_key for _, _, entry in found if entry.new_key is not None]
-    return [VerifierKey.decode(text) for text in dict.fromkeys(texts)]
 
 
 def _asked(ledger: ConsentLedger, receipt: Receipt, given: bytes | None) -> _Asked:

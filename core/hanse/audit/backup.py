@@ -105,3 +105,24 @@ def gather(connection: sqlite3.Connection) -> None:
     (kind,) = connection.execute("PRAGMA journal_mode = DELETE").fetchone()
     if kind != "delete":
         raise sqlite3.OperationalError("database is locked")
+
+
+def require_unused(place: Path) -> None:
+    """Refuses while a process has a log open: it would go on with a file or key that is the log's no longer.
+
+    Args:
+        place: The log's file. One that is damaged is in nobody's use.
+
+    Raises:
+        AuditError: ``audit.unavailable`` if another process has it open.
+    """
+    try:
+        with closing(sqlite3.connect(place, timeout=0)) as connection:
+            gather(connection)
+    except sqlite3.OperationalError as error:
+        if "locked" in str(error):
+            raise AuditError(
+                "audit.unavailable", f"another process has {place} open; stop the site's processes first"
+            ) from error
+    except sqlite3.DatabaseError:
+        return  # damaged, which may be why it is replaced

@@ -9,9 +9,13 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
 
+from hanse.audit.checkpoint import parse_checkpoint
 from hanse.audit.hashes import Hashes
+from hanse.audit.rotation import is_rotation, read_rotation
 from hanse.audit.store import Head, Rows, read_only
+from hanse.crypto import VerifierKey, unverified_text
 from hanse.crypto.note import SignatureLine
+from hanse.errors import ProtocolError
 
 
 class LogReader:
@@ -105,6 +109,28 @@ class LogReader:
     def checkpoints(self) -> list[bytes]:
         """The kept checkpoints in order of their size, the newest included, with their cosignatures."""
         return [self._cosigned(kept) for kept in self._kept(0)]
+
+    def rotations(self) -> list[bytes]:
+        """The checkpoints at which the log changed its key, in order; each is signed by both keys."""
+        return [self._cosigned(kept) for kept in self._kept(0) if is_rotation(kept.note)]
+
+    def keys(self) -> tuple[VerifierKey, ...]:
+        """The keys that the log says it had, each after the one that it replaced; the last is in use.
+
+        Raises:
+            AuditError: ``audit.integrity`` if an entry is missing.
+            IdentityError: ``identity.bad-key`` if what stands there is no key.
+            ProtocolError: ``protocol.malformed`` if the checkpoint by two keys ends with another entry.
+        """
+        keys = [VerifierKey.decode(self._first_key)]
+        for note in self.rotations():
+            size = parse_checkpoint(unverified_text(note)).size
+            (leaf,) = self.leaves(size - 1, size)
+            key = read_rotation(leaf)
+            if key is None:
+                raise ProtocolError("protocol.malformed", f"entry {size - 1} does not change the log's key")
+            keys.append(key)
+        return tuple(keys)
 
     def note_at_least(self, size: int, enough: Callable[[bytes], bool]) -> bytes | None:
         """The smallest kept checkpoint of at least a size that satisfies the caller.

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from hanse.audit.backup import copy_log, gather
+from hanse.audit.backup import copy_log, gather, require_unused
 from hanse.audit.checkpoint import Checkpoint, parse_checkpoint
 from hanse.audit.entry import Actor, Entry
 from hanse.audit.event import Event, EventType, Restored
@@ -130,6 +130,7 @@ def restore_log(
     clock: Callable[[], datetime],
     *,
     origin: str,
+    former: Sequence[SigningKey] = (),
     notes: Sequence[tuple[str, bytes]] = (),
     accept_loss: bool = False,
 ) -> Restoration:
@@ -146,6 +147,8 @@ def restore_log(
         actor: In whose name the restoration is logged.
         clock: Gives the time, aware.
         origin: Name of the log.
+        former: Keys that the log had before. A backup that was made under one of them goes on under it, and
+            is handed over to ``key`` again: the entry by which that was done before is lost.
         notes: Signed checkpoints of the log that others kept, each with where it was found.
         accept_loss: Whether to go on if entries are missing, or if there is nothing to compare with.
 
@@ -165,17 +168,39 @@ def restore_log(
         with tempfile.TemporaryDirectory(prefix=f".{place.name}.", dir=place.parent) as folder:
             staged = Path(folder) / place.name
             copy_log(backup, staged, LOG_MODE)
-            verified = verify_log(staged, key.verifier, origin=origin)
-            keys = tuple(dict.fromkeys([*verified.keys, key.verifier]))
+            writer = _writer(staged, [key, *former])
+            verified = verify_log(staged, writer.verifier, origin=origin)
+            keys = tuple(dict.fromkeys([*verified.keys, *(one.verifier for one in (key, *former))]))
             newest = _newest(staged, verified, keys, [*notes, *_present(place)])
             _check_loss(verified.size, newest, accepted=accept_loss)
-            _record(staged, key, actor, clock, verified, newest)
+            _record(staged, writer, actor, clock, verified, newest)
+            if key.verifier not in verified.keys:
+                _hand_over(staged, writer, key, actor, clock)
             replaced = _set_aside(place, clock())
             staged.rename(place)
         sync_folder(place.parent)
     except OSError as error:
         raise ConfigurationError("config.unwritable", f"cannot restore {place}: {error.strerror}") from error
     return Restoration(verified.size, verified.root, newest, replaced)
+
+
+def _writer(staged: Path, keys: Sequence[SigningKey]) -> SigningKey:
+    """The key that signed the backup last: only with it can the log go on.
+
+    Raises:
+        AuditError: ``audit.integrity`` if it is none of these.
+    """
+    with LogReader.open(staged) as reader:
+        last = reader.keys()[-1]
+    for key in keys:
+        if key.verifier == last:
+            return key
+    raise AuditError(
+        "audit.integrity",
+        f"the backup ends under the key {last.name}+{last.key_id}, which is none of this site's: if it was "
+        "made before the log's key was changed, restore a newer one, or put the key of that time back into "
+        "keys/former/",
+    )
 
 
 def _present(place: Path) -> list[tuple[str, bytes]]:
@@ -234,6 +259,19 @@ def _record(
     )
     log = AuditLog.open(staged, key, actor, clock)
     log.append(Event(type=EventType.LOG_RESTORED, restored=restored))
+    _close(log, staged)
+
+
+def _hand_over(
+    staged: Path, old: SigningKey, key: SigningKey, actor: Actor, clock: Callable[[], datetime]
+) -> None:
+    """Changes the key once more: that it was changed before is among what was lost."""
+    log = AuditLog.open(staged, old, actor, clock)
+    log.rotate(key)
+    _close(log, staged)
+
+
+def _close(log: AuditLog, staged: Path) -> None:
     log.close()
     with closing(sqlite3.connect(staged)) as connection:
         gather(connection)
@@ -243,7 +281,7 @@ def _set_aside(place: Path, now: datetime) -> Path | None:
     """Gives the log that is in the place a second name: it is evidence, whatever is wrong with it."""
     there = place.exists()
     if there:
-        _check_unused(place)
+        require_unused(place)
     aside = place.with_name(f"{place.name}.replaced-{now.astimezone(UTC):%Y%m%dT%H%M%SZ}")
     if aside.exists():
         raise ConfigurationError("config.exists", f"{aside} exists; wait a second and try again")
@@ -255,17 +293,3 @@ def _set_aside(place: Path, now: datetime) -> Path | None:
         return None
     aside.hardlink_to(place)  # the caller's rename takes the first name away: there is a log at every moment
     return aside
-
-
-def _check_unused(place: Path) -> None:
-    """Refuses while a process has the log open: it would go on writing to the file that is set aside."""
-    try:
-        with closing(sqlite3.connect(place, timeout=0)) as connection:
-            gather(connection)
-    except sqlite3.OperationalError as error:
-        if "locked" in str(error):
-            raise AuditError(
-                "audit.unavailable", f"another process has {place} open; stop the site's processes first"
-            ) from error
-    except sqlite3.DatabaseError:
-        return  # damaged, which may be why it is replaced

@@ -9,10 +9,11 @@ that happened was appended. A witness to whom nobody showed a fork cannot refuse
 half makes sure that the two sides of a fork had a witness in common.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 
-from hanse.audit.witness_rules import Cosigned, Past, WitnessRefusal, judge, read_submission
+from hanse.audit.rotation import Handover, follow
+from hanse.audit.witness_rules import Cosigned, Past, RefusalKind, WitnessRefusal, judge, read_submission
 from hanse.audit.witness_state import WitnessState
 from hanse.crypto import VerifierKey, unverified_text
 from hanse.crypto.cosigning import CosignerKey, read_cosignatures
@@ -63,6 +64,39 @@ class Witness:
             AuditError: ``audit.unavailable`` if the memory cannot be read.
         """
         return self._state.newest(self._origin)
+
+    def follow(self, handovers: Iterable[Handover]) -> VerifierKey | None:
+        """Goes over to the key to which a trusted key handed the log; the old one counts no longer.
+
+        That gives whoever stole the old key nothing that it did not give already: the log under the new key
+        must continue what was cosigned. It lasts as long as this object; enrolment makes it last.
+
+        Args:
+            handovers: The changes of the log's key, in order, from anywhere.
+
+        Returns:
+            The new key; None if no trusted key handed the log over.
+
+        Raises:
+            AuditError: As :func:`hanse.audit.rotation.follow`.
+            IdentityError: As there.
+            ProtocolError: As there.
+        """
+        known = tuple(handovers)
+        for key in self._verifiers:
+            new = follow(key, known)
+            if new not in self._verifiers:
+                self._verifiers = (new,)
+                return new
+        return None
+
+    def is_signed(self, note: bytes) -> bool:
+        """Whether a trusted key of the log signed a note, as far as can be told."""
+        try:
+            read_submission(note, self._origin, self._verifiers)
+        except WitnessRefusal as refusal:
+            return refusal.kind is not RefusalKind.FOREIGN_KEY
+        return True
 
     def add_checkpoint(
         self, old_size: int, proof: Sequence[bytes], note: bytes, *, asked: int | None = None

@@ -1,10 +1,11 @@
 """Follows a log that grows: each checkpoint must be signed, and extend the one before. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 from hanse.audit import Checkpoint, Entry, EventType, Frontier, open_checkpoint, parse_checkpoint
 from hanse.crypto import VerifierKey, unverified_text
-from hanse.errors import AuditError
+from hanse.errors import AuditError, IdentityError
 
 
 class Follower:
@@ -14,7 +15,8 @@ class Follower:
     would have to come from other entries than those that were seen.
 
     Args:
-        verifier: The log's key; a change of keys that the log itself records is followed.
+        verifier: A key of the log that is known. A change of keys counts where this key, or one that follows
+            from it, signed the checkpoint that ends with the change.
         saved: A checkpoint that was saved earlier; the log must contain it.
 
     Raises:
@@ -49,12 +51,18 @@ class Follower:
         """
         return parse_checkpoint(unverified_text(note)).size
 
-    def take(self, note: bytes, leaves: Iterable[bytes]) -> list[tuple[int, Entry]]:
+    def take(
+        self,
+        note: bytes,
+        leaves: Iterable[bytes],
+        rotations: Callable[[], Iterable[bytes]] = tuple[bytes, ...],
+    ) -> list[tuple[int, Entry]]:
         """Takes the next checkpoint.
 
         Args:
             note: It, as a signed note.
             leaves: The entries from :attr:`size` up to it.
+            rotations: Gives the checkpoints at which the log changed its key, as its keeper tells of them.
 
         Returns:
             Index and entry of what is new.
@@ -70,10 +78,28 @@ class Follower:
             self._tree.append(leaf)
             self._check_saved()
             if entry.type is EventType.LOG_KEY_ROTATED and entry.new_key is not None:
-                self._verifier = VerifierKey.decode(entry.new_key)
+                self._change(VerifierKey.decode(entry.new_key), (*rotations(), note))
             rows.append((index, entry))
         self._check(open_checkpoint(note, self._verifier))
         return rows
+
+    def _change(self, new: VerifierKey, notes: Iterable[bytes]) -> None:
+        """Goes over to a new key if the one that counts signed for it; else the change was before that one.
+
+        What comes of a change that nobody may make is a newest checkpoint that the key that counts did not
+        sign.
+        """
+        note = next((note for note in notes if self.claimed_size(note) == self._tree.size), None)
+        if note is None:
+            at = self._tree.size - 1
+            raise AuditError("audit.integrity", f"no checkpoint is kept of the change of the key at {at}")
+        with suppress(IdentityError):
+            signed = open_checkpoint(note, self._verifier)
+            if (signed.size, signed.root) != (self._tree.size, self._tree.root()):
+                raise AuditError(
+                    "audit.integrity", f"the key was changed at {self._tree.size - 1} over other entries"
+                )
+            self._verifier = new
 
     def _check(self, checkpoint: Checkpoint) -> None:
         if (checkpoint.size, checkpoint.root) != (self._tree.size, self._tree.root()):

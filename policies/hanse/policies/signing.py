@@ -8,12 +8,16 @@ knows).
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from hanse.crypto import SigningKey, VerifierKey, sign_note, unverified_text
 from hanse.errors import IdentityError, PolicyError, ProtocolError
 from hanse.policies.agreement import Agreement
 from hanse.policies.identity import Identity
 from hanse.policies.texts import has_strangers, sign_again, signers_of
+
+_MEMBER: Final = ("organisation", "jurisdiction", "node_key", "approver_key", "witness_key")
+"""What an agreement and an identity both say of a member."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,34 +128,34 @@ def require_known(agreement: Agreement, trusted: Mapping[str, Identity]) -> None
             organisation or jurisdiction than pinned.
     """
     for member in agreement.members:
-        identity = trusted.get(member.name)
-        keys = (member.node_key, member.approver_key, member.witness_key)
-        named = (member.organisation, member.jurisdiction, "member", keys)
-        if identity is None or named != _pinned(identity):
-            raise IdentityError("identity.unknown-signer", f"member {member.name} is not as pinned here")
+        named: dict[str, object] = {field: getattr(member, field) for field in _MEMBER}
+        _require_pinned("member", member.name, named, trusted)
     for auditor in agreement.evidence.auditors:
-        identity = trusted.get(auditor.name)
-        if identity is None or (auditor.organisation, "auditor", auditor.witness_key) != (
-            identity.organisation,
-            identity.role,
-            identity.witness_key,
-        ):
-            raise IdentityError("identity.unknown-signer", f"auditor {auditor.name} is not as pinned here")
+        named = {"organisation": auditor.organisation, "witness_key": auditor.witness_key}
+        _require_pinned("auditor", auditor.name, named, trusted)
     coordinator = agreement.coordinator
-    identity = trusted.get(coordinator.name)
-    if identity is None or (coordinator.jurisdiction, "coordinator", coordinator.key) != (
-        identity.jurisdiction,
-        identity.role,
-        identity.node_key,
-    ):
-        raise IdentityError(
-            "identity.unknown-signer", f"coordinator {coordinator.name} is not as pinned here"
-        )
+    named = {"jurisdiction": coordinator.jurisdiction, "node_key": coordinator.key}
+    _require_pinned("coordinator", coordinator.name, named, trusted)
 
 
-def _pinned(identity: Identity) -> tuple[str, str, str, tuple[str | None, ...]]:
-    keys = (identity.node_key, identity.approver_key, identity.witness_key)
-    return identity.organisation, identity.jurisdiction, identity.role, keys
+def _require_pinned(
+    role: str, name: str, named: Mapping[str, object], trusted: Mapping[str, Identity]
+) -> None:
+    """Compares what an agreement says of a party with its pinned identity; names the field that differs."""
+    identity = trusted.get(name)
+    if identity is None or identity.role != role:
+        raise IdentityError("identity.unknown-signer", f"{role} {name} is not as pinned here: enrol it")
+    for field, value in named.items():
+        if getattr(identity, field) != value:
+            hint = ""
+            if field.endswith("_key"):
+                hint = (
+                    "; if it changed its key, enrol its new identity (hanse enrol --replace) and run an "
+                    "amended agreement (hanse agreement amend --home)"
+                )
+            raise IdentityError(
+                "identity.unknown-signer", f"{role} {name} is not as pinned here: another {field}{hint}"
+            )
 
 
 def _approvers(agreement: Agreement) -> tuple[VerifierKey, ...]:

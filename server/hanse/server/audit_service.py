@@ -107,6 +107,16 @@ class AuditService(pb_grpc.AuditServicer):
 
     @override
     @unary
+    def GetRotations(
+        self, request: pb.GetRotationsRequest, context: grpc.ServicerContext, caller: Identity
+    ) -> pb.GetRotationsResponse:
+        """See the protocol file."""
+        del request, context, caller
+        with self._witnesses.reader() as reader:
+            return pb.GetRotationsResponse(first_key=reader.first_key, notes=reader.rotations())
+
+    @override
+    @unary
     def AddCosignature(
         self, request: pb.AddCosignatureRequest, context: grpc.ServicerContext, caller: Identity
     ) -> pb.AddCosignatureResponse:

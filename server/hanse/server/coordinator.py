@@ -4,6 +4,7 @@ import logging
 import secrets
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -13,7 +14,7 @@ from hanse.audit import AuditLog, Event, EventType, inclusion_proof, parse_check
 from hanse.audit.proof_file import ProofFile, format_proof
 from hanse.crypto import SigningKey, fingerprint, unverified_text, write_atomic
 from hanse.errors import IdentityError, PolicyError, ServingError
-from hanse.learning import ModelManifest, write_model
+from hanse.learning import LoadedModel, ModelManifest, write_model
 from hanse.learning.artifact import MANIFEST_FILE, WEIGHTS_FILE, load_model
 from hanse.policies import (
     BUILTIN,
@@ -154,7 +155,8 @@ class Coordinator:
         if caller not in {member.name for member in signed.agreement.members}:
             raise PolicyError("policy.denied", f"{caller} is no member of the agreement", rule="P20")
         if signed.agreement.coordinator.key != self._key.verifier.encode():
-            raise PolicyError("policy.denied", "the agreement names another coordinator key", rule="P20")
+            detail = "the agreement names another key than this coordinator has now: amend it"
+            raise PolicyError("policy.denied", detail, rule="P20")
         require_known(signed.agreement, {**self.peers(), self._identity.name: self._identity})
         require_no_gap(signed.agreement, self._policy(signed.agreement), self._clock())
         path = self._folders.agreements / f"{signed.digest}.agreement"
@@ -213,7 +215,7 @@ class Coordinator:
         folder = self._folders.models / reference
         if folder.parent != self._folders.models or not (folder / PROOF_FILE).is_file():
             raise ServingError("model.not-found", "no registered model of that name and version")
-        manifest = load_model(folder, self._key.verifier).manifest
+        manifest = self._load(folder).manifest
         agreement = read_unverified(
             (self._folders.agreements / f"{manifest.agreement_digest}.agreement").read_bytes()
         )
@@ -221,6 +223,15 @@ class Coordinator:
             raise ServingError("model.not-found", f"{caller} is no member of the model's agreement")
         files = (MANIFEST_FILE, WEIGHTS_FILE, REGISTRATION_FILE, PROOF_FILE)
         return RegisteredModel(*((folder / name).read_bytes() for name in files))
+
+    def _load(self, folder: Path) -> LoadedModel:
+        """A model version, which may be signed by a key that this coordinator had before."""
+        with self._evidence.witnesses.reader() as reader:
+            *former, _ = reader.keys()
+        for key in former:
+            with suppress(ServingError):
+                return load_model(folder, key)
+        return load_model(folder, self._key.verifier)
 
     def _conduct(self, context: RunContext, record: RunRecord) -> None:
         """One run from start to its last entry; every error ends in a named one."""

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from hanse.audit import Actor, AuditLog
-from hanse.crypto import SigningKey
 from hanse.policies import Identity
+from hanse.policies.site_key import SiteFiles, load_site_key
 from hanse.server.audit_service import AuditService
 from hanse.server.coordinator import Coordinator, CoordinatorFolders, Evidence
 from hanse.server.exchange import ExchangeService, Hub, serving_metrics
@@ -46,9 +46,10 @@ def run_coordinator(
         HanseError: When it cannot start; the error names what to change.
     """
     home = CoordinatorHome(home_folder)
-    key = SigningKey.load(home.node_key)
+    place = settings.audit_url or home.log
+    key = load_site_key(SiteFiles(home.node_key, home.identity, place))
     actor = Actor(organisation=settings.name, key_id=key.verifier.key_id, role="coordinator")
-    shared_log = AuditLog.open(settings.audit_url or home.log, key, actor, utc_now)
+    shared_log = AuditLog.open(place, key, actor, utc_now)
     book = RunBook(home.runs, shared_log, utc_now)
     for run in book.close_interrupted():
         log.warning("run %s was interrupted when the coordinator stopped; it is closed", run)

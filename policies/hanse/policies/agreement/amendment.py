@@ -1,6 +1,7 @@
 """Versions of an agreement: what the next one is called, and which one may follow the accepted one."""
 
-from typing import Literal, Self
+from collections.abc import Mapping
+from typing import Final, Literal, Self
 
 from pydantic import ValidationError
 
@@ -8,8 +9,10 @@ from hanse.crypto import canonical_json
 from hanse.errors import PolicyError
 from hanse.policies.agreement.document import Agreement
 from hanse.policies.fields import Count, Document, Name, Sha256Hex, problems
+from hanse.policies.identity import Identity
 
 MAX_ACCEPTED_BYTES = 1 << 12
+_MEMBER_KEYS: Final = ("node_key", "approver_key", "witness_key")
 
 
 class Accepted(Document):
@@ -65,6 +68,35 @@ def amend(agreement: Agreement) -> Agreement:
         A version that names the one before by its digest.
     """
     return agreement.model_copy(update={"version": agreement.version + 1, "supersedes": agreement.digest})
+
+
+def with_keys(agreement: Agreement, identities: Mapping[str, Identity]) -> Agreement:
+    """An agreement that names the keys that its parties have now.
+
+    Args:
+        agreement: A version that nobody has signed.
+        identities: The parties as they are pinned, by name; the keys of others stay.
+
+    Returns:
+        The same agreement with these keys.
+    """
+    members = tuple(
+        member.model_copy(update={field: getattr(known, field) for field in _MEMBER_KEYS})
+        if (known := identities.get(member.name))
+        else member
+        for member in agreement.members
+    )
+    auditors = tuple(
+        auditor.model_copy(update={"witness_key": known.witness_key})
+        if (known := identities.get(auditor.name))
+        else auditor
+        for auditor in agreement.evidence.auditors
+    )
+    coordinator = agreement.coordinator
+    if hub := identities.get(coordinator.name):
+        coordinator = coordinator.model_copy(update={"key": hub.node_key})
+    evidence = agreement.evidence.model_copy(update={"auditors": auditors})
+    return agreement.model_copy(update={"members": members, "coordinator": coordinator, "evidence": evidence})
 
 
 def require_successor(agreement: Agreement, accepted: Accepted | None) -> None:

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18hanse/api/v1/audit.proto\x12\x0chanse.api.v1\"\x16\n\x14GetCheckpointRequest\"%\n\x15GetCheckpointResponse\x12\x0c\n\x04note\x18\x01 \x01(\x0c\"5\n\x17WatchCheckpointsRequest\x12\x11\n\x04size\x18\x01 \x01(\x04H\x00\x88\x01\x01\x42\x07\n\x05_size\"(\n\x18WatchCheckpointsResponse\x12\x0c\n\x04note\x18\x01 \x01(\x0c\"/\n\x11GetEntriesRequest\x12\r\n\x05\x66irst\x18\x01 \x01(\x04\x12\x0b\n\x03\x65nd\x18\x02 \x01(\x04\"%\n\x12GetEntriesResponse\x12\x0f\n\x07\x65ntries\x18\x01 \x03(\x0c\"<\n\x1aGetConsistencyProofRequest\x12\x10\n\x08old_size\x18\x01 \x01(\x04\x12\x0c\n\x04size\x18\x02 \x01(\x04\"-\n\x1bGetConsistencyProofResponse\x12\x0e\n\x06hashes\x18\x01 \x03(\x0c\"7\n\x18GetInclusionProofRequest\x12\r\n\x05index\x18\x01 \x01(\x04\x12\x0c\n\x04size\x18\x02 \x01(\x04\"+\n\x19GetInclusionProofResponse\x12\x0e\n\x06hashes\x18\x01 \x03(\x0c\"3\n\x15\x41\x64\x64\x43osignatureRequest\x12\x0c\n\x04size\x18\x01 \x01(\x04\x12\x0c\n\x04line\x18\x02 \x01(\t\"\x18\n\x16\x41\x64\x64\x43osignatureResponse\"\x15\n\x13GetSubmittedRequest\"$\n\x14GetSubmittedResponse\x12\x0c\n\x04size\x18\x01 \x01(\x04\"N\n\x12SubmitRoundRequest\x12\x11\n\tstatement\x18\x01 \x01(\x0c\x12\x10\n\x08old_size\x18\x02 \x01(\x04\x12\x13\n\x0b\x63onsistency\x18\x03 \x03(\x0c\"$\n\x13SubmitRoundResponse\x12\r\n\x05index\x18\x01 \x01(\x04\x32\xf3\x05\n\x05\x41udit\x12X\n\rGetCheckpoint\x12\".hanse.api.v1.GetCheckpointRequest\x1a#.hanse.api.v1.GetCheckpointResponse\x12\x63\n\x10WatchCheckpoints\x12%.hanse.api.v1.WatchCheckpointsRequest\x1a&.hanse.api.v1.WatchCheckpointsResponse0\x01\x12Q\n\nGetEntries\x12\x1f.hanse.api.v1.GetEntriesRequest\x1a .hanse.api.v1.GetEntriesResponse0\x01\x12j\n\x13GetConsistencyProof\x12(.hanse.api.v1.GetConsistencyProofRequest\x1a).hanse.api.v1.GetConsistencyProofResponse\x12\x64\n\x11GetInclusionProof\x12&.hanse.api.v1.GetInclusionProofRequest\x1a\'.hanse.api.v1.GetInclusionProofResponse\x12[\n\x0e\x41\x64\x64\x43osignature\x12#.hanse.api.v1.AddCosignatureRequest\x1a$.hanse.api.v1.AddCosignatureResponse\x12U\n\x0cGetSubmitted\x12!.hanse.api.v1.GetSubmittedRequest\x1a\".hanse.api.v1.GetSubmittedResponse\x12R\n\x0bSubmitRound\x12 .hanse.api.v1.SubmitRoundRequest\x1a!.hanse.api.v1.SubmitRoundResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18hanse/api/v1/audit.proto\x12\x0chanse.api.v1\"\x16\n\x14GetCheckpointRequest\"%\n\x15GetCheckpointResponse\x12\x0c\n\x04note\x18\x01 \x01(\x0c\"5\n\x17WatchCheckpointsRequest\x12\x11\n\x04size\x18\x01 \x01(\x04H\x00\x88\x01\x01\x42\x07\n\x05_size\"(\n\x18WatchCheckpointsResponse\x12\x0c\n\x04note\x18\x01 \x01(\x0c\"/\n\x11GetEntriesRequest\x12\r\n\x05\x66irst\x18\x01 \x01(\x04\x12\x0b\n\x03\x65nd\x18\x02 \x01(\x04\"%\n\x12GetEntriesResponse\x12\x0f\n\x07\x65ntries\x18\x01 \x03(\x0c\"<\n\x1aGetConsistencyProofRequest\x12\x10\n\x08old_size\x18\x01 \x01(\x04\x12\x0c\n\x04size\x18\x02 \x01(\x04\"-\n\x1bGetConsistencyProofResponse\x12\x0e\n\x06hashes\x18\x01 \x03(\x0c\"7\n\x18GetInclusionProofRequest\x12\r\n\x05index\x18\x01 \x01(\x04\x12\x0c\n\x04size\x18\x02 \x01(\x04\"+\n\x19GetInclusionProofResponse\x12\x0e\n\x06hashes\x18\x01 \x03(\x0c\"\x15\n\x13GetRotationsRequest\"8\n\x14GetRotationsResponse\x12\x11\n\tfirst_key\x18\x01 \x01(\t\x12\r\n\x05notes\x18\x02 \x03(\x0c\"3\n\x15\x41\x64\x64\x43osignatureRequest\x12\x0c\n\x04size\x18\x01 \x01(\x04\x12\x0c\n\x04line\x18\x02 \x01(\t\"\x18\n\x16\x41\x64\x64\x43osignatureResponse\"\x15\n\x13GetSubmittedRequest\"$\n\x14GetSubmittedResponse\x12\x0c\n\x04size\x18\x01 \x01(\x04\"N\n\x12SubmitRoundRequest\x12\x11\n\tstatement\x18\x01 \x01(\x0c\x12\x10\n\x08old_size\x18\x02 \x01(\x04\x12\x13\n\x0b\x63onsistency\x18\x03 \x03(\x0c\"$\n\x13SubmitRoundResponse\x12\r\n\x05index\x18\x01 \x01(\x04\x32\xca\x06\n\x05\x41udit\x12X\n\rGetCheckpoint\x12\".hanse.api.v1.GetCheckpointRequest\x1a#.hanse.api.v1.GetCheckpointResponse\x12\x63\n\x10WatchCheckpoints\x12%.hanse.api.v1.WatchCheckpointsRequest\x1a&.hanse.api.v1.WatchCheckpointsResponse0\x01\x12Q\n\nGetEntries\x12\x1f.hanse.api.v1.GetEntriesRequest\x1a .hanse.api.v1.GetEntriesResponse0\x01\x12j\n\x13GetConsistencyProof\x12(.hanse.api.v1.GetConsistencyProofRequest\x1a).hanse.api.v1.GetConsistencyProofResponse\x12\x64\n\x11GetInclusionProof\x12&.hanse.api.v1.GetInclusionProofRequest\x1a\'.hanse.api.v1.GetInclusionProofResponse\x12U\n\x0cGetRotations\x12!.hanse.api.v1.GetRotationsRequest\x1a\".hanse.api.v1.GetRotationsResponse\x12[\n\x0e\x41\x64\x64\x43osignature\x12#.hanse.api.v1.AddCosignatureRequest\x1a$.hanse.api.v1.AddCosignatureResponse\x12U\n\x0cGetSubmitted\x12!.hanse.api.v1.GetSubmittedRequest\x1a\".hanse.api.v1.GetSubmittedResponse\x12R\n\x0bSubmitRound\x12 .hanse.api.v1.SubmitRoundRequest\x1a!.hanse.api.v1.SubmitRoundResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -51,18 +51,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETINCLUSIONPROOFREQUEST']._serialized_end=454
   _globals['_GETINCLUSIONPROOFRESPONSE']._serialized_start=456
   _globals['_GETINCLUSIONPROOFRESPONSE']._serialized_end=499
-  _globals['_ADDCOSIGNATUREREQUEST']._serialized_start=501
-  _globals['_ADDCOSIGNATUREREQUEST']._serialized_end=552
-  _globals['_ADDCOSIGNATURERESPONSE']._serialized_start=554
-  _globals['_ADDCOSIGNATURERESPONSE']._serialized_end=578
-  _globals['_GETSUBMITTEDREQUEST']._serialized_start=580
-  _globals['_GETSUBMITTEDREQUEST']._serialized_end=601
-  _globals['_GETSUBMITTEDRESPONSE']._serialized_start=603
-  _globals['_GETSUBMITTEDRESPONSE']._serialized_end=639
-  _globals['_SUBMITROUNDREQUEST']._serialized_start=641
-  _globals['_SUBMITROUNDREQUEST']._serialized_end=719
-  _globals['_SUBMITROUNDRESPONSE']._serialized_start=721
-  _globals['_SUBMITROUNDRESPONSE']._serialized_end=757
-  _globals['_AUDIT']._serialized_start=760
-  _globals['_AUDIT']._serialized_end=1515
+  _globals['_GETROTATIONSREQUEST']._serialized_start=501
+  _globals['_GETROTATIONSREQUEST']._serialized_end=522
+  _globals['_GETROTATIONSRESPONSE']._serialized_start=524
+  _globals['_GETROTATIONSRESPONSE']._serialized_end=580
+  _globals['_ADDCOSIGNATUREREQUEST']._serialized_start=582
+  _globals['_ADDCOSIGNATUREREQUEST']._serialized_end=633
+  _globals['_ADDCOSIGNATURERESPONSE']._serialized_start=635
+  _globals['_ADDCOSIGNATURERESPONSE']._serialized_end=659
+  _globals['_GETSUBMITTEDREQUEST']._serialized_start=661
+  _globals['_GETSUBMITTEDREQUEST']._serialized_end=682
+  _globals['_GETSUBMITTEDRESPONSE']._serialized_start=684
+  _globals['_GETSUBMITTEDRESPONSE']._serialized_end=720
+  _globals['_SUBMITROUNDREQUEST']._serialized_start=722
+  _globals['_SUBMITROUNDREQUEST']._serialized_end=800
+  _globals['_SUBMITROUNDRESPONSE']._serialized_start=802
+  _globals['_SUBMITROUNDRESPONSE']._serialized_end=838
+  _globals['_AUDIT']._serialized_start=841
+  _globals['_AUDIT']._serialized_end=1683
 # @@protoc_insertion_point(module_scope)

@@ -232,6 +232,49 @@ class GetInclusionProofResponse(_message.Message):
 Global___GetInclusionProofResponse: _TypeAlias = GetInclusionProofResponse  # noqa: Y015
 
 @_typing.final
+class GetRotationsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetRotationsRequest: _TypeAlias = GetRotationsRequest  # noqa: Y015
+
+@_typing.final
+class GetRotationsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIRST_KEY_FIELD_NUMBER: _builtins.int
+    NOTES_FIELD_NUMBER: _builtins.int
+    first_key: _builtins.str
+    """The verifier key with which the log began, as it says."""
+    @_builtins.property
+    def notes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """The checkpoints at which the key changed, in order. Each is signed by the old and by the new key, and its
+        last entry names the new one.
+        """
+
+    def __init__(
+        self,
+        *,
+        first_key: _builtins.str = ...,
+        notes: _abc.Iterable[_builtins.bytes] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["first_key", b"first_key", "notes", b"notes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetRotationsResponse: _TypeAlias = GetRotationsResponse  # noqa: Y015
+
+@_typing.final
 class AddCosignatureRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

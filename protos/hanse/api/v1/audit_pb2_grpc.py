@@ -59,6 +59,11 @@ class AuditStub:
                 request_serializer=hanse_dot_api_dot_v1_dot_audit__pb2.GetInclusionProofRequest.SerializeToString,
                 response_deserializer=hanse_dot_api_dot_v1_dot_audit__pb2.GetInclusionProofResponse.FromString,
                 _registered_method=True)
+        self.GetRotations = channel.unary_unary(
+                '/hanse.api.v1.Audit/GetRotations',
+                request_serializer=hanse_dot_api_dot_v1_dot_audit__pb2.GetRotationsRequest.SerializeToString,
+                response_deserializer=hanse_dot_api_dot_v1_dot_audit__pb2.GetRotationsResponse.FromString,
+                _registered_method=True)
         self.AddCosignature = channel.unary_unary(
                 '/hanse.api.v1.Audit/AddCosignature',
                 request_serializer=hanse_dot_api_dot_v1_dot_audit__pb2.AddCosignatureRequest.SerializeToString,
@@ -115,6 +120,13 @@ class AuditServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetRotations(self, request, context):
+        """How the log changed the key that signs it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def AddCosignature(self, request, context):
         """Hands in a witness's cosignature of the checkpoint of a size (C2SP tlog-cosignature).
         """
@@ -163,6 +175,11 @@ def add_AuditServicer_to_server(servicer, server):
                     servicer.GetInclusionProof,
                     request_deserializer=hanse_dot_api_dot_v1_dot_audit__pb2.GetInclusionProofRequest.FromString,
                     response_serializer=hanse_dot_api_dot_v1_dot_audit__pb2.GetInclusionProofResponse.SerializeToString,
+            ),
+            'GetRotations': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRotations,
+                    request_deserializer=hanse_dot_api_dot_v1_dot_audit__pb2.GetRotationsRequest.FromString,
+                    response_serializer=hanse_dot_api_dot_v1_dot_audit__pb2.GetRotationsResponse.SerializeToString,
             ),
             'AddCosignature': grpc.unary_unary_rpc_method_handler(
                     servicer.AddCosignature,
@@ -315,6 +332,33 @@ class Audit:
             '/hanse.api.v1.Audit/GetInclusionProof',
             hanse_dot_api_dot_v1_dot_audit__pb2.GetInclusionProofRequest.SerializeToString,
             hanse_dot_api_dot_v1_dot_audit__pb2.GetInclusionProofResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetRotations(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hanse.api.v1.Audit/GetRotations',
+            hanse_dot_api_dot_v1_dot_audit__pb2.GetRotationsRequest.SerializeToString,
+            hanse_dot_api_dot_v1_dot_audit__pb2.GetRotationsResponse.FromString,
             options,
             channel_credentials,
             insecure,

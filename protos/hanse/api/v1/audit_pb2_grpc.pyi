@@ -46,6 +46,8 @@ class AuditStub:
     """Proof that the tree of one size begins with the tree of a smaller size (RFC 6962, section 2.1.2)."""
     GetInclusionProof: _grpc.UnaryUnaryMultiCallable[_audit_pb2.GetInclusionProofRequest, _audit_pb2.GetInclusionProofResponse]
     """Proof that an entry is in the tree of a size (RFC 6962, section 2.1.1)."""
+    GetRotations: _grpc.UnaryUnaryMultiCallable[_audit_pb2.GetRotationsRequest, _audit_pb2.GetRotationsResponse]
+    """How the log changed the key that signs it."""
     AddCosignature: _grpc.UnaryUnaryMultiCallable[_audit_pb2.AddCosignatureRequest, _audit_pb2.AddCosignatureResponse]
     """Hands in a witness's cosignature of the checkpoint of a size (C2SP tlog-cosignature)."""
     GetSubmitted: _grpc.UnaryUnaryMultiCallable[_audit_pb2.GetSubmittedRequest, _audit_pb2.GetSubmittedResponse]
@@ -68,6 +70,8 @@ class AuditAsyncStub(AuditStub):
     """Proof that the tree of one size begins with the tree of a smaller size (RFC 6962, section 2.1.2)."""
     GetInclusionProof: _aio.UnaryUnaryMultiCallable[_audit_pb2.GetInclusionProofRequest, _audit_pb2.GetInclusionProofResponse]  # type: ignore[assignment]
     """Proof that an entry is in the tree of a size (RFC 6962, section 2.1.1)."""
+    GetRotations: _aio.UnaryUnaryMultiCallable[_audit_pb2.GetRotationsRequest, _audit_pb2.GetRotationsResponse]  # type: ignore[assignment]
+    """How the log changed the key that signs it."""
     AddCosignature: _aio.UnaryUnaryMultiCallable[_audit_pb2.AddCosignatureRequest, _audit_pb2.AddCosignatureResponse]  # type: ignore[assignment]
     """Hands in a witness's cosignature of the checkpoint of a size (C2SP tlog-cosignature)."""
     GetSubmitted: _aio.UnaryUnaryMultiCallable[_audit_pb2.GetSubmittedRequest, _audit_pb2.GetSubmittedResponse]  # type: ignore[assignment]
@@ -117,6 +121,14 @@ class AuditServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_audit_pb2.GetInclusionProofResponse, _abc.Awaitable[_audit_pb2.GetInclusionProofResponse]]:
         """Proof that an entry is in the tree of a size (RFC 6962, section 2.1.1)."""
+
+    @_abc_1.abstractmethod
+    def GetRotations(
+        self,
+        request: _audit_pb2.GetRotationsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_audit_pb2.GetRotationsResponse, _abc.Awaitable[_audit_pb2.GetRotationsResponse]]:
+        """How the log changed the key that signs it."""
 
     @_abc_1.abstractmethod
     def AddCosignature(

@@ -1,12 +1,12 @@
 """Loads what the settings name, and refuses what is missing, unsigned or does not fit together."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from hanse.audit import Actor, AuditLog
+from hanse.audit import Actor, AuditLog, LogReader
 from hanse.crypto import SigningKey, VerifierKey, read_secret
 from hanse.errors import ConfigurationError, IdentityError, ServingError
 from hanse.learning.artifact import LoadedModel, load_model
@@ -72,7 +72,9 @@ async def load_site(settings: ScoringSettings, clock: Callable[[], datetime]) ->
     key = SigningKey.load(settings.signing_key)
     registry = VerifierKey.decode(settings.registry_key)
     agreement = open_agreement(read_file(settings.agreement))
-    member = _own_member(agreement.agreement, key.verifier, registry)
+    with LogReader.open(settings.log) as reader:
+        own = (key.verifier, *reader.keys())
+    member = _own_member(agreement.agreement, own, registry)
     policy = _policy(settings, agreement.agreement, member)
     model = load_model(settings.model, registry)
     _require_same(agreement, model)
@@ -127,17 +129,17 @@ def _policy(settings: ScoringSettings, agreement: Agreement, member: Member) -> 
     return merge(applicable(agreement.packs, adopted_packs(settings.packs, keys)))
 
 
-def _own_member(agreement: Agreement, key: VerifierKey, registry: VerifierKey) -> Member:
+def _own_member(agreement: Agreement, own: Sequence[VerifierKey], registry: VerifierKey) -> Member:
     """The member that this site is.
 
     The agreement's approver keys were pinned when the site accepted it. That the document in the settings is
-    that one follows from three ties: it names this site's key and the pinned coordinator, and the model that
-    this coordinator signed names its digest.
+    that one follows from three ties: it names a key that this site has or had, it names the pinned
+    coordinator, and the model that this coordinator signed names its digest.
     """
     if agreement.coordinator.key != registry.encode():
         raise IdentityError("identity.unknown-signer", "the agreement's coordinator is not the pinned one")
     for member in agreement.members:
-        if member.node_key == key.encode():
+        if VerifierKey.decode(member.node_key) in own:
             return member
     raise IdentityError("identity.unknown-signer", "the agreement names no member with this site's key")
 
