@@ -27,9 +27,7 @@ from hanse.policies.receipts import Receipt
 
 # In JSON a quotation mark inside a string has a backslash, so this finds nothing but the types of entries.
 _RELEVANT: Final = re.compile(
-    b'"type":"('
-    + b"|".join(re.escape(kind.value.encode()) for kind in sorted(TOLD_BY))
-    + b')"'
+    b'"type":"(' + b"|".join(re.escape(kind.value.encode()) for kind in sorted(TOLD_BY)) + b')"'
 )
 
 
