@@ -44,17 +44,23 @@ class Figure:
         value: The figure; None when it was not measured this time.
         unit: Its unit.
         bar: Largest value that passes; None for a figure without a bar.
+        floor: Smallest value that passes; None for a figure without one.
     """
 
     name: str
     value: float | None
     unit: str
     bar: float | None = None
+    floor: float | None = None
 
     @property
     def missed(self) -> bool:
-        """Whether it was measured and is above its bar."""
-        return self.bar is not None and self.value is not None and self.value > self.bar
+        """Whether it was measured and is above its bar, or below its floor."""
+        if self.value is None:
+            return False
+        return (self.bar is not None and self.value > self.bar) or (
+            self.floor is not None and self.value < self.floor
+        )
 
 
 def parse_options(description: str) -> Options:
@@ -69,11 +75,16 @@ def parse_options(description: str) -> Options:
 def finish(title: str, figures: Sequence[Figure], options: Options) -> int:
     """Prints the figures, writes them where ``--json`` says, and returns the exit code, 1 for a miss."""
     table = Table(title=title, title_justify="left", header_style="bold")
-    for column in ("figure", "value", "unit", "at most", ""):
+    for column in ("figure", "value", "unit", "at least", "at most", ""):
         table.add_column(column)
     for figure in figures:
         table.add_row(
-            figure.name, _number(figure.value), figure.unit, _number(figure.bar, none=""), _verdict(figure)
+            figure.name,
+            _number(figure.value),
+            figure.unit,
+            _number(figure.floor, none=""),
+            _number(figure.bar, none=""),
+            _verdict(figure),
         )
     Console(highlight=False).print(table)
     if options.json_path is not None:
@@ -83,11 +94,11 @@ def finish(title: str, figures: Sequence[Figure], options: Options) -> int:
 
 
 def _number(value: float | None, none: str = "not measured") -> str:
-    return none if value is None else f"{value:.3g}"
+    return none if value is None else f"{value:.4g}"
 
 
 def _verdict(figure: Figure) -> str:
-    if figure.bar is None or figure.value is None:
+    if (figure.bar is None and figure.floor is None) or figure.value is None:
         return ""
     return "[red]missed[/]" if figure.missed else "[green]met[/]"
 

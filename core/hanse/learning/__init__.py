@@ -6,6 +6,9 @@ Importing this package loads no torch: a scorer needs only what is named below. 
 * :mod:`hanse.learning.transform`: rows to one-hot features over public cells.
 * :mod:`hanse.learning.shapes`, :mod:`hanse.learning.models`: the models, in numpy and in torch.
 * :mod:`hanse.learning.training`, :mod:`hanse.learning.dpsgd`: a member's part of a run.
+* :mod:`hanse.learning.private`: DP-SGD over members through sums; noise for any other sum.
+* :mod:`hanse.learning.clipping`, :mod:`hanse.learning.ghost`: sums of clipped per-record gradients.
+* :mod:`hanse.learning.grid_noise`, :mod:`hanse.learning.integer_noise`: noise that a ring can carry, in shares.
 * :mod:`hanse.learning.aggregation`: the coordinator's part.
 * :mod:`hanse.learning.metrics`: how good a model is, from exact scores or from noisy counts.
 * :mod:`hanse.learning.contribution`: what each column contributes to a model.
@@ -39,7 +42,12 @@ from hanse.learning.metrics import (
 )
 from hanse.learning.predictor import Predictor
 from hanse.learning.random_source import SecureRandom
-from hanse.learning.recipe import recommend
+from hanse.learning.recipe import (
+    PrivateSchedule,
+    recommend,
+    recommend_honest_shares,
+    recommend_private,
+)
 from hanse.learning.shapes import initial_weights, layer_shapes, parameter_count
 from hanse.learning.transform import Transform, count_cells, n_cells, rare_below
 
@@ -49,6 +57,7 @@ __all__ = [
     "LoadedModel",
     "ModelManifest",
     "Predictor",
+    "PrivateSchedule",
     "ScoreHistogram",
     "SecureRandom",
     "Transform",
@@ -71,6 +80,8 @@ __all__ = [
     "rare_below",
     "read_manifest",
     "recommend",
+    "recommend_honest_shares",
+    "recommend_private",
     "roc_auc",
     "score_histogram",
     "store_model",

@@ -36,7 +36,7 @@ class SecureRandom:
         Returns:
             Array of shape (size,).
         """
-        words = np.frombuffer(self._bytes(8 * size), dtype="<u8")
+        words = np.frombuffer(self.draw_bytes(8 * size), dtype="<u8")
         return (words >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
     def normal(self, size: int) -> NDArray[np.float64]:
@@ -58,7 +58,15 @@ class SecureRandom:
         scaled: NDArray[np.float64] = draws.reshape(_SUMMANDS, size).sum(axis=0) / np.sqrt(_SUMMANDS)
         return scaled
 
-    def _bytes(self, length: int) -> bytes:
+    def draw_bytes(self, length: int) -> bytes:
+        """The next bytes of the stream.
+
+        Args:
+            length: How many.
+
+        Returns:
+            As many bytes, each value as likely as any other.
+        """
         if self._process is not None and self._process != os.getpid():
             self.__init__()  # type: ignore[misc] # a forked child must not repeat its parent's noise
         return self._stream.update(bytes(length))

@@ -4,6 +4,8 @@ Few rounds of many local steps, because a federated round costs a second or two;
 norm that most records stay below, and a step size that shrinks with the noise that all members together add.
 """
 
+import math
+from dataclasses import dataclass
 from typing import Final, Literal
 
 from hanse.policies import Training
@@ -75,3 +77,72 @@ def recommend(
         round_timeout_s=120,
         holdout_fraction=0.2,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class PrivateSchedule:
+    """How a model is trained with privacy, one sum over the members a step.
+
+    Attributes:
+        steps: Number of steps.
+        sample_rate: Probability with which each record enters a step.
+        clip_norm: L2 bound of one record's gradient.
+        learning_rate: Step size at the first step; it falls linearly to zero.
+    """
+
+    steps: int
+    sample_rate: float
+    clip_norm: float
+    learning_rate: float
+
+
+_STEPS: Final = 400
+_STEP_RATE: Final = 0.1
+_MAX_BATCH: Final = 10_000.0
+_MIN_STEP_RATE: Final = 0.01
+_NOISE_ROOM: Final = 500.0
+_MAX_STEP: Final = {"logistic": 8.0, "mlp": 4.0}
+
+
+def recommend_private(
+    model: Literal["logistic", "mlp"], rows: float, parameters: int, epsilon: float
+) -> PrivateSchedule:
+    """The schedule of a private run, from public figures only: whoever uses it states epsilon and no more.
+
+    400 steps of a tenth of the records (of fewer where there are more than 100,000 records: about 10,000),
+    clipping norm 2, which most records stay below. The step size is what noise leaves room for: the noise of
+    all steps moves the weights by a random walk whose length grows with step size · sqrt(parameters) /
+    (rows · epsilon), so the step size is rows · epsilon / (500 sqrt(parameters)), at most 8 (logistic) or 4
+    (mlp).
+
+    The rule was chosen on three folds of adult, bank_full and default_credit, and charged to no budget; it is
+    one rule for all, and on these sets within .001 of the best step size of a grid for each.
+
+    Args:
+        model: Kind of the model.
+        rows: Training records of all members together, roughly.
+        parameters: Of the model.
+        epsilon: Budget of the run, at a delta of about 1e-5.
+
+    Returns:
+        The schedule.
+    """
+    rate = min(_STEP_RATE, max(_MIN_STEP_RATE, _MAX_BATCH / max(rows, 1.0)))
+    size = min(_MAX_STEP[model], rows * epsilon / (_NOISE_ROOM * math.sqrt(parameters)))
+    return PrivateSchedule(_STEPS, rate, _CLIP_NORM, float(f"{size:.3g}"))
+
+
+def recommend_honest_shares(members: int) -> int:
+    """Shares that make up the noise when members add it together: one in four may collude or drop out.
+
+    Args:
+        members: Members of the run.
+
+    Returns:
+        ``members`` less a quarter, at least one, of them; 1 (every member adds all of it) for fewer than
+        three, whose sum would hide nothing.
+    """
+    return 1 if members < _FEWEST_SHARING else members - max(1, members // 4)
+
+
+_FEWEST_SHARING: Final = 3

@@ -130,7 +130,7 @@ def initial_weights(
     if training.hidden:
         parameters = split_flat(training, n_features, flat, groups)
         _draw([weight for weight, _ in parameters.layers], [w.shape[1] for w, _ in parameters.layers], rng)
-        _draw(parameters.embeddings, [training.embedding] * len(groups), rng)
+        _draw(parameters.embeddings, [training.embedding] * len(parameters.embeddings), rng)
     return flat
 
 

@@ -3,13 +3,19 @@
 * :mod:`hanse.privacy.events`: the mechanisms whose cost can be counted.
 * :mod:`hanse.privacy.accountant`: epsilon of a list of them, an upper bound.
 * :mod:`hanse.privacy.plan`: the noise of a run for a budget.
+* :mod:`hanse.privacy.shared_plan`: the same for runs in which members release sums together.
 * :mod:`hanse.privacy.ledger`: what was reserved and spent, append-only on disk.
+* :mod:`hanse.privacy.charging`: charges for releases, in blocks, before they leave.
+* :mod:`hanse.privacy.person`: what a person with records at several members pays.
+* :mod:`hanse.privacy.certificate`: all of it in one document.
 
-Every figure is for the unit *record*, one record per row, and the adjacency *add or remove one record*. A
-person with rows at several members pays at each of them.
+Every figure but those of :mod:`hanse.privacy.person` is for the unit *record*, one record per row, and the
+adjacency *add or remove one record*.
 """
 
 from hanse.privacy.accountant import calibrate, epsilon
+from hanse.privacy.certificate import make_certificate
+from hanse.privacy.charging import ChargedReleases
 from hanse.privacy.events import (
     GaussianRelease,
     PrivacyEvent,
@@ -20,10 +26,13 @@ from hanse.privacy.events import (
     subtract_events,
 )
 from hanse.privacy.ledger import Budget, LedgerHead, LedgerKey, PrivacyLedger
+from hanse.privacy.person import person_epsilon
 from hanse.privacy.plan import PrivacyPlan, Spent, make_plan
+from hanse.privacy.shared_plan import SharedPlan, make_shared_plan
 
 __all__ = [
     "Budget",
+    "ChargedReleases",
     "GaussianRelease",
     "LedgerHead",
     "LedgerKey",
@@ -31,12 +40,16 @@ __all__ = [
     "PrivacyLedger",
     "PrivacyPlan",
     "SampledGaussian",
+    "SharedPlan",
     "Spent",
     "calibrate",
     "epsilon",
     "events_from_json",
     "events_to_json",
+    "make_certificate",
     "make_plan",
+    "make_shared_plan",
     "merge_events",
+    "person_epsilon",
     "subtract_events",
 ]

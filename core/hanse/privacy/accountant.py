@@ -9,11 +9,13 @@ here is an upper bound, for the unit *record* and the adjacency *add or remove o
 import math
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from math import comb
 from typing import Final
 
 from dp_accounting.pld.privacy_loss_distribution import (
     PrivacyLossDistribution,
     from_gaussian_mechanism,
+    from_mixture_gaussian_mechanism,
     identity,
 )
 
@@ -82,15 +84,61 @@ def calibrate(
     return high
 
 
+def epsilon_of_sums(
+    alone: Sequence[PrivacyEvent], shared: Sequence[tuple[PrivacyEvent, int]], delta: float
+) -> float:
+    """Epsilon of a person with records at several members; see :mod:`hanse.privacy.person`.
+
+    Args:
+        alone: Releases of single members, of all members that know the person.
+        shared: Sums over members, each with the number of members that have a record of the person in it.
+        delta: The delta of the statement, in (0, 1).
+
+    Returns:
+        As :func:`epsilon`.
+
+    Raises:
+        PrivacyError: ``privacy.unsupported`` if delta is out of range.
+    """
+    if not 0 < delta < 1:
+        raise PrivacyError("privacy.unsupported", "delta is not between 0 and 1")
+    return _epsilon(merge_events(alone), delta, tuple(sorted(shared, key=repr)))
+
+
 @lru_cache(maxsize=1_024)
-def _epsilon(events: tuple[PrivacyEvent, ...], delta: float) -> float:
-    if any(_is_hopeless(event) for event in events):
+def _epsilon(
+    events: tuple[PrivacyEvent, ...], delta: float, shared: tuple[tuple[PrivacyEvent, int], ...] = ()
+) -> float:
+    if any(_is_hopeless(event, members) for event, members in (*((event, 1) for event in events), *shared)):
         return math.inf
     composed = identity(value_discretization_interval=GRID)
     for event in events:
         composed = composed.compose(_distribution(event))
+    for event, members in shared:
+        composed = composed.compose(_distribution_of_members(event, members))
     result = float(composed.get_epsilon_for_delta(delta))
     return result if result <= MAX_EPSILON else math.inf
+
+
+@lru_cache(maxsize=128)
+def _distribution_of_members(event: PrivacyEvent, members: int) -> PrivacyLossDistribution:
+    """The privacy loss distribution of a sum that holds a record of one person from each of the members."""
+    if isinstance(event, GaussianRelease):
+        return from_gaussian_mechanism(
+            event.noise_multiplier / (members * math.sqrt(event.count)), value_discretization_interval=GRID
+        )
+    rate = event.sample_rate
+    chances = [
+        comb(members, present) * rate**present * (1 - rate) ** (members - present)
+        for present in range(members + 1)
+    ]
+    possible = [(float(present), chance) for present, chance in enumerate(chances) if chance > 0]
+    return from_mixture_gaussian_mechanism(
+        event.noise_multiplier,
+        [present for present, _ in possible],
+        [chance for _, chance in possible],
+        value_discretization_interval=GRID,
+    ).self_compose(event.steps)
 
 
 @lru_cache(maxsize=128)
@@ -106,13 +154,14 @@ def _distribution(event: PrivacyEvent) -> PrivacyLossDistribution:
     ).self_compose(event.steps)
 
 
-def _is_hopeless(event: PrivacyEvent) -> bool:
+def _is_hopeless(event: PrivacyEvent, members: int = 1) -> bool:
     """Whether the loss is so large that its distribution would fill the memory.
 
     Bounds the expected loss by that of the Gaussian times the sample rate (convexity of the KL divergence).
     """
+    noise = event.noise_multiplier / members
     if isinstance(event, GaussianRelease):
-        expected = event.count / (2 * event.noise_multiplier**2)
+        expected = event.count / (2 * noise**2)
     else:
-        expected = event.sample_rate * event.steps / (2 * event.noise_multiplier**2)
+        expected = event.sample_rate * event.steps / (2 * noise**2)
     return expected > _MAX_EXPECTED_LOSS

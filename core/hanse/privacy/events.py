@@ -1,7 +1,11 @@
 """What a release costs: the two mechanisms of this version, as values that are stored and sent.
 
 A mechanism that is not one of these cannot be written down, so it cannot be charged, so it cannot be run.
-Every event is for the unit *record* and the adjacency *add or remove one record*.
+Every event is for the unit *record* and the adjacency *add or remove one record*. For a record it makes no
+difference whether its member released a figure alone, or all members released a sum together to which each
+added a share of the noise: the noise that an event states is that which remains if as many members collude
+or drop out as the run allows for. For a person with records at several members it does, so an event says
+which of the two it was (:mod:`hanse.privacy.person`).
 """
 
 import math
@@ -24,10 +28,12 @@ class GaussianRelease:
     Attributes:
         noise_multiplier: Standard deviation of the noise divided by the L2 sensitivity.
         count: How many such releases on the same records.
+        shared: Whether each is one sum over the members, with shared noise.
     """
 
     noise_multiplier: float
     count: int = 1
+    shared: bool = False
 
     def __post_init__(self) -> None:
         _check_noise(self.noise_multiplier)
@@ -42,11 +48,14 @@ class SampledGaussian:
         noise_multiplier: Standard deviation of the noise divided by the clipping norm.
         sample_rate: Probability with which each record enters a step, independently of all others.
         steps: Number of steps; a step that happened to sample nobody counts.
+        shared: Whether each is one sum over the members, which sample independently of each other, with
+            shared noise.
     """
 
     noise_multiplier: float
     sample_rate: float
     steps: int
+    shared: bool = False
 
     def __post_init__(self) -> None:
         _check_noise(self.noise_multiplier)
@@ -57,15 +66,17 @@ class SampledGaussian:
 
 PrivacyEvent: TypeAlias = GaussianRelease | SampledGaussian
 
-Mechanism: TypeAlias = tuple[Literal["gaussian"], float] | tuple[Literal["sampled_gaussian"], float, float]
+Mechanism: TypeAlias = (
+    tuple[Literal["gaussian"], bool, float] | tuple[Literal["sampled_gaussian"], bool, float, float]
+)
 """An event without its count: what two events must share to be added up."""
 
 
 def mechanism(event: PrivacyEvent) -> Mechanism:
     """The event without its count."""
     if isinstance(event, GaussianRelease):
-        return ("gaussian", event.noise_multiplier)
-    return ("sampled_gaussian", event.noise_multiplier, event.sample_rate)
+        return ("gaussian", event.shared, event.noise_multiplier)
+    return ("sampled_gaussian", event.shared, event.noise_multiplier, event.sample_rate)
 
 
 def times(event: PrivacyEvent) -> int:
@@ -143,20 +154,28 @@ def _repeat(event: PrivacyEvent, number: int) -> PrivacyEvent:
 
 
 def _to_json(event: PrivacyEvent) -> dict[str, JsonValue]:
+    # Absent for releases of one member, as before there were others: what was written stays as it is.
+    shared: dict[str, JsonValue] = {"shared": True} if event.shared else {}
     if isinstance(event, GaussianRelease):
-        return {"kind": "gaussian", "noise_multiplier": event.noise_multiplier, "count": event.count}
+        return {
+            "kind": "gaussian",
+            "noise_multiplier": event.noise_multiplier,
+            "count": event.count,
+            **shared,
+        }
     return {
         "kind": "sampled_gaussian",
         "noise_multiplier": event.noise_multiplier,
         "sample_rate": event.sample_rate,
         "steps": event.steps,
+        **shared,
     }
 
 
 def _from_json(value: JsonValue) -> PrivacyEvent:
     match value:
         case {"kind": "gaussian", "noise_multiplier": float() as noise, "count": int() as count, **rest}:
-            event: PrivacyEvent = GaussianRelease(noise, _no_bool(count))
+            event: PrivacyEvent = GaussianRelease(noise, _no_bool(count), _take_shared(rest))
         case {
             "kind": "sampled_gaussian",
             "noise_multiplier": float() as noise,
@@ -164,11 +183,18 @@ def _from_json(value: JsonValue) -> PrivacyEvent:
             "steps": int() as steps,
             **rest,
         }:
-            event = SampledGaussian(noise, rate, _no_bool(steps))
+            event = SampledGaussian(noise, rate, _no_bool(steps), _take_shared(rest))
         case _:
             raise PrivacyError("privacy.unsupported", "an event is of no known mechanism")
     _check_no_rest(rest)
     return event
+
+
+def _take_shared(rest: dict[Any, Any]) -> bool:
+    """Takes the field out if it is there; it is written for true only."""
+    if rest.get("shared") is True:
+        return bool(rest.pop("shared"))
+    return False
 
 
 def _no_bool(value: int) -> int:
