@@ -1,5 +1,6 @@
 """The coordinator's gRPC service over mutual TLS; the engine below it hands work to nodes in this process."""
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -9,15 +10,17 @@ from typing import Any
 import pytest
 
 from hanse.audit import RefusalKind, WitnessRefusal, verify_log
+from hanse.audit.completeness import check_shared
 from hanse.client.home import MemberHome
 from hanse.client.models import fetch_model
 from hanse.client.refusals import keep
 from hanse.client.remote import CoordinatorClient
 from hanse.client.setup import DatasetHints, Organisation, init_member
-from hanse.crypto import write_atomic
-from hanse.errors import HanseError, TrainingError
+from hanse.crypto import sha256_hex, write_atomic
+from hanse.errors import AuditError, HanseError, TrainingError
+from hanse.learning.artifact import MANIFEST_FILE
 from hanse.policies import Identity
-from hanse.policies.witnessing import PROOF_FILE, check_registration
+from hanse.policies.witnessing import PROOF_FILE, WITHHELD_FILE, check_registration
 from hanse.server.audit_service import AuditService
 from hanse.server.coordinator import Coordinator, CoordinatorFolders, Evidence
 from hanse.server.exchange import ExchangeService, Hub
@@ -190,6 +193,54 @@ def test_without_a_quorum_of_witnesses_there_is_no_model(served: Served) -> None
     assert not list(served.local.home.models.iterdir())
     entries = verify_log(served.local.home.log, served.local.key.verifier).entries
     assert (entries[-1].type, entries[-1].reasons) == ("run.failed", ("audit.quorum",))
+
+
+def test_a_model_whose_registration_no_quorum_saw_is_withheld(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second wait fails: there is a model and an entry by then, and the log says what became of them."""
+    waits = []
+    wait = Witnesses.wait
+
+    def first_only(self: Witnesses, *args: Any) -> bytes:
+        waits.append(args)
+        if len(waits) > 1:
+            raise AuditError("audit.quorum", "nobody")
+        return wait(self, *args)
+
+    monkeypatch.setattr(Witnesses, "wait", first_only)
+    with served.client() as client:
+        events = list(client.start(client.submit(served.local.signed.note)))
+        reference = "propensity@1"
+        assert [event.type for event in events[-3:]] == ["model.registered", "model.withheld", "run.failed"]
+        assert events[-2].facts == {"model": reference, "code": "audit.quorum"}
+        assert code(lambda: client.model(reference)) == "model.not-found"
+    verified = verify_log(served.local.home.log, served.local.key.verifier)
+    registered, withheld, failed = verified.entries[-3:]
+    assert (withheld.type, withheld.reasons) == ("model.withheld", ("audit.quorum",))
+    assert (withheld.model_out, withheld.run) == (registered.model_out, registered.run)
+    assert failed.type == "run.failed"
+    assert [found.kind for found in check_shared(verified.entries) if not found.is_note] == []
+    folder = served.local.home.models / reference
+    assert json.loads((folder / WITHHELD_FILE).read_bytes()) == {"code": "audit.quorum"}
+    (folder / PROOF_FILE).write_bytes(b"a proof that comes too late")
+    with served.client() as client:
+        assert code(lambda: client.model(reference)) == "model.not-found"
+
+
+def test_a_model_that_was_interrupted_before_its_proof_is_withheld_at_the_next_start(served: Served) -> None:
+    with served.client() as client:
+        list(client.start(client.submit(served.local.signed.note)))
+    folder = served.local.home.models / "propensity@1"
+    assert served.coordinator.withhold_unproven() == []
+    (folder / PROOF_FILE).unlink()
+    assert served.coordinator.withhold_unproven() == ["propensity@1"]
+    assert served.coordinator.withhold_unproven() == []
+    verified = verify_log(served.local.home.log, served.local.key.verifier)
+    last = verified.entries[-1]
+    digest = sha256_hex((folder / MANIFEST_FILE).read_bytes())
+    assert (last.type, last.reasons, last.model_out) == ("model.withheld", ("run.interrupted",), digest)
+    assert [found.kind for found in check_shared(verified.entries) if not found.is_note] == []
 
 
 def test_a_model_comes_with_the_proof_of_its_registration(served: Served) -> None:

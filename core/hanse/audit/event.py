@@ -92,6 +92,7 @@ class EventType(StrEnum):
     MEMBER_LEFT = "member.left"
     ROUND_SUBMITTED = "round.submitted"
     MODEL_REGISTERED = "model.registered"
+    MODEL_WITHHELD = "model.withheld"
     CONSENT_RECORDED = "consent.recorded"
     CONSENT_WITHDRAWN = "consent.withdrawn"
     CONSENT_FOLDED = "consent.folded"

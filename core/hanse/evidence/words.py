@@ -31,6 +31,7 @@ SAYS: Final = MappingProxyType(
         EventType.BUDGET_SPENT: "Privacy budget was spent",
         EventType.MEMBER_LEFT: "A member left the run",
         EventType.MODEL_REGISTERED: "A model version was registered",
+        EventType.MODEL_WITHHELD: "A model version is withheld: nobody gets it",
         EventType.CONSENT_RECORDED: "Consent was recorded",
         EventType.CONSENT_WITHDRAWN: "Consent was withdrawn",
         EventType.CONSENT_EXPIRED: "Consent expired",

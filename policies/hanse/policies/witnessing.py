@@ -24,6 +24,9 @@ REGISTRATION_FILE: Final = "registration.json"
 PROOF_FILE: Final = "registration.tlog-proof"
 """In a model's folder: proof that the entry is in a co-signed checkpoint (C2SP tlog-proof)."""
 
+WITHHELD_FILE: Final = "withheld.json"
+"""In the folder of a model that nobody gets: the error code that says why. Its version is not given again."""
+
 
 def trust_policy(agreement: Agreement) -> TrustPolicy:
     """Which checkpoints of the coordinator's log count under an agreement.

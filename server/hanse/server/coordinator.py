@@ -3,8 +3,8 @@
 import logging
 import secrets
 import threading
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Final, Protocol
 
 from hanse.audit import AuditLog, Event, EventType, inclusion_proof, parse_checkpoint
 from hanse.audit.proof_file import ProofFile, format_proof
-from hanse.crypto import SigningKey, fingerprint, unverified_text, write_atomic
+from hanse.crypto import SigningKey, canonical_json, fingerprint, sha256_hex, unverified_text, write_atomic
 from hanse.errors import IdentityError, PolicyError, ServingError
 from hanse.learning import LoadedModel, ModelManifest, write_model
 from hanse.learning.artifact import MANIFEST_FILE, WEIGHTS_FILE, load_model
@@ -30,7 +30,7 @@ from hanse.policies import (
     require_no_gap,
     resolve,
 )
-from hanse.policies.witnessing import PROOF_FILE, REGISTRATION_FILE, trust_policy
+from hanse.policies.witnessing import PROOF_FILE, REGISTRATION_FILE, WITHHELD_FILE, trust_policy
 from hanse.server.rounds import Outcome, Rounds, RunContext
 from hanse.server.runs import RunBook, RunRecord, error_facts
 from hanse.server.statements import Statements
@@ -213,7 +213,8 @@ class Coordinator:
                 registration no quorum co-signed.
         """
         folder = self._folders.models / reference
-        if folder.parent != self._folders.models or not (folder / PROOF_FILE).is_file():
+        proven = (folder / PROOF_FILE).is_file() and not (folder / WITHHELD_FILE).exists()
+        if folder.parent != self._folders.models or not proven:
             raise ServingError("model.not-found", "no registered model of that name and version")
         manifest = self._load(folder).manifest
         agreement = read_unverified(
@@ -261,8 +262,9 @@ class Coordinator:
                 purpose=context.agreement.purpose,
                 model_out=digest,
             )
-            index = record.record(event, {"model": name, "manifest_digest": digest})
-            self._prove(context, record, name, index)
+            with self._released(record, event, name):
+                index = record.record(event, {"model": name, "manifest_digest": digest})
+                self._prove(context, record, name, index)
         except Exception as error:
             rounds.finish("", "", error_facts(error)["code"])
             raise
@@ -281,6 +283,42 @@ class Coordinator:
         policy = trust_policy(context.agreement)
         evidence = self._evidence
         return evidence.witnesses.wait(entry + 1, policy, evidence.timeout_s, record.cancelled)
+
+    @contextmanager
+    def _released(self, record: RunRecord, registered: Event, name: str) -> Iterator[None]:
+        """A model whose registration cannot be proven is withheld, and the log says so and why."""
+        try:
+            yield
+        except Exception as error:
+            code = "run.cancelled" if record.cancelled() else error_facts(error)["code"]
+            record.record(_withheld(registered, code), {"model": name, "code": code})
+            self._mark_withheld(name, code)
+            raise
+
+    def withhold_unproven(self) -> list[str]:
+        """Withholds every model that a stopped coordinator left without the proof of its registration.
+
+        Returns:
+            Their names and versions.
+
+        Raises:
+            AuditError: ``audit.unavailable`` if the log cannot be written.
+        """
+        left = []
+        for manifest in sorted(self._folders.models.glob(f"*/{MANIFEST_FILE}")):
+            folder = manifest.parent
+            if not any((folder / name).exists() for name in (PROOF_FILE, WITHHELD_FILE)):
+                # Of no run: whichever it was, its last entry is in the log already.
+                digest = sha256_hex(manifest.read_bytes())
+                self._log.append(
+                    _withheld(Event(type=EventType.MODEL_REGISTERED, model_out=digest), "run.interrupted")
+                )
+                self._mark_withheld(folder.name, "run.interrupted")
+                left.append(folder.name)
+        return left
+
+    def _mark_withheld(self, name: str, code: str) -> None:
+        write_atomic(self._folders.models / name / WITHHELD_FILE, canonical_json({"code": code}) + b"\n")
 
     def _prove(self, context: RunContext, record: RunRecord, name: str, index: int) -> None:
         """Keeps entry and proof of a registration beside the model; only then is the model handed out."""
@@ -333,3 +371,8 @@ class Coordinator:
             ):
                 return identity
         raise IdentityError("identity.unauthenticated", "the client certificate is not an enrolled one")
+
+
+def _withheld(registered: Event, code: str) -> Event:
+    """The entry that a model which was to be registered is not handed out, and why."""
+    return registered.model_copy(update={"type": EventType.MODEL_WITHHELD, "reasons": (code,)})

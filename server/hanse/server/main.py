@@ -75,6 +75,8 @@ def run_coordinator(
         coordinator = Coordinator(
             folders, key, Identity.load(home.identity), shared_log, book, engine, evidence, utc_now
         )
+        for model in coordinator.withhold_unproven():
+            log.warning("model %s has no proof of its registration; it is withheld", model)
         coordinator.enrol_peers()
         engine.open_door()
         with Hub() as hub, serving_metrics(settings.metrics_address, hub.metrics.registry):
