@@ -22,7 +22,7 @@ from hanse.learning.boosting import (
     encode_trees,
 )
 
-SMALL = BoostingSettings(trees=5, depth=3, min_rows=5, learning_rate=0.3)
+SMALL = BoostingSettings(trees=5, depth=3, min_rows=5, learning_rate=0.3, l2=1.0, category_l2=1.0)
 
 
 def bytes_of(model: BoostedTrees) -> bytes:

@@ -141,25 +141,29 @@ class BoostingContributor:
         first, made = self._next_node, 2 * len(level.splits.nodes)
         if len(level.values) != (first + made if level.level == 0 else 0):
             raise ProtocolError("protocol.malformed", "not one value for each node of the iteration")
-        if level.level == 0:
-            roots = np.arange(self._settings.labels)
-            ends = bool(self._settings.patience) and not len(level.asked)
-            fits = ends or (np.array_equal(level.asked, roots) and level.tree < self._settings.trees)
-        else:
-            # One child of a pair at most: the other one's sums are what is left of their parent's.
-            pairs = np.diff((level.asked - first) // 2)
-            fits = bool(len(level.asked) and (pairs > 0).all())
-            fits = fits and first <= level.asked[0] and level.asked[-1] < first + made
-        if not fits:
+        if not self._may_ask(level):
             raise ProtocolError("protocol.malformed", "nodes that cannot be asked about")
         if length != level_length(self._settings, self._layout_of(level.tree), len(level.asked), level.level):
             raise ProtocolError("protocol.malformed", "an answer would have another length")
+
+    def _may_ask(self, level: Level) -> bool:
+        """Whether the nodes are those whose sums a coordinator needs."""
+        asked, first = level.asked, self._next_node
+        if level.level == 0:
+            ends = self._settings.patience > 0 and not len(asked)
+            begins = np.array_equal(asked, np.arange(self._settings.labels))
+            return ends or (begins and level.tree < self._settings.trees)
+        if not len(asked) or asked[0] < first or asked[-1] >= first + 2 * len(level.splits.nodes):
+            return False
+        # One child of a pair at most: the other one's sums are what is left of their parent's.
+        return bool((np.diff((asked - first) // 2) > 0).all())
 
     def _check_splits(self, level: Level) -> None:
         splits = level.splits
         grown = level.tree if level.level else level.tree - 1  # the iteration that they belong to
         lowest, end = self._newest
-        fits = (np.diff(splits.nodes) > 0).all() and ((splits.nodes >= lowest) & (splits.nodes < end)).all()
+        increasing = bool((np.diff(splits.nodes) > 0).all())
+        fits = increasing and bool(((splits.nodes >= lowest) & (splits.nodes < end)).all())
         fits = fits and set(splits.columns.tolist()) <= set(self._columns_of(grown).tolist())
         if not fits or not check_left_codes(self._layout, splits.columns, splits.left):
             raise ProtocolError("protocol.malformed", "splits that cannot be made")

@@ -46,11 +46,11 @@ class BoostingSettings(Document):
 
     objective: Literal["logistic", "squared"] = "logistic"
     labels: Annotated[int, Field(ge=1, le=MAX_LABELS)] = 1
-    trees: Annotated[int, Field(ge=1, le=10_000)] = 200
+    trees: Annotated[int, Field(ge=1, le=10_000)] = 150
     depth: Annotated[int, Field(ge=1, le=10)] = 4
-    learning_rate: _Fraction = 0.08
+    learning_rate: _Fraction = 0.1
     max_bins: Annotated[int, Field(ge=2, le=MAX_CODES - 1)] = 64
-    l2: _NotNegative = 1.0
+    l2: _NotNegative = 10.0
     min_gain: _NotNegative = 0.0
     min_child_weight: _NotNegative = 1.0
     min_rows: Annotated[int, Field(ge=1, le=1_000_000)] = 20

@@ -1,0 +1,305 @@
+"""Boosted trees over 20 members: test AUC against pooled rows, LightGBM and members alone; time per tree.
+
+See README.md in this folder for what is measured and how.
+"""
+
+import csv
+import gzip
+import importlib
+import json
+import os
+import statistics
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.ensemble import HistGradientBoostingClassifier
+
+from common import Figure, Options, finish, parse_options
+from hanse.aggregation import Aggregate, InProcessAggregator, Query
+from hanse.learning import roc_auc
+from hanse.learning.boosting import (
+    BinnedColumn,
+    Binning,
+    BoostedTrees,
+    BoostingContributor,
+    BoostingCoordinator,
+    BoostingSettings,
+    encode_trees,
+)
+from hanse.learning.quantiles import QuantileContributor, federated_quantiles
+
+MEMBERS: Final = 20
+FOLDS: Final = 5
+FLOORS: Final = {"bank_full": 0.797, "default_credit": 0.777, "adult": 0.922, "telco": 0.841}
+ASSIGNMENTS: Final = ("at random", "by kind")
+QUICKLY: Final = {("telco", "at random"), ("telco", "by kind"), ("default_credit", "by kind")}
+TO_POOLED: Final = 0.003
+TO_LIGHTGBM: Final = 0.006
+TO_ALONE: Final = 0.005
+TIMES_SCIKIT: Final = 10.0
+SETTINGS: Final = BoostingSettings()
+
+Indices = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """One data set, with exactly the columns that its specification names."""
+
+    name: str
+    columns: dict[str, NDArray[Any]]
+    labels: NDArray[np.float64]
+    fold: Indices
+    kind: Indices
+
+    def rows(self, index: Indices) -> dict[str, NDArray[Any]]:
+        """Columns of some rows."""
+        return {name: values[index] for name, values in self.columns.items()}
+
+
+@dataclass(frozen=True)
+class Areas:
+    """Areas under the ROC curve on the test rows of all; None where not measured."""
+
+    federated: float | None
+    pooled: float
+    lightgbm: float | None
+    alone: tuple[float, ...]
+
+
+class Counting:
+    """An aggregator that counts what one member sends and receives, eight bytes an element."""
+
+    def __init__(self, inner: InProcessAggregator) -> None:
+        self._inner = inner
+        self.sent_bytes = 0
+        self.queries = 0
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """Of the inner one."""
+        return self._inner.members
+
+    def aggregate(self, query: Query) -> Aggregate:
+        """Counts and asks."""
+        self.queries += 1
+        self.sent_bytes += len(query.body) + query.length * query.encoding.dtype.itemsize
+        return self._inner.aggregate(query)
+
+
+def read(folder: Path) -> DataSet:
+    """Reads a set: a column is numeric if nearly all of its values are numbers; the others are missing."""
+    spec = json.loads((folder / "spec.json").read_text())
+    table = _read_csv(folder / f"{spec['name']}.csv.gz")
+    split = _read_csv(folder / "split.csv.gz")
+    return DataSet(
+        spec["name"],
+        {name: _values(table[name]) for name in spec["party_a_label_holder"] + spec["party_b_partner"]},
+        (np.array(table[spec["label"]]) == spec["positive"]).astype(np.float64),
+        np.array(split["fold"], dtype=np.int64),
+        np.array(split["org"], dtype=np.int64),
+    )
+
+
+def _read_csv(path: Path) -> dict[str, list[str]]:
+    with gzip.open(path, "rt", newline="") as lines:
+        header, *records = csv.reader(lines)
+    return dict(zip(header, (list(column) for column in zip(*records, strict=True)), strict=True))
+
+
+def _values(texts: list[str]) -> NDArray[Any]:
+    numbers = np.array([_number(text) for text in texts])
+    if np.isfinite(numbers).mean() > 0.95:  # noqa: PLR2004 - telco writes eleven numbers as blanks
+        return numbers
+    return np.array([text.strip() for text in texts], dtype=object)
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return float("nan")
+
+
+def divide(data: DataSet, rows: Indices, assignment: str, seed: int) -> list[Indices]:
+    """Rows of each member: dealt at random, or five members for each of the four kinds of customers."""
+    rng = np.random.default_rng(seed)
+    shuffled = rng.permutation(rows)
+    if assignment == "at random":
+        return np.array_split(shuffled, MEMBERS)
+    kinds = [shuffled[data.kind[shuffled] == kind] for kind in range(4)]
+    return [part for kind in kinds for part in np.array_split(kind, MEMBERS // len(kinds))]
+
+
+def make_binning(data: DataSet, members: Sequence[Indices]) -> Binning:
+    """Numeric columns cut by federated quantiles of the members, public dictionaries for the others."""
+    numeric = [name for name, values in data.columns.items() if values.dtype != object]
+    contributors = {
+        f"member-{i:02}": QuantileContributor({name: data.columns[name][rows] for name in numeric})
+        for i, rows in enumerate(members)
+    }
+    found = federated_quantiles(
+        InProcessAggregator(contributors), numeric, bins=SETTINGS.max_bins, min_rows=50
+    )
+    columns = {
+        name: BinnedColumn(name=name, kind="numeric")
+        if name in numeric
+        else BinnedColumn(name=name, kind="categorical", categories=tuple(sorted(set(values.tolist()))))
+        for name, values in data.columns.items()
+    }
+    return Binning.make(columns, found, SETTINGS.max_bins)
+
+
+def boost(
+    data: DataSet, members: Sequence[Indices], binning: Binning, settings: BoostingSettings = SETTINGS
+) -> tuple[BoostedTrees, Counting]:
+    """Trains over members in this process."""
+    contributors = {
+        f"member-{i:02}": BoostingContributor(settings, binning, data.rows(rows), data.labels[rows])
+        for i, rows in enumerate(members)
+    }
+    aggregator = Counting(InProcessAggregator(contributors))
+    return BoostingCoordinator(aggregator, settings, binning).train(), aggregator
+
+
+def area(data: DataSet, scores: NDArray[np.float64], test: Indices) -> float:
+    """Area under the curve on the test rows."""
+    found = roc_auc(scores, data.labels[test].astype(np.float32))
+    if found is None:
+        sys.exit(f"{data.name}: the test rows are of one class")
+    return found
+
+
+def lightgbm(data: DataSet, binning: Binning, train: Indices, test: Indices) -> float | None:
+    """LightGBM on pooled rows with its own defaults but as many trees of as many leaves; None without it."""
+    try:
+        library = importlib.import_module("lightgbm")
+    except ImportError:
+        return None
+    codes = binning.encode(data.columns).astype(np.int32)
+    words = [i for i, column in enumerate(binning.columns) if column.kind == "categorical"]
+    model = library.LGBMClassifier(
+        n_estimators=SETTINGS.trees,
+        learning_rate=SETTINGS.learning_rate,
+        num_leaves=15,
+        n_jobs=1,
+        verbose=-1,
+    )
+    model.fit(codes[train], data.labels[train], categorical_feature=words)
+    return area(data, model.predict(codes[test], raw_score=True), test)
+
+
+def measure(data: DataSet, fold: int, assignment: str, options: Options) -> Areas:
+    """All of it on one fold."""
+    train, test = np.flatnonzero(data.fold != fold), np.flatnonzero(data.fold == fold)
+    members = divide(data, train, assignment, fold)
+    binning = make_binning(data, members)
+    codes = binning.encode(data.rows(test))
+    pooled, _ = boost(data, [train], binning)
+    pooled_area = area(data, pooled.raw(codes)[:, 0], test)
+    oracle = lightgbm(data, binning, train, test)
+    if options.quick and (data.name, assignment) not in QUICKLY:
+        return Areas(None, pooled_area, oracle, ())
+    together, _ = boost(data, members, binning)
+    if encode_trees(together.forest) != encode_trees(pooled.forest):
+        print(f"{data.name}, {assignment}, fold {fold}: the trees of members differ from the pooled ones")
+    federated_area = area(data, together.raw(codes)[:, 0], test)
+    chosen = members[:: 5 if options.quick else 1]
+    alone = (boost(data, [own], binning)[0].raw(codes)[:, 0] for own in chosen)
+    return Areas(federated_area, pooled_area, oracle, tuple(area(data, scores, test) for scores in alone))
+
+
+def figures_of(name: str, found: Sequence[Areas], floor: float | None) -> Iterator[Figure]:
+    """Means over the folds, and the worst member of any fold."""
+    pooled = statistics.mean(a.pooled for a in found)
+    oracles = [a.lightgbm for a in found if a.lightgbm is not None]
+    oracle = statistics.mean(oracles) if oracles else None
+    yield Figure(f"{name}: pooled", pooled, "AUC")
+    yield Figure(f"{name}: LightGBM, pooled", oracle, "AUC")
+    together = [a.federated for a in found if a.federated is not None]
+    if not together:
+        return
+    federated = statistics.mean(together)
+    yield Figure(f"{name}: federated", federated, "AUC", floor=floor)
+    yield Figure(f"{name}: pooled minus federated", pooled - federated, "AUC", TO_POOLED)
+    if oracle is not None:
+        yield Figure(f"{name}: LightGBM minus federated", oracle - federated, "AUC", TO_LIGHTGBM)
+    alone = [each for a in found for each in a.alone]
+    yield Figure(f"{name}: members alone, mean", statistics.mean(alone), "AUC")
+    yield Figure(f"{name}: members alone, worst", min(alone), "AUC")
+    worst = max(max(a.alone) - a.federated for a in found if a.federated is not None)
+    yield Figure(f"{name}: best member alone minus federated", worst, "AUC", TO_ALONE)
+
+
+def times(data: DataSet) -> Iterator[Figure]:
+    """Processor time per tree, least of three: pooled, over members, and scikit-learn's; and bytes."""
+    train = np.flatnonzero(data.fold != 0)
+    members = divide(data, train, "at random", 0)
+    binning = make_binning(data, members)
+    few = SETTINGS.model_copy(update={"trees": 20})
+    codes = binning.encode(data.rows(train))
+    oracle = HistGradientBoostingClassifier(
+        max_iter=few.trees,
+        learning_rate=few.learning_rate,
+        max_depth=few.depth,
+        max_leaf_nodes=None,
+        early_stopping=False,
+        categorical_features=[column.kind == "categorical" for column in binning.columns],
+    )
+    pooled_s, together_s, oracle_s = [], [], []
+    _, counted = boost(data, members, binning, few)
+    for _ in range(3):  # by turns, so that a busy moment of the machine hits all of them
+        oracle_s.append(_seconds(lambda: oracle.fit(codes, data.labels[train])))
+        pooled_s.append(_seconds(lambda: boost(data, [train], binning, few)))
+        together_s.append(_seconds(lambda: boost(data, members, binning, few)))
+    title = f"{data.name}, {len(train)} rows x {len(data.columns)}"
+    per_tree = 1000 / few.trees
+    yield Figure(f"{title}: pooled, one tree", min(pooled_s) * per_tree, "ms")
+    yield Figure(f"{title}: {MEMBERS} members in one process, one tree", min(together_s) * per_tree, "ms")
+    yield Figure(f"{title}: scikit-learn, one tree", min(oracle_s) * per_tree, "ms")
+    yield Figure(
+        f"{title}: pooled against scikit-learn", min(pooled_s) / min(oracle_s), "times", TIMES_SCIKIT
+    )
+    yield Figure(
+        f"{title}: a member sends and receives, one tree", counted.sent_bytes / few.trees / 1024, "KiB"
+    )
+    yield Figure(f"{title}: questions, one tree", counted.queries / few.trees, "")
+
+
+def _seconds(work: Any) -> float:  # noqa: ANN401 - whatever it returns is not looked at
+    started = time.process_time()
+    work()
+    return time.process_time() - started
+
+
+def main() -> int:
+    """Measures, prints, and returns the exit code."""
+    options = parse_options(__doc__ or "")
+    sets = os.environ.get("HANSE_DATA")
+    if sets is None:
+        print("HANSE_DATA does not name the folder of the data sets: nothing is measured")
+        return 0
+    figures: list[Figure] = []
+    for name, floor in FLOORS.items():
+        data = read(Path(sets) / name)
+        for assignment in ASSIGNMENTS:
+            if options.quick and assignment == "by kind" and (name, assignment) not in QUICKLY:
+                continue  # the pooled figures do not depend on it
+            found = [
+                measure(data, fold, assignment, options) for fold in range(1 if options.quick else FOLDS)
+            ]
+            # The floors are for means over all folds; one fold alone may be a hard one.
+            least = None if options.quick else floor
+            figures += figures_of(f"{name}, {assignment}", found, least)
+    figures += times(read(Path(sets) / "default_credit"))
+    return finish(f"Boosted trees over {MEMBERS} members, no privacy budget", figures, options)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
