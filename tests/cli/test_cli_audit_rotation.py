@@ -12,6 +12,7 @@ from tests.command import Command, command_for
 from hanse.audit import Event, EventType, LogReader, verify_log
 from hanse.cli.common import member_log, site_files, utc_now
 from hanse.client.home import MemberHome
+from hanse.client.peers import coordinator_keys
 from hanse.crypto import SigningKey, VerifierKey
 from hanse.policies import Identity
 from hanse.policies.site_key import load_site_key, rotate_site_key, rotation_steps
@@ -93,12 +94,11 @@ def test_the_log_goes_on_under_the_new_key(hanse: Command, tmp_path: Path, name:
         assert path.stat().st_mode & 0o077 == 0
 
 
-@pytest.mark.parametrize("name", ["brand", "hub"])
+@pytest.mark.usefixtures("hanse")
 @pytest.mark.parametrize("taken", range(6))
-def test_killed_after_any_step_the_site_opens_and_the_command_goes_on(
-    hanse: Command, tmp_path: Path, name: str, taken: int
-) -> None:
-    site, files = tmp_path / name, site_files(tmp_path / name)
+def test_killed_after_any_step_the_site_opens_and_the_command_goes_on(tmp_path: Path, taken: int) -> None:
+    site = tmp_path / ("hub" if taken % 2 else "brand")
+    files = site_files(site)
     old = key_of(site)
     steps = rotation_steps(files, role_of(site), utc_now)
     assert len(steps) == 5, "the kills are after each of the steps, and before the first"
@@ -113,7 +113,6 @@ def test_killed_after_any_step_the_site_opens_and_the_command_goes_on(
     assert key_of(site) == made.new
     assert not files.following.exists()
     assert len(verify_log(files.log, old).keys) == (3 if changed else 2)
-    assert hanse("audit", "verify", "--home", name).code == 0
 
 
 @pytest.mark.parametrize("taken", [2, 3, 4])
@@ -138,6 +137,7 @@ def test_refused_while_a_process_has_the_log_open(hanse: Command, tmp_path: Path
     assert key_of(tmp_path / "hub") == before
 
 
+@pytest.mark.slow
 def test_backup_from_before_needs_the_old_key(hanse: Command, tmp_path: Path) -> None:
     site = tmp_path / "brand"
     home, old = MemberHome(site), key_of(site)
@@ -200,5 +200,7 @@ def test_a_new_identity_replaces_the_old_one_only_on_purpose(hanse: Command, tmp
     assert (shown.code, key_of(tmp_path / "hub").key_id in shown.out) == (0, True)
     kept = tmp_path / "brand" / "peers" / "former" / f"hub-{old.key_id}.json"
     assert Identity.load(kept).node_key == old.encode()
+    keys = coordinator_keys(MemberHome(tmp_path / "brand"))
+    assert keys == (key_of(tmp_path / "hub"), old), "models that the old key signed are served still"
     assert hanse("enrol", "--home", "brand", "hub/identity.json", "--json").json[0]["name"] == "hub"
     assert json.loads(kept.read_text())["name"] == "hub"
