@@ -480,7 +480,8 @@ def test_nothing_is_revealed_before_a_list_was_signed() -> None:
 def test_two_lists_cannot_both_be_certified(size: int) -> None:
     """However the coordinator divides the members, one signature each is not enough for two certificates."""
     threshold = Federation(size).terms().threshold
-    colluding = (size - 1) // 3
+    colluding = 2 * threshold - size - 1
+    assert 3 * (colluding + 1) > size
     assert all(
         min(honest, size - colluding - honest) + colluding < threshold
         for honest in range(size - colluding + 1)

@@ -111,7 +111,8 @@ class CoordinatorSum:
         """Ends the wait for signatures.
 
         Returns:
-            A ``SumCertificate`` for each member that has signed.
+            A ``SumCertificate`` for each member that has signed. As many as :attr:`missing` says need it, and
+            another whenever one of them does not answer.
 
         Raises:
             TrainingError: ``run.insufficient-members`` if too few have signed.
@@ -144,9 +145,9 @@ class CoordinatorSum:
         self._shares[member] = message.shares
 
     @property
-    def openable(self) -> bool:
-        """Whether enough shares have come; waiting for more gains nothing."""
-        return len(self._shares) >= self._session.terms.threshold
+    def missing(self) -> int:
+        """From how many more members shares are needed; asking further ones gains nothing."""
+        return max(0, self._session.terms.threshold - len(self._shares))
 
     def total(self) -> tuple[RingVector, tuple[str, ...]]:
         """Takes the masks off.

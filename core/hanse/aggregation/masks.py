@@ -20,7 +20,7 @@ from hanse.aggregation.fixed_point import RingVector
 SEED_BYTES: Final = 32
 _NONCE: Final = bytes(12)
 # Mask, zeros and the piece of the vector that they go to fit into a core's cache together.
-_BLOCK_BYTES: Final = 1 << 16
+_BLOCK_BYTES: Final = 1 << 17
 _AES_BLOCK_BYTES: Final = 16
 _ZEROS: Final = memoryview(bytes(_BLOCK_BYTES))
 

@@ -1,12 +1,11 @@
 """A member's half of an epoch of secure sums: messages in, messages out, no input or output of its own."""
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from hanse.aggregation.channels import KEY_BYTES, KeyPair, derive, seal, unseal
+from hanse.aggregation.channels import KEY_BYTES, derive, seal, unseal
+from hanse.aggregation.epoch_secrets import EpochSecrets
 from hanse.aggregation.fixed_point import RingVector
-from hanse.aggregation.masks import SEED_BYTES
 from hanse.aggregation.member_sum import MemberSum, Session, Shares, SumSecrets
 from hanse.aggregation.messages import (
     KEYS_CONTEXT,
@@ -17,7 +16,7 @@ from hanse.aggregation.messages import (
     session_digest,
 )
 from hanse.aggregation.queries import Contributor, Query
-from hanse.aggregation.shamir import SHARE_BYTES, split
+from hanse.aggregation.shamir import SHARE_BYTES
 from hanse.aggregation.terms import AgreedTerms, SumHistory, SumTerms, question_digest
 from hanse.api.v1 import aggregation_pb2 as pb
 from hanse.crypto import SigningKey
@@ -63,7 +62,7 @@ class MemberEpoch:
         self._history = history
         self._entropy = entropy
         self._terms: SumTerms | None = None
-        self._own: _Own | None = None
+        self._own: EpochSecrets | None = None
         self._peers: dict[str, pb.SumAdvertisement] = {}
         self._keys = b""
         self._kept_shares: list[Shares] = []
@@ -88,7 +87,7 @@ class MemberEpoch:
         terms = self._agreed.accept(read(pb.SumOpening, data, _COORDINATOR))
         self._history.enter(terms.epoch)
         self._terms = terms
-        self._own = _Own.generate(terms.sums, self._entropy)
+        self._own = EpochSecrets.generate(terms.sums, self._entropy)
         advertisement = self._own.advertise(self._member, terms)
         advertisement.signature = self._key.sign(KEYS_CONTEXT, advertisement_body(advertisement))
         self._peers = {self._member: advertisement}
@@ -226,7 +225,7 @@ class MemberEpoch:
         message = read(pb.SumCertificate, data, _COORDINATOR)
         return self._sum(message.survivors.sum).reveal(message)
 
-    def _opened(self) -> "tuple[SumTerms, _Own]":
+    def _opened(self) -> tuple[SumTerms, EpochSecrets]:
         if self._terms is None or self._own is None:
             raise ProtocolError("protocol.unexpected-step", f"{_COORDINATOR}: the epoch is not open")
         return self._terms, self._own
@@ -252,7 +251,7 @@ class MemberEpoch:
         if self._keys:
             raise ProtocolError("protocol.replayed", f"{_COORDINATOR}: keys that were shown before")
 
-    def _seal_shares(self, terms: SumTerms, own: "_Own") -> bytes:
+    def _seal_shares(self, terms: SumTerms, own: EpochSecrets) -> bytes:
         made = own.split(terms, self._entropy)
         self._kept_shares = [
             Shares(keys[terms.numbers[self._member] - 1], seeds[terms.numbers[self._member] - 1])
@@ -266,20 +265,20 @@ class MemberEpoch:
             sealed.append(pb.SumSealed(member=peer, sealed=box))
         return pb.SumShares(keys=self._keys, members=sealed).SerializeToString()
 
-    def _channel(self, own: "_Own", sender: str, recipient: str) -> bytes:
+    def _channel(self, own: EpochSecrets, sender: str, recipient: str) -> bytes:
         """The key for what one of this member and a peer seals to the other, once."""
         peer = recipient if sender == self._member else sender
         common = own.channel.agree(self._peers[peer].channel_key, peer)
         return derive(common, self._keys, f"{_CHANNEL} {sender} {recipient}".encode())
 
-    def _unseal(self, terms: SumTerms, own: "_Own", peer: str, box: bytes) -> list[Shares]:
+    def _unseal(self, terms: SumTerms, own: EpochSecrets, peer: str, box: bytes) -> list[Shares]:
         plaintext = unseal(self._channel(own, peer, self._member), box, self._keys, peer)
         if len(plaintext) != 2 * SHARE_BYTES * terms.sums:
             raise ProtocolError("sum.bad-share", f"{peer}: shares of another number of sums")
         parts = [plaintext[at : at + SHARE_BYTES] for at in range(0, len(plaintext), SHARE_BYTES)]
         return [Shares(key, seed) for key, seed in zip(parts[::2], parts[1::2], strict=True)]
 
-    def _prepare(self, terms: SumTerms, own: "_Own", shares: Mapping[str, Sequence[Shares]]) -> None:
+    def _prepare(self, terms: SumTerms, own: EpochSecrets, shares: Mapping[str, Sequence[Shares]]) -> None:
         """Agrees on all masks at once, and forgets the keys that did it."""
         sharers = tuple(sorted(shares))
         session = Session(terms, session_digest(self._keys, sharers), sharers)
@@ -297,42 +296,3 @@ class MemberEpoch:
         self._session, self._sums = session, sums
         own.forget()
         self._kept_shares = []
-
-
-class _Own:
-    """A member's own secrets of an epoch, until shares of them have been exchanged."""
-
-    def __init__(self, channel: KeyPair, pairs: list[KeyPair], seeds: list[bytes]) -> None:
-        self.channel = channel
-        self.pairs = pairs
-        self.seeds = seeds
-
-    @classmethod
-    def generate(cls, sums: int, entropy: Callable[[int], bytes]) -> "_Own":
-        """Draws everything afresh: nothing of one sum follows from anything of another."""
-        pairs = [KeyPair.generate(entropy) for _ in range(sums)]
-        return cls(KeyPair.generate(entropy), pairs, [entropy(SEED_BYTES) for _ in range(sums)])
-
-    def advertise(self, member: str, terms: SumTerms) -> pb.SumAdvertisement:
-        """The public half, not signed yet."""
-        return pb.SumAdvertisement(
-            member=member,
-            terms=terms.digest,
-            channel_key=self.channel.public,
-            mask_keys=b"".join(pair.public for pair in self.pairs),
-            seed_digests=b"".join(hashlib.sha256(seed).digest() for seed in self.seeds),
-        )
-
-    def split(
-        self, terms: SumTerms, entropy: Callable[[int], bytes]
-    ) -> list[tuple[list[bytes], list[bytes]]]:
-        """Shares of mask key and seed for every number of the roster, for every sum."""
-        how = (terms.threshold, len(terms.roster), entropy)
-        return [
-            (split(pair.private, *how), split(seed, *how))
-            for pair, seed in zip(self.pairs, self.seeds, strict=True)
-        ]
-
-    def forget(self) -> None:
-        """Drops what is not needed any more."""
-        self.pairs, self.seeds = [], []

@@ -213,10 +213,11 @@ class MemberSum:
                 roster[signature.member], signature.member, self._body, signature.signature
             )
             signers.add(signature.member)
-        if len(signers) < self._session.terms.threshold:
-            raise PolicyError(
-                "sum.too-few", f"{_COORDINATOR}: {len(signers)} signatures of the list of survivors"
-            )
+            if len(signers) == self._session.terms.threshold:
+                return
+        raise PolicyError(
+            "sum.too-few", f"{_COORDINATOR}: {len(signers)} signatures of the list of survivors"
+        )
 
     def _differ(self, survivors: tuple[str, ...]) -> str:
         """Which members of the session the list and the expected one disagree about, for an error."""

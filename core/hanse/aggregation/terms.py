@@ -66,9 +66,9 @@ class SumTerms:
     def threshold(self) -> int:
         """How many members have to sign a list of survivors, and to reveal: more than two thirds of all.
 
-        Let c members, fewer than a third of all n, work with a lying coordinator. Two lists with this many
-        signatures each would need more than 4n/3, but there are at most (n - c) + 2c < 4n/3: the others sign
-        once. And c shares are too few to open anything.
+        Let c of n members work with a lying coordinator. Two lists with t signatures each need 2t, and there
+        are at most (n - c) + 2c, because the others sign once: with c < 2t - n, which up to a third of the
+        members satisfy, only one list can have them. And c shares are too few to open anything.
         """
         return max(FEWEST_MEMBERS, 2 * len(self.roster) // 3 + 1)
 
