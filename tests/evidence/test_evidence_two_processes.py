@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tests.evidence.conftest import Hub
 
     from hanse.audit import AuditLog
+    from hanse.audit.rotation import Handover
     from hanse.client.evidence import SiteWitness
 
 
@@ -47,7 +48,7 @@ class Shown:
         with self.log.reader() as reader:
             return consistency_proof(old_size, size, reader.hashes)
 
-    def handovers(self) -> Iterator[object]:
+    def handovers(self) -> Iterator[Handover]:
         return iter(())
 
     def cosign(self, size: int, line: str) -> None:
