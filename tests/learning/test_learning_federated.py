@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from tests.learning.conftest import make_mlp, make_rows, make_training
 
@@ -23,12 +24,12 @@ from hanse.learning import (
     parameter_count,
     roc_auc,
 )
-from hanse.learning.federated import Stopping, average, train, validation_loss
+from hanse.learning.federated import Stopping, average, recommend_federated, train, validation_loss
 from hanse.learning.federated.questions import LOSS, UPDATE, ask, encoding, read
 from hanse.learning.federated.update import MemberRows, UpdateContributor, mean_loss
 from hanse.learning.shapes import Groups
 from hanse.learning.training import LocalTrainer
-from hanse.policies import Training
+from hanse.policies import Model, Training
 
 Rows = NDArray[np.float32]
 FEATURES = 12
@@ -81,6 +82,32 @@ def test_one_step_of_all_members_is_a_step_on_pooled_rows(rng: np.random.Generat
     np.testing.assert_allclose(
         together, average(members(training, [pooled]), training, start, 1).weights, atol=2e-6
     )
+
+
+def test_adaptive_rounds_of_members_are_those_of_pooled_rows(rng: np.random.Generator) -> None:
+    training = recommend_federated("logistic").model_copy(update={"rounds": 12})
+    data = [make_rows(rng, rows) for rows in (31, 64, 200)]
+    pooled = (np.concatenate([x for x, _ in data]), np.concatenate([y for _, y in data]))
+    start = np.zeros(FEATURES + 1, np.float32)
+    together, alone = (train(members(training, rows), training, start).weights for rows in (data, [pooled]))
+    # Rounding of float32 weights, carried through twelve rounds.
+    np.testing.assert_allclose(together, alone, atol=2e-3)
+    assert np.abs(alone).max() > 0.3
+
+
+def test_adaptive_rounds_reach_the_pooled_fit_of_scikit_learn(rng: np.random.Generator) -> None:
+    data = [make_rows(rng, 300) for _ in range(3)]
+    x, y = (np.concatenate([each[part] for each in data]) for part in (0, 1))
+    training = recommend_federated("logistic")
+    weights = train(members(training, data), training, np.zeros(FEATURES + 1, np.float32)).weights
+    fitted = LogisticRegression(C=1e6, max_iter=1000).fit(x, y)
+    ours = Predictor(training, FEATURES, weights).scores(x)
+    assert log_loss(y, ours) == pytest.approx(log_loss(y, fitted.predict_proba(x)[:, 1]), abs=2e-3)
+
+
+@pytest.mark.parametrize("model", ["logistic", "mlp", "wide_and_deep", "scorecard"])
+def test_there_is_a_schedule_for_every_model(model: Model) -> None:
+    assert recommend_federated(model, patience=5).model == model
 
 
 GROUPS = ((0, 1, 2, 3), (4, 5, 6))

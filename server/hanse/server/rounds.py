@@ -346,8 +346,8 @@ class Rounds:
 
 def _require_supported(training: Training) -> None:
     """What people agreed on is done or refused, never left out without a word."""
-    if training.targets or training.patience:
-        raise TrainingError("run.unsupported", "further targets, or patience")
+    if training.targets or training.patience or training.adaptive_step:
+        raise TrainingError("run.unsupported", "further targets, patience, or an adaptive step")
 
 
 def _known(code: str) -> str:

@@ -6,6 +6,7 @@ half is :mod:`hanse.learning.federated.update`; it loads torch, the others do no
 """
 
 from hanse.learning.federated.average import AveragedRound, Trained, average, train, validation_loss
+from hanse.learning.federated.schedule import recommend_federated
 from hanse.learning.federated.stopping import MINIMUM_IMPROVEMENT, Stopping
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "Stopping",
     "Trained",
     "average",
+    "recommend_federated",
     "train",
     "validation_loss",
 ]

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from hanse.aggregation import Aggregator, Vector
 from hanse.errors import TrainingError
+from hanse.learning.federated.adaptive import Adaptive
 from hanse.learning.federated.questions import LOSS, ROW_CAP, UPDATE, ask
 from hanse.learning.federated.stopping import Stopping
 from hanse.policies import Training
@@ -22,13 +23,15 @@ class AveragedRound:
     """What one round gave.
 
     Attributes:
-        weights: Global weights after it.
+        weights: Global weights after it, the mean added as it is.
+        mean: Mean of the updates.
         members: Whose updates are in them.
         rows: Rows of all of them together, each member's cut at :data:`ROW_CAP`.
         loss: Validation loss of the weights before it, in nats; None without validation rows.
     """
 
     weights: Weights
+    mean: Vector
     members: tuple[str, ...]
     rows: float
     loss: float | None
@@ -74,7 +77,11 @@ def average(aggregator: Aggregator, training: Training, weights: Weights, round_
     if not np.linalg.norm(mean) <= training.max_update_norm * (1 + _ROUNDING):
         raise TrainingError("run.update-rejected", "the members' mean is longer than any update may be")
     return AveragedRound(
-        (weights + mean).astype(np.float32), total.members, float(weight) * ROW_CAP, _mean(np.array(loss))
+        (weights + mean).astype(np.float32),
+        mean,
+        total.members,
+        float(weight) * ROW_CAP,
+        _mean(np.array(loss)),
     )
 
 
@@ -116,7 +123,9 @@ def train(aggregator: Aggregator, training: Training, start: Weights) -> Trained
     rounds: list[AveragedRound] = []
     weights = best = start
     stopping = Stopping(training.patience)
+    adaptive = Adaptive.start(start.size)
     for number in range(1, training.rounds + 1):
+        before = weights
         done = average(aggregator, training, weights, number)
         if training.patience:
             stopping = stopping.observe(number - 1, done.loss)
@@ -125,6 +134,9 @@ def train(aggregator: Aggregator, training: Training, start: Weights) -> Trained
                 return Trained(best, stopping.best_round, tuple(rounds), stopping.best_loss)
         rounds.append(done)
         weights = done.weights
+        if training.adaptive_step:
+            adaptive = adaptive.after(done.mean, training)
+            weights = (before + adaptive.change(training)).astype(np.float32)
     if not training.patience:
         return Trained(weights, training.rounds, tuple(rounds), None)
     stopping = stopping.observe(

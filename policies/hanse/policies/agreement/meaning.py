@@ -370,6 +370,7 @@ _TABLE: Final[tuple[tuple[str, str, str, Meaning, Meaning], ...]] = (
     ("training.targets.bound", "the largest amount of {0}", "{0}的金额上限", _WIDENS, _NARROWS),
     ("training.positive_weight", "the weight of positive records", "正例的权重", _NEUTRAL, _NEUTRAL),
     ("training.patience", "the rounds without improvement", "无改进即停止的轮数", _NEUTRAL, _NEUTRAL),
+    ("training.adaptive_step", "the coordinator's step size", "协调方的步长", _NEUTRAL, _NEUTRAL),
     ("training.scale", "the scale of points", "计分尺度", _NEUTRAL, _NEUTRAL),
     ("training.scale.points", "the points at the base odds", "基准比率的分数", _NEUTRAL, _NEUTRAL),
     ("training.scale.odds", "the base odds", "基准比率", _NEUTRAL, _NEUTRAL),

@@ -90,6 +90,8 @@ class Training(Document):
             other. Scores are corrected for it: they remain probabilities among people as they are.
         patience: Rounds without an improvement after which a run stops and keeps its best weights; 0 for
             never.
+        adaptive_step: Step size at which the coordinator follows the members' mean update, scaled for each
+            parameter by what earlier rounds said of it; 0 adds the mean as it is.
         scale: Points of a ``scorecard``; null for the others.
     """
 
@@ -107,6 +109,7 @@ class Training(Document):
     targets: Many[Target] = Field(default=(), max_length=MAX_TARGETS, exclude_if=_is(()))
     positive_weight: float = Field(default=1.0, gt=0, le=1000, exclude_if=_is(1.0))
     patience: int = Field(default=0, ge=0, le=10_000, exclude_if=_is(0))
+    adaptive_step: float = Field(default=0.0, ge=0, le=10, exclude_if=_is(0.0))
     scale: PointScale | None = Field(default=None, exclude_if=_is(None))
 
     @model_validator(mode="after")
