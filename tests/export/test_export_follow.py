@@ -78,6 +78,20 @@ def test_follows_a_change_of_keys(made: MadeLog) -> None:
             follower.take(note_of(leaves, old), [])
 
 
+def test_a_checkpoint_from_before_a_change_of_keys_counts(made: MadeLog) -> None:
+    saved, old, new = made.log.checkpoint(), made.key, SigningKey.generate("brand")
+    forged = note_of(leaves_of(made), SigningKey.generate("brand"))
+    made.log.rotate(new)
+    leaves = leaves_of(made)
+    Follower(new.verifier, saved, old.verifier).take(made.log.checkpoint(), leaves)
+    for unknown, first in ((forged, old.verifier), (saved, None)):
+        with pytest.raises(IdentityError, match="saved checkpoint"):
+            Follower(new.verifier, unknown, first).take(made.log.checkpoint(), leaves)
+    other = note_of(leaves[:2], old)
+    with pytest.raises(AuditError, match="not those of the saved checkpoint"):
+        Follower(new.verifier, note_of([leaves[1], leaves[0]], old), old.verifier).take(other, leaves)
+
+
 def test_follows_no_change_that_the_old_key_did_not_sign(made: MadeLog) -> None:
     """Whoever keeps the log can write any entry; only the old key can hand the log over."""
     thief = SigningKey.generate("brand")

@@ -20,6 +20,7 @@ from hanse.cli.common import Home, own_log, stop_on_signals
 from hanse.cli.output import console, table
 from hanse.client.home import MemberHome
 from hanse.client.shared_log import SharedLogClient
+from hanse.crypto import VerifierKey
 from hanse.evidence.follow import Follower
 from hanse.evidence.words import facts, says
 from hanse.policies import Identity
@@ -54,14 +55,21 @@ def watch(
     """
     site, identity = MemberHome(home), Identity.load(MemberHome(home).identity)
     remote, stopping = is_remote(identity, log), stop_on_signals()
-    follower = Follower(key_of(site, identity, remote=remote), None if since is None else since.read_bytes())
+    known, saved = key_of(site, identity, remote=remote), None if since is None else since.read_bytes()
     with ExitStack() as opened:
         if remote:
             client = opened.enter_context(shared_log(site, identity, address))
+            follower = Follower(known, saved, VerifierKey.decode(client.rotations()[0]))
             news = _from_service(client, follower, stopping)
         else:
+            follower = Follower(known, saved, _first_key(own_log(home)))
             news = from_database(own_log(home), follower, stopping)
         _print_lines(news, follower) if as_json else show(news, follower, last)
+
+
+def _first_key(place: Path | str) -> VerifierKey:
+    with LogReader.open(place) as reader:
+        return VerifierKey.decode(reader.first_key)
 
 
 def from_database(

@@ -17,16 +17,21 @@ class Follower:
     Args:
         verifier: A key of the log that is known. A change of keys counts where this key, or one that follows
             from it, signed the checkpoint that ends with the change.
-        saved: A checkpoint that was saved earlier; the log must contain it.
+        saved: A checkpoint that was saved earlier, under any key that the log has had; the log must contain
+            it.
+        first: The key with which the log says it began; by default, the one that is known.
 
     Raises:
-        IdentityError: If the saved checkpoint is not signed by the key.
-        ProtocolError: If it is none.
+        ProtocolError: If what was saved is no checkpoint.
     """
 
-    def __init__(self, verifier: VerifierKey, saved: bytes | None = None) -> None:
+    def __init__(
+        self, verifier: VerifierKey, saved: bytes | None = None, first: VerifierKey | None = None
+    ) -> None:
         self._verifier = verifier
-        self._saved = None if saved is None else open_checkpoint(saved, verifier)
+        self._keys = [verifier if first is None else first]
+        self._note = saved
+        self._saved = None if saved is None else parse_checkpoint(unverified_text(saved))
         self._tree = Frontier()
         self._origin: str | None = None
 
@@ -69,7 +74,7 @@ class Follower:
 
         Raises:
             AuditError: ``audit.integrity`` if it does not extend what was seen.
-            IdentityError: If the log's key did not sign it.
+            IdentityError: If the log's key did not sign it, or none of its keys what was saved.
             ProtocolError: If it is no checkpoint, or an entry is none.
         """
         rows = []
@@ -78,9 +83,11 @@ class Follower:
             self._tree.append(leaf)
             self._check_saved()
             if entry.type is EventType.LOG_KEY_ROTATED and entry.new_key is not None:
-                self._change(VerifierKey.decode(entry.new_key), (*rotations(), note))
+                self._keys.append(VerifierKey.decode(entry.new_key))
+                self._change(self._keys[-1], (*rotations(), note))
             rows.append((index, entry))
         self._check(open_checkpoint(note, self._verifier))
+        self._check_signed()
         return rows
 
     def _change(self, new: VerifierKey, notes: Iterable[bytes]) -> None:
@@ -121,3 +128,15 @@ class Follower:
             raise AuditError(
                 "audit.integrity", f"the first {saved.size} entries are not those of the saved checkpoint"
             )
+
+    def _check_signed(self) -> None:
+        """Checks once, when all keys up to it are known, that one of them signed what was saved."""
+        note = self._note
+        if note is None or self._saved is None or self._tree.size < self._saved.size:
+            return
+        for key in {self._verifier, *self._keys}:
+            with suppress(IdentityError):
+                open_checkpoint(note, key)
+                self._note = None
+                return
+        raise IdentityError("identity.unknown-signer", "no key of the log signed the saved checkpoint")
