@@ -1,21 +1,25 @@
 """The default defence under secure sums: several sums over groups of members, judged on held-out rows.
 
 No update is seen, so no member can be judged. With six members or more the round's sum is made of sums over
-groups of three or more; which members share a group follows from a public seed and changes every round. Each
-group's mean is tried on held-out rows, and what helps much less than the best one is left out. If none helps,
-the round is rolled back.
+groups of three or more. Who shares a group follows from a public seed and changes every round, and members
+whose groups were left out before are put together, so that those who spoil a group soon spoil one of their
+own. Each group's mean is tried on held-out rows; of the means of the best one, two, three ... groups the best
+is taken. If none helps, the round is rolled back.
 
 Assumptions: the held-out rows are out of the attackers' reach, e.g. the label holder's own; a member that
-contributes false figures to a probe over all members can steer it. Limits: with three faulty members of ten,
-in three rounds of ten each group holds one of them, and the best of three bad means is taken. Groups are not
-members: nobody is named. Sums over groups say more than one sum does, and each carries the noise of its own
-members only: shared noise has to be divided by the size of a group, not by that of the run.
+contributes false figures to a probe over all members can steer it. Limits: while every group holds a faulty
+member nothing helps, or the best of the bad means is taken; with three faulty members of ten that is so in
+three of ten first rounds. Groups are not members: nobody is named. Sums over groups say more than one sum
+does, and each carries the noise of its own members only: shared noise has to be divided by the size of a
+group, not by that of the run.
 """
 
 import hashlib
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -28,9 +32,6 @@ MINIMUM_GROUP: Final = 3
 """A sum of two tells each of them the other's."""
 
 MINIMUM_MEMBERS: Final = 2 * MINIMUM_GROUP
-
-KEPT_GAIN: Final = 0.5
-"""Share of the best group's gain that a group must bring to be taken (measured)."""
 
 _HALF: Final = sys.float_info.max / 2
 
@@ -68,7 +69,9 @@ class Judged:
     rolled_back: bool
 
 
-def assign_groups(members: Sequence[str], round_number: int, seed: bytes) -> tuple[tuple[str, ...], ...]:
+def assign_groups(
+    members: Sequence[str], round_number: int, seed: bytes, findings: Sequence[Finding] = ()
+) -> tuple[tuple[str, ...], ...]:
     """Divides the members of a round.
 
     Args:
@@ -76,22 +79,27 @@ def assign_groups(members: Sequence[str], round_number: int, seed: bytes) -> tup
         round_number: From 1.
         seed: Public and fixed before the members are, e.g. the digest of the run's agreement, so that nobody
             chooses who meets whom.
+        findings: Those of earlier rounds; public to all members.
 
     Returns:
-        Groups of three to five, by the hash of seed, round and name; one group of all with fewer than six.
+        Groups of three to five: by how often a member's group was left out, then by the hash of seed, round
+        and name. One group of all with fewer than six.
 
     Raises:
         ProtocolError: ``protocol.malformed`` if a member is there twice, or there are fewer than three.
     """
     if len(set(members)) != len(members) or len(members) < MINIMUM_GROUP:
         raise ProtocolError("protocol.malformed", "groups need three members or more, each once")
+    left_out = Counter(member for finding in findings for member in finding.members)
 
-    def place(member: str) -> bytes:
-        return hashlib.sha256(seed + round_number.to_bytes(8, "big") + member.encode()).digest()
+    def place(member: str) -> tuple[int, bytes]:
+        salted = seed + round_number.to_bytes(8, "big") + member.encode()
+        return left_out[member], hashlib.sha256(salted).digest()
 
     order = sorted(members, key=place)
     count = max(1, len(order) // MINIMUM_GROUP)
-    return tuple(tuple(sorted(order[number::count])) for number in range(count))
+    starts = [len(order) * number // count for number in range(count + 1)]
+    return tuple(tuple(sorted(order[low:high])) for low, high in pairwise(starts))
 
 
 def judge_groups(
@@ -114,25 +122,31 @@ def judge_groups(
     Returns:
         The new weights, or the old ones.
     """
-    before = _finite(probe(weights))
-    sound = [_norm(group, len(weights)) <= max_norm for group in groups]
-    gains = [
-        _finite(probe(_moved(weights, [group]))) - before if is_sound else 0.0
-        for group, is_sound in zip(groups, sound, strict=True)
+    norms = [_norm(group, len(weights)) for group in groups]
+    findings = [
+        _finding(group, round_number, "group", norm, max_norm)
+        for group, norm in zip(groups, norms, strict=True)
+        if norm > max_norm
     ]
-    needed = KEPT_GAIN * max(gains, default=0.0)
-    kept: list[GroupMean] = []
-    findings: list[Finding] = []
-    for group, is_sound, gain in zip(groups, sound, gains, strict=True):
-        if not is_sound:
-            norm = _norm(group, len(weights))
-            findings.append(_finding(group, round_number, "group", norm, max_norm))
-        elif gain <= 0 or gain < needed:
-            findings.append(_finding(group, round_number, "probe", gain, needed))
-        else:
-            kept.append(group)
-    if not kept or not probe(moved := _moved(weights, kept)) > before:
+    sound = [group for group, norm in zip(groups, norms, strict=True) if norm <= max_norm]
+    before = _finite(probe(weights))
+    gains = [_finite(probe(_moved(weights, [group]))) - before for group in sound]
+    order = sorted(range(len(sound)), key=lambda place: -gains[place])
+    worths = [
+        _finite(probe(_moved(weights, [sound[place] for place in order[: count + 1]])))
+        for count in range(len(order))
+    ]
+    best = max(worths, default=before)
+    taken = order[: worths.index(best) + 1] if best > before else []
+    needed = min((gains[place] for place in taken), default=0.0)
+    findings += [
+        _finding(sound[place], round_number, "probe", gains[place], needed)
+        for place in range(len(sound))
+        if place not in taken
+    ]
+    if not taken:
         return Judged(weights, tuple(findings), rolled_back=True)
+    moved = _moved(weights, [sound[place] for place in taken])
     return Judged(moved, tuple(findings), rolled_back=False)
 
 

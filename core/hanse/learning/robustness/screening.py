@@ -1,12 +1,15 @@
 """The default defence where single updates are seen: judge each, leave out what is wrong, shorten the rest.
 
-1. An update of another shape, that is not finite, without rows or above the agreement's norm is left out.
+1. An update of another shape, that is not finite, without rows or above the agreement's norm does not come
+   from our software, which shortens its own. The member is named, and left out from that round on, until
+   people have looked.
 2. Directions are compared. While most updates agree, one that points away from most others comes from labels
    or signs that were turned round: the member is named, and left out from that round on. Later in a run
    updates are mostly sampling noise and agree on nothing; the test is silent then, instead of naming by
    chance. With three of ten members against it, the first round decides.
-3. What is left is shortened to a multiple of the median norm; one far above it is named. Rows are a member's
-   own claim: beyond a multiple of the median they carry no further weight, and the member is named.
+3. An update far longer than the median is left out of the round, and the member named; others are shortened
+   to a multiple of the median. Rows are a member's own claim: beyond a multiple of the median they carry no
+   further weight, and the member is named.
 
 The result goes to :func:`hanse.learning.aggregate`, the mean by rows. Assumptions: fewer than half of the
 members are faulty, and honest members' data agree enough that their first updates point the same way. Limits:
@@ -30,7 +33,7 @@ AGREEMENT: Final = 0.1
 names a member. Honest members had .16 or more in the first round, turned ones -.22 or less (measured)."""
 
 OUTLIER: Final = 3.0
-"""Norm, in multiples of the round's median, above which a member is named. Honest ones had at most 1.9."""
+"""Norm, in multiples of the round's median, above which an update is left out. Honest ones reached 1.9."""
 
 KEPT_NORM: Final = 2.0
 """Norm, in multiples of the round's median, to which longer updates are shortened: honest ones are not."""
@@ -87,7 +90,7 @@ def screen(
             findings.append(_finding(update.member, round_number, *found))
     turned = _turned(sound, round_number)
     findings += turned
-    out = {finding.members[0] for finding in turned}
+    out = {finding.members[0] for finding in findings}
     kept = [update for update in sound if update.member not in out]
     shortened, outliers = _shortened(kept, round_number)
     accepted, heavy = _lightened(shortened, round_number)
@@ -135,12 +138,17 @@ def _shortened(updates: Sequence[Update], round_number: int) -> tuple[list[Updat
     if middle <= 0:
         return list(updates), []
     clipped = clip_norms(deltas, KEPT_NORM * middle).astype(np.float32)
+    kept = [
+        replace(update, delta=delta)
+        for update, delta, norm in zip(updates, clipped, norms, strict=True)
+        if norm <= OUTLIER * middle
+    ]
     findings = [
         _finding(update.member, round_number, "outlier", float(norm) / middle, OUTLIER)
         for update, norm in zip(updates, norms, strict=True)
         if norm > OUTLIER * middle
     ]
-    return [replace(update, delta=delta) for update, delta in zip(updates, clipped, strict=True)], findings
+    return kept, findings
 
 
 def _lightened(updates: Sequence[Update], round_number: int) -> tuple[list[Update], list[Finding]]:
