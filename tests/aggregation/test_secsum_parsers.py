@@ -67,7 +67,7 @@ by_step = pytest.mark.parametrize("step", STEPS)
 
 
 @by_step
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(data=st.binary(max_size=200))
 def test_any_bytes(step: str, data: bytes) -> None:
     take, _ = STEPS[step]
@@ -76,7 +76,7 @@ def test_any_bytes(step: str, data: bytes) -> None:
 
 
 @by_step
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(data=st.data())
 def test_edited_bytes(step: str, data: st.DataObject) -> None:
     take, right = STEPS[step]

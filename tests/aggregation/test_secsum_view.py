@@ -1,7 +1,7 @@
 """What the coordinator sees of one update is as good as random.
 
 The test: chi-square against uniform of the 256 values of each byte of an element (255 degrees of freedom),
-over 16 runs of 4,096 elements. A view passes if none of its four bytes is above the value that uniform bytes
+over 8 runs of 8,192 elements. A view passes if none of its four bytes is above the value that uniform bytes
 exceed with probability 1e-6. The seeds are fixed. The views are the vector as it came, and, for
 a member whose vector came late, what is left when every mask is taken off that was revealed because of it.
 """
@@ -22,7 +22,7 @@ from hanse.aggregation.member_sum import pair_mask
 from hanse.aggregation.shamir import combine
 from hanse.api.v1 import aggregation_pb2 as pb
 
-RUNS, LENGTH = 16, 4096
+RUNS, LENGTH = 8, 8192
 SIGNIFICANCE = 1e-6
 LATE = "m1"
 
