@@ -244,14 +244,15 @@ def times(data: DataSet) -> Iterator[Figure]:
     binning = make_binning(data, members)
     few = SETTINGS.model_copy(update={"trees": 20})
     codes = binning.encode(data.rows(train))
-    oracle = HistGradientBoostingClassifier(
-        max_iter=few.trees,
-        learning_rate=few.learning_rate,
-        max_depth=few.depth,
-        max_leaf_nodes=None,
-        early_stopping=False,
-        categorical_features=[column.kind == "categorical" for column in binning.columns],
-    )
+    oracle_settings: dict[str, Any] = {
+        "max_iter": few.trees,
+        "learning_rate": few.learning_rate,
+        "max_depth": few.depth,
+        "max_leaf_nodes": None,
+        "early_stopping": False,
+        "categorical_features": [column.kind == "categorical" for column in binning.columns],
+    }
+    oracle = HistGradientBoostingClassifier(**oracle_settings)
     pooled_s, together_s, oracle_s = [], [], []
     _, counted = boost(data, members, binning, few)
     for _ in range(3):  # by turns, so that a busy moment of the machine hits all of them

@@ -23,6 +23,8 @@ from hanse.learning.quantiles import QuantileContributor, federated_quantiles
 SETTINGS = BoostingSettings(
     trees=60, depth=4, learning_rate=0.1, l2=10.0, min_rows=20, min_child_weight=1e-3, category_l2=0.0
 )
+# What its types call otherwise than it is.
+ORACLE: dict[str, Any] = {"max_depth": 4, "max_leaf_nodes": None, "early_stopping": False}
 
 
 @pytest.fixture(scope="module")
@@ -56,16 +58,12 @@ def test_area_under_the_curve(rows: tuple[Rows, Rows]) -> None:
     binning = binning_of(train, 64)
     model = boost(SETTINGS, binning, train, train.labels)
     ours = auc(model.scores(dict(test.columns))[:, 0], test.labels)
-    oracle = HistGradientBoostingClassifier(
-        max_iter=60,
-        learning_rate=0.1,
-        max_depth=4,
-        max_leaf_nodes=None,
-        l2_regularization=10.0,
-        min_samples_leaf=20,
-        early_stopping=False,
-        categorical_features=[column.kind == "categorical" for column in binning.columns],
-    ).fit(binning.encode(train.columns), train.labels)
+    options: dict[str, Any] = ORACLE | {
+        "max_iter": 60,
+        "l2_regularization": 10.0,
+        "categorical_features": [column.kind == "categorical" for column in binning.columns],
+    }
+    oracle = HistGradientBoostingClassifier(**options).fit(binning.encode(train.columns), train.labels)
     theirs = auc(oracle.predict_proba(binning.encode(test.columns))[:, 1], test.labels)
     assert ours > 0.7
     assert abs(ours - theirs) <= 0.004
@@ -93,14 +91,8 @@ def test_squared_error() -> None:
     member = BoostingContributor(chosen, binning, learn, y[:2000])
     model = BoostingCoordinator(InProcessAggregator({"a": member}), chosen, binning).train()
     codes = binning.encode(values)
-    oracle = HistGradientBoostingRegressor(
-        max_iter=30,
-        learning_rate=0.2,
-        max_depth=4,
-        max_leaf_nodes=None,
-        l2_regularization=1.0,
-        early_stopping=False,
-    ).fit(codes[:2000], y[:2000])
+    options: dict[str, Any] = ORACLE | {"max_iter": 30, "learning_rate": 0.2, "l2_regularization": 1.0}
+    oracle = HistGradientBoostingRegressor(**options).fit(codes[:2000], y[:2000])
     ours = float(np.mean((model.scores(values)[2000:, 0] - y[2000:]) ** 2))
     theirs = float(np.mean((oracle.predict(codes[2000:]) - y[2000:]) ** 2))
     assert ours <= 1.1 * theirs < 0.2 * float(y.var())

@@ -85,7 +85,7 @@ def test_no_other_set_of_categories_is_better(seed: int) -> None:
     )
     layout = Layout(codes=(6,), ordered=(False,))
     rng = np.random.default_rng(seed)
-    own = np.stack([rng.normal(size=6), rng.uniform(0.1, 2, 6), rng.integers(1, 9, 6)], axis=1)
+    own = np.stack([rng.normal(size=6), rng.uniform(0.1, 2, 6), rng.integers(1, 9, 6).astype(float)], axis=1)
     subsets = chain.from_iterable(combinations(range(6), size) for size in range(1, 6))
     trials = [gain(own[list(side)].sum(axis=0), own.sum(axis=0), free, 0.0) for side in subsets]
     assert best_splits(own[None], layout, free).gains[0] == pytest.approx(max(trials), abs=1e-8)

@@ -15,8 +15,8 @@ from hanse.learning.quantiles import Quantiles
 from hanse.learning.transform import Cells, cells_of, n_cells
 from hanse.policies.fields import Document, Many
 
-Codes: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
-"""Shape (rows, columns)."""
+Codes: TypeAlias = NDArray[np.unsignedinteger[Any]]
+"""Shape (rows, columns); uint8 or uint16."""
 
 
 @dataclass(frozen=True, slots=True)
