@@ -8,7 +8,7 @@
 * :mod:`hanse.audit.verify`: what a reviewer runs.
 * :mod:`hanse.audit.completeness`: what a verified log leaves out or contradicts.
 * :mod:`hanse.audit.canaries`: whether anybody's data is in it.
-* :mod:`hanse.audit.witness`: who signs that a log only grew, or refuses and keeps why.
+* :mod:`hanse.audit.witness`: who signs that a log only grew, or refuses and says why.
 """
 
 from hanse.audit.checkpoint import (
@@ -36,7 +36,7 @@ from hanse.audit.tree import (
 from hanse.audit.verify import VerifiedLog, verify_log
 from hanse.audit.witness import Witness
 from hanse.audit.witness_rules import Cosigned, RefusalKind, WitnessRefusal
-from hanse.audit.witness_state import Refused, WitnessState
+from hanse.audit.witness_state import WitnessState
 
 __all__ = [
     "Actor",
@@ -55,7 +55,6 @@ __all__ = [
     "Node",
     "PrivacySpend",
     "RefusalKind",
-    "Refused",
     "TreeHashes",
     "VerifiedLog",
     "Witness",

@@ -1,4 +1,4 @@
-"""A witness of a log (https://c2sp.org/tlog-witness): signs that a log only grew, or refuses and keeps why.
+"""A witness of a log (https://c2sp.org/tlog-witness): signs that a log only grew, or refuses and says why.
 
 Every member of an agreement is a witness of the coordinator's shared log; an outside auditor can be one. The
 decisions are in :mod:`hanse.audit.witness_rules`, the memory in :mod:`hanse.audit.witness_state`.
@@ -116,22 +116,17 @@ class Witness:
             The signature line of the cosignature. That it was given is on the disk.
 
         Raises:
-            WitnessRefusal: ``audit.witness-refused``, with both notes; they are kept as evidence.
+            WitnessRefusal: ``audit.witness-refused``, with both notes, for the caller to keep as evidence.
             AuditError: ``audit.unavailable`` if the memory cannot be read or written, ``audit.integrity`` if
                 it was set back: the note carries a later cosignature by this key. Nothing was signed.
         """
-        try:
-            submission = read_submission(note, self._origin, self._verifiers)
-            with self._state.turn(self._origin, self._key.verifier.key_id) as turn:
-                past = turn.past(submission.checkpoint.size)
-                cosigned = judge(old_size, proof, submission, past, self._clock(), asked)
-                self._check_memory(note, past)
-                turn.keep(cosigned)
-                line = self._key.cosign(unverified_text(cosigned.note), cosigned.at)
-        except WitnessRefusal as refusal:
-            self._keep(refusal)
-            raise
-        return line
+        submission = read_submission(note, self._origin, self._verifiers)
+        with self._state.turn(self._origin, self._key.verifier.key_id) as turn:
+            past = turn.past(submission.checkpoint.size)
+            cosigned = judge(old_size, proof, submission, past, self._clock(), asked)
+            self._check_memory(note, past)
+            turn.keep(cosigned)
+            return self._key.cosign(unverified_text(cosigned.note), cosigned.at)
 
     def _check_memory(self, note: bytes, past: Past) -> None:
         """Checks that the memory knows of every cosignature by this key that the note carries."""
@@ -145,10 +140,3 @@ class Witness:
                 "the witness's memory is older than what its key cosigned: it was set back, or another "
                 "machine has the key; go on with a new key only",
             )
-
-    def _keep(self, refusal: WitnessRefusal) -> None:
-        """Keeps the evidence. A refusal stays one where it cannot be kept: the caller has both notes."""
-        try:
-            self._state.keep_refusal(self._origin, refusal, self._clock())
-        except AuditError as error:
-            refusal.add_note(f"not kept as evidence: {error}")

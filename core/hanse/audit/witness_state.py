@@ -1,14 +1,13 @@
-"""What a witness must never forget, in one SQLite file: what it cosigned, and what it refused.
+"""What a witness must never forget, in one SQLite file: what it cosigned.
 
-Three tables:
+Two tables:
 
 * ``cosigned``: one row per log and size, so that two roots of one size cannot both be in it. A row is never
   changed but for the time of the newest cosignature, and a smaller size is never added after a larger one.
   About 400 bytes for each cosigned checkpoint; nothing is removed.
 * ``cosigner``: the time of the last cosignature by each key of the witness; it never goes back.
-* ``refused``: each refused note with its kind and what it was held against, once, with how often it came.
-  Kinds that accuse the log are kept for ever; of the others, which anybody can cause, the beginnings of the
-  newest :data:`KEPT_OTHERS`.
+
+What it refused is for a person to read: whoever runs a witness keeps the notes of a refusal as files.
 
 Triggers keep it so against mistakes of this program. They do not stop the operator of the witness, who owns
 the file: that is what a quorum of several witnesses is for. A witness whose file is lost or was set back has
@@ -16,10 +15,8 @@ forgotten what it signed, and must go on with a new key only: :meth:`WitnessStat
 file, and a witness that is shown a later cosignature of its own refuses to go on with an older copy.
 """
 
-import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Self
@@ -27,13 +24,11 @@ from typing import Final, Self
 from sqlalchemy import Connection
 
 from hanse.audit.checkpoint import parse_checkpoint
-from hanse.audit.witness_rules import ACCUSING, Cosigned, Past, RefusalKind, WitnessRefusal
+from hanse.audit.witness_rules import Cosigned, Past
 from hanse.crypto import unverified_text
 from hanse.errors import AuditError, ConfigurationError, ProtocolError
 from hanse.storage import Database, Use
 
-KEPT_OTHERS: Final = 1_000
-_KEPT_BYTES: Final = 65_536
 _FORM: Final = 1
 _STATEMENTS: Final = """\
 CREATE TABLE cosigned (
@@ -42,13 +37,6 @@ CREATE TABLE cosigned (
 ) STRICT
 
 CREATE TABLE cosigner (key_id TEXT PRIMARY KEY, last INTEGER NOT NULL) STRICT
-
-CREATE TABLE refused (
-    number INTEGER PRIMARY KEY AUTOINCREMENT, origin TEXT NOT NULL, kind TEXT NOT NULL,
-    accuses INTEGER NOT NULL, digest BLOB NOT NULL, submitted BLOB NOT NULL, known BLOB,
-    first INTEGER NOT NULL, last INTEGER NOT NULL, times INTEGER NOT NULL,
-    UNIQUE (origin, kind, digest)
-) STRICT
 
 CREATE TRIGGER cosigned_stays BEFORE DELETE ON cosigned
 BEGIN SELECT RAISE(ABORT, 'kept for ever'); END
@@ -63,9 +51,6 @@ BEGIN SELECT RAISE(ABORT, 'a smaller size'); END
 
 CREATE TRIGGER time_goes_on BEFORE UPDATE ON cosigner WHEN new.last < old.last
 BEGIN SELECT RAISE(ABORT, 'an earlier time'); END
-
-CREATE TRIGGER accusation_stays BEFORE DELETE ON refused WHEN old.accuses
-BEGIN SELECT RAISE(ABORT, 'kept for ever'); END
 """
 _NEWEST: Final = "SELECT note, at FROM cosigned WHERE origin = ? ORDER BY size DESC LIMIT 1"
 _SAME_SIZE: Final = "SELECT note, at FROM cosigned WHERE origin = ? AND size = ?"
@@ -78,16 +63,6 @@ _KEEP_TIME: Final = (
     "INSERT INTO cosigner (key_id, last) VALUES (?, ?)"
     " ON CONFLICT (key_id) DO UPDATE SET last = excluded.last"
 )
-_REFUSE: Final = (
-    "INSERT INTO refused (origin, kind, accuses, digest, submitted, known, first, last, times)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1)"
-    " ON CONFLICT (origin, kind, digest) DO UPDATE SET last = excluded.last, times = times + 1"
-)
-_FORGET_OTHERS: Final = (
-    "DELETE FROM refused WHERE NOT accuses AND number NOT IN"
-    " (SELECT number FROM refused WHERE NOT accuses ORDER BY number DESC LIMIT ?)"
-)
-_REFUSED: Final = "SELECT origin, kind, submitted, known, first, last, times FROM refused ORDER BY number"
 
 
 def _failure(_: str, text: str) -> AuditError:
@@ -95,29 +70,6 @@ def _failure(_: str, text: str) -> AuditError:
 
 
 _USE: Final = Use(name="the memory of the witness", setting="witness", failure=_failure, lock=0)
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """A refusal that a witness keeps as evidence.
-
-    Attributes:
-        origin: The log that was asked about.
-        kind: Why.
-        submitted: The refused note.
-        known: The note that was cosigned before and that it was held against, if any.
-        first: When it was refused first.
-        last: When it was refused last.
-        times: How often.
-    """
-
-    origin: str
-    kind: RefusalKind
-    submitted: bytes
-    known: bytes | None
-    first: datetime
-    last: datetime
-    times: int
 
 
 class Turn:
@@ -229,42 +181,6 @@ class WitnessState:
         """
         with self._reading() as connection:
             return _cosigned(connection, _NEWEST, origin)
-
-    def keep_refusal(self, origin: str, refusal: WitnessRefusal, now: datetime) -> None:
-        """Keeps a refusal as evidence.
-
-        Args:
-            origin: The log.
-            refusal: What was refused.
-            now: The witness's clock; aware.
-
-        Raises:
-            AuditError: ``audit.unavailable`` if it cannot be written.
-        """
-        at, submitted, known = int(now.timestamp()), refusal.submitted, refusal.known
-        digest = hashlib.sha256(hashlib.sha256(submitted).digest() + (known or b"")).digest()
-        accuses = refusal.kind in ACCUSING
-        submitted = submitted if accuses else submitted[:_KEPT_BYTES]
-        row = (origin, refusal.kind.value, accuses, digest, submitted, known, at, at)
-        with self._writing() as connection:
-            connection.exec_driver_sql(_REFUSE, row)
-            if not accuses:
-                connection.exec_driver_sql(_FORGET_OTHERS, (KEPT_OTHERS,))
-
-    def refusals(self) -> list[Refused]:
-        """What was refused, oldest first.
-
-        Raises:
-            AuditError: ``audit.unavailable`` if it cannot be read.
-        """
-        with self._reading() as connection:
-            return [
-                Refused(
-                    row.origin, RefusalKind(row.kind), row.submitted, row.known, _time(row.first),
-                    _time(row.last), row.times,
-                )
-                for row in connection.exec_driver_sql(_REFUSED)
-            ]  # fmt: skip
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
