@@ -131,12 +131,14 @@ def test_other_settings_or_columns_are_refused(queries: list[Query]) -> None:
         member().contribute(replace(queries[0], kind="noise"))
 
 
+@settings(max_examples=40)
 @given(st.binary(max_size=80), st.sampled_from([START, LEVEL]), st.integers(0, 2))
 def test_bytes_from_anywhere_are_refused(queries: list[Query], body: bytes, kind: str, count: int) -> None:
     with pytest.raises(HanseError):
         after(queries, count).contribute(replace(queries[count], kind=kind, body=body))
 
 
+@settings(max_examples=40)
 @given(st.data())
 def test_changed_questions_are_refused_or_answered(queries: list[Query], data: st.DataObject) -> None:
     count = data.draw(st.integers(1, 3))
@@ -178,7 +180,7 @@ def test_the_ring_is_wide_enough() -> None:
         make_encoding(SETTINGS, 1 << 36, 1000)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.integers(1, 40), st.sampled_from([8, 16, 20]), st.floats(0.001, 1000), st.floats(0.001, 1000))
 def test_the_largest_sums_fit(rows: int, bits: int, weight: float, positive_weight: float) -> None:
     """Rows that are all of one kind, with the largest weights, reach the bound and not more."""

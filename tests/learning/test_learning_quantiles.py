@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -40,6 +40,7 @@ def test_bins_hold_equal_shares(shape: str) -> None:
         assert below <= share <= below + max(1 / 32, common + 0.01)
 
 
+@settings(max_examples=30)
 @given(st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), max_size=60), st.integers(1, 5))
 def test_members_count_as_one(values: list[float], members: int) -> None:
     x = np.array(values)

@@ -53,7 +53,7 @@ class BoostingContributor:
         weights: Of the rows; None for 1 each.
         validation: Which rows are kept aside for early stopping; None for none.
         coins: For row sampling; None for new ones.
-        start: A model of this run to go on from; None to begin.
+        start: The checkpoint of this run to go on from; None to begin.
 
     Raises:
         ConfigurationError: ``config.bad-data`` if the data is not as described.

@@ -7,6 +7,7 @@ import numpy as np
 from hanse.aggregation import Aggregator
 from hanse.learning.boosting.columns import Binning
 from hanse.learning.boosting.engine import Answer, Beginning, Engine, Progress, Question
+from hanse.learning.boosting.forest import Forest
 from hanse.learning.boosting.messages import (
     agreed_digest,
     level_query,
@@ -72,7 +73,7 @@ class BoostingCoordinator:
         aggregator: Access to the members.
         settings: The run's.
         binning: The columns.
-        start: A model of this run to go on from, after an interruption; members start from it too.
+        start: The checkpoint of this run to go on from, after an interruption; members start from it too.
     """
 
     def __init__(
@@ -95,11 +96,18 @@ class BoostingCoordinator:
 
     @property
     def model(self) -> BoostedTrees:
-        """The model as it is now: the best one by early stopping. There is one after the first iteration."""
-        description = BoostedDescription(
-            settings=self._settings, binning=self._binning, base=self._engine.base
-        )
-        return BoostedTrees(description, self._engine.forest)
+        """The best model so far by early stopping, else all trees. There is one after the first iteration."""
+        return self._with(self._engine.forest)
+
+    @property
+    def checkpoint(self) -> BoostedTrees:
+        """All trees so far, for a run to go on from."""
+        return self._with(self._engine.grown)
+
+    def _with(self, forest: Forest) -> BoostedTrees:
+        settings, binning = self._settings, self._binning
+        description = BoostedDescription(settings=settings, binning=binning, base=self._engine.base)
+        return BoostedTrees(description, forest)
 
     def grow(self) -> Iterator[Progress]:
         """Grows one iteration after the other; see :meth:`hanse.learning.boosting.engine.Engine.grow`."""

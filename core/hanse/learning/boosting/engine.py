@@ -177,11 +177,15 @@ class Engine:
         self._values = np.zeros(settings.labels)
 
     @property
+    def grown(self) -> Forest:
+        """All trees so far."""
+        return Forest.join(self._parts, self._layout.width)
+
+    @property
     def forest(self) -> Forest:
-        """All trees so far; once growing has ended, those of the smallest validation loss."""
-        forest = Forest.join(self._parts, self._layout.width)
+        """The trees so far that have the smallest validation loss; all of them without early stopping."""
         best = self._stopping.best
-        return forest if best is None else forest.head(best * self._settings.labels)
+        return self.grown if best is None else self.grown.head(best * self._settings.labels)
 
     def grow(self) -> Iterator[Progress]:
         """Grows one iteration after the other, until there are enough or early stopping says so.
