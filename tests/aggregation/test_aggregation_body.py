@@ -24,6 +24,7 @@ def arrays(draw: st.DrawFn) -> Any:
     return draw(npst.arrays(dtype, shape, elements=elements))
 
 
+@settings(max_examples=40)
 @given(
     st.dictionaries(st.text(max_size=5), st.integers() | st.text(max_size=5), max_size=3), st.lists(arrays())
 )
