@@ -102,10 +102,6 @@ class Inbound:
         self._partial = bytearray()
         self._partial_cost = 0
 
-    def waiting(self) -> list[str]:
-        """From or for whom there are messages; the empty name is the other end itself."""
-        return list(self._ready)
-
     def peek(self, peer: str = "") -> bytes | None:
         """The oldest message of a peer, which stays."""
         queue = self._ready.get(peer)

@@ -102,11 +102,6 @@ class Link:
             self._wake_writer()  # for the credit
             return body
 
-    def waiting(self) -> list[str]:
-        """From or for whom there are messages; the empty name is the other end itself."""
-        with self._lock:
-            return self._endpoint.incoming.waiting()
-
     def move(self, peer: str, offer: Callable[[bytes], bool]) -> bool:
         """Hands on messages for a peer; returns whether all of them found room. One thread at a time."""
         while True:
@@ -259,9 +254,12 @@ class Link:
 
     def frames(self, connection: int) -> Iterator[Frame]:
         """What is to go over a connection, heartbeats included; ends with the connection or the session."""
+        ticked_s = self._clock()
         while (frame := self._next(connection)) is not None:
             yield frame
-            self.tick()
+            if self._clock() - ticked_s >= self._timing.heartbeat_s:
+                self.tick()
+                ticked_s = self._clock()
 
     def tick(self) -> None:
         """Looks at the clock: a silent connection is cut, an abandoned session is broken."""

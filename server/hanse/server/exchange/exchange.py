@@ -160,9 +160,10 @@ class Exchange:
                 if request.WhichOneof("content") != "frame":
                     link.fail(ProtocolError("protocol.malformed", "a greeting in the middle of a session"))
                     break
-                link.accept(connection, request.frame)
-                self._metrics.received.inc(len(request.frame.payload))
-                self._relay({(link.name, peer) for peer in link.waiting() if peer}, link.name)
+                frame = request.frame
+                link.accept(connection, frame)
+                self._metrics.received.inc(len(frame.payload))
+                self._relay({(link.name, frame.peer)} if frame.peer and frame.last else set(), link.name)
         except (HanseError, grpc.RpcError):
             pass  # the link knows its error; that the call has ended is known by what follows
         finally:
