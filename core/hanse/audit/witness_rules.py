@@ -60,12 +60,6 @@ class RefusalKind(StrEnum):
     CLOCK = "clock"
 
 
-ACCUSING: Final = frozenset(
-    {RefusalKind.FORK, RefusalKind.REWRITE, RefusalKind.TRUNCATION, RefusalKind.ROLLBACK}
-)
-"""The kinds that speak about the log; the others speak about the request or about the witness."""
-
-
 @dataclass(frozen=True, slots=True)
 class Cosigned:
     """A checkpoint that a witness cosigned.
