@@ -38,7 +38,8 @@ MEMBERS: Final = 20
 FOLDS: Final = 5
 FLOORS: Final = {"bank_full": 0.797, "default_credit": 0.777, "adult": 0.922, "telco": 0.841}
 ASSIGNMENTS: Final = ("at random", "by kind")
-QUICKLY: Final = {("telco", "at random"), ("telco", "by kind"), ("default_credit", "by kind")}
+QUICKLY: Final = {"telco": "at random", "default_credit": "by kind"}
+"""What is measured over members with ``--quick``."""
 TO_POOLED: Final = 0.003
 TO_LIGHTGBM: Final = 0.006
 TO_ALONE: Final = 0.005
@@ -64,12 +65,20 @@ class DataSet:
 
 
 @dataclass(frozen=True)
-class Areas:
-    """Areas under the ROC curve on the test rows of all; None where not measured."""
+class InOnePlace:
+    """What one fold gives where all rows are in one place."""
 
-    federated: float | None
-    pooled: float
+    binning: Binning
+    trees: BoostedTrees
+    area: float
     lightgbm: float | None
+
+
+@dataclass(frozen=True)
+class OverMembers:
+    """Areas under the ROC curve on the test rows of all."""
+
+    federated: float
     alone: tuple[float, ...]
 
 
@@ -195,46 +204,57 @@ def lightgbm(data: DataSet, binning: Binning, train: Indices, test: Indices) -> 
     return area(data, model.predict(codes[test], raw_score=True), test)
 
 
-def measure(data: DataSet, fold: int, assignment: str, options: Options) -> Areas:
-    """All of it on one fold."""
+def in_one_place(data: DataSet, fold: int) -> InOnePlace:
+    """Trains on all rows; the edges are those of members, who find the same however rows are divided."""
+    train, test = np.flatnonzero(data.fold != fold), np.flatnonzero(data.fold == fold)
+    binning = make_binning(data, divide(data, train, "at random", fold))
+    trees, _ = boost(data, [train], binning)
+    found = area(data, trees.raw(binning.encode(data.rows(test)))[:, 0], test)
+    return InOnePlace(binning, trees, found, lightgbm(data, binning, train, test))
+
+
+def over_members(
+    data: DataSet, fold: int, pooled: InOnePlace, assignment: str, *, quick: bool
+) -> OverMembers:
+    """Trains over the members, and each of them alone; with ``quick`` every fifth."""
     train, test = np.flatnonzero(data.fold != fold), np.flatnonzero(data.fold == fold)
     members = divide(data, train, assignment, fold)
-    binning = make_binning(data, members)
-    codes = binning.encode(data.rows(test))
-    pooled, _ = boost(data, [train], binning)
-    pooled_area = area(data, pooled.raw(codes)[:, 0], test)
-    oracle = lightgbm(data, binning, train, test)
-    if options.quick and (data.name, assignment) not in QUICKLY:
-        return Areas(None, pooled_area, oracle, ())
-    together, _ = boost(data, members, binning)
-    if encode_trees(together.forest) != encode_trees(pooled.forest):
+    codes = pooled.binning.encode(data.rows(test))
+    together, _ = boost(data, members, pooled.binning)
+    if encode_trees(together.forest) != encode_trees(pooled.trees.forest):
         print(f"{data.name}, {assignment}, fold {fold}: the trees of members differ from the pooled ones")
-    federated_area = area(data, together.raw(codes)[:, 0], test)
-    chosen = members[:: 5 if options.quick else 1]
-    alone = (boost(data, [own], binning)[0].raw(codes)[:, 0] for own in chosen)
-    return Areas(federated_area, pooled_area, oracle, tuple(area(data, scores, test) for scores in alone))
+    alone = (boost(data, [own], pooled.binning)[0].raw(codes) for own in members[:: 5 if quick else 1])
+    return OverMembers(
+        area(data, together.raw(codes)[:, 0], test), tuple(area(data, raw[:, 0], test) for raw in alone)
+    )
 
 
-def figures_of(name: str, found: Sequence[Areas], floor: float | None) -> Iterator[Figure]:
-    """Means over the folds, and the worst member of any fold."""
-    pooled = statistics.mean(a.pooled for a in found)
-    oracles = [a.lightgbm for a in found if a.lightgbm is not None]
+def measure(data: DataSet, options: Options) -> Iterator[Figure]:
+    """All figures of one set: means over the folds, and the worst member of any fold."""
+    folds = range(1 if options.quick else FOLDS)
+    pooled = [in_one_place(data, fold) for fold in folds]
+    mean = statistics.mean(each.area for each in pooled)
+    oracles = [each.lightgbm for each in pooled if each.lightgbm is not None]
     oracle = statistics.mean(oracles) if oracles else None
-    yield Figure(f"{name}: pooled", pooled, "AUC")
-    yield Figure(f"{name}: LightGBM, pooled", oracle, "AUC")
-    together = [a.federated for a in found if a.federated is not None]
-    if not together:
-        return
-    federated = statistics.mean(together)
-    yield Figure(f"{name}: federated", federated, "AUC", floor=floor)
-    yield Figure(f"{name}: pooled minus federated", pooled - federated, "AUC", TO_POOLED)
-    if oracle is not None:
-        yield Figure(f"{name}: LightGBM minus federated", oracle - federated, "AUC", TO_LIGHTGBM)
-    alone = [each for a in found for each in a.alone]
-    yield Figure(f"{name}: members alone, mean", statistics.mean(alone), "AUC")
-    yield Figure(f"{name}: members alone, worst", min(alone), "AUC")
-    worst = max(max(a.alone) - a.federated for a in found if a.federated is not None)
-    yield Figure(f"{name}: best member alone minus federated", worst, "AUC", TO_ALONE)
+    # The floors are for means over all folds; one fold alone may be a hard one.
+    floor = None if options.quick else FLOORS[data.name]
+    yield Figure(f"{data.name}: pooled", mean, "AUC", floor=floor)
+    yield Figure(f"{data.name}: LightGBM, pooled", oracle, "AUC")
+    for assignment in ASSIGNMENTS:
+        if options.quick and QUICKLY.get(data.name) != assignment:
+            continue
+        name = f"{data.name}, {assignment}"
+        found = [over_members(data, fold, pooled[fold], assignment, quick=options.quick) for fold in folds]
+        federated = statistics.mean(each.federated for each in found)
+        yield Figure(f"{name}: federated", federated, "AUC", floor=floor)
+        yield Figure(f"{name}: pooled minus federated", mean - federated, "AUC", TO_POOLED)
+        ahead = None if oracle is None else oracle - federated
+        yield Figure(f"{name}: LightGBM minus federated", ahead, "AUC", TO_LIGHTGBM)
+        alone = [area for each in found for area in each.alone]
+        yield Figure(f"{name}: members alone, mean", statistics.mean(alone), "AUC")
+        yield Figure(f"{name}: members alone, worst", min(alone), "AUC")
+        worst = max(max(each.alone) - each.federated for each in found)
+        yield Figure(f"{name}: best member alone minus federated", worst, "AUC", TO_ALONE)
 
 
 def times(data: DataSet) -> Iterator[Figure]:
@@ -286,18 +306,7 @@ def main() -> int:
     if sets is None:
         print("HANSE_DATA does not name the folder of the data sets: nothing is measured")
         return 0
-    figures: list[Figure] = []
-    for name, floor in FLOORS.items():
-        data = read(Path(sets) / name)
-        for assignment in ASSIGNMENTS:
-            if options.quick and assignment == "by kind" and (name, assignment) not in QUICKLY:
-                continue  # the pooled figures do not depend on it
-            found = [
-                measure(data, fold, assignment, options) for fold in range(1 if options.quick else FOLDS)
-            ]
-            # The floors are for means over all folds; one fold alone may be a hard one.
-            least = None if options.quick else floor
-            figures += figures_of(f"{name}, {assignment}", found, least)
+    figures = [figure for name in FLOORS for figure in measure(read(Path(sets) / name), options)]
     figures += times(read(Path(sets) / "default_credit"))
     return finish(f"Boosted trees over {MEMBERS} members, no privacy budget", figures, options)
 
