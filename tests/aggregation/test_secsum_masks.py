@@ -17,6 +17,7 @@ import hanse.aggregation.masks
 from hanse.aggregation import LocalAggregator
 from hanse.aggregation.fixed_point import RingVector
 from hanse.aggregation.masks import apply_masks
+from hanse.aggregation.member_sum import pair_mask, self_mask
 
 KEY = bytes(range(32))
 
@@ -130,3 +131,25 @@ def test_the_operating_system_is_the_source_unless_a_test_says_otherwise() -> No
 
     aggregator = LocalAggregator({name: One() for name in "abc"})
     assert aggregator._entropy is os.urandom
+
+
+def test_every_part_of_where_a_mask_belongs_counts() -> None:
+    """Session, number of the sum, question and members; the pair in either order, and apart from own masks."""
+    secret, session, question = KEY, bytes(32), QUESTION
+    masks = [
+        pair_mask(secret, session, 0, question, ("a", "b")),
+        pair_mask(bytes(32), session, 0, question, ("a", "b")),
+        pair_mask(secret, KEY, 0, question, ("a", "b")),
+        pair_mask(secret, session, 1, question, ("a", "b")),
+        pair_mask(secret, session, 0, KEY, ("a", "b")),
+        pair_mask(secret, session, 0, question, ("a", "c")),
+        self_mask(secret, session, 0, question, "a"),
+        self_mask(bytes(32), session, 0, question, "a"),
+        self_mask(secret, KEY, 0, question, "a"),
+        self_mask(secret, session, 1, question, "a"),
+        self_mask(secret, session, 0, KEY, "a"),
+        self_mask(secret, session, 0, question, "b"),
+    ]
+    assert len(set(masks)) == len(masks)
+    assert {len(mask) for mask in masks} == {32}
+    assert pair_mask(secret, session, 0, question, ("b", "a")) == masks[0]
