@@ -257,8 +257,8 @@ def test_cells_that_were_not_agreed_on_are_refused(
     ],
 )
 def test_a_scale_that_does_not_hold_together_is_refused(change: dict[str, Any]) -> None:
-    scale = {"low": 0.0, "high": 1.0, "mean": 0.5, "std": 0.25}
-    column = {
+    scale: dict[str, Any] = {"low": 0.0, "high": 1.0, "mean": 0.5, "std": 0.25}
+    column: dict[str, Any] = {
         "name": "x",
         "kind": "numeric",
         "edges": [],
@@ -266,7 +266,7 @@ def test_a_scale_that_does_not_hold_together_is_refused(change: dict[str, Any]) 
         "features": [0, 1],
         "scale": scale,
     }
-    good = {"version": 1, "n_features": 2, "columns": [column]}
+    good: dict[str, Any] = {"version": 1, "n_features": 2, "columns": [column]}
     Transform.from_json(canonical_json(good))
     with pytest.raises(ProtocolError):
         Transform.from_json(canonical_json({**good, "columns": [column | change]}))

@@ -108,6 +108,15 @@ def test_learned_cells_have_public_bounds(
         Column.model_validate(document)
 
 
+def test_a_scorecard_has_cells_to_give_points_for(agreement: Agreement) -> None:
+    document = agreement.model_dump()
+    document["training"] |= {"model": "scorecard", "scale": SCALE}
+    Agreement.model_validate(document)
+    document["columns"][0] |= {"transform": "standardised", "edges": [0.0, 9.0]}
+    with pytest.raises(ValidationError):
+        Agreement.model_validate(document)
+
+
 @pytest.mark.parametrize("name", ["y", "AGE"])
 def test_a_target_is_no_column_and_not_the_label(agreement: Agreement, name: str) -> None:
     document = agreement.model_dump()

@@ -67,7 +67,7 @@ class TrainedModel:
         """Probability of the positive label, ``(rows,)``."""
         if self.transform is None:
             return np.full(len(rows), _COIN)
-        predictor = Predictor(self.training, self.transform.n_features, self.weights)
+        predictor = Predictor(self.training, self.transform.n_features, self.weights, self.transform.groups)
         return predictor.scores(self.transform.apply(rows.columns))
 
 
@@ -124,7 +124,8 @@ def train_baselines(agreement: Agreement, rows: Mapping[str, Rows], random: Secu
 
 def _training(agreement: Agreement, n_rows: int, members: int, epsilon: float | None) -> Training:
     """The agreement's schedule with the learning rate of the recipe: a bad rate would be no fair rival."""
-    rate = recommend(agreement.training.model, n_rows, members, epsilon).learning_rate
+    model = "mlp" if agreement.training.hidden else "logistic"
+    rate = recommend(model, n_rows, members, epsilon).learning_rate
     return agreement.training.model_copy(update={"learning_rate": rate})
 
 
@@ -153,7 +154,14 @@ def train_one(
             raise
         return TrainedModel(training, None, np.zeros(0, dtype=np.float32))
     noise = None if plan is None else plan.training.noise_multiplier
-    weights = train_alone(training, noise, random, _start(training, transform), _examples(transform, rows))
+    weights = train_alone(
+        training,
+        noise,
+        random,
+        _start(training, transform),
+        _examples(transform, rows),
+        transform.groups,
+    )
     return TrainedModel(training, transform, weights)
 
 
@@ -182,7 +190,7 @@ def train_federated(
     transform = fit_transform(agreement, parts, plan, random)
     noise = None if plan is None else plan.training.noise_multiplier
     data = [_examples(transform, part) for part in parts]
-    trainers = [LocalTrainer(training, transform.n_features, noise, random) for _ in parts]
+    trainers = [LocalTrainer(training, transform.n_features, noise, random, transform.groups) for _ in parts]
     weights = _start(training, transform)
     for number in range(1, training.rounds + 1):
         updates = [
@@ -215,7 +223,9 @@ def _examples(transform: Transform, rows: Rows) -> AdmittedExamples:
 
 
 def _start(training: Training, transform: Transform) -> NDArray[np.float32]:
-    return initial_weights(training, transform.n_features, np.random.default_rng(_START_SEED))
+    return initial_weights(
+        training, transform.n_features, np.random.default_rng(_START_SEED), transform.groups
+    )
 
 
 def compare(members: Sequence[MemberData], federated: TrainedModel, baselines: Baselines) -> QualityFacts:

@@ -374,7 +374,11 @@ def _flows(going: Rehearsing) -> list[Flow]:
     agreement, rounds, model = going.agreement, going.agreement.training.rounds, going.model
     hub = agreement.coordinator.name
     cells = sum(map(n_cells, agreement.columns))
-    weights = 0 if model is None else parameter_count(agreement.training, model.transform.n_features)
+    weights = (
+        0
+        if model is None
+        else parameter_count(agreement.training, model.transform.n_features, model.transform.groups)
+    )
     noise = "privacy noise" if agreement.privacy else "none: the agreement has no privacy budget"
     bins = 2 * (len(SCORE_EDGES) - 1)
     small = f"counts below {agreement.cohort.suppress_below} are left out"

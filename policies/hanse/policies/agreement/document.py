@@ -141,6 +141,10 @@ class Agreement(WrittenDocument):
     def _parts_fit(self) -> Self:
         if self.label.name.casefold() in {column.name.casefold() for column in self.columns}:
             raise PydanticCustomError("label", "remove the label from the columns: it would predict itself")
+        if self.training.scale and any(column.transform == "standardised" for column in self.columns):
+            raise PydanticCustomError(
+                "scale", "cut the columns of a scorecard into cells: points are per cell"
+            )
         targets = {target.name.casefold() for target in self.training.targets}
         if targets & {self.label.name.casefold(), *(column.name.casefold() for column in self.columns)}:
             raise PydanticCustomError(
