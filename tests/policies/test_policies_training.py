@@ -112,7 +112,8 @@ def test_a_scorecard_has_cells_to_give_points_for(agreement: Agreement) -> None:
     document = agreement.model_dump()
     document["training"] |= {"model": "scorecard", "scale": SCALE}
     Agreement.model_validate(document)
-    document["columns"][0] |= {"transform": "standardised", "edges": [0.0, 9.0]}
+    first, *others = document["columns"]
+    document["columns"] = [first | {"transform": "standardised", "edges": [0.0, 9.0]}, *others]
     with pytest.raises(ValidationError):
         Agreement.model_validate(document)
 

@@ -14,6 +14,7 @@ figures.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -124,7 +125,7 @@ def train_baselines(agreement: Agreement, rows: Mapping[str, Rows], random: Secu
 
 def _training(agreement: Agreement, n_rows: int, members: int, epsilon: float | None) -> Training:
     """The agreement's schedule with the learning rate of the recipe: a bad rate would be no fair rival."""
-    model = "mlp" if agreement.training.hidden else "logistic"
+    model: Literal["logistic", "mlp"] = "mlp" if agreement.training.hidden else "logistic"
     rate = recommend(model, n_rows, members, epsilon).learning_rate
     return agreement.training.model_copy(update={"learning_rate": rate})
 
