@@ -134,7 +134,7 @@ def test_the_operating_system_is_the_source_unless_a_test_says_otherwise() -> No
 
 
 def test_every_part_of_where_a_mask_belongs_counts() -> None:
-    """Session, number of the sum, question and members; the pair in either order, and apart from own masks."""
+    """Session, number of the sum, question and members; a pair in either order; own masks apart."""
     secret, session, question = KEY, bytes(32), QUESTION
     masks = [
         pair_mask(secret, session, 0, question, ("a", "b")),
