@@ -159,3 +159,12 @@ def test_any_bytes_are_taken_or_refused_by_name(data: bytes) -> None:
     end, number = connected()
     with suppress(DecodeError, HanseError):  # the first is the transport's, see the service's own test
         end.accept(number, Frame.FromString(data))
+
+
+def test_a_frame_of_a_connection_that_was_replaced_is_not_looked_at() -> None:
+    end, old = connected()
+    end.greet()
+    end.connect(0, SMALL.window_bytes)
+    for frame in (piece(1), piece(7), Frame(ack=9), Frame(error_code="run.cancelled")):
+        assert not end.accept(old, frame)
+    assert end.incoming.received == 0
