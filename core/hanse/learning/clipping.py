@@ -29,13 +29,27 @@ from hanse.errors import TrainingError
 OutputErrors: TypeAlias = Callable[[Tensor], Tensor]
 """From the model's outputs to the gradient of each record's own loss in them; of the same shape."""
 
-_SLOPES: Final[dict[type[nn.Module], Callable[[Tensor, Tensor], Tensor]]] = {
-    nn.Identity: lambda error, _: error,
-    nn.ReLU: lambda error, values: torch.ops.aten.threshold_backward(error, values, 0),
-    nn.Sigmoid: torch.ops.aten.sigmoid_backward,
-    nn.Tanh: torch.ops.aten.tanh_backward,
+_ATEN: Final = torch.ops.aten
+_ELEMENTWISE: Final[
+    dict[type[nn.Module], tuple[Callable[[Tensor], Tensor], Callable[[Tensor, Tensor], Tensor]]]
+] = {
+    nn.Identity: (lambda values: values, lambda error, _: error),
+    nn.ReLU: (
+        torch.relu_,
+        lambda error, values: _ATEN.threshold_backward.grad_input(error, values, 0, grad_input=error),
+    ),
+    nn.Sigmoid: (
+        torch.sigmoid_,
+        lambda error, values: _ATEN.sigmoid_backward.grad_input(error, values, grad_input=error),
+    ),
+    nn.Tanh: (
+        torch.tanh_,
+        lambda error, values: _ATEN.tanh_backward.grad_input(error, values, grad_input=error),
+    ),
 }
-"""Element-wise functions: the error before each, from the error after it and its values, in one pass."""
+"""Element-wise functions, and the error before each from the error after it and its values. In place: with
+batches of hundreds, a good part of the time would go into getting memory from the operating system.
+"""
 
 _CONTAINERS: Final = frozenset({nn.Sequential, nn.ModuleList, nn.ModuleDict})
 # Modules of the product whose own ``forward`` was read: it adds, cuts and joins columns of a record only.
@@ -69,7 +83,7 @@ def _is_known(module: nn.Module) -> bool:
     if kind is nn.Embedding:
         # The others scale gradients by the batch, or leave some out.
         return {name: getattr(module, name) for name in _PLAIN_EMBEDDING} == _PLAIN_EMBEDDING
-    if kind is nn.Linear or kind in _SLOPES:
+    if kind is nn.Linear or kind in _ELEMENTWISE:
         return True
     own_parameters = any(True for _ in module.parameters(recurse=False))
     return (kind in _CONTAINERS or kind.__module__.startswith(_OWN)) and not own_parameters
@@ -97,7 +111,7 @@ class ClosedFormClipper:
         self._clip_norm = clip_norm
         self._passes: dict[int, _Pass] | None = None
         self._is_stack = isinstance(model, nn.Sequential) and all(
-            type(module) is nn.Linear or type(module) in _SLOPES for module in model
+            type(module) is nn.Linear or type(module) in _ELEMENTWISE for module in model
         )
         self._modules = list(model.children())
         if not self._is_stack:
@@ -142,7 +156,7 @@ class ClosedFormClipper:
         with torch.no_grad():
             values = [inputs]
             for module in self._modules:
-                values.append(module(values[-1]))
+                values.append(_forward(module, values[-1], inputs))
             error = errors_of(values[-1]).clone()  # each is scaled in its place
             for number in reversed(range(len(self._modules))):
                 module, before, after = self._modules[number], values[number], values[number + 1]
@@ -151,7 +165,7 @@ class ClosedFormClipper:
                     errors.append(error)
                     error = error @ module.weight if before is not inputs else error
                 else:
-                    error = _SLOPES[type(module)](error, after)
+                    error = _ELEMENTWISE[type(module)][1](error, after)
         return passes, errors
 
     def _through_graph(self, inputs: Tensor, errors_of: OutputErrors) -> tuple[list[_Pass], list[Tensor]]:
@@ -174,6 +188,14 @@ class ClosedFormClipper:
         if id(layer) in self._passes or (isinstance(layer, nn.Linear) and outputs.dim() != _ROWS_AND_COLUMNS):
             raise TrainingError("run.unsupported-model", "a layer sees a record more than once")
         self._passes[id(layer)] = _Pass(layer, inputs[0].detach(), outputs)
+
+
+def _forward(module: nn.Module, values: Tensor, inputs: Tensor) -> Tensor:
+    """One module of a stack; nobody needs the values before an element-wise function but for the inputs'."""
+    if isinstance(module, nn.Linear):
+        outputs: Tensor = module(values)
+        return outputs
+    return _ELEMENTWISE[type(module)][0](values.clone() if values is inputs else values)
 
 
 def _forget(finite: Tensor, passes: list[_Pass], errors: list[Tensor], factors: Tensor) -> Tensor:
@@ -202,11 +224,12 @@ def _squared_norms(seen: _Pass, error: Tensor) -> Tensor:
         squares: Tensor = inputs.mul_(errors)
         return squares.add_(errors) if _has_bias(seen.layer) else squares
     if seen.inputs.dim() == 1:
-        return torch.linalg.vector_norm(error, dim=1).square_()
+        of_word: Tensor = torch.linalg.vector_norm(error, dim=1).square_()
+        return of_word
     # Words that a record has twice share a row of the table, so their errors add up before they are squared.
     same = seen.inputs[:, :, None] == seen.inputs[:, None, :]
-    squares: Tensor = torch.einsum("rie,rje,rij->r", error, error, same.to(error.dtype))
-    return squares
+    of_words: Tensor = torch.einsum("rie,rje,rij->r", error, error, same.to(error.dtype))
+    return of_words
 
 
 def _has_bias(layer: nn.Linear) -> bool:

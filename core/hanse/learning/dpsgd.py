@@ -50,7 +50,8 @@ def clipped_gradient(clipper: Clipper, x: Tensor, y: Tensor) -> NDArray[np.float
     """
     targets = y[:, None] if y.dim() == 1 else y
     total = clipper.clipped_sum(x, lambda logits: (torch.sigmoid(logits) - targets).nan_to_num_(nan=0.0))
-    return total.double().numpy()
+    gradient: NDArray[np.float64] = total.double().numpy()
+    return gradient
 
 
 class PrivateSgd:

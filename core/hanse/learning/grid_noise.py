@@ -41,7 +41,7 @@ from numpy.typing import NDArray
 
 from hanse.aggregation import FixedPoint
 from hanse.errors import PrivacyError
-from hanse.learning.integer_noise import MAX_SIGMA, SMOOTH_SIGMA, DiscreteGaussian
+from hanse.learning.integer_noise import MAX_SIGMA, SMOOTH_SIGMA, DiscreteGaussian, reach
 from hanse.learning.random_source import SecureRandom
 
 ARITHMETIC: Final = 2.0**-20
@@ -92,7 +92,7 @@ class GridNoise:
                 return bits
         return _MAX_FRACTION_BITS
 
-    @property
+    @cached_property
     def share_sigma(self) -> float:
         """Parameter of each member's integer noise, in units of the grid."""
         return self._share_sigma(self.fraction_bits)
@@ -132,10 +132,10 @@ class GridNoise:
         units = members * (largest * 2.0**self.fraction_bits + 1)
         return FixedPoint(largest, members, self.fraction_bits, 32 if units < _RING_32_LIMIT else 64)
 
-    @property
+    @cached_property
     def reach(self) -> float:
-        """Largest absolute value of one share, which never occurs but is drawn with a chance above 0."""
-        return DiscreteGaussian(self.share_sigma, SecureRandom()).reach / 2.0**self.fraction_bits
+        """Largest absolute value of one share; hardly ever drawn, but possible."""
+        return reach(self.share_sigma) / 2.0**self.fraction_bits
 
 
 class NoiseSource:

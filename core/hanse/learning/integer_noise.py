@@ -72,11 +72,6 @@ class DiscreteGaussian:
         self._table = _table(sigma / math.sqrt(sum(weights)))
         self._random = random
 
-    @property
-    def reach(self) -> int:
-        """Largest absolute value that is ever drawn."""
-        return int(_REACH * sum(self._factor**level for level in range(self._draws)))
-
     def draw(self, size: int) -> NDArray[np.int64]:
         """Draws.
 
@@ -92,6 +87,12 @@ class DiscreteGaussian:
             total *= self._factor
             total += further
         return total
+
+
+def reach(sigma: float) -> int:
+    """Largest absolute value that :class:`DiscreteGaussian` can draw."""
+    factor, draws = _levels(sigma)
+    return int(_REACH * sum(factor**level for level in range(draws)))
 
 
 def _levels(sigma: float) -> tuple[int, int]:
@@ -112,11 +113,11 @@ class _Table:
     """Alias table of one distribution: a column per index, each with two numbers and a threshold."""
 
     def __init__(self, sigma: float) -> None:
-        self._thresholds, aliases = _alias(_weights(sigma))
+        self._thresholds, self._aliases = _alias(_weights(sigma))
         # One word per column, so that a draw looks once into memory: first bits of the threshold, then alias.
         packed = [
             (threshold >> (8 * _MORE_BYTES) << _INDEX_BITS) | alias
-            for threshold, alias in zip(self._thresholds, aliases, strict=True)
+            for threshold, alias in zip(self._thresholds, self._aliases, strict=True)
         ]
         self._packed = np.array(packed, dtype=np.uint32)
 
@@ -124,17 +125,27 @@ class _Table:
         """Draws one number per 32 bits, and more bits where they do not decide."""
         words = np.frombuffer(random.draw_bytes(4 * size), dtype="<u4")
         columns = words >> _FIRST_BITS
-        packed = self._packed.take(columns)
-        bits = words & _FIRST_MASK
-        first = packed >> _INDEX_BITS
-        chosen = packed & _INDEX_MASK
-        np.copyto(chosen, columns, where=bits < first)
-        for tie in np.flatnonzero(bits == first):  # four in a million
-            column = int(columns[tie])
-            more = int.from_bytes(random.draw_bytes(_MORE_BYTES))
-            if (int(bits[tie]) << (8 * _MORE_BYTES)) | more < self._thresholds[column]:
-                chosen[tie] = column
-        return chosen.view(np.int32) - np.int32(_REACH)
+        chosen = self._packed.take(columns, mode="clip")  # none is out of range; this is the faster mode
+        bits = words << _INDEX_BITS  # in the place that the threshold has
+        below = (bits < chosen).astype(np.uint32)
+        ties = np.flatnonzero((bits ^ chosen) <= _INDEX_MASK)
+        decided = [(int(tie), self._decide(int(columns[tie]), int(words[tie]), random)) for tie in ties]
+        # alias ^ ((alias ^ column) & all ones below the threshold): a choice without a branch, twice as fast.
+        chosen &= _INDEX_MASK
+        columns ^= chosen
+        columns &= np.negative(below, out=below)
+        chosen ^= columns
+        for tie, number in decided:
+            chosen[tie] = number
+        drawn = chosen.view(np.int32)
+        drawn -= np.int32(_REACH)
+        return drawn
+
+    def _decide(self, column: int, word: int, random: SecureRandom) -> int:
+        """Where the first bits are those of the threshold, four times in a million: draws all other bits."""
+        more = int.from_bytes(random.draw_bytes(_MORE_BYTES))
+        below = ((word & _FIRST_MASK) << (8 * _MORE_BYTES)) | more < self._thresholds[column]
+        return column if below else self._aliases[column]
 
 
 @lru_cache(maxsize=64)

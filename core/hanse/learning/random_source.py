@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 _KEY_BYTES: Final = 32
 _SUMMANDS: Final = 4
+_ZEROS: Final = bytes(1 << 20)
 
 
 class SecureRandom:
@@ -69,7 +70,8 @@ class SecureRandom:
         """
         if self._process is not None and self._process != os.getpid():
             self.__init__()  # type: ignore[misc] # a forked child must not repeat its parent's noise
-        return self._stream.update(bytes(length))
+        zeros = memoryview(_ZEROS)[:length] if length <= len(_ZEROS) else bytes(length)
+        return self._stream.update(zeros)
 
 
 def _stream(key: bytes) -> CipherContext:
