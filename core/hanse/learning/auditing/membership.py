@@ -1,6 +1,6 @@
 """Membership inference: can an attacker with rows of the same kind tell which ones trained a model?
 
-Models are trained on random halves of the rows. Each is attacked in turn, with the others as shadows that
+Models are trained on random halves of the rows. Each is attacked in turn, with others as shadows that
 show how a model scores a row that it knows and one that it does not.
 """
 
@@ -102,11 +102,13 @@ def true_positive_rate(scores: FloatArray, member: BoolArray, false_positive_rat
 
 
 def _halves(rows: int, models: int, rng: np.random.Generator) -> BoolArray:
-    """Which rows train which model; models in pairs, so that each row trains exactly half of them."""
-    members = np.zeros((models, rows), dtype=np.bool_)
-    for pair in range(0, models, 2):
-        members[pair, rng.permutation(rows)[: rows // 2]] = True
-        members[pair + 1] = ~members[pair]
+    """Which rows train which model; models in pairs, so that each row trains exactly half of them.
+
+    A coin for each row, not a half of fixed size: with that, a row's presence would be another row's absence,
+    and the adjacency would be *replace one*.
+    """
+    first = rng.integers(2, size=(models // 2, rows)).astype(np.bool_)
+    members: BoolArray = np.concatenate([first, ~first])
     return members
 
 
@@ -119,7 +121,11 @@ def _confidence(scores: FloatArray, labels: Rows) -> FloatArray:
 
 def _likelihood_ratios(confidences: FloatArray, members: BoolArray, target: int) -> FloatArray:
     """How much likelier the target's confidence is if it knew the row, both normal with one variance."""
-    shadows = np.arange(len(members)) != target
+    models = len(members)
+    # Without the other model of its pair too: then every row has as many shadows that know it as that do not.
+    # With more of the one kind for members, the attacker would do worse than a guess on a model that leaks
+    # nothing.
+    shadows = np.arange(models) % (models // 2) != target % (models // 2)
     inside = np.ma.masked_array(confidences[shadows], ~members[shadows])
     outside = np.ma.masked_array(confidences[shadows], members[shadows])
     mean_in, mean_out = inside.mean(axis=0).data, outside.mean(axis=0).data

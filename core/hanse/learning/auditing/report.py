@@ -115,7 +115,7 @@ class MembershipInference(Document):
     Attributes:
         schema_version: Version of this form.
         false_positive_rate: At which true positives are counted.
-        rows: Rows that were drawn from; every model is trained on half of them.
+        rows: Rows that were drawn from; every model is trained on about half of them.
         models: Models that were trained. Each is attacked in turn with the others as shadows.
         likelihood_ratio: The attack of Carlini et al. ("Membership Inference Attacks From First Principles",
             IEEE S&P 2022) with one variance for all rows, as they advise for few shadows.
