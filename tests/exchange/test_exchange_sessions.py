@@ -229,7 +229,7 @@ def test_more_than_a_member_may_hold_is_refused(world: Any) -> None:
 
 
 def test_a_session_without_its_member_or_without_use_ends(make_world: Any) -> None:
-    world = make_world("memory", timing=Timing(heartbeat_s=0.1, silence_s=0.5, resume_s=0.6, idle_s=1.5))
+    world = make_world("memory", timing=Timing(heartbeat_s=0.1, silence_s=WAIT_S, resume_s=0.5, idle_s=2.0))
     exchange = world.hub.open(RUN, "sum", ["ann", "bob"])
     ann = world.member("ann")
     bob = world.member("bob")
