@@ -8,7 +8,9 @@ Importing this package loads no torch: a scorer needs only what is named below. 
 * :mod:`hanse.learning.training`, :mod:`hanse.learning.dpsgd`: a member's part of a run.
 * :mod:`hanse.learning.private`: DP-SGD over members through sums; noise for any other sum.
 * :mod:`hanse.learning.clipping`, :mod:`hanse.learning.ghost`: sums of clipped per-record gradients.
-* :mod:`hanse.learning.grid_noise`, :mod:`hanse.learning.integer_noise`: noise that a ring can carry, in shares.
+* :mod:`hanse.learning.grid_noise`, :mod:`hanse.learning.integer_noise`: noise for a ring, in shares.
+* :mod:`hanse.learning.boosting`: boosted trees over members, and from sums of any kind.
+* :mod:`hanse.learning.quantiles`: quantiles of all members' values.
 * :mod:`hanse.learning.aggregation`: the coordinator's part.
 * :mod:`hanse.learning.metrics`: how good a model is, from exact scores or from noisy counts.
 * :mod:`hanse.learning.contribution`: what each column contributes to a model.
