@@ -13,6 +13,10 @@ Importing this package loads no torch: a scorer needs only what is named below. 
 * :mod:`hanse.learning.quantiles`: quantiles of all members' values.
 * :mod:`hanse.learning.aggregation`: the coordinator's part.
 * :mod:`hanse.learning.metrics`: how good a model is, from exact scores or from noisy counts.
+* :mod:`hanse.learning.auditing`: what a training leaks at least, and who can be recognised in it.
+* :mod:`hanse.learning.robustness`: updates that would spoil a model.
+* :mod:`hanse.learning.games`, :mod:`hanse.learning.settlement`: what each member adds, and is paid.
+* :mod:`hanse.learning.statements`: findings about a model as documents.
 * :mod:`hanse.learning.contribution`: what each column contributes to a model.
 * :mod:`hanse.learning.artifact`, :mod:`hanse.learning.predictor`: model folders, and scores without torch.
 * :mod:`hanse.learning.recipe`: the one schedule that is recommended.
