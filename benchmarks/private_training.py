@@ -108,7 +108,7 @@ def auc(fold: Fold, epsilon: float, mode: Mode) -> float:
     parts = (Rows.concatenate(*fold.members),) if mode.central else fold.members
     training, width = recommend("logistic", 1000, 1, None), fold.transform.n_features
     size = parameter_count(training, width)
-    schedule = recommend_private("logistic", sum(map(len, parts)), size, epsilon)
+    schedule = recommend_private(sum(map(len, parts)), size, epsilon)
     planned = plan(epsilon, schedule.steps, schedule.sample_rate, shared=mode.shared)
     run = PrivateRun(
         training=training,

@@ -202,8 +202,8 @@ def test_any_count_gets_its_noise_and_no_unknown_kind_passes() -> None:
 
 
 def test_the_schedule_follows_from_public_figures() -> None:
-    small, large = (recommend_private("logistic", rows, 100, 1.0) for rows in (2_000, 10_000_000))
+    small, large = (recommend_private(rows, 100, 1.0) for rows in (2_000, 10_000_000))
     assert small.learning_rate == pytest.approx(0.4)
     assert large.learning_rate == 8.0
     assert (small.sample_rate, large.sample_rate) == (0.1, 0.01)
-    assert recommend_private("logistic", 20_000, 400, 1.0).learning_rate == pytest.approx(2.0)
+    assert recommend_private(20_000, 400, 1.0).learning_rate == pytest.approx(2.0)

@@ -161,7 +161,10 @@ def test_no_order_of_crashes_releases_what_was_not_paid(tmp_path: Path) -> None:
     run_state_machine_as_test(
         ChargeMachine,
         settings=settings(
-            max_examples=12, stateful_step_count=12, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+            max_examples=12,
+            stateful_step_count=12,
+            deadline=None,
+            suppress_health_check=[HealthCheck.too_slow],
         ),
     )
 
