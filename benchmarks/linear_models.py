@@ -183,7 +183,7 @@ def fold_numbers(folder: Path) -> NDArray[np.int64]:
 def main() -> int:
     """Measures, prints, and returns the exit code."""
     torch.set_num_threads(1)
-    options = parse_options(__doc__)
+    options = parse_options(__doc__ or "")
     sets = os.environ.get("HANSE_DATA")
     if sets is None:
         print("HANSE_DATA does not name the folder of the data sets: nothing is measured")
