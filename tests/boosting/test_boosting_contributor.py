@@ -112,6 +112,12 @@ def test_a_step_that_cannot_be_is_refused(queries: list[Query], arrays: dict[str
         after(queries, 2).contribute(changed(queries[2], **arrays))
 
 
+def test_only_one_child_of_a_pair_is_told(queries: list[Query]) -> None:
+    query = changed(queries[2], asked=[1, 2])
+    with pytest.raises(ProtocolError, match="cannot be asked"):
+        after(queries, 2).contribute(replace(query, length=2 * query.length))
+
+
 def test_another_length_or_precision_is_refused(queries: list[Query]) -> None:
     for count in (0, 1, 2):
         with pytest.raises(ProtocolError, match="length"):

@@ -201,3 +201,19 @@ def test_rows_are_sampled_by_each_member() -> None:
 
     one, same, other = sampled(bytes(32)), sampled(bytes(32)), sampled(bytes(31) + b"1")
     assert bytes_of(one) == bytes_of(same) != bytes_of(other)
+
+
+def test_leaves_take_the_step_of_their_own_rows() -> None:
+    chosen = SMALL.model_copy(update={"trees": 1, "depth": 4})
+    table = make_table(np.random.default_rng(8), 500)
+    table = table.take(~table.validation & ~np.isnan(table.labels[:, 0]))
+    model = train(chosen, [table])
+    base = model.description.base[0]
+    steps = np.round(model.raw(BINNING.encode(table.columns))[:, 0] - base, 9)
+    chance = 1 / (1 + np.exp(-base))
+    assert len(np.unique(steps)) > 6
+    for step in np.unique(steps):
+        rows = steps == step
+        slope = (table.weights * (chance - table.labels[:, 0]))[rows].sum()
+        curve = (table.weights * chance * (1 - chance))[rows].sum()
+        assert step == pytest.approx(-chosen.learning_rate * slope / (curve + chosen.l2), abs=1e-4)
