@@ -161,7 +161,8 @@ def test_noise_widens_the_interval_and_is_covered_by_it() -> None:
         inside += found.auc_interval.low <= truth.auc <= found.auc_interval.high
     assert np.mean(areas) == pytest.approx(truth.auc, abs=0.004)
     assert np.mean(widths) > truth.auc_interval.high - truth.auc_interval.low
-    assert inside >= 195
+    # It also allows for drawing the records: 193 of 200 expected, three standard deviations are 8.
+    assert inside >= 185
 
 
 @pytest.mark.parametrize("counts", [np.zeros(20), np.full(20, -1.0), np.eye(20)[3]])
