@@ -218,7 +218,7 @@ CASES: dict[str, Callable[[Story], list[Finding]]] = {
 }
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", sorted(CASES))
 def test_every_kind(stories: Callable[[str], Story], kind: str) -> None:
     found = CASES[kind](stories("withdrawal"))
     assert kind in {finding.kind for finding in found}
@@ -229,7 +229,8 @@ def test_every_kind(stories: Callable[[str], Story], kind: str) -> None:
 
 
 def test_there_is_a_case_for_every_kind_and_no_other() -> None:
-    assert set(CASES) == set(KINDS)
+    of_cosignatures = {"cosignature-wrong", "quorum-missing"}  # tests/audit/test_audit_witnessed.py
+    assert set(CASES) == set(KINDS) - of_cosignatures
 
 
 @pytest.mark.parametrize(

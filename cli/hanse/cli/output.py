@@ -23,6 +23,7 @@ EXIT_CODES = {
     "audit": 6,
     "run": 7,
     "exchange": 7,
+    "sum": 7,
     "identity": 8,
     "protocol": 8,
     "model": 9,

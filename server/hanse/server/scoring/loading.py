@@ -62,7 +62,7 @@ async def load_site(settings: ScoringSettings, clock: Callable[[], datetime]) ->
     Raises:
         ConfigurationError: ``config.missing-file``, ``config.insecure-file``, ``config.invalid``.
         IdentityError: ``identity.unknown-signer`` if the agreement names another coordinator than the pinned
-            one, or no member with this site's key.
+            one, or no member with a key that this site has or had, or the site's log has another key.
         PolicyError: ``policy.invalid``, ``policy.unsigned`` if not all members signed the agreement as it is;
             ``policy.pack`` if a rule pack that it names is not adopted here.
         ServingError: ``model.invalid`` if the model version is not signed, altered, or of another agreement,
@@ -73,7 +73,9 @@ async def load_site(settings: ScoringSettings, clock: Callable[[], datetime]) ->
     registry = VerifierKey.decode(settings.registry_key)
     agreement = open_agreement(read_file(settings.agreement))
     with LogReader.open(settings.log) as reader:
-        own = (key.verifier, *reader.keys())
+        own = reader.keys()
+    if key.verifier != own[-1]:
+        raise IdentityError("identity.unknown-signer", "this site's log is signed by another key")
     member = _own_member(agreement.agreement, own, registry)
     policy = _policy(settings, agreement.agreement, member)
     model = load_model(settings.model, registry)
