@@ -46,10 +46,16 @@ def make_run(members: int = 4, honest_shares: int = 3, **changes: float) -> Priv
 
 
 def member(
-    run: PrivateRun, rows: int = 500, seed: int = 0, charge: Callable[[str], None] = lambda _: None
+    run: PrivateRun,
+    rows: int = 500,
+    seed: int = 0,
+    charge: Callable[[str], None] = lambda _: None,
+    random: SecureRandom | None = None,
 ) -> PrivateGradientContributor:
+    """With noise that is the same in every run of the tests, unless it is given."""
     x, y = make_rows(np.random.default_rng(seed), rows, FEATURES)
-    return PrivateGradientContributor(run, simulated_examples(x, y), charge, SecureRandom())
+    noise = SecureRandom(bytes([seed]) * 32) if random is None else random
+    return PrivateGradientContributor(run, simulated_examples(x, y), charge, noise)
 
 
 def gradient_query(run: PrivateRun, step: object = 0, bound: float = 1e4) -> Query:
@@ -86,7 +92,7 @@ def test_the_sum_has_the_noise_that_is_accounted(honest_shares: int) -> None:
 
 def test_answers_are_on_the_grid_and_differ_every_time() -> None:
     run = make_run()
-    answers = [member(run, seed=7).contribute(gradient_query(run)) for _ in range(2)]
+    answers = [member(run, seed=7, random=SecureRandom()).contribute(gradient_query(run)) for _ in range(2)]
     scale = 2.0**run.gradient_noise.fraction_bits
     for answer in answers:
         assert (answer * scale == np.rint(answer * scale)).all()
