@@ -1,5 +1,7 @@
 """The audit of the real private training: it holds its peace on a correct one and finds a fault."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -20,6 +22,8 @@ SCHEDULE = PrivateSchedule(steps=40, sample_rate=0.3, clip_norm=2.0, learning_ra
 
 
 def training_with(plan: SharedPlan, weakened: float) -> Procedure:
+    keys = (number.to_bytes(32, "big") for number in itertools.count())  # other noise in every training
+
     def train(features: NDArray[np.float32], labels: NDArray[np.float32]) -> NDArray[np.float32]:
         training, width = recommend("logistic", 1_000, 1, None), features.shape[1]
         run = PrivateRun(
@@ -32,7 +36,7 @@ def training_with(plan: SharedPlan, weakened: float) -> Procedure:
             honest_shares=1,
         )
         examples = simulated_examples(features, labels)
-        member = PrivateGradientContributor(run, examples, lambda _: None, SecureRandom())
+        member = PrivateGradientContributor(run, examples, lambda _: None, SecureRandom(next(keys)))
         start = np.zeros(parameter_count(training, width), dtype=np.float32)
         coordinator = PrivateSgdCoordinator(InProcessAggregator({"anna": member}), run, start)
         states = [start]
