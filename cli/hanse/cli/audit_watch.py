@@ -6,7 +6,6 @@ import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -90,12 +89,14 @@ def from_database(
     """
     seen = b""
     while True:
+        rows = None
         with LogReader.open(place) as reader:
-            note, rotations = reader.note, reader.rotations()
-            leaves = list(reader.leaves(follower.size, max(follower.size, reader.size)))
-        if note != seen:
-            yield follower.take(note, leaves, partial(iter, rotations))
-            seen = note
+            if reader.note != seen:
+                seen = reader.note
+                leaves = reader.leaves(follower.size, max(follower.size, reader.size))
+                rows = follower.take(seen, leaves, reader.rotations)
+        if rows is not None:
+            yield rows
         if stopping.wait(POLL_S):
             return
 
