@@ -16,7 +16,6 @@ from hanse.client.consents import open_events, open_ledger
 from hanse.client.home import MemberHome
 from hanse.client.peers import own_keys
 from hanse.client.receipt_files import read_receipt, write_receipt
-from hanse.client.subject_answer import open_by_any
 from hanse.crypto import read_secret
 from hanse.errors import ConfigurationError
 from hanse.policies import IngestReport, Pseudonymiser, Standing
@@ -24,7 +23,7 @@ from hanse.policies.consent import Folding
 from hanse.policies.fields import from_ms, to_ms
 from hanse.policies.ledger.intake import Source
 from hanse.policies.ledger.sql_rows import open_sql
-from hanse.policies.receipts import check_receipt, make_receipt
+from hanse.policies.receipts import check_receipt, make_receipt, open_receipt
 
 app = typer.Typer(no_args_is_help=True, help="The consent ledger of this site.")
 
@@ -223,7 +222,7 @@ def check(
     """
     site = MemberHome(home)
     given = read_receipt(file)
-    opened = open_by_any(given.note, own_keys(site))
+    opened = open_receipt(given.note, *own_keys(site))
     with open_ledger(site) as ledger:
         status = check_receipt(ledger, opened, utc_now())
     genuine = given.secret is not None and opened.is_for(given.secret)

@@ -21,7 +21,7 @@ from hanse.audit.proof_file import ProofFile, check_proof, format_proof
 from hanse.audit.statement import check_statement
 from hanse.client.subject_bundle import Anchor
 from hanse.crypto import VerifierKey
-from hanse.errors import AuditError, HanseError, IdentityError
+from hanse.errors import AuditError, HanseError
 from hanse.evidence import Evidence
 
 _MARK = f'"type":"{EventType.ROUND_SUBMITTED}"'.encode()
@@ -81,7 +81,7 @@ def check_anchor(
         )
     leaf = anchor.statement.encode()
     check_proof(anchor.proof.encode(), leaf, policy)
-    stated = _by_any(Entry.parse(leaf), keys)
+    stated = check_statement(Entry.parse(leaf), *keys)
     if stated.origin != checkpoint.origin:
         raise AuditError("audit.integrity", "the co-signed statement is about another log")
     path = [base64.b64decode(digest) for digest in anchor.consistency]
@@ -92,18 +92,9 @@ def check_anchor(
 def _stated(leaf: bytes, keys: Sequence[VerifierKey]) -> Checkpoint | None:
     """The checkpoint in a statement, if it is by one of the keys."""
     try:
-        return _by_any(Entry.parse(leaf), keys)
+        return check_statement(Entry.parse(leaf), *keys)
     except HanseError:
         return None
-
-
-def _by_any(entry: Entry, keys: Sequence[VerifierKey]) -> Checkpoint:
-    for key in keys[:-1]:
-        try:
-            return check_statement(entry, key)
-        except IdentityError:
-            continue
-    return check_statement(entry, keys[-1])
 
 
 def _base64(digests: Sequence[bytes]) -> tuple[str, ...]:

@@ -179,7 +179,7 @@ def answer(
         IdentityError: If the checkpoint is not signed by one of the keys.
         ProtocolError: ``protocol.malformed`` if something is not of its form.
     """
-    require_match(open_by_any(receipt_note, keys), secret)
+    require_match(open_receipt(receipt_note, *keys), secret)
     checkpoint = parse_checkpoint(open_note(bundle.checkpoint.encode(), *keys).text)
     if checkpoint.origin not in {key.name for key in keys}:
         raise AuditError("audit.integrity", f"the checkpoint is that of {checkpoint.origin}")
@@ -195,20 +195,6 @@ def answer(
         *_uncovered(runs, cosigned),
     )
     return Answer(checkpoint.origin, checkpoint.size, checkpoint.root.hex(), told, warnings, cosigned)
-
-
-def open_by_any(note: bytes, keys: Sequence[VerifierKey]) -> Receipt:
-    """Opens a receipt that any of the keys signed.
-
-    Raises:
-        PolicyError: ``policy.invalid`` if none did.
-    """
-    for key in keys[:-1]:
-        try:
-            return open_receipt(note, key)
-        except PolicyError:
-            continue
-    return open_receipt(note, keys[-1])
 
 
 def require_match(receipt: Receipt, secret: bytes) -> None:

@@ -14,7 +14,7 @@ from hanse.client.home import MemberHome
 from hanse.client.peers import own_keys
 from hanse.client.receipt_files import ReceiptFile
 from hanse.client.subject_anchor import make_anchor
-from hanse.client.subject_answer import TOLD_BY, Answer, answer, open_by_any, require_match
+from hanse.client.subject_answer import TOLD_BY, Answer, answer, require_match
 from hanse.client.subject_bundle import Bundle, LogEntry, SetAnswer, WhyNot, format_bundle
 from hanse.client.subject_sets import SubjectSets
 from hanse.crypto import sha256_hex
@@ -23,7 +23,7 @@ from hanse.evidence import Evidence
 from hanse.learning.artifact import MANIFEST_FILE
 from hanse.policies import ConsentLedger
 from hanse.policies.fields import to_ms
-from hanse.policies.receipts import Receipt
+from hanse.policies.receipts import Receipt, open_receipt
 
 # In JSON a quotation mark inside a string has a backslash, so this finds nothing but the types of entries.
 _RELEVANT: Final = re.compile(
@@ -89,7 +89,7 @@ def prove(
     with LogReader.open(home.log) as reader:
         found = list(_relevant(reader))
         keys = own_keys(home)
-        opened = open_by_any(receipt.note, keys)
+        opened = open_receipt(receipt.note, *keys)
         with open_ledger(home) as ledger:
             asked = _asked(ledger, opened, secret or receipt.secret)
         entries = [

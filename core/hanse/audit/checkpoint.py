@@ -22,18 +22,18 @@ def sign_checkpoint(checkpoint: Checkpoint, key: SigningKey) -> bytes:
     return sign_note(format_checkpoint(checkpoint.origin, checkpoint.size, checkpoint.root), key)
 
 
-def open_checkpoint(note: bytes, verifier: VerifierKey) -> Checkpoint:
+def open_checkpoint(note: bytes, *verifiers: VerifierKey) -> Checkpoint:
     """Checks the log's signature on a checkpoint, and reads it.
 
     Args:
         note: A signed note from anywhere; signatures by others are ignored.
-        verifier: The log's key.
+        *verifiers: The log's key, or those that it has had.
 
     Returns:
         The checkpoint.
 
     Raises:
-        IdentityError: ``identity.bad-signature`` or ``identity.unknown-signer`` if the log did not sign it.
+        IdentityError: ``identity.bad-signature`` or ``identity.unknown-signer`` if none of them signed it.
         ProtocolError: ``protocol.malformed`` if it is not a checkpoint.
     """
-    return parse_checkpoint(open_note(note, verifier).text)
+    return parse_checkpoint(open_note(note, *verifiers).text)

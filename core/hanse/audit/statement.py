@@ -7,9 +7,11 @@ stated them: the coordinator can leave a statement out, which the witnesses' pro
 show, but it cannot make one up.
 
 What a statement binds is what the member says. That the rows behind the root are those that were read is
-shown by nothing in it; see P32 in docs/explain-architecture.md.
+shown by nothing in it; see P32 in docs/explanation-architecture.md.
 """
 
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final
 
 from pydantic import ValidationError
@@ -81,19 +83,19 @@ def read_statement(data: bytes) -> Event:
     return event
 
 
-def check_statement(event: Event, verifier: VerifierKey) -> Checkpoint:
+def check_statement(event: Event, *verifiers: VerifierKey) -> Checkpoint:
     """Checks that a member signed a statement, as submitted or as an entry of the shared log.
 
     Args:
         event: The event, or the entry that was made of it.
-        verifier: The member's node key, from the agreement.
+        *verifiers: The member's node key, from the agreement, or the keys that it has had.
 
     Returns:
         The member's own log at that moment.
 
     Raises:
         IdentityError: ``identity.bad-signature`` or ``identity.unknown-signer`` if statement or checkpoint
-            are not signed by that key.
+            are not both signed by the same one of them.
         ProtocolError: ``protocol.malformed`` if there is no signature or no checkpoint.
     """
     if event.statement_signature is None or event.member_checkpoint is None:
@@ -102,11 +104,23 @@ def check_statement(event: Event, verifier: VerifierKey) -> Checkpoint:
         signature = decode_base64(event.statement_signature)
     except ValueError as error:
         raise IdentityError("identity.bad-signature", "the signature of a statement is not base64") from error
-    verifier.verify(CONTEXT, _signed_bytes(event), signature)
-    checkpoint = open_checkpoint(event.member_checkpoint.encode(), verifier)
-    if checkpoint.origin != verifier.name:
+    signer = _signer(verifiers, _signed_bytes(event), signature)
+    checkpoint = open_checkpoint(event.member_checkpoint.encode(), signer)
+    if checkpoint.origin != signer.name:
         raise ProtocolError("protocol.malformed", "the stated checkpoint is that of another log")
     return checkpoint
+
+
+def _signer(verifiers: Sequence[VerifierKey], body: bytes, signature: bytes) -> VerifierKey:
+    """Which key made a signature; it names none itself."""
+    for verifier in verifiers[:-1]:
+        with suppress(IdentityError):
+            verifier.verify(CONTEXT, body, signature)
+            return verifier
+    if not verifiers:
+        raise IdentityError("identity.unknown-signer", "no key of the member is known")
+    verifiers[-1].verify(CONTEXT, body, signature)
+    return verifiers[-1]
 
 
 def _fields(event: Event) -> dict[str, object]:

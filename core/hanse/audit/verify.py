@@ -98,7 +98,7 @@ def verify_log(
         log.check_checkpoints(state, keys)
         log.check_tables(state)
         if saved is not None and since is not None:
-            _open_saved(since, keys)
+            open_checkpoint(since, *keys)
             log.check_saved(saved)
         return VerifiedLog(
             log.origin,
@@ -205,17 +205,6 @@ class _LogCheck:
                 "audit.integrity",
                 f"the first {saved.size} entries are not those of the saved checkpoint: rewritten",
             )
-
-
-def _open_saved(note: bytes, keys: Sequence[VerifierKey]) -> None:
-    """Checks that some key of the log signed a note."""
-    for key in keys[:-1]:
-        try:
-            open_checkpoint(note, key)
-        except IdentityError:
-            continue
-        return
-    open_checkpoint(note, keys[-1])
 
 
 def _bad_checkpoint(size: int, problem: str, entry: int) -> AuditError:

@@ -134,9 +134,8 @@ class Follower:
         note = self._note
         if note is None or self._saved is None or self._tree.size < self._saved.size:
             return
-        for key in {self._verifier, *self._keys}:
-            with suppress(IdentityError):
-                open_checkpoint(note, key)
-                self._note = None
-                return
-        raise IdentityError("identity.unknown-signer", "no key of the log signed the saved checkpoint")
+        try:
+            open_checkpoint(note, self._verifier, *self._keys)
+        except IdentityError as error:
+            raise IdentityError(error.code, "no key of the log signed the saved checkpoint") from error
+        self._note = None

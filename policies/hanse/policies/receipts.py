@@ -153,12 +153,12 @@ def make_receipt(
     return sign_note(record.text(), key), secret
 
 
-def open_receipt(data: bytes, key: VerifierKey) -> Receipt:
+def open_receipt(data: bytes, *keys: VerifierKey) -> Receipt:
     """Opens a receipt.
 
     Args:
         data: Bytes from anywhere.
-        key: The member's node key, known from elsewhere.
+        *keys: The member's node key, or those that it has had, known from elsewhere.
 
     Returns:
         The record that the member signed.
@@ -167,7 +167,7 @@ def open_receipt(data: bytes, key: VerifierKey) -> Receipt:
         PolicyError: ``policy.invalid`` if it is not a receipt that the member signed.
     """
     try:
-        return Receipt.from_text(open_note(data, key).text)
+        return Receipt.from_text(open_note(data, *keys).text)
     except (ProtocolError, IdentityError) as error:
         raise PolicyError("policy.invalid", "not a consent receipt that this member signed") from error
 
