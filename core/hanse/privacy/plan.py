@@ -88,6 +88,23 @@ class Spent:
     holdout: tuple[PrivacyEvent, ...] = ()
 
 
+def what_is_left(budget: float, delta: float, spent: Spent) -> float:
+    """Epsilon that earlier runs have left, by the part of the records that has less of it.
+
+    Args:
+        budget: Epsilon over all runs.
+        delta: Its delta.
+        spent: What earlier runs released.
+
+    Raises:
+        PrivacyError: ``privacy.exhausted`` if it is less than :data:`MINIMUM_LEFT` of the budget.
+    """
+    left = budget - max(epsilon(spent.training, delta), epsilon(spent.holdout, delta))
+    if left < MINIMUM_LEFT * budget:
+        raise PrivacyError("privacy.exhausted", f"{max(left, 0):.3g} of epsilon {budget:g} is left")
+    return left
+
+
 def make_plan(training: Training, privacy: Privacy, columns: int, spent: Spent | None = None) -> PrivacyPlan:
     """Fixes the noise of a run so that both parts of the records stay within the budget.
 
@@ -107,9 +124,7 @@ def make_plan(training: Training, privacy: Privacy, columns: int, spent: Spent |
     """
     budget, delta = privacy.epsilon, privacy.delta
     before = Spent() if spent is None else spent
-    left = budget - max(epsilon(before.training, delta), epsilon(before.holdout, delta))
-    if left < MINIMUM_LEFT * budget:
-        raise PrivacyError("privacy.exhausted", f"{max(left, 0):.3g} of epsilon {budget:g} is left")
+    left = what_is_left(budget, delta, before)
     counts = GaussianRelease(calibrate(lambda z: [GaussianRelease(z)], COUNT_SHARE * left, delta))
     releases = training.rounds + 1
     histograms = GaussianRelease(

@@ -9,11 +9,10 @@ exactly.
 from dataclasses import dataclass
 from typing import Final
 
-from hanse.errors import PrivacyError
 from hanse.privacy.accountant import calibrate, epsilon
 from hanse.privacy.events import GaussianRelease, PrivacyEvent, SampledGaussian
 from hanse.privacy.ledger import Budget
-from hanse.privacy.plan import COUNT_SHARE, MINIMUM_LEFT, Spent
+from hanse.privacy.plan import COUNT_SHARE, Spent, what_is_left
 
 ROWS_SHARE: Final = 0.02
 """Share of the budget that the number of records would cost alone; composed, it costs next to nothing."""
@@ -93,9 +92,7 @@ def make_shared_plan(
         PrivacyError: ``privacy.exhausted`` if too little of the budget is left.
     """
     before, delta = spent or Spent(), budget.delta
-    left = budget.epsilon - max(epsilon(before.training, delta), epsilon(before.holdout, delta))
-    if left < MINIMUM_LEFT * budget.epsilon:
-        raise PrivacyError("privacy.exhausted", f"{max(left, 0):.3g} of epsilon {budget.epsilon:g} is left")
+    left = what_is_left(budget.epsilon, delta, before)
 
     def alone(share: float) -> GaussianRelease:
         noise = calibrate(lambda z: [GaussianRelease(z)], share * left, delta)
