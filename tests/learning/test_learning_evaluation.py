@@ -15,6 +15,7 @@ from hanse.aggregation import InProcessAggregator, Query
 from hanse.enforcement.simulation import simulated_examples
 from hanse.errors import HanseError, ProtocolError
 from hanse.learning import Predictor, SecureRandom, parameter_count
+from hanse.learning.counting import encoding
 from hanse.learning.evaluation import (
     COARSE,
     FINE,
@@ -34,7 +35,6 @@ from hanse.learning.evaluation.questions import (
     GROUP_SIZES,
     SCORES,
     Question,
-    encoding,
     read,
 )
 from hanse.learning.metrics import ScoreHistogram

@@ -15,9 +15,10 @@ from hanse.aggregation import InProcessAggregator, Query
 from hanse.crypto import canonical_json
 from hanse.errors import HanseError, ProtocolError, TrainingError
 from hanse.learning import Transform, count_cells
+from hanse.learning.counting import encoding
 from hanse.learning.preprocessing import PreprocessingContributor, fit
 from hanse.learning.preprocessing.contributor import check_cells
-from hanse.learning.preprocessing.questions import CELLS, MOMENTS, SPREAD, ask_moments, ask_spread, encoding
+from hanse.learning.preprocessing.questions import CELLS, MOMENTS, SPREAD, ask_moments, ask_spread
 from hanse.learning.transform import NO_FEATURE, bucket_of, public_cells
 from hanse.policies import Cohort, Column
 

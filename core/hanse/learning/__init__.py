@@ -17,6 +17,7 @@ Importing this package loads no torch: a scorer needs only what is named below. 
 * :mod:`hanse.learning.robustness`: updates that would spoil a model.
 * :mod:`hanse.learning.games`, :mod:`hanse.learning.settlement`: what each member adds, and is paid.
 * :mod:`hanse.learning.statements`: findings about a model as documents.
+* :mod:`hanse.learning.counting`: how counts become integers that add up exactly.
 * :mod:`hanse.learning.contribution`: what each column contributes to a model.
 * :mod:`hanse.learning.artifact`, :mod:`hanse.learning.predictor`: model folders, and scores without torch.
 * :mod:`hanse.learning.recipe`: the one schedule that is recommended.

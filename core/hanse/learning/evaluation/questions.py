@@ -17,23 +17,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from hanse.aggregation import FixedPoint, Query
+from hanse.aggregation import Query
 from hanse.crypto import JsonValue, canonical_json, parse_canonical_json
 from hanse.errors import ProtocolError
+from hanse.learning.counting import encoding
 from hanse.learning.evaluation.grid import ScoreGrid
 
 SCORES: Final = "evaluation.scores"
 GROUP_SIZES: Final = "evaluation.group-sizes"
 GROUP_SCORES: Final = "evaluation.group-scores"
 
-MAX_ROWS: Final = 1 << 24
-"""Held-out records of one member."""
-
 ERRORS: Final = 3
 """Sums beside the histogram of an amount."""
 
 _MAX_CONTRIBUTORS: Final = 1 << 8
-_DOUBLE_BITS: Final = 52
 _MAX_GROUPS: Final = 1 << 12
 
 
@@ -87,12 +84,6 @@ class Question:
         if self.kind == GROUP_SCORES:
             header |= {"merged": list(self.merged)}
         return Query(self.kind, canonical_json(header), self.length, encoding(contributors))
-
-
-def encoding(contributors: int) -> FixedPoint:
-    """Sums of counts and of shares, exact for so many members."""
-    bits = _DOUBLE_BITS - MAX_ROWS.bit_length() - max(1, contributors).bit_length()
-    return FixedPoint(float(MAX_ROWS), max(1, contributors), bits, ring_bits=64)
 
 
 def read(query: Query) -> Question:

@@ -15,26 +15,17 @@ from typing import Final
 
 from pydantic import TypeAdapter, ValidationError
 
-from hanse.aggregation import FixedPoint, Query
+from hanse.aggregation import Query
 from hanse.crypto import JsonValue, canonical_json, parse_canonical_json
 from hanse.errors import ProtocolError
+from hanse.learning.counting import encoding
 from hanse.learning.transform import ColumnFeatures, n_cells
 
 MOMENTS: Final = "preprocessing.moments"
 SPREAD: Final = "preprocessing.spread"
 CELLS: Final = "preprocessing.cells"
 
-MAX_ROWS: Final = 1 << 24
-"""Of one member."""
-
-_DOUBLE_BITS: Final = 52
 _COLUMNS: Final = TypeAdapter(tuple[ColumnFeatures, ...])
-
-
-def encoding(contributors: int) -> FixedPoint:
-    """Sums of counts and of numbers in [0, 1], exact for so many members."""
-    bits = _DOUBLE_BITS - MAX_ROWS.bit_length() - max(1, contributors).bit_length()
-    return FixedPoint(float(MAX_ROWS), max(1, contributors), bits, ring_bits=64)
 
 
 def ask_moments(columns: tuple[str, ...], contributors: int) -> Query:
