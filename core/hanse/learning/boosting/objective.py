@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hanse.learning.boosting.settings import BoostingSettings
+from hanse.learning.predictor import sigmoid
 
 Floats = NDArray[np.float64]
 
@@ -141,9 +142,3 @@ def scores(settings: BoostingSettings, raw: Floats) -> Floats:
         low, high = settings.value_range
         return np.clip(low + (high - low) * raw, low, high)
     return sigmoid(raw - math.log(settings.positive_weight))
-
-
-def sigmoid(logits: Floats) -> Floats:
-    """1 / (1 + e^-x), without overflow on either side."""
-    values: Floats = 0.5 * (1.0 + np.tanh(0.5 * logits))
-    return values
