@@ -352,6 +352,8 @@ def count_cells(
 def rare_below(suppress_below: int, noise_stds: Sequence[float]) -> float:
     """The `minimum` for :meth:`Transform.fit`: the agreement's, or what stands out from the noise.
 
+    The same rule decides how many members must have a category before it is named.
+
     Args:
         suppress_below: Smallest count of the agreement.
         noise_stds: Standard deviation of the noise in each member's counts, in rows.

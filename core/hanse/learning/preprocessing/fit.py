@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 from hanse.aggregation import Aggregator
 from hanse.learning.preprocessing.questions import ask_cells, ask_moments, ask_spread
 from hanse.learning.quantiles import federated_quantiles
-from hanse.learning.transform import ColumnFeatures, Scale, Transform, n_cells, public_cells
+from hanse.learning.transform import ColumnFeatures, Scale, Transform, n_cells, public_cells, rare_below
 from hanse.policies import Cohort, Column
 
-_STDS_ABOVE_NOISE: Final = 2.0
 _SMALLEST_STD: Final = 1e-6
 """As a share of the distance of the bounds: a column that hardly varies is not blown up."""
 
@@ -49,14 +48,14 @@ def fit(aggregator: Aggregator, columns: Sequence[Column], cohort: Cohort, noise
     Raises:
         TrainingError: ``run.no-features`` if everything is rare; otherwise as the aggregator.
     """
-    minimum = max(float(cohort.suppress_below), _STDS_ABOVE_NOISE * noise_std)
+    minimum = rare_below(cohort.suppress_below, [noise_std])
     edges = _edges(aggregator, columns, int(minimum))
     scales = _scales(aggregator, columns)
     cells = tuple(_cells(column, edges, scales) for column in columns)
     total = aggregator.aggregate(ask_cells(cells, len(aggregator.members)))
     counts, members = np.split(total.values, 2)
     # Noise can make a member out of none, so the number of members has to stand out from it as well.
-    enough = max(float(cohort.minimum_members), _STDS_ABOVE_NOISE * noise_std)
+    enough = rare_below(cohort.minimum_members, [noise_std])
     return Fitted(Transform.fit(cells, counts, minimum, members >= enough), counts, total.members)
 
 
