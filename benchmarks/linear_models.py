@@ -3,9 +3,6 @@
 No privacy budget; see README.md in this folder for what is measured and how.
 """
 
-import csv
-import gzip
-import os
 import statistics
 import sys
 from collections.abc import Iterator, Sequence
@@ -19,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
-from common import Figure, finish, parse_options
+from common import Figure, Options, finish, parse_options
 from hanse.aggregation import InProcessAggregator
 from hanse.demo.data import DemoData, Rows, load
 from hanse.demo.partition import partition
@@ -38,6 +35,7 @@ from hanse.learning.federated.update import MemberRows, UpdateContributor
 from hanse.learning.preprocessing import PreprocessingContributor, fit
 from hanse.learning.training import LocalTrainer
 from hanse.policies import Cohort, Model, Training
+from real_data import data_sets, split_column
 
 MEMBERS: Final = 20
 FOLDS: Final = 5
@@ -174,29 +172,23 @@ def figures_of(name: str, found: list[Areas], *, bars: bool) -> Iterator[Figure]
     )
 
 
-def fold_numbers(folder: Path) -> NDArray[np.int64]:
-    """Fold of every row."""
-    with gzip.open(folder / "split.csv.gz", "rt", newline="") as lines:
-        return np.array([int(row["fold"]) for row in csv.DictReader(lines)])
+def all_figures(sets: Path, options: Options) -> Iterator[Figure]:
+    """Every set, assignment and model; with ``--quick``, the first of each but the sets."""
+    for name in SETS:
+        data, number = load(sets / name), split_column(sets / name, "fold")
+        for assignment in ASSIGNMENTS[:1] if options.quick else ASSIGNMENTS:
+            divided = list(folds(data, number, assignment, 1 if options.quick else FOLDS))
+            for model in MODELS[:1] if options.quick else MODELS:
+                found = [measure(fold, model) for fold in divided]
+                yield from figures_of(f"{name}, {assignment}, {model}", found, bars=model == "logistic")
 
 
 def main() -> int:
     """Measures, prints, and returns the exit code."""
     torch.set_num_threads(1)
     options = parse_options(__doc__ or "")
-    sets = os.environ.get("HANSE_DATA")
-    if sets is None:
-        print("HANSE_DATA does not name the folder of the data sets: nothing is measured")
-        return 0
-    figures: list[Figure] = []
-    for name in SETS:
-        data, number = load(Path(sets) / name), fold_numbers(Path(sets) / name)
-        for assignment in ASSIGNMENTS[:1] if options.quick else ASSIGNMENTS:
-            divided = list(folds(data, number, assignment, 1 if options.quick else FOLDS))
-            for model in MODELS[:1] if options.quick else MODELS:
-                found = [measure(fold, model) for fold in divided]
-                title = f"{name}, {assignment}, {model}"
-                figures += figures_of(title, found, bars=model == "logistic")
+    sets = data_sets()
+    figures = list(all_figures(sets, options)) if sets else []
     return finish("Models over 20 members, no privacy budget", figures, options)
 
 

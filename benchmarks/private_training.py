@@ -3,10 +3,7 @@
 Ten members, record level, delta 1e-5; see README.md in this folder for what is measured and how.
 """
 
-import csv
-import gzip
 import math
-import os
 import statistics
 import sys
 from collections.abc import Iterator
@@ -37,6 +34,7 @@ from hanse.learning import (
 )
 from hanse.learning.private import PrivateGradientContributor, PrivateRun, PrivateSgdCoordinator
 from hanse.privacy import Budget, SharedPlan, make_shared_plan
+from real_data import data_sets, split_column
 
 DELTA: Final = 1e-5
 MEMBERS: Final = 10
@@ -149,7 +147,7 @@ def figures(sets: Path, options: Options) -> Iterator[Figure]:
     seeds = 1 if options.quick else SEEDS
     for name in QUICK if options.quick else SETS:
         data = load(sets / name)
-        number = fold_numbers(sets / name)
+        number = split_column(sets / name, "fold")
         made = list(folds(data, number, seeds))
         for epsilon in EPSILONS[: 1 if options.quick else None]:
             areas = {mode: [auc(fold, epsilon, mode) for fold in made] for mode in (SHARED, CENTRAL, LOCAL)}
@@ -177,21 +175,12 @@ def paired_spread(areas: dict[Mode, list[float]]) -> float:
     return statistics.stdev(apart) / 2**0.5
 
 
-def fold_numbers(folder: Path) -> NDArray[np.int64]:
-    """Fold of each row, from ``split.csv.gz``."""
-    with gzip.open(folder / "split.csv.gz", "rt", newline="") as stream:
-        return np.array([int(row["fold"]) for row in csv.DictReader(stream)])
-
-
 def main() -> int:
     """Measures, prints, and says whether a bar was missed."""
     options = parse_options(__doc__ or "")
-    sets = os.environ.get("HANSE_DATA")
-    if sets is None:
-        print("HANSE_DATA does not name the folder of the data sets: nothing is measured")
-        return finish("Private training", [], options)
+    sets = data_sets()
     torch.set_num_threads(1)
-    return finish("Private training", list(figures(Path(sets), options)), options)
+    return finish("Private training", list(figures(sets, options)) if sets else [], options)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ import csv
 import gzip
 import importlib
 import json
-import os
 import statistics
 import sys
 import time
@@ -33,6 +32,7 @@ from hanse.learning.boosting import (
     encode_trees,
 )
 from hanse.learning.quantiles import QuantileContributor, federated_quantiles
+from real_data import data_sets, split_column
 
 MEMBERS: Final = 20
 FOLDS: Final = 5
@@ -106,13 +106,12 @@ def read(folder: Path) -> DataSet:
     """Reads a set: a column is numeric if nearly all of its values are numbers; the others are missing."""
     spec = json.loads((folder / "spec.json").read_text())
     table = _read_csv(folder / f"{spec['name']}.csv.gz")
-    split = _read_csv(folder / "split.csv.gz")
     return DataSet(
         spec["name"],
         {name: _values(table[name]) for name in spec["party_a_label_holder"] + spec["party_b_partner"]},
         (np.array(table[spec["label"]]) == spec["positive"]).astype(np.float64),
-        np.array(split["fold"], dtype=np.int64),
-        np.array(split["org"], dtype=np.int64),
+        split_column(folder, "fold"),
+        split_column(folder, "org"),
     )
 
 
@@ -302,12 +301,11 @@ def _seconds(work: Any) -> float:  # noqa: ANN401 - whatever it returns is not l
 def main() -> int:
     """Measures, prints, and returns the exit code."""
     options = parse_options(__doc__ or "")
-    sets = os.environ.get("HANSE_DATA")
-    if sets is None:
-        print("HANSE_DATA does not name the folder of the data sets: nothing is measured")
-        return 0
-    figures = [figure for name in FLOORS for figure in measure(read(Path(sets) / name), options)]
-    figures += times(read(Path(sets) / "default_credit"))
+    sets = data_sets()
+    figures: list[Figure] = []
+    if sets:
+        figures += [figure for name in FLOORS for figure in measure(read(sets / name), options)]
+        figures += times(read(sets / "default_credit"))
     return finish(f"Boosted trees over {MEMBERS} members, no privacy budget", figures, options)
 
 
