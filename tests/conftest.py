@@ -7,6 +7,8 @@ import secrets
 import shutil
 import socket
 import subprocess
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -18,11 +20,13 @@ import numpy as np
 import pytest
 import torch
 from sqlalchemy import create_engine, text
+from tests.exchange.exchange_tools import MemoryDialler
 
 from hanse.audit import Actor, AuditLog
 from hanse.client.data import DataSource
 from hanse.client.drafting import Draft
 from hanse.client.evidence import SiteWitness, make_site_witness, witnessing
+from hanse.client.exchange import ExchangeChannel
 from hanse.client.gate import Gate
 from hanse.client.home import MemberHome
 from hanse.client.main import make_site
@@ -48,8 +52,10 @@ from hanse.policies import (
     open_agreement,
 )
 from hanse.privacy import PrivacyLedger
+from hanse.server.exchange import Hub
 from hanse.server.home import CoordinatorHome
-from hanse.server.rounds import Rounds, RunContext
+from hanse.server.party import RunContext
+from hanse.server.rounds import Means, Rounds
 from hanse.server.runs import RunBook, RunRecord
 from hanse.server.statements import Statements
 from hanse.server.transport import Replies
@@ -103,16 +109,41 @@ class LocalTransport:
         del timeout_s
         return members - self.silent
 
-    def exchange(self, commands: Mapping[str, bytes], timeout_s: float) -> Replies:
-        del timeout_s
+    def begin(self, commands: Mapping[str, bytes]) -> "LocalPending":
         self.before(commands)
         self.sent.append(dict(commands))
-        bodies = {
-            m: self.tamper(m, self.nodes[m].handle(body))
+        return LocalPending(self, commands)
+
+
+class LocalPending:
+    """Commands that nodes answer in threads of their own, one command after the other each."""
+
+    def __init__(self, transport: LocalTransport, commands: Mapping[str, bytes]) -> None:
+        self._transport = transport
+        self._silent = {m: "silent" for m in commands if m in transport.silent}
+        self._bodies: dict[str, bytes] = {}
+        self._errors: list[BaseException] = []
+        self._threads = {
+            m: threading.Thread(target=self._handle, args=(m, body), daemon=True)
             for m, body in commands.items()
-            if m not in self.silent
+            if m not in transport.silent
         }
-        return Replies(bodies, dict.fromkeys(set(commands) & self.silent, "silent"))
+        for thread in self._threads.values():
+            thread.start()
+
+    def collect(self, timeout_s: float) -> Replies:
+        deadline_s = time.monotonic() + timeout_s
+        for thread in self._threads.values():
+            thread.join(max(0.0, deadline_s - time.monotonic()))
+        for error in self._errors:
+            raise error
+        return Replies(dict(self._bodies), self._silent)
+
+    def _handle(self, member: str, body: bytes) -> None:
+        try:
+            self._bodies[member] = self._transport.tamper(member, self._transport.nodes[member].handle(body))
+        except BaseException as error:  # noqa: BLE001 - raised where the test is
+            self._errors.append(error)
 
 
 @dataclass
@@ -138,6 +169,7 @@ class LocalFederation:
     shared_log: AuditLog
     book: RunBook
     statements: Statements
+    hub: Hub
     nodes: dict[str, Node] = field(default_factory=dict)
 
     @property
@@ -155,7 +187,18 @@ class LocalFederation:
         tools = SessionTools(gate, PrivacyLedger(site.home.privacy), settings.dataset.name)
         shared = LocalSharedLog(settings.name, self.statements)
         statements = OwnStatements(settings.name, log, key, shared, lambda: None)
-        return Node(make_site(site.home, settings.name, key), tools, log, statements, utc_now)
+        return Node(
+            make_site(site.home, settings.name, key), tools, log, statements, self.dial(site), utc_now
+        )
+
+    def dial(self, site: Site) -> Callable[[str, str], ExchangeChannel]:
+        """Opens a site's sessions with the hub of this process."""
+
+        def dial(run: str, phase: str) -> ExchangeChannel:
+            dialler = MemoryDialler(self.hub, site.data.name, lambda _: None)
+            return ExchangeChannel(dialler, run, phase)
+
+        return dial
 
     def own_log(self, site: Site) -> AuditLog:
         key = SigningKey.load(site.home.node_key)
@@ -180,7 +223,8 @@ class LocalFederation:
     def rounds(self, transport: LocalTransport) -> tuple[Rounds, RunRecord]:
         record = self.book.new(secrets.token_hex(3), frozenset(self.nodes))
         context = RunContext(record.run, self.signed, self.signed.note)
-        return Rounds(context, transport, self.key, record, record, self.statements), record
+        means = Means(transport, self.hub, self.statements)
+        return Rounds(context, means, self.key, record, record), record
 
 
 def make_template(
@@ -219,7 +263,7 @@ def open_federation(federation: Federation, note: bytes) -> LocalFederation:
     log = AuditLog.open(home.log, key, actor)
     signed = open_agreement(note)
     book = RunBook(home.runs, log, utc_now)
-    built = LocalFederation(federation, signed.agreement, signed, key, log, book, Statements(log))
+    built = LocalFederation(federation, signed.agreement, signed, key, log, book, Statements(log), Hub())
     built.nodes = {site.data.name: built.node(site) for site in federation.sites}
     return built
 

@@ -213,7 +213,7 @@ class Sites:
         evidence = Evidence(Statements(log), Witnesses(log))
         folders = CoordinatorFolders(home.agreements, home.models, home.peers, home.packs)
         coordinator = Coordinator(
-            folders, key, Identity.load(home.identity), log, book, NoEngine(), evidence, utc_now
+            folders, key, Identity.load(home.identity), log, book, NoEngine(), evidence, hub, utc_now
         )
         coordinator.enrol_peers()
         server = serve(

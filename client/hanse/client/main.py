@@ -11,6 +11,7 @@ from hanse.audit import Actor, AuditLog
 from hanse.client.consents import open_ledger
 from hanse.client.data import DataSource
 from hanse.client.evidence import make_site_witness, witnessing
+from hanse.client.exchange import open_exchange
 from hanse.client.flower import prepare_environment
 from hanse.client.gate import Gate
 from hanse.client.home import MemberHome
@@ -75,7 +76,8 @@ def run_node(
     connection = NodeConnection(settings.fleet_address, home.authority, home.flower_key, home.flower_state)
     with SharedLogClient(home, settings.coordinator_address) as shared:
         statements = Statements(settings.name, audit_log, key, shared, witness.require_trusted)
-        node = Node(site, tools, audit_log, statements, utc_now)
+        dial = partial(open_exchange, home, settings.coordinator_address)
+        node = Node(site, tools, audit_log, statements, dial, utc_now)
         app.install(node.handle)
         with witnessing(witness, shared):
             SuperNode(connection, node.bundle_refused, ready, stopping).serve()

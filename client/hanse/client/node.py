@@ -15,12 +15,15 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import ValidationError
 
+from hanse.aggregation import Scoped, work_digest
 from hanse.api.v1 import round_pb2 as pb
 from hanse.audit import AuditLog, Event, EventType, PrivacySpend
 from hanse.client.begun import open_run
 from hanse.client.gate import Admitted
+from hanse.client.parts import MODEL, Logged, OfWeights, Part, Several
 from hanse.client.session import Session, SessionTools
 from hanse.client.statements import Statements
+from hanse.client.sums import Channel, MemberSums
 from hanse.client.versions import AgreementBook
 from hanse.client.wire import PROTOCOL, open_command, sign_reply
 from hanse.crypto import SigningKey, VerifierKey, sha256_hex
@@ -29,6 +32,7 @@ from hanse.learning import ScoreHistogram, Transform, weights_from_bytes, weight
 from hanse.learning.models import check_weights
 from hanse.learning.training import MAX_WEIGHT
 from hanse.policies import (
+    Agreement,
     Identity,
     Policy,
     RulePack,
@@ -40,6 +44,9 @@ from hanse.policies import (
     require_no_gap,
     suppress,
 )
+
+PATIENCE = 3
+"""For so many times the agreement's round timeout the coordinator may be silent: others compute meanwhile."""
 
 log = logging.getLogger("hanse.node")
 
@@ -70,7 +77,16 @@ class Site:
 
 
 class Node:
-    """Answers commands; one at a time, as the receive loop hands them in."""
+    """Answers commands; one at a time, as the receive loop hands them in.
+
+    Args:
+        site: The member.
+        tools: What a run works with.
+        audit_log: The site's own log.
+        statements: What is stated in the shared log.
+        dial: Opens this member's session of a phase, by run and name of the session.
+        clock: The current time, UTC.
+    """
 
     def __init__(
         self,
@@ -78,12 +94,14 @@ class Node:
         tools: SessionTools,
         audit_log: AuditLog,
         statements: Statements,
+        dial: Callable[[str, str], Channel],
         clock: Callable[[], datetime],
     ) -> None:
         self._site = site
         self._tools = tools
         self._log = audit_log
         self._statements = statements
+        self._dial = dial
         self._clock = clock
         self._sessions: dict[str, Session] = {}
         self._begun: set[str] = set()
@@ -132,11 +150,20 @@ class Node:
 
     def _answer(self, command: pb.Command, reply: pb.Reply) -> None:
         step = command.WhichOneof("step")
-        session = self._begin(command) if step == "prepare" else self._session(command)
+        begins = command.prepare if step == "prepare" else command.phase.prepare
+        session = (
+            self._begin(command, begins)
+            if "prepare" in (step, command.phase.WhichOneof("work"))
+            else self._session(command)
+        )
         session.check_sequence(command.sequence)
         if step != "finish":  # a run that is over may end here, too
             self._statements.require_trusted()
-        if step == "prepare":
+            _check_way(session.signed.agreement, phased=step == "phase")
+        if step == "phase":
+            reply.phased.CopyFrom(self._phase(session, command.phase))
+            self._sessions[session.run] = session
+        elif step == "prepare":
             reply.prepared.CopyFrom(self._prepare(session))
             # Only now: what was refused at its beginning must not go on.
             self._sessions[session.run] = session
@@ -148,11 +175,11 @@ class Node:
             self._finish(session, command.finish)
             reply.finished.CopyFrom(pb.Finished())
 
-    def _begin(self, command: pb.Command) -> Session:
+    def _begin(self, command: pb.Command, prepare: pb.Prepare) -> Session:
         """Opens the agreement and holds it against everything this site knows."""
         if command.run in self._begun:
             raise ProtocolError("protocol.replayed", "the run has begun already")
-        signed = open_agreement(command.prepare.agreement)
+        signed = open_agreement(prepare.agreement)
         if signed.digest != command.agreement_digest:
             raise PolicyError("policy.invalid", "the agreement is not the one that the command names")
         # Read once: what is adopted while a run goes on applies to the next one (P31).
@@ -209,11 +236,15 @@ class Node:
         require_no_gap(session.signed.agreement, session.policy, self._clock())
         return session
 
-    def _prepare(self, session: Session) -> pb.Prepared:
+    def _plan(self, session: Session) -> float:
         planned = session.reserve()
         self._log.append(
             self._event(session, EventType.BUDGET_PLANNED, privacy=self._spend(session, planned))
         )
+        return planned
+
+    def _prepare(self, session: Session) -> pb.Prepared:
+        planned = self._plan(session)
         admitted = session.admit(0)
         counts, noise_std = session.count(admitted.training)
         self._log.append(self._event(session, EventType.RUN_PREPARED, privacy=self._spend(session)))
@@ -265,6 +296,57 @@ class Node:
             histogram=_histogram(session, histogram),
             epsilon=session.epsilon(),
         )
+
+    def _phase(self, session: Session, phase: pb.Phase) -> pb.Phased:
+        """Takes part in a phase: nothing leaves but masked, and not before it is stated over which rows."""
+        part, planned = self._part(session, phase)
+        self._state(part.name, session, part.admitted)
+        ready = pb.Ready(
+            training=self._rows(session, part.admitted, training=True),
+            holdout=self._rows(session, part.admitted, training=False),
+            planned_epsilon=planned,
+        )
+        work = str(phase.WhichOneof("work"))
+        digest = work_digest(work, getattr(phase, work).SerializeToString(deterministic=True))
+        logged = Logged(part.contributor, lambda: self._log.append(part.done))
+        sums = MemberSums(session, self._site.key, Scoped(logged, digest))
+        patience_s = PATIENCE * session.signed.agreement.training.round_timeout_s
+        with self._dial(session.run, phase.session) as channel:
+            answered = sums.take_part(channel, ready, patience_s)
+        return pb.Phased(sums=answered, epsilon=session.epsilon())
+
+    def _part(self, session: Session, phase: pb.Phase) -> tuple[Part, float]:
+        """What this member does in a phase, and the epsilon that the run will have spent."""
+        if phase.HasField("prepare"):
+            planned = self._plan(session)
+            admitted = session.admit(0)
+            done = self._event(session, EventType.RUN_PREPARED, privacy=self._spend(session))
+            return Part("prepared", admitted, session.cells_contributor(admitted.training), done), planned
+        if phase.HasField("train"):
+            return self._training_part(session, phase.train), 0.0
+        if not phase.HasField("evaluate"):
+            raise ProtocolError("protocol.malformed", "a phase without work")
+        weights, transform = _model(session, phase.evaluate.weights, phase.evaluate.transform)
+        admitted = session.admit(0)
+        done = self._event(session, EventType.RUN_EVALUATED, privacy=self._spend(session))
+        scores = session.evaluation_contributor(weights, transform, admitted.holdout)
+        return Part("evaluated", admitted, scores, done), 0.0
+
+    def _training_part(self, session: Session, step: pb.Train) -> Part:
+        session.check_round(step.round)
+        weights, transform = _model(session, step.weights, step.transform)
+        admitted = session.admit(step.round)
+        done = self._event(
+            session,
+            EventType.ROUND_TRAINED,
+            round=step.round,
+            rows_used=admitted.training.rows + admitted.holdout.rows,
+            model_in=sha256_hex(step.weights),
+            privacy=self._spend(session),
+        )
+        update = OfWeights(session.update_contributor(step.round, transform, admitted.training), step)
+        scores = session.evaluation_contributor(weights, transform, admitted.holdout)
+        return Part("trained", admitted, Several(MODEL, update, scores), done)
 
     def _finish(self, session: Session, step: pb.Finish) -> None:
         if step.error_code:
@@ -319,6 +401,13 @@ class Node:
         except ValidationError as error:
             detail = "the command has a field that no entry can hold"
             raise ProtocolError("protocol.malformed", detail) from error
+
+
+def _check_way(agreement: Agreement, *, phased: bool) -> None:
+    """Figures leave as the agreement has it: in sums alone, or each member's own."""
+    if phased != agreement.secure_sums:
+        way = "in sums alone" if agreement.secure_sums else "by themselves"
+        raise PolicyError("policy.denied", f"under this agreement figures leave {way}", rule="P17")
 
 
 def _model(session: Session, weights: bytes, transform: bytes) -> tuple[npt.NDArray[np.float32], Transform]:

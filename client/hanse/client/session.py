@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from hanse.aggregation import AgreedTerms, Contributor, SumHistory
 from hanse.client.gate import Admitted, Gate, Step
+from hanse.crypto import VerifierKey
 from hanse.enforcement import AdmittedRecords
 from hanse.errors import PrivacyError, ProtocolError
 from hanse.learning import (
@@ -21,6 +23,9 @@ from hanse.learning import (
     count_cells,
     score_histogram,
 )
+from hanse.learning.evaluation import EvaluationContributor, Held
+from hanse.learning.federated.update import MemberRows, UpdateContributor
+from hanse.learning.preprocessing import PreprocessingContributor
 from hanse.learning.random_source import SecureRandom
 from hanse.learning.training import LocalTrainer
 from hanse.policies import Policy, SignedAgreement
@@ -55,6 +60,7 @@ class Session:
         member: Name of this member.
         plan: Noise and price of the whole run; None when the agreement has no privacy budget.
         last_sequence: Sequence of the last command that was answered.
+        sums: Which secure sums this member was part of.
     """
 
     run: str
@@ -66,6 +72,7 @@ class Session:
     last_sequence: int = 0
     trained_rounds: int = 0
     random: SecureRandom = field(default_factory=SecureRandom)
+    sums: SumHistory = field(default_factory=SumHistory)
     trainer: LocalTrainer | None = None
 
     def check_sequence(self, sequence: int) -> None:
@@ -140,7 +147,7 @@ class Session:
 
     def histogram(self, weights: Vector, transform: Transform, records: AdmittedRecords) -> ScoreHistogram:
         """How the weights score the held-out records, with noise added. Pays first."""
-        predictor = Predictor(self.signed.agreement.training, transform.n_features, weights, transform.groups)
+        predictor = self._predictor(weights, transform)
         examples = records.examples(transform.apply)
         exact = score_histogram(predictor.scores(examples.features), examples.labels)
         plan = self._required_plan()
@@ -164,6 +171,44 @@ class Session:
         ]
         return max(spent)
 
+    def agreed_terms(self) -> AgreedTerms:
+        """What every secure sum of this run must be about."""
+        agreement = self.signed.agreement
+        return AgreedTerms(
+            self.signed.digest,
+            self.run,
+            agreement.purpose,
+            {member.name: VerifierKey.decode(member.node_key) for member in agreement.members},
+            agreement.cohort.minimum_members,
+        )
+
+    def update_contributor(
+        self, round_number: int, transform: Transform, records: AdmittedRecords
+    ) -> Contributor:
+        """Answers with one round's update; the sum alone hides it."""
+        self._require_exact()
+        training = self.signed.agreement.training
+        self.trained_rounds = round_number
+        rows = MemberRows(records.examples(transform.apply))
+        return UpdateContributor(
+            training, self._engine(transform), rows, lambda weights: self._predictor(weights, transform)
+        )
+
+    def evaluation_contributor(
+        self, weights: Vector, transform: Transform, records: AdmittedRecords
+    ) -> Contributor:
+        """Answers with counts of scored records; the sum alone hides them."""
+        self._require_exact()
+        agreement = self.signed.agreement
+        examples = records.examples(transform.apply)
+        predictor = self._predictor(weights, transform)
+        return EvaluationContributor(Held.score(agreement.label, agreement.training, predictor, examples))
+
+    def cells_contributor(self, records: AdmittedRecords) -> Contributor:
+        """Answers with what preprocessing learns; the sum alone hides it."""
+        self._require_exact()
+        return PreprocessingContributor(self.signed.agreement.columns, records.columns)
+
     def close(self) -> None:
         """Ends the run: what was reserved and never spent is free again."""
         if self.plan is not None:
@@ -175,6 +220,14 @@ class Session:
         if self.plan is None and self.signed.agreement.privacy is not None:
             raise PrivacyError("privacy.run-state", "nothing was planned for this run")
         return self.plan
+
+    def _require_exact(self) -> None:
+        """Exact figures leave for a sum only under an agreement without a budget that they would cost."""
+        if self.signed.agreement.privacy is not None or not self.signed.agreement.secure_sums:
+            raise PrivacyError("privacy.run-state", "exact figures are not for this agreement")
+
+    def _predictor(self, weights: Vector, transform: Transform) -> Predictor:
+        return Predictor(self.signed.agreement.training, transform.n_features, weights, transform.groups)
 
     def _engine(self, transform: Transform) -> LocalTrainer:
         """The one trainer of this run: an engine made anew each round would under-report epsilon."""

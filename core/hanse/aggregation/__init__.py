@@ -4,6 +4,7 @@
 * :mod:`hanse.aggregation.fixed_point`: real numbers as ring elements.
 * :mod:`hanse.aggregation.body`: arrays in the parameters of a query.
 * :mod:`hanse.aggregation.member`, :mod:`hanse.aggregation.coordinator`: secure sums, both halves.
+* :mod:`hanse.aggregation.asking`: questions as messages, tied to the work that they are about.
 * :mod:`hanse.aggregation.local`: both halves in one process.
 
 Secure sums follow Bonawitz et al., "Practical Secure Aggregation for Privacy-Preserving Machine Learning",
@@ -43,6 +44,7 @@ after step) and noise in the answers help.
 No sum has fewer than three members: of two, each is the total without the other.
 """
 
+from hanse.aggregation.asking import Scoped, from_message, scoped, to_message, work_digest
 from hanse.aggregation.body import decode_body, encode_body
 from hanse.aggregation.coordinator import CoordinatorEpoch
 from hanse.aggregation.coordinator_sum import CoordinatorSum
@@ -65,10 +67,15 @@ __all__ = [
     "MemberEpoch",
     "Phase",
     "Query",
+    "Scoped",
     "SumHistory",
     "SumTerms",
     "Vector",
     "decode_body",
     "encode_body",
+    "from_message",
     "question_digest",
+    "scoped",
+    "to_message",
+    "work_digest",
 ]

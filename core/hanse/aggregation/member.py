@@ -182,7 +182,7 @@ class MemberEpoch:
         """
         state = self._sum(number)
         state.require_unanswered()
-        if len(self._opened()[0].roster) > query.encoding.contributors:
+        if self._session is None or len(self._session.sharers) > query.encoding.contributors:
             raise ProtocolError("protocol.malformed", f"{_COORDINATOR}: an encoding for fewer members")
         # Before the data are touched: asking for the same again is refused, even if this attempt fails.
         question = question_digest(query)

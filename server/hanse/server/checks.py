@@ -32,6 +32,8 @@ def check_figures(reply: pb.Reply, agreement: Agreement) -> None:
     elif outcome == "evaluated":
         _histogram(reply.evaluated.histogram)
         _epsilon("epsilon", reply.evaluated.epsilon, agreement)
+    elif outcome == "phased":
+        _epsilon("epsilon", reply.phased.epsilon, agreement)
 
 
 def check_stated(reply: pb.Reply, statement: Event | None) -> None:
@@ -44,14 +46,38 @@ def check_stated(reply: pb.Reply, statement: Event | None) -> None:
     Raises:
         TrainingError: ``run.update-rejected`` (P32).
     """
+    if reply.HasField("evaluated"):
+        _over_stated(None, reply.evaluated.holdout, statement)
+    else:
+        result = reply.prepared if reply.HasField("prepared") else reply.trained
+        _over_stated(result.training, result.holdout, statement)
+
+
+def check_ready(ready: pb.Ready, step: str, statement: Event | None, agreement: Agreement) -> None:
+    """Returns when a member may take part in a phase.
+
+    Args:
+        ready: What it says that it takes part with.
+        step: ``prepared``, ``trained`` or ``evaluated``.
+        statement: What it has stated of the step; None if nothing.
+        agreement: Of the run.
+
+    Raises:
+        TrainingError: ``run.update-rejected``, with P32 if it has not stated the same.
+    """
+    _rows([ready.training, ready.holdout], agreement)
+    _epsilon("planned_epsilon", ready.planned_epsilon, agreement)
+    _over_stated(None if step == "evaluated" else ready.training, ready.holdout, statement)
+
+
+def _over_stated(training: pb.AdmittedRows | None, holdout: pb.AdmittedRows, statement: Event | None) -> None:
     if statement is None or statement.subject_set_size is None:
         raise TrainingError("run.update-rejected", "a result of which nothing was stated", rule="P32")
     admitted = statement.subject_set_size
-    if reply.HasField("evaluated"):
-        same = reply.evaluated.holdout.rows <= admitted  # a part of what was admitted
+    if training is None:
+        same = holdout.rows <= admitted  # a part of what was admitted
     else:
-        result = reply.prepared if reply.HasField("prepared") else reply.trained
-        same = result.training.rows + result.holdout.rows == admitted == statement.rows_used
+        same = training.rows + holdout.rows == admitted == statement.rows_used
     if not same:
         raise TrainingError("run.update-rejected", "a result over other rows than were stated", rule="P32")
 

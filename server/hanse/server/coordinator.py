@@ -31,7 +31,9 @@ from hanse.policies import (
     resolve,
 )
 from hanse.policies.witnessing import PROOF_FILE, REGISTRATION_FILE, WITHHELD_FILE, trust_policy
-from hanse.server.rounds import Outcome, Rounds, RunContext
+from hanse.server.party import RunContext
+from hanse.server.phases import Sessions
+from hanse.server.rounds import Means, Outcome, Rounds
 from hanse.server.runs import RunBook, RunRecord, error_facts
 from hanse.server.statements import Statements
 from hanse.server.transport import Transport
@@ -109,6 +111,7 @@ class Coordinator:
         book: RunBook,
         engine: Engine,
         evidence: Evidence,
+        sessions: Sessions,
         clock: Callable[[], datetime],
     ) -> None:
         self._folders = folders
@@ -118,6 +121,7 @@ class Coordinator:
         self._book = book
         self._engine = engine
         self._evidence = evidence
+        self._sessions = sessions
         self._clock = clock
         self._peers: dict[str, Identity] = {}
         self._lock = threading.Lock()
@@ -250,7 +254,8 @@ class Coordinator:
             record.record(event, facts)
 
     def _rounds(self, context: RunContext, record: RunRecord, transport: Transport) -> None:
-        rounds = Rounds(context, transport, self._key, record, record, self._evidence.statements)
+        means = Means(transport, self._sessions, self._evidence.statements)
+        rounds = Rounds(context, means, self._key, record, record)
         try:
             outcome = rounds.conduct()
             self._await_quorum(context, record, outcome.last_entry)

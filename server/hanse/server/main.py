@@ -72,14 +72,14 @@ def run_coordinator(
     try:
         folders = CoordinatorFolders(home.agreements, home.models, home.peers, home.packs)
         evidence = Evidence(Statements(shared_log), Witnesses(shared_log))
-        coordinator = Coordinator(
-            folders, key, Identity.load(home.identity), shared_log, book, engine, evidence, utc_now
-        )
-        for model in coordinator.withhold_unproven():
-            log.warning("model %s has no proof of its registration; it is withheld", model)
-        coordinator.enrol_peers()
-        engine.open_door()
         with Hub() as hub, serving_metrics(settings.metrics_address, hub.metrics.registry):
+            coordinator = Coordinator(
+                folders, key, Identity.load(home.identity), shared_log, book, engine, evidence, hub, utc_now
+            )
+            for model in coordinator.withhold_unproven():
+                log.warning("model %s has no proof of its registration; it is withheld", model)
+            coordinator.enrol_peers()
+            engine.open_door()
             server = serve(
                 CoordinatorService(coordinator, book),
                 AuditService(coordinator, evidence.statements, evidence.witnesses),

@@ -1,52 +1,30 @@
-"""The rounds of one run: ask, check, aggregate, record.
+"""The rounds of one run: prepare, train, evaluate, record.
 
-This is the whole protocol of a horizontal run as the coordinator sees it. It does no I/O of its own: the
-transport carries bytes, the journal makes entries durable, the store keeps the weights. Members that do
-not answer in time, refuse or send what does not check leave the run, and so does a member whose result is
-not what it has stated before in the shared log (P32). When fewer than the agreement's minimum are left, the
-run ends, because an aggregate of one member would be that member's update (P17).
+This is the whole protocol of a horizontal run as the coordinator sees it. It does no I/O of its own. How a
+step is made is for :mod:`hanse.server.phases`, where the coordinator learns sums over the members alone, and
+:mod:`hanse.server.individual`, where each of them sends its own figures; the agreement decides. Who is asked,
+and who is lost, is for :mod:`hanse.server.party`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from hanse.api.v1 import round_pb2 as pb
-from hanse.audit import Event, EventType
-from hanse.crypto import SigningKey, VerifierKey, sha256_hex
-from hanse.errors import CATALOGUE, HanseError, ProtocolError, TrainingError
-from hanse.learning import (
-    Transform,
-    Update,
-    aggregate,
-    check_update,
-    initial_weights,
-    rare_below,
-    weights_from_bytes,
-    weights_to_bytes,
-)
-from hanse.policies import Agreement, SignedAgreement, Training
-from hanse.server.checks import check_figures, check_stated
-from hanse.server.evaluation import Metrics, evaluate
-from hanse.server.statements import Statements, Step
+from hanse.audit import EventType
+from hanse.crypto import SigningKey, sha256_hex
+from hanse.errors import TrainingError
+from hanse.learning import Transform, initial_weights
+from hanse.policies import Agreement
+from hanse.server.evaluation import Metrics
+from hanse.server.individual import IndividualSteps
+from hanse.server.party import Journal, Party, RunContext
+from hanse.server.phases import SecureSteps, Sessions
+from hanse.server.statements import Statements
+from hanse.server.steps import Steps, Vector
 from hanse.server.transport import Transport
-from hanse.server.wire import PROTOCOL, open_reply, sign_command
-
-Vector = npt.NDArray[np.float32]
-Replies = Mapping[str, pb.Reply]
-
-GATHER_TIMEOUT_S = 60.0
-
-
-class Journal(Protocol):
-    """Where a run's steps become durable before they have an effect."""
-
-    def record(self, event: Event, facts: Mapping[str, Any]) -> int:
-        """Appends to the shared log, then tells those who watch the run; returns the entry's index."""
-        ...
 
 
 class WeightStore(Protocol):
@@ -58,23 +36,18 @@ class WeightStore(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class RunContext:
-    """What a run is about.
+class Means:
+    """How a run reaches its members.
 
     Attributes:
-        run: Run identifier.
-        signed: The opened agreement.
-        note: Its exact bytes with signatures; members check them themselves.
+        transport: Carries commands and replies.
+        sessions: Opens the sessions of a phase.
+        statements: What members state of their steps.
     """
 
-    run: str
-    signed: SignedAgreement
-    note: bytes
-
-    @property
-    def agreement(self) -> Agreement:
-        """The agreement's terms."""
-        return self.signed.agreement
+    transport: Transport
+    sessions: Sessions
+    statements: Statements
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,255 +74,96 @@ class Outcome:
 
 
 class Rounds:
-    """Conducts one run; see the module docstring."""
+    """Conducts one run; see the module docstring.
+
+    Args:
+        context: What it is about.
+        means: How it reaches its members.
+        key: Signs commands.
+        journal: Records its steps.
+        store: Keeps its weights.
+    """
 
     def __init__(
-        self,
-        context: RunContext,
-        transport: Transport,
-        key: SigningKey,
-        journal: Journal,
-        store: WeightStore,
-        statements: Statements,
+        self, context: RunContext, means: Means, key: SigningKey, journal: Journal, store: WeightStore
     ) -> None:
-        self._context = context
-        self._agreement = context.agreement
-        self._transport = transport
-        self._key = key
-        self._journal = journal
+        self._party = Party(context, means.transport, key, journal, means.statements)
         self._store = store
-        self._statements = statements
-        self._active = frozenset(member.name for member in self._agreement.members)
-        self._verifiers = {m.name: VerifierKey.decode(m.node_key) for m in self._agreement.members}
-        self._sequence = 0
-        self._epsilon: dict[str, float] = {}
-        self._cell_counts: tuple[float, ...] = ()
+        self._steps: Steps = (
+            SecureSteps(self._party, means.sessions)
+            if context.agreement.secure_sums
+            else IndividualSteps(self._party)
+        )
 
     def conduct(self) -> Outcome:
         """Runs all rounds.
 
         Raises:
             TrainingError: ``run.insufficient-members`` when too few members are left, ``run.unsupported``
-                when the agreement asks for what these rounds do not do.
+                when the agreement asks for what these rounds do not do, ``run.cancelled``.
             AuditError: The journal cannot be written; the run stops.
         """
-        _require_supported(self._agreement.training)
-        self._gather()
-        transform = self._prepare()
-        weights = initial_weights(
-            self._agreement.training, transform.n_features, self._public_rng(), transform.groups
+        party = self._party
+        training = party.agreement.training
+        _require_supported(party.agreement)
+        party.gather()
+        prepared = self._steps.prepare()
+        transform = prepared.transform
+        party.record(
+            EventType.RUN_PREPARED,
+            {
+                "members": sorted(prepared.rows),
+                "features": transform.n_features,
+                "planned_epsilon": dict(prepared.planned),
+                "rows": party.rows(prepared.rows),
+            },
         )
+        weights = initial_weights(training, transform.n_features, self._public_rng(), transform.groups)
         self._store.keep(0, weights)
-        for number in range(1, self._agreement.training.rounds + 1):
+        for number in range(1, training.rounds + 1):
             weights = self._round(number, weights, transform)
         metrics, last_entry = self._evaluate(weights, transform)
         return Outcome(
             weights,
             transform,
             metrics,
-            dict(self._epsilon),
-            tuple(sorted(self._active)),
-            self._cell_counts,
+            dict(party.epsilon),
+            tuple(sorted(party.active)),
+            prepared.cell_counts,
             last_entry,
         )
 
     def finish(self, model: str, manifest_digest: str, error_code: str) -> None:
         """Tells the members how the run ended. Nothing depends on their answers."""
-        self._statements.expect(None)
-        if self._active:
-            step = pb.Finish(model=model, manifest_digest=manifest_digest, error_code=error_code)
-            commands = self._commands(lambda: {"finish": step})
-            self._transport.exchange(self._signed(commands), self._agreement.training.round_timeout_s)
-
-    def _gather(self) -> None:
-        self._record(EventType.RUN_STARTED, {"members": sorted(self._active)})
-        present = self._transport.wait_for(self._active, GATHER_TIMEOUT_S)
-        for member in sorted(self._active - present):
-            self._lose(member, "run.insufficient-members", "not connected")
-        self._keep(present)
-
-    def _prepare(self) -> Transform:
-        """Lets every member check the agreement, and fits the preprocessing on their summed counts."""
-        replies = self._ask(lambda: {"prepare": pb.Prepare(agreement=self._context.note)}, "prepared")
-        counts = [np.asarray(reply.prepared.cell_counts, dtype=np.float64) for reply in replies.values()]
-        noise_stds = [reply.prepared.noise_std for reply in replies.values()]
-        rare = rare_below(self._agreement.cohort.suppress_below, noise_stds)
-        total = np.sum(counts, axis=0)
-        transform = Transform.fit(self._agreement.columns, total, rare)
-        # Sums of exact counts are kept nowhere: of two members, each could subtract its own.
-        self._cell_counts = tuple(total.tolist()) if self._agreement.privacy and min(noise_stds) > 0 else ()
-        planned = {member: reply.prepared.planned_epsilon for member, reply in replies.items()}
-        self._record(
-            EventType.RUN_PREPARED,
-            {
-                "members": sorted(replies),
-                "features": transform.n_features,
-                "planned_epsilon": planned,
-                "rows": self._rows(
-                    {m: (r.prepared.training, r.prepared.holdout) for m, r in replies.items()}
-                ),
-            },
-        )
-        return transform
+        step = pb.Finish(model=model, manifest_digest=manifest_digest, error_code=error_code)
+        self._party.tell({"finish": step})
 
     def _public_rng(self) -> np.random.Generator:
         """Draws the start of a network from the run's public name: no secret, the same for all to check."""
-        return np.random.default_rng(int(sha256_hex(self._context.run.encode())[:16], 16))
+        return np.random.default_rng(int(sha256_hex(self._party.context.run.encode())[:16], 16))
 
     def _round(self, number: int, weights: Vector, transform: Transform) -> Vector:
-        step = pb.Train(round=number, weights=weights_to_bytes(weights), transform=transform.to_json())
-        replies = self._ask(lambda: {"train": step}, "trained", number)
-        updates = self._updates(replies, weights.size, number)
-        updated = aggregate(weights, updates, self._agreement.cohort.minimum_members)
-        self._epsilon.update({m: r.trained.epsilon for m, r in replies.items() if self._agreement.privacy})
-        metrics = evaluate([reply.trained.histogram for reply in replies.values()])
-        self._store.keep(number, updated)
-        self._record(
-            EventType.ROUND_AGGREGATED,
-            {
-                "members": sorted(update.member for update in updates),
-                "evaluated_round": number - 1,
-                **metrics.as_facts(),
-                "epsilon": dict(self._epsilon),
-                "rows": self._rows({m: (r.trained.training, r.trained.holdout) for m, r in replies.items()}),
-            },
-            number,
-        )
-        return updated
-
-    def _rows(self, parts: Mapping[str, tuple[pb.AdmittedRows, pb.AdmittedRows]]) -> dict[str, Any]:
-        """What members tell of their training and held-out rows; counts that are too small are not told."""
-        names = [column.name for column in self._agreement.columns]
-        return {
-            member: {
-                "training": training.rows,
-                "holdout": holdout.rows,
-                "considered": training.considered,
-                "excluded_by_rule": dict(training.excluded_by_rule),
-                "hidden_by_rule": dict(training.hidden_by_rule),
-                "hidden_by_column": {names[at]: n for at, n in sorted(training.hidden_by_column.items())},
-            }
-            for member, (training, holdout) in parts.items()
+        done = self._steps.train(number, weights, transform)
+        self._store.keep(number, done.weights)
+        facts = {
+            "members": list(done.members),
+            "evaluated_round": number - 1,
+            **done.metrics.as_facts(),
+            "epsilon": dict(self._party.epsilon),
+            "rows": self._party.rows(done.rows),
         }
-
-    def _updates(self, replies: Replies, size: int, number: int) -> list[Update]:
-        """The updates that check; a member whose update does not check leaves the run."""
-        updates = []
-        for member, reply in replies.items():
-            try:
-                update = Update(member, weights_from_bytes(reply.trained.delta), reply.trained.training.rows)
-                check_update(update, size, self._agreement.training.max_update_norm)
-            except HanseError as error:
-                self._lose(member, error.code, "update", number)
-            else:
-                updates.append(update)
-        self._keep(frozenset(update.member for update in updates))
-        return updates
+        self._party.record(EventType.ROUND_AGGREGATED, facts, number)
+        return done.weights
 
     def _evaluate(self, weights: Vector, transform: Transform) -> tuple[Metrics, int]:
-        step = pb.Evaluate(weights=weights_to_bytes(weights), transform=transform.to_json())
-        replies = self._ask(lambda: {"evaluate": step}, "evaluated")
-        metrics = evaluate([reply.evaluated.histogram for reply in replies.values()])
-        self._epsilon.update({m: r.evaluated.epsilon for m, r in replies.items() if self._agreement.privacy})
-        facts = {"evaluated_round": self._agreement.training.rounds, **metrics.as_facts()}
-        return metrics, self._record(EventType.RUN_EVALUATED, {**facts, "epsilon": dict(self._epsilon)})
-
-    def _ask(
-        self, step: Callable[[], dict[str, Any]], expected: str, number: int | None = None
-    ) -> dict[str, pb.Reply]:
-        """Sends one step to every active member and returns the replies that check."""
-        commands = self._commands(step)
-        self._statements.expect(
-            Step(self._context.run, self._context.signed, expected, number, frozenset(commands))
-        )
-        replies = self._transport.exchange(self._signed(commands), self._agreement.training.round_timeout_s)
-        opened: dict[str, pb.Reply] = {}
-        for member, command in commands.items():
-            try:
-                if member not in replies.bodies:
-                    raise TrainingError("run.insufficient-members", replies.failures.get(member, "silent"))
-                opened[member] = self._open(replies.bodies[member], command, expected)
-            except HanseError as error:
-                refused = error.code == "run.member-refused"
-                code = error.detail if refused else error.code
-                self._lose(member, code, expected, number, None if refused else error.rule)
-        self._keep(frozenset(opened))
-        return opened
-
-    def _open(self, body: bytes, command: pb.Command, expected: str) -> pb.Reply:
-        reply = open_reply(body, command, self._verifiers[command.member])
-        outcome = reply.WhichOneof("outcome")
-        if outcome == "refused":
-            raise TrainingError(
-                "run.member-refused", _known(reply.refused.code), rule=reply.refused.rule or None
-            )
-        if outcome != expected:
-            raise ProtocolError("protocol.unexpected-step", f"{outcome} instead of {expected}")
-        check_figures(reply, self._agreement)
-        check_stated(reply, self._statements.taken(command.member))
-        return reply
-
-    def _commands(self, step: Callable[[], dict[str, Any]]) -> dict[str, pb.Command]:
-        self._sequence += 1
-        return {
-            member: pb.Command(
-                protocol=PROTOCOL,
-                agreement_digest=self._context.signed.digest,
-                run=self._context.run,
-                member=member,
-                sequence=self._sequence,
-                **step(),
-            )
-            for member in sorted(self._active)
-        }
-
-    def _signed(self, commands: Mapping[str, pb.Command]) -> dict[str, bytes]:
-        return {member: sign_command(command, self._key) for member, command in commands.items()}
-
-    def _keep(self, members: frozenset[str]) -> None:
-        """Goes on with these members, if they are enough."""
-        self._active = members
-        minimum = self._agreement.cohort.minimum_members
-        if len(members) < minimum:
-            raise TrainingError(
-                "run.insufficient-members",
-                f"{len(members)} of at least {minimum} members are left",
-                rule="P17",
-            )
-
-    def _lose(
-        self, member: str, code: str, what: str, number: int | None = None, rule: str | None = None
-    ) -> None:
-        reasons = (code, rule) if rule else (code,)
-        event = self._event(EventType.MEMBER_LEFT, number, reasons).model_copy(update={"peer": member})
-        self._journal.record(event, {"member": member, "code": code, "step": what})
-
-    def _record(
-        self,
-        kind: EventType,
-        facts: Mapping[str, Any],
-        number: int | None = None,
-        reasons: tuple[str, ...] = (),
-    ) -> int:
-        return self._journal.record(self._event(kind, number, reasons), facts)
-
-    def _event(self, kind: EventType, number: int | None, reasons: tuple[str, ...]) -> Event:
-        return Event(
-            type=kind,
-            agreement=self._context.signed.digest,
-            run=self._context.run,
-            round=number,
-            purpose=self._agreement.purpose,
-            reasons=reasons,
-        )
+        metrics = self._steps.evaluate(weights, transform)
+        facts = {"evaluated_round": self._party.agreement.training.rounds, **metrics.as_facts()}
+        facts |= {"epsilon": dict(self._party.epsilon)}
+        return metrics, self._party.record(EventType.RUN_EVALUATED, facts)
 
 
-def _require_supported(training: Training) -> None:
+def _require_supported(agreement: Agreement) -> None:
     """What people agreed on is done or refused, never left out without a word."""
+    training = agreement.training
     if training.targets or training.patience or training.adaptive_step:
         raise TrainingError("run.unsupported", "further targets, patience, or an adaptive step")
-
-
-def _known(code: str) -> str:
-    """A code that a member stated, if it is one: what others state does not go into our log as it is."""
-    return code if code in CATALOGUE else "run.member-refused"

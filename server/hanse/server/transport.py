@@ -7,15 +7,32 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Replies:
-    """What came back for one set of commands.
+    """What has come back for one set of commands.
 
     Attributes:
-        bodies: Serialised ``SignedMessage`` per member that answered in time.
-        failures: Why a member did not answer, per member; a short engine-side reason, no payload.
+        bodies: Serialised ``SignedMessage`` per member that has answered.
+        failures: Why a member will not answer, per member; a short engine-side reason, no payload. Who is in
+            neither has not answered yet.
     """
 
     bodies: Mapping[str, bytes]
     failures: Mapping[str, str] = field(default_factory=dict)
+
+
+class Pending(Protocol):
+    """Commands that are under way."""
+
+    def collect(self, timeout_s: float) -> Replies:
+        """Waits for the answers; may be called again.
+
+        Args:
+            timeout_s: How long to wait for all answers together; 0 for what is there. A member that is silent
+                for longer is not waited for.
+
+        Returns:
+            Everything that has come since the commands were sent.
+        """
+        ...
 
 
 class Transport(Protocol):
@@ -25,12 +42,10 @@ class Transport(Protocol):
         """Waits until all the members are connected, or the time is over; returns those that are."""
         ...
 
-    def exchange(self, commands: Mapping[str, bytes], timeout_s: float) -> Replies:
-        """Sends each member its command and waits for the answers.
+    def begin(self, commands: Mapping[str, bytes]) -> Pending:
+        """Sends each member its command and returns at once.
 
         Args:
             commands: Serialised ``SignedMessage`` per member name.
-            timeout_s: How long to wait for all answers together. A member that is silent for longer
-                is reported as a failure, never waited for.
         """
         ...

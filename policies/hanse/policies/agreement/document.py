@@ -48,6 +48,9 @@ from hanse.policies.texts import WrittenDocument
 
 HEADER: Final = "hanse agreement v1\n"
 
+FEWEST_IN_SUM: Final = 3
+"""Members below which a sum hides nobody."""
+
 
 class Agreement(WrittenDocument):
     """One agreement, in version 1 of its form.
@@ -213,6 +216,15 @@ class Agreement(WrittenDocument):
         """Keys of everybody whose cosignature counts: the members', then the auditors'."""
         parties: tuple[Member | Auditor, ...] = (*self.members, *self.evidence.auditors)
         return tuple(CosignerVerifier.decode(party.witness_key) for party in parties)
+
+    @property
+    def secure_sums(self) -> bool:
+        """Whether the coordinator learns sums over the members and nothing of one of them.
+
+        Of two members, a sum tells each what the other has, so they keep updates of their own. So do members
+        with a privacy budget, each of whom adds all the noise that its update needs by itself.
+        """
+        return len(self.members) >= FEWEST_IN_SUM and self.privacy is None
 
     def member(self, name: str) -> Member | None:
         """The member of a name; None if there is none."""

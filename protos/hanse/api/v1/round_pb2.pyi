@@ -67,6 +67,7 @@ class Command(_message.Message):
     TRAIN_FIELD_NUMBER: _builtins.int
     EVALUATE_FIELD_NUMBER: _builtins.int
     FINISH_FIELD_NUMBER: _builtins.int
+    PHASE_FIELD_NUMBER: _builtins.int
     protocol: _builtins.int
     """Version of this protocol; a node refuses any other than its own."""
     agreement_digest: _builtins.str
@@ -85,6 +86,8 @@ class Command(_message.Message):
     def evaluate(self) -> Global___Evaluate: ...
     @_builtins.property
     def finish(self) -> Global___Finish: ...
+    @_builtins.property
+    def phase(self) -> Global___Phase: ...
     def __init__(
         self,
         *,
@@ -97,16 +100,56 @@ class Command(_message.Message):
         train: Global___Train | None = ...,
         evaluate: Global___Evaluate | None = ...,
         finish: Global___Finish | None = ...,
+        phase: Global___Phase | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["evaluate", b"evaluate", "finish", b"finish", "prepare", b"prepare", "step", b"step", "train", b"train"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["evaluate", b"evaluate", "finish", b"finish", "phase", b"phase", "prepare", b"prepare", "step", b"step", "train", b"train"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement_digest", b"agreement_digest", "evaluate", b"evaluate", "finish", b"finish", "member", b"member", "prepare", b"prepare", "protocol", b"protocol", "run", b"run", "sequence", b"sequence", "step", b"step", "train", b"train"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement_digest", b"agreement_digest", "evaluate", b"evaluate", "finish", b"finish", "member", b"member", "phase", b"phase", "prepare", b"prepare", "protocol", b"protocol", "run", b"run", "sequence", b"sequence", "step", b"step", "train", b"train"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_step: _TypeAlias = _typing.Literal["prepare", "train", "evaluate", "finish"]  # noqa: Y015
+    _WhichOneofReturnType_step: _TypeAlias = _typing.Literal["prepare", "train", "evaluate", "finish", "phase"]  # noqa: Y015
     _WhichOneofArgType_step: _TypeAlias = _typing.Literal["step", b"step"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_step) -> _WhichOneofReturnType_step | None: ...
 
 Global___Command: _TypeAlias = Command  # noqa: Y015
+
+@_typing.final
+class Phase(_message.Message):
+    """Take part in a phase: the same work, with every figure in a secure sum over the exchange. The member admits
+    its rows, states them in the shared log, opens its session, says there that it is ready, and answers what the
+    coordinator asks until it ends the session. Then it answers this command.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_FIELD_NUMBER: _builtins.int
+    PREPARE_FIELD_NUMBER: _builtins.int
+    TRAIN_FIELD_NUMBER: _builtins.int
+    EVALUATE_FIELD_NUMBER: _builtins.int
+    session: _builtins.str
+    """Name of the session, new within the run."""
+    @_builtins.property
+    def prepare(self) -> Global___Prepare: ...
+    @_builtins.property
+    def train(self) -> Global___Train: ...
+    @_builtins.property
+    def evaluate(self) -> Global___Evaluate: ...
+    def __init__(
+        self,
+        *,
+        session: _builtins.str = ...,
+        prepare: Global___Prepare | None = ...,
+        train: Global___Train | None = ...,
+        evaluate: Global___Evaluate | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["evaluate", b"evaluate", "prepare", b"prepare", "train", b"train", "work", b"work"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["evaluate", b"evaluate", "prepare", b"prepare", "session", b"session", "train", b"train", "work", b"work"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_work: _TypeAlias = _typing.Literal["prepare", "train", "evaluate"]  # noqa: Y015
+    _WhichOneofArgType_work: _TypeAlias = _typing.Literal["work", b"work"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_work) -> _WhichOneofReturnType_work | None: ...
+
+Global___Phase: _TypeAlias = Phase  # noqa: Y015
 
 @_typing.final
 class Prepare(_message.Message):
@@ -232,6 +275,7 @@ class Reply(_message.Message):
     TRAINED_FIELD_NUMBER: _builtins.int
     EVALUATED_FIELD_NUMBER: _builtins.int
     FINISHED_FIELD_NUMBER: _builtins.int
+    PHASED_FIELD_NUMBER: _builtins.int
     protocol: _builtins.int
     agreement_digest: _builtins.str
     run: _builtins.str
@@ -248,6 +292,8 @@ class Reply(_message.Message):
     def evaluated(self) -> Global___Evaluated: ...
     @_builtins.property
     def finished(self) -> Global___Finished: ...
+    @_builtins.property
+    def phased(self) -> Global___Phased: ...
     def __init__(
         self,
         *,
@@ -261,12 +307,13 @@ class Reply(_message.Message):
         trained: Global___Trained | None = ...,
         evaluated: Global___Evaluated | None = ...,
         finished: Global___Finished | None = ...,
+        phased: Global___Phased | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["evaluated", b"evaluated", "finished", b"finished", "outcome", b"outcome", "prepared", b"prepared", "refused", b"refused", "trained", b"trained"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["evaluated", b"evaluated", "finished", b"finished", "outcome", b"outcome", "phased", b"phased", "prepared", b"prepared", "refused", b"refused", "trained", b"trained"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement_digest", b"agreement_digest", "evaluated", b"evaluated", "finished", b"finished", "member", b"member", "outcome", b"outcome", "prepared", b"prepared", "protocol", b"protocol", "refused", b"refused", "run", b"run", "sequence", b"sequence", "trained", b"trained"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement_digest", b"agreement_digest", "evaluated", b"evaluated", "finished", b"finished", "member", b"member", "outcome", b"outcome", "phased", b"phased", "prepared", b"prepared", "protocol", b"protocol", "refused", b"refused", "run", b"run", "sequence", b"sequence", "trained", b"trained"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["refused", "prepared", "trained", "evaluated", "finished"]  # noqa: Y015
+    _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["refused", "prepared", "trained", "evaluated", "finished", "phased"]  # noqa: Y015
     _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_outcome) -> _WhichOneofReturnType_outcome | None: ...
 
@@ -557,3 +604,189 @@ class Finished(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Finished: _TypeAlias = Finished  # noqa: Y015
+
+@_typing.final
+class Phased(_message.Message):
+    """A phase is over, and this member has answered until its end."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUMS_FIELD_NUMBER: _builtins.int
+    EPSILON_FIELD_NUMBER: _builtins.int
+    sums: _builtins.int
+    """Sums that it was part of."""
+    epsilon: _builtins.float
+    """Epsilon that this member has spent for this purpose so far."""
+    def __init__(
+        self,
+        *,
+        sums: _builtins.int = ...,
+        epsilon: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epsilon", b"epsilon", "sums", b"sums"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Phased: _TypeAlias = Phased  # noqa: Y015
+
+@_typing.final
+class FromMember(_message.Message):
+    """Inside a phase, over the member's session of the exchange: what it says. The serialised messages are those of
+    aggregation.proto.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    READY_FIELD_NUMBER: _builtins.int
+    ADVERTISEMENT_FIELD_NUMBER: _builtins.int
+    SHARES_FIELD_NUMBER: _builtins.int
+    INPUT_FIELD_NUMBER: _builtins.int
+    SIGNATURE_FIELD_NUMBER: _builtins.int
+    REVEAL_FIELD_NUMBER: _builtins.int
+    advertisement: _builtins.bytes
+    shares: _builtins.bytes
+    input: _builtins.bytes
+    signature: _builtins.bytes
+    reveal: _builtins.bytes
+    @_builtins.property
+    def ready(self) -> Global___Ready:
+        """First, and only once."""
+
+    def __init__(
+        self,
+        *,
+        ready: Global___Ready | None = ...,
+        advertisement: _builtins.bytes = ...,
+        shares: _builtins.bytes = ...,
+        input: _builtins.bytes = ...,
+        signature: _builtins.bytes = ...,
+        reveal: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["advertisement", b"advertisement", "content", b"content", "input", b"input", "ready", b"ready", "reveal", b"reveal", "shares", b"shares", "signature", b"signature"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["advertisement", b"advertisement", "content", b"content", "input", b"input", "ready", b"ready", "reveal", b"reveal", "shares", b"shares", "signature", b"signature"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_content: _TypeAlias = _typing.Literal["ready", "advertisement", "shares", "input", "signature", "reveal"]  # noqa: Y015
+    _WhichOneofArgType_content: _TypeAlias = _typing.Literal["content", b"content"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_content) -> _WhichOneofReturnType_content | None: ...
+
+Global___FromMember: _TypeAlias = FromMember  # noqa: Y015
+
+@_typing.final
+class Ready(_message.Message):
+    """What the member takes part with, which is what it has stated in the shared log before."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRAINING_FIELD_NUMBER: _builtins.int
+    HOLDOUT_FIELD_NUMBER: _builtins.int
+    PLANNED_EPSILON_FIELD_NUMBER: _builtins.int
+    planned_epsilon: _builtins.float
+    """Epsilon that the whole run will have spent at this member when it completes."""
+    @_builtins.property
+    def training(self) -> Global___AdmittedRows: ...
+    @_builtins.property
+    def holdout(self) -> Global___AdmittedRows: ...
+    def __init__(
+        self,
+        *,
+        training: Global___AdmittedRows | None = ...,
+        holdout: Global___AdmittedRows | None = ...,
+        planned_epsilon: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["holdout", b"holdout", "training", b"training"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["holdout", b"holdout", "planned_epsilon", b"planned_epsilon", "training", b"training"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Ready: _TypeAlias = Ready  # noqa: Y015
+
+@_typing.final
+class FromCoordinator(_message.Message):
+    """Inside a phase: what the coordinator says. Shares are not answered, everything else is. The end of the session
+    is the end of the phase.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OPENING_FIELD_NUMBER: _builtins.int
+    ADVERTISEMENTS_FIELD_NUMBER: _builtins.int
+    SHARES_FIELD_NUMBER: _builtins.int
+    QUESTION_FIELD_NUMBER: _builtins.int
+    SURVIVORS_FIELD_NUMBER: _builtins.int
+    CERTIFICATE_FIELD_NUMBER: _builtins.int
+    opening: _builtins.bytes
+    advertisements: _builtins.bytes
+    shares: _builtins.bytes
+    survivors: _builtins.bytes
+    certificate: _builtins.bytes
+    @_builtins.property
+    def question(self) -> Global___Question: ...
+    def __init__(
+        self,
+        *,
+        opening: _builtins.bytes = ...,
+        advertisements: _builtins.bytes = ...,
+        shares: _builtins.bytes = ...,
+        question: Global___Question | None = ...,
+        survivors: _builtins.bytes = ...,
+        certificate: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["advertisements", b"advertisements", "certificate", b"certificate", "content", b"content", "opening", b"opening", "question", b"question", "shares", b"shares", "survivors", b"survivors"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["advertisements", b"advertisements", "certificate", b"certificate", "content", b"content", "opening", b"opening", "question", b"question", "shares", b"shares", "survivors", b"survivors"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_content: _TypeAlias = _typing.Literal["opening", "advertisements", "shares", "question", "survivors", "certificate"]  # noqa: Y015
+    _WhichOneofArgType_content: _TypeAlias = _typing.Literal["content", b"content"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_content) -> _WhichOneofReturnType_content | None: ...
+
+Global___FromCoordinator: _TypeAlias = FromCoordinator  # noqa: Y015
+
+@_typing.final
+class Question(_message.Message):
+    """One sum: what every member answers with a vector."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUM_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    BODY_FIELD_NUMBER: _builtins.int
+    LENGTH_FIELD_NUMBER: _builtins.int
+    BOUND_FIELD_NUMBER: _builtins.int
+    CONTRIBUTORS_FIELD_NUMBER: _builtins.int
+    FRACTION_BITS_FIELD_NUMBER: _builtins.int
+    RING_BITS_FIELD_NUMBER: _builtins.int
+    sum: _builtins.int
+    """Which sum of the epoch, from 0."""
+    kind: _builtins.str
+    """SHA-256 of the phase's work, 64 hex digits, a slash, and the algorithm's name of the question."""
+    body: _builtins.bytes
+    """Parameters, as the algorithm writes them."""
+    length: _builtins.int
+    """Numbers of the answer, and how they become integers: see hanse.aggregation.fixed_point."""
+    bound: _builtins.float
+    contributors: _builtins.int
+    fraction_bits: _builtins.int
+    ring_bits: _builtins.int
+    def __init__(
+        self,
+        *,
+        sum: _builtins.int = ...,
+        kind: _builtins.str = ...,
+        body: _builtins.bytes = ...,
+        length: _builtins.int = ...,
+        bound: _builtins.float = ...,
+        contributors: _builtins.int = ...,
+        fraction_bits: _builtins.int = ...,
+        ring_bits: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "bound", b"bound", "contributors", b"contributors", "fraction_bits", b"fraction_bits", "kind", b"kind", "length", b"length", "ring_bits", b"ring_bits", "sum", b"sum"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Question: _TypeAlias = Question  # noqa: Y015

@@ -84,6 +84,18 @@ class Exchange:
                 gathered[link.name] = error
         return gathered
 
+    def end(self, member: str, code: str) -> None:
+        """Ends one member's session after what was sent before, and returns at once.
+
+        Args:
+            member: Whose.
+            code: As for :meth:`close`.
+
+        Raises:
+            ProtocolError: ``exchange.unknown-peer``.
+        """
+        self._link(member).end(code)
+
     def close(self, code: str = "") -> None:
         """Ends all sessions after what was sent before, and returns at once.
 

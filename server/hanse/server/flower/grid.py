@@ -63,23 +63,14 @@ class FlowerTransport:
                 return present
             time.sleep(PRESENCE_POLL_S)
 
-    def exchange(self, commands: Mapping[str, bytes], timeout_s: float) -> Replies:
-        """See :meth:`hanse.server.transport.Transport.exchange`."""
-        seen = {self._key(member): self._door.asked(self._key(member)) for member in commands}
+    def begin(self, commands: Mapping[str, bytes]) -> "FlowerPending":
+        """See :meth:`hanse.server.transport.Transport.begin`."""
+        seen = {member: self._door.asked(self._key(member)) for member in commands}
         waiting = self._push(commands)
-        collected = _Collected(self._nodes, {m: "not-delivered" for m in commands if m not in waiting})
-        deadline_s, recheck_s = time.monotonic() + timeout_s, time.monotonic() + RECHECK_S
-        while waiting and not self._cancelled() and (now_s := time.monotonic()) < deadline_s:
-            self._door.wait_for_question(seen, min(deadline_s - now_s, RECHECK_S))
-            asked = {member: self._door.asked(self._key(member)) for member in waiting}
-            everything = time.monotonic() > recheck_s
-            ready = {m for m, count in asked.items() if everything or count > seen[self._key(m)]}
-            seen = {self._key(member): count for member, count in asked.items()}
-            recheck_s = time.monotonic() + RECHECK_S if everything else recheck_s
-            for member in collected.file(self._grid.pull_messages([waiting[m] for m in ready]), waiting):
-                del waiting[member]
-        collected.failures.update(dict.fromkeys(waiting, "no-answer-in-time"))
-        return Replies(collected.bodies, collected.failures)
+        refused = {member: "not-delivered" for member in commands if member not in waiting}
+        return FlowerPending(
+            self._grid, self._door, _Collected(self._nodes, refused), waiting, seen, self._cancelled
+        )
 
     def _key(self, member: str) -> bytes:
         return self._nodes[member].public_key
@@ -96,11 +87,64 @@ class FlowerTransport:
         return Message(content, dst_node_id=self._nodes[member].node_id, message_type=MESSAGE_TYPE)
 
 
+class FlowerPending:
+    """Commands whose answers the nodes hand in; see :class:`hanse.server.transport.Pending`.
+
+    Args:
+        grid: Flower's grid of the run.
+        door: The fleet routes' front.
+        collected: Where replies are filed.
+        waiting: Message id per member whose answer has not come.
+        seen: How many questions each member had asked when its command was sent: it asks after it answers.
+        cancelled: Returns True when the run is to end.
+    """
+
+    def __init__(
+        self,
+        grid: HttpGrid,
+        door: FleetDoor,
+        collected: "_Collected",
+        waiting: dict[str, str],
+        seen: Mapping[str, int],
+        cancelled: Callable[[], bool],
+    ) -> None:
+        self._grid = grid
+        self._door = door
+        self._collected = collected
+        self._waiting = waiting
+        self._seen = dict(seen)
+        self._cancelled = cancelled
+        self._recheck_s = time.monotonic() + RECHECK_S
+
+    def collect(self, timeout_s: float) -> Replies:
+        """See :meth:`hanse.server.transport.Pending.collect`."""
+        deadline_s = time.monotonic() + timeout_s
+        self._pull(0.0)
+        while self._waiting and not self._cancelled() and (now_s := time.monotonic()) < deadline_s:
+            self._pull(min(deadline_s - now_s, RECHECK_S))
+        return Replies(dict(self._collected.bodies), dict(self._collected.failures))
+
+    def _pull(self, wait_s: float) -> None:
+        """Fetches what there is of those who have asked again; now and then of all."""
+        keys = {member: self._collected.nodes[member].public_key for member in self._waiting}
+        self._door.wait_for_question({keys[member]: self._seen[member] for member in keys}, wait_s)
+        asked = {member: self._door.asked(key) for member, key in keys.items()}
+        everything = time.monotonic() > self._recheck_s
+        ready = [member for member, count in asked.items() if everything or count > self._seen[member]]
+        self._seen |= asked
+        if everything:
+            self._recheck_s = time.monotonic() + RECHECK_S
+        if ready:
+            replies = self._grid.pull_messages([self._waiting[member] for member in ready])
+            for member in self._collected.file(replies, self._waiting):
+                del self._waiting[member]
+
+
 class _Collected:
     """Replies filed under the member that each one answers for."""
 
     def __init__(self, nodes: Mapping[str, Node], failures: dict[str, str]) -> None:
-        self._nodes = nodes
+        self.nodes = nodes
         self.bodies: dict[str, bytes] = {}
         self.failures = failures
 
@@ -113,7 +157,7 @@ class _Collected:
             answered.append(member)
             if reply.has_error():
                 self.failures[member] = f"engine-error-{reply.error.code}"
-            elif reply.metadata.src_node_id != self._nodes[member].node_id:
+            elif reply.metadata.src_node_id != self.nodes[member].node_id:
                 self.failures[member] = "wrong-sender"
             elif (body := _body(reply.content.config_records)) is None:
                 self.failures[member] = "malformed"

@@ -1,0 +1,88 @@
+"""The steps of a run in which every member sends its own figures, which the coordinator then adds up.
+
+So it is between two members, of whom a sum would hide neither, and with a privacy budget, where every member
+adds all the noise that its own figures need.
+"""
+
+import numpy as np
+
+from hanse.api.v1 import round_pb2 as pb
+from hanse.errors import HanseError
+from hanse.learning import (
+    Transform,
+    Update,
+    aggregate,
+    check_update,
+    rare_below,
+    weights_from_bytes,
+    weights_to_bytes,
+)
+from hanse.server.evaluation import Metrics, evaluate
+from hanse.server.party import Party
+from hanse.server.steps import Prepared, Round, Vector
+
+
+class IndividualSteps:
+    """See the module docstring and :class:`hanse.server.steps.Steps`.
+
+    Args:
+        party: The members.
+    """
+
+    def __init__(self, party: Party) -> None:
+        self._party = party
+
+    def prepare(self) -> Prepared:
+        """Lets every member check the agreement, and fits the preprocessing on their summed counts."""
+        party, agreement = self._party, self._party.agreement
+        replies = party.ask({"prepare": pb.Prepare(agreement=party.context.note)}, "prepared")
+        counts = [np.asarray(reply.prepared.cell_counts, dtype=np.float64) for reply in replies.values()]
+        noise_stds = [reply.prepared.noise_std for reply in replies.values()]
+        rare = rare_below(agreement.cohort.suppress_below, noise_stds)
+        total = np.sum(counts, axis=0)
+        # Sums of exact counts are kept nowhere: of two members, each could subtract its own.
+        kept = tuple(total.tolist()) if agreement.privacy and min(noise_stds) > 0 else ()
+        return Prepared(
+            Transform.fit(agreement.columns, total, rare),
+            kept,
+            {member: reply.prepared.planned_epsilon for member, reply in replies.items()},
+            {m: (r.prepared.training, r.prepared.holdout) for m, r in replies.items()},
+        )
+
+    def train(self, number: int, weights: Vector, transform: Transform) -> Round:
+        """Averages the members' updates, and evaluates the weights before them."""
+        party = self._party
+        step = pb.Train(round=number, weights=weights_to_bytes(weights), transform=transform.to_json())
+        replies = party.ask({"train": step}, "trained", number)
+        updates = self._updates(replies, weights.size, number)
+        updated = aggregate(weights, updates, party.agreement.cohort.minimum_members)
+        party.spent({member: reply.trained.epsilon for member, reply in replies.items()})
+        return Round(
+            updated,
+            evaluate([reply.trained.histogram for reply in replies.values()]),
+            tuple(sorted(update.member for update in updates)),
+            {m: (r.trained.training, r.trained.holdout) for m, r in replies.items()},
+        )
+
+    def evaluate(self, weights: Vector, transform: Transform) -> Metrics:
+        """Evaluates the final weights."""
+        party = self._party
+        step = pb.Evaluate(weights=weights_to_bytes(weights), transform=transform.to_json())
+        replies = party.ask({"evaluate": step}, "evaluated")
+        party.spent({member: reply.evaluated.epsilon for member, reply in replies.items()})
+        return evaluate([reply.evaluated.histogram for reply in replies.values()])
+
+    def _updates(self, replies: dict[str, pb.Reply], size: int, number: int) -> list[Update]:
+        """The updates that check; a member whose update does not check leaves the run."""
+        party = self._party
+        updates = []
+        for member, reply in replies.items():
+            try:
+                update = Update(member, weights_from_bytes(reply.trained.delta), reply.trained.training.rows)
+                check_update(update, size, party.agreement.training.max_update_norm)
+            except HanseError as error:
+                party.lose_for(member, error, "update", number)
+            else:
+                updates.append(update)
+        party.require_enough()
+        return updates

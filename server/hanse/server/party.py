@@ -1,0 +1,277 @@
+"""The members of one run as the coordinator reaches them: who is left, what they are asked, who is lost.
+
+It does no I/O of its own: the transport carries bytes, the journal makes entries durable. Members that do
+not answer in time, refuse or send what does not check leave the run, and so does a member whose result is not
+what it has stated before in the shared log (P32). When fewer than the agreement's minimum are left, the run
+ends, because an aggregate of one member would be that member's update (P17).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
+
+from hanse.api.v1 import round_pb2 as pb
+from hanse.audit import Event, EventType
+from hanse.crypto import SigningKey, VerifierKey
+from hanse.errors import CATALOGUE, HanseError, ProtocolError, TrainingError
+from hanse.policies import Agreement, SignedAgreement
+from hanse.server.checks import check_figures, check_stated
+from hanse.server.statements import Statements, Step
+from hanse.server.transport import Pending, Transport
+from hanse.server.wire import PROTOCOL, open_reply, sign_command
+
+GATHER_TIMEOUT_S = 60.0
+
+Parts: TypeAlias = Mapping[str, tuple[pb.AdmittedRows, pb.AdmittedRows]]
+"""Training and held-out rows, by member."""
+
+
+class Journal(Protocol):
+    """Where a run's steps become durable before they have an effect."""
+
+    def record(self, event: Event, facts: Mapping[str, Any]) -> int:
+        """Appends to the shared log, then tells those who watch the run; returns the entry's index."""
+        ...
+
+    def cancelled(self) -> bool:
+        """Whether the run was asked to end."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RunContext:
+    """What a run is about.
+
+    Attributes:
+        run: Run identifier.
+        signed: The opened agreement.
+        note: Its exact bytes with signatures; members check them themselves.
+    """
+
+    run: str
+    signed: SignedAgreement
+    note: bytes
+
+    @property
+    def agreement(self) -> Agreement:
+        """The agreement's terms."""
+        return self.signed.agreement
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A step that the members were asked for.
+
+    Attributes:
+        commands: By member.
+        expected: What a reply must hold.
+        round: The round; None outside of rounds.
+        pending: The replies to come.
+    """
+
+    commands: Mapping[str, pb.Command]
+    expected: str
+    round: int | None
+    pending: Pending
+
+
+class Party:
+    """See the module docstring.
+
+    Args:
+        context: What the run is about.
+        transport: Carries commands and replies.
+        key: Signs commands.
+        journal: Records what happens.
+        statements: What members state of their steps.
+
+    Attributes:
+        context: As given.
+        agreement: Its agreement.
+        active: Who is still in the run.
+        verifiers: Everybody's node key, from the agreement.
+        epsilon: What each member has told that it has spent; empty without a privacy budget.
+    """
+
+    def __init__(
+        self,
+        context: RunContext,
+        transport: Transport,
+        key: SigningKey,
+        journal: Journal,
+        statements: Statements,
+    ) -> None:
+        self.context = context
+        self.agreement = context.agreement
+        self.active = frozenset(member.name for member in self.agreement.members)
+        self.verifiers = {m.name: VerifierKey.decode(m.node_key) for m in self.agreement.members}
+        self.epsilon: dict[str, float] = {}
+        self._transport = transport
+        self._key = key
+        self._journal = journal
+        self._statements = statements
+        self._sequence = 0
+
+    def gather(self) -> None:
+        """Waits for the members to be connected, and goes on without those that are not."""
+        self.record(EventType.RUN_STARTED, {"members": sorted(self.active)})
+        present = self._transport.wait_for(self.active, GATHER_TIMEOUT_S)
+        for member in sorted(self.active - present):
+            self.lose(member, "run.insufficient-members", "not connected")
+        self.require_enough()
+
+    def begin(self, step: Mapping[str, Any], expected: str, stated: str, number: int | None = None) -> Asked:
+        """Sends one step to every member and returns.
+
+        Args:
+            step: Field of the command and its message.
+            expected: Field of the reply.
+            stated: Name of the step in the members' statements.
+            number: The round.
+        """
+        commands = self._commands(step)
+        members = frozenset(commands)
+        self._statements.expect(Step(self.context.run, self.context.signed, stated, number, members))
+        return Asked(commands, expected, number, self._transport.begin(self._signed(commands)))
+
+    def ask(self, step: Mapping[str, Any], expected: str, number: int | None = None) -> dict[str, pb.Reply]:
+        """Sends one step to every member and returns the replies that check; arguments as :meth:`begin`."""
+        return self.collect(self.begin(step, expected, expected, number))
+
+    def collect(self, asked: Asked) -> dict[str, pb.Reply]:
+        """The replies of the members that are still in the run; whose does not check leaves it."""
+        replies = asked.pending.collect(self.agreement.training.round_timeout_s)
+        opened: dict[str, pb.Reply] = {}
+        for member in sorted(self.active & set(asked.commands)):
+            try:
+                if member not in replies.bodies:
+                    raise TrainingError("run.insufficient-members", replies.failures.get(member, "silent"))
+                opened[member] = self.open(replies.bodies[member], asked.commands[member], asked.expected)
+            except HanseError as error:
+                self.lose_for(member, error, asked.expected, asked.round)
+        self.require_enough()
+        return opened
+
+    def open(self, body: bytes, command: pb.Command, expected: str) -> pb.Reply:
+        """Opens a reply and checks all of it.
+
+        Raises:
+            HanseError: It does not check; ``run.member-refused`` with the member's code as detail.
+        """
+        reply = open_reply(body, command, self.verifiers[command.member])
+        outcome = reply.WhichOneof("outcome")
+        if outcome == "refused":
+            code = known(reply.refused.code)
+            raise TrainingError("run.member-refused", code, rule=reply.refused.rule or None)
+        if outcome != expected:
+            raise ProtocolError("protocol.unexpected-step", f"{outcome} instead of {expected}")
+        check_figures(reply, self.agreement)
+        if expected != "phased":  # of a phase, that was checked before anything was taken
+            check_stated(reply, self.stated(command.member))
+        return reply
+
+    def stated(self, member: str) -> Event | None:
+        """What a member has stated of the step that goes on."""
+        return self._statements.taken(member)
+
+    def tell(self, step: Mapping[str, Any]) -> None:
+        """Sends a step that nothing depends on; waits for the answers all the same, but not for long."""
+        self._statements.expect(None)
+        if self.active:
+            pending = self._transport.begin(self._signed(self._commands(step)))
+            pending.collect(self.agreement.training.round_timeout_s)
+
+    def lose_for(self, member: str, error: HanseError, what: str, number: int | None) -> None:
+        """A member leaves the run because of an error: its own refusal, or what we found."""
+        refused = error.code == "run.member-refused"
+        code = error.detail if refused else known(error.code)
+        self.lose(member, code, what, number, None if refused else error.rule)
+
+    def lose(
+        self, member: str, code: str, what: str, number: int | None = None, rule: str | None = None
+    ) -> None:
+        """A member leaves the run; the log says so first."""
+        reasons = (code, rule) if rule else (code,)
+        event = self._event(EventType.MEMBER_LEFT, number, reasons).model_copy(update={"peer": member})
+        self._journal.record(event, {"member": member, "code": code, "step": what})
+        self.active -= {member}
+
+    def require_enough(self) -> None:
+        """Ends a run that too few members are left for.
+
+        Raises:
+            TrainingError: ``run.insufficient-members`` (P17).
+        """
+        minimum = self.agreement.cohort.minimum_members
+        if len(self.active) < minimum:
+            raise TrainingError(
+                "run.insufficient-members",
+                f"{len(self.active)} of at least {minimum} members are left",
+                rule="P17",
+            )
+
+    def require_wanted(self) -> None:
+        """Ends a run that somebody has cancelled.
+
+        Raises:
+            TrainingError: ``run.cancelled``.
+        """
+        if self._journal.cancelled():
+            raise TrainingError("run.cancelled", "asked to end")
+
+    def record(self, kind: EventType, facts: Mapping[str, Any], number: int | None = None) -> int:
+        """Makes a step durable; returns the index of its entry."""
+        return self._journal.record(self._event(kind, number, ()), facts)
+
+    def spent(self, told: Mapping[str, float]) -> dict[str, float]:
+        """Notes the epsilon that members have told, if there is a budget; returns everybody's so far."""
+        if self.agreement.privacy:
+            self.epsilon.update(told)
+        return dict(self.epsilon)
+
+    def rows(self, parts: Parts) -> dict[str, Any]:
+        """What members tell of their training and held-out rows; counts that are too small are not told."""
+        names = [column.name for column in self.agreement.columns]
+        return {
+            member: {
+                "training": training.rows,
+                "holdout": holdout.rows,
+                "considered": training.considered,
+                "excluded_by_rule": dict(training.excluded_by_rule),
+                "hidden_by_rule": dict(training.hidden_by_rule),
+                "hidden_by_column": {names[at]: n for at, n in sorted(training.hidden_by_column.items())},
+            }
+            for member, (training, holdout) in parts.items()
+        }
+
+    def _commands(self, step: Mapping[str, Any]) -> dict[str, pb.Command]:
+        self._sequence += 1
+        return {
+            member: pb.Command(
+                protocol=PROTOCOL,
+                agreement_digest=self.context.signed.digest,
+                run=self.context.run,
+                member=member,
+                sequence=self._sequence,
+                **step,
+            )
+            for member in sorted(self.active)
+        }
+
+    def _signed(self, commands: Mapping[str, pb.Command]) -> dict[str, bytes]:
+        return {member: sign_command(command, self._key) for member, command in commands.items()}
+
+    def _event(self, kind: EventType, number: int | None, reasons: tuple[str, ...]) -> Event:
+        return Event(
+            type=kind,
+            agreement=self.context.signed.digest,
+            run=self.context.run,
+            round=number,
+            purpose=self.agreement.purpose,
+            reasons=reasons,
+        )
+
+
+def known(code: str) -> str:
+    """A code that a member stated, if it is one: what others state does not go into our log as it is."""
+    return code if code in CATALOGUE else "run.member-refused"

@@ -1,0 +1,180 @@
+"""The steps of a run of which the coordinator learns sums over the members alone.
+
+Each step is a *phase*. Flower carries the command that begins it and the reply that ends it; in between,
+the coordinator's half of an algorithm asks questions over the members' sessions of the exchange, and every
+answer is a secure sum (:mod:`hanse.aggregation`). Before it takes part, a member states in the shared log
+which rows it takes part with, and says so in its session; who says another thing than it has stated is left
+out (P32).
+
+That a masked vector is over those rows cannot be seen from the vector. The statement is what the member signs
+for, and what its own log is held against.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Protocol, TypeVar
+
+from hanse.aggregation import work_digest
+from hanse.api.v1 import round_pb2 as pb
+from hanse.errors import HanseError, ProtocolError, TrainingError
+from hanse.learning import Transform, preprocessing, weights_to_bytes
+from hanse.learning.evaluation import Evaluation, Interval, Plan
+from hanse.learning.evaluation import evaluate as evaluate_sums
+from hanse.learning.federated import average
+from hanse.server.checks import check_ready
+from hanse.server.evaluation import Metrics
+from hanse.server.party import Asked, Party
+from hanse.server.steps import Prepared, Round, Vector
+from hanse.server.sums import Epochs, Exchange, SecureAggregator, Work, open_message
+
+SUMS: Final = 4
+"""Sums that an epoch prepares: a step of these asks fewer."""
+
+_WIDTH_95: Final = 2 * 1.959963984540054
+"""Of a 95 % interval, in standard errors."""
+
+ResultT = TypeVar("ResultT")
+Readies = Mapping[str, pb.Ready]
+
+
+class Sessions(Protocol):
+    """Opens the members' sessions of a phase; :class:`hanse.server.exchange.Hub` does."""
+
+    def open(self, run: str, phase: str, members: frozenset[str]) -> Exchange:
+        """Announces a phase: from now on these members may open their sessions of it."""
+        ...
+
+
+class SecureSteps:
+    """See the module docstring and :class:`hanse.server.steps.Steps`.
+
+    Args:
+        party: The members.
+        sessions: Opens their sessions.
+    """
+
+    def __init__(self, party: Party, sessions: Sessions) -> None:
+        self._party = party
+        self._sessions = sessions
+        self._epochs = Epochs(party)
+        self._phases = 0
+
+    def prepare(self) -> Prepared:
+        """Lets every member check the agreement, and fits the preprocessing on sums."""
+        agreement = self._party.agreement
+        work = {"prepare": pb.Prepare(agreement=self._party.context.note)}
+
+        def fit(members: SecureAggregator) -> preprocessing.Fitted:
+            return preprocessing.fit(members, agreement.columns, agreement.cohort)
+
+        fitted, ready = self._phase(work, "prepared", None, fit)
+        planned = {member: own.planned_epsilon for member, own in ready.items()}
+        return Prepared(fitted.transform, (), planned, _rows(ready))
+
+    def train(self, number: int, weights: Vector, transform: Transform) -> Round:
+        """Averages the members' updates, and evaluates the weights before them."""
+        training = self._party.agreement.training
+        model = {"weights": weights_to_bytes(weights), "transform": transform.to_json()}
+
+        def learn(members: SecureAggregator) -> tuple[Vector, tuple[str, ...], Evaluation]:
+            averaged = average(members, training, weights, number)
+            return averaged.weights, averaged.members, evaluate_sums(members, self._plan())
+
+        work = {"train": pb.Train(round=number, **model)}
+        (updated, members, evaluation), ready = self._phase(work, "trained", number, learn)
+        return Round(updated, self._metrics(evaluation), members, _rows(ready))
+
+    def evaluate(self, weights: Vector, transform: Transform) -> Metrics:
+        """Evaluates the final weights."""
+        step = pb.Evaluate(weights=weights_to_bytes(weights), transform=transform.to_json())
+        evaluation, _ = self._phase(
+            {"evaluate": step}, "evaluated", None, lambda members: evaluate_sums(members, self._plan())
+        )
+        return self._metrics(evaluation)
+
+    def _plan(self) -> Plan:
+        agreement = self._party.agreement
+        return Plan.of(agreement.label, agreement.training, agreement.cohort.suppress_below, {})
+
+    def _metrics(self, evaluation: Evaluation) -> Metrics:
+        measures = evaluation.labels[self._party.agreement.label.name]
+        error = _standard_error(measures.auc, measures.auc_interval)
+        return Metrics(measures.auc, error, measures.log_loss, 0.0)
+
+    def _phase(
+        self,
+        work: Mapping[str, Any],
+        stated: str,
+        number: int | None,
+        algorithm: Callable[[SecureAggregator], ResultT],
+    ) -> tuple[ResultT, Readies]:
+        """Conducts one phase from its command to its replies.
+
+        Args:
+            work: Field of the phase and its message.
+            stated: Name of the step in statements.
+            number: The round.
+            algorithm: Asks the members.
+
+        Returns:
+            What the algorithm gave, and with what each member took part.
+        """
+        party = self._party
+        self._phases += 1
+        phase = pb.Phase(session=f"phase-{self._phases}", **work)
+        [(name, message)] = work.items()
+        digest = work_digest(name, message.SerializeToString(deterministic=True))
+        with self._sessions.open(party.context.run, phase.session, party.active) as exchange:
+            asked = party.begin({"phase": phase}, "phased", stated, number)
+            members = SecureAggregator(party, exchange, self._epochs, Work(digest, stated, number, SUMS))
+            ready = self._ready(asked, members, stated)
+            result = algorithm(members)
+        replies = party.collect(asked)
+        party.spent({member: reply.phased.epsilon for member, reply in replies.items()})
+        return result, ready
+
+    def _ready(self, asked: Asked, members: SecureAggregator, stated: str) -> Readies:
+        """Who takes part, and with what; who refuses answers the command instead."""
+        ready: dict[str, pb.Ready] = {}
+
+        def refused() -> bool:
+            return self._lose_refused(asked, members, set(asked.commands) - set(ready))
+
+        for member, data in members.receive(sorted(asked.commands), refused):
+            try:
+                own = open_message(data, "ready").ready
+                check_ready(own, stated, self._party.stated(member), self._party.agreement)
+            except HanseError as error:
+                members.lose(member, error)
+            else:
+                ready[member] = own
+        self._party.require_enough()
+        return {member: own for member, own in ready.items() if member in self._party.active}
+
+    def _lose_refused(self, asked: Asked, members: SecureAggregator, waiting: set[str]) -> bool:
+        """Loses those who have answered the command before they said that they are ready."""
+        replies = asked.pending.collect(0.0)
+        gone = sorted(waiting & self._party.active & {*replies.bodies, *replies.failures})
+        for member in gone:
+            try:
+                if member in replies.failures:
+                    raise TrainingError("run.insufficient-members", replies.failures[member])
+                self._party.open(replies.bodies[member], asked.commands[member], asked.expected)
+                raise ProtocolError("protocol.unexpected-step", "an answer before the phase has begun")
+            except HanseError as error:
+                members.lose(member, error)
+        return bool(gone)
+
+
+def _standard_error(area: float | None, interval: Interval | None) -> float | None:
+    """Of an area whose interval is normal in the log-odds."""
+    if area is None or interval is None:
+        return None
+    if not 0 < area < 1:
+        return 0.0
+    reach = math.log(interval.high / (1 - interval.high)) - math.log(interval.low / (1 - interval.low))
+    return area * (1 - area) * reach / _WIDTH_95
+
+
+def _rows(ready: Readies) -> dict[str, tuple[pb.AdmittedRows, pb.AdmittedRows]]:
+    return {member: (own.training, own.holdout) for member, own in ready.items()}

@@ -1,0 +1,64 @@
+"""What the rounds are made of, however the members' figures come together."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from hanse.learning import Transform
+from hanse.server.evaluation import Metrics
+from hanse.server.party import Parts
+
+Vector: TypeAlias = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What the preparation gave.
+
+    Attributes:
+        transform: The fitted preprocessing.
+        cell_counts: Rows per cell over all members, with each one's noise; empty without privacy.
+        planned: Epsilon that the whole run will have spent, by member.
+        rows: Rows by member, as it has stated them.
+    """
+
+    transform: Transform
+    cell_counts: tuple[float, ...]
+    planned: Mapping[str, float]
+    rows: Parts
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What a round gave.
+
+    Attributes:
+        weights: Global weights after it.
+        metrics: Evaluation of those before it.
+        members: Whose updates are in it, sorted.
+        rows: Rows by member, as it has stated them.
+    """
+
+    weights: Vector
+    metrics: Metrics
+    members: tuple[str, ...]
+    rows: Parts
+
+
+class Steps(Protocol):
+    """How one step of a run is made. Each of them raises as :meth:`hanse.server.rounds.Rounds.conduct`."""
+
+    def prepare(self) -> Prepared:
+        """Lets every member check the agreement, and fits the preprocessing."""
+        ...
+
+    def train(self, number: int, weights: Vector, transform: Transform) -> Round:
+        """Trains one round, from 1."""
+        ...
+
+    def evaluate(self, weights: Vector, transform: Transform) -> Metrics:
+        """Evaluates the final weights."""
+        ...

@@ -1,0 +1,244 @@
+"""Runs in secure sums, over real nodes and sessions in one process: what leaves, and who is left out."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hanse.aggregation import Query, decode_body
+from hanse.api.v1 import round_pb2 as pb
+from hanse.audit import verify_log
+from hanse.audit.completeness import check_member, check_shared
+from hanse.client.sums import MemberSums
+from hanse.crypto import SigningKey
+from hanse.demo.data import load
+from hanse.errors import AuditError, PolicyError, TrainingError
+from hanse.server.wire import open_reply, sign_command
+
+Federation = Callable[..., Any]
+
+PLAIN = tuple(column for column in load().dictionary.columns if column.classification != "sensitive")
+"""Sensitive columns need a privacy budget."""
+
+
+@pytest.fixture
+def plain(federation: Federation) -> Federation:
+    """Four members under an agreement that has sums."""
+    return lambda: federation(4, None, rounds=2, columns=PLAIN)
+
+
+def entries(local: Any) -> list[Any]:
+    return list(verify_log(local.home.log, local.key.verifier).entries)
+
+
+def own_entries(local: Any, name: str) -> list[Any]:
+    site = next(site for site in local.federation.sites if site.data.name == name)
+    return list(verify_log(site.home.log, SigningKey.load(site.home.node_key).verifier).entries)
+
+
+def left(record: Any) -> dict[str, str]:
+    return {e.facts["member"]: e.facts["code"] for e in record._events if e.type == "member.left"}
+
+
+def at_question(
+    monkeypatch: pytest.MonkeyPatch, name: str, kind: str, act: Callable[[Query], None]
+) -> list[Query]:
+    """Lets a member do something when it is asked a kind of question; returns what all were asked."""
+    asked: list[Query] = []
+    original = MemberSums.__init__
+
+    def init(self: MemberSums, session: Any, key: Any, contributor: Any) -> None:
+        answer = contributor.contribute
+
+        def contribute(query: Query) -> Any:
+            asked.append(query)
+            if session.member == name and query.kind.endswith(kind):
+                act(query)
+            return answer(query)
+
+        contributor.contribute = contribute
+        original(self, session, key, contributor)
+
+    monkeypatch.setattr(MemberSums, "__init__", init)
+    return asked
+
+
+def test_a_run_in_sums_from_start_to_finish(plain: Federation, monkeypatch: pytest.MonkeyPatch) -> None:
+    local = plain()
+    bodies: list[bytes] = []
+    transport = local.transport()
+    transport.tamper = lambda _, body: bodies.append(body) or body
+    asked = at_question(monkeypatch, "", "", lambda _: None)
+    rounds, record = local.rounds(transport)
+
+    outcome = rounds.conduct()
+    rounds.finish("propensity@1", "0" * 64, "")
+
+    members = tuple(sorted(local.nodes))
+    assert left(record) == {}
+    assert outcome.members == members
+    assert outcome.metrics.auc is not None
+    assert outcome.metrics.auc > 0.6
+    types = [entry.type.value for entry in entries(local)]
+    assert types == [
+        "run.started",
+        *["round.submitted"] * 4,
+        "run.prepared",
+        *(["round.submitted"] * 4 + ["round.aggregated"]) * 2,
+        *["round.submitted"] * 4,
+        "run.evaluated",
+    ]
+    # What a member answers the commands with says nothing of its figures.
+    outcomes = {
+        pb.Reply.FromString(pb.SignedMessage.FromString(b).body).WhichOneof("outcome") for b in bodies
+    }
+    assert outcomes == {"phased", "finished"}
+    assert {query.kind.partition("/")[2] for query in asked} == {
+        "preprocessing.cells",
+        "model.update",
+        "evaluation.scores",
+    }
+    # The round that a question is about begins from weights that are one array of its body.
+    sizes = {decode_body(q.body)[1][0].size for q in asked if q.kind.endswith("model.update")}
+    assert sizes == {outcome.weights.size}
+    for name in members:
+        steps = [entry.type.value for entry in own_entries(local, name)]
+        assert steps[-10:] == [
+            *("budget.planned", "round.admitted", "run.prepared"),
+            *("round.admitted", "round.trained") * 2,
+            *("round.admitted", "run.evaluated", "run.finished"),
+        ]
+        findings = [f.kind for f in check_member(own_entries(local, name), name)]
+        assert not {"step-unadmitted", "step-unused", "run-unevaluated", "rows-differ"} & set(findings)
+    found = [f.kind for f in check_shared(entries(local))]
+    assert "step-unstated" not in found
+
+
+def test_the_sum_is_the_mean_of_the_updates_by_rows(
+    plain: Federation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    local = plain()
+    answers: list[Any] = []
+    original = MemberSums.__init__
+
+    def init(self: MemberSums, session: Any, key: Any, contributor: Any) -> None:
+        answer = contributor.contribute
+
+        def contribute(query: Query) -> Any:
+            values = answer(query)
+            if query.kind.endswith("model.update"):
+                answers.append(values.copy())
+            return values
+
+        contributor.contribute = contribute
+        original(self, session, key, contributor)
+
+    monkeypatch.setattr(MemberSums, "__init__", init)
+    rounds, record = local.rounds(local.transport())
+    outcome = rounds.conduct()
+
+    first, second = (np.sum(answers[start : start + 4], axis=0) for start in (0, 4))
+    size = outcome.weights.size
+    expected = first[:size] / first[size] + second[:size] / second[size]
+    np.testing.assert_allclose(outcome.weights, expected, atol=1e-6)
+    stated = next(e.facts["rows"] for e in record._events if e.type == "round.aggregated")
+    assert sum(rows["training"] for rows in stated.values()) == round(first[size] * 1_000_000)
+
+
+def test_who_vanishes_in_a_round_is_lost_and_three_go_on(
+    plain: Federation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    local = plain()
+
+    def vanish(_: Query) -> None:
+        raise PolicyError("policy.cohort", "gone", rule="P15")
+
+    at_question(monkeypatch, "media", "model.update", vanish)
+    rounds, record = local.rounds(local.transport())
+    outcome = rounds.conduct()
+    assert left(record) == {"media": "policy.cohort"}
+    assert outcome.members == tuple(sorted(set(local.nodes) - {"media"}))
+    assert own_entries(local, "media")[-1].type == "run.refused"
+    assert own_entries(local, "media")[-1].reasons == ("policy.cohort", "P15")
+    aggregated = [e.facts["members"] for e in record._events if e.type == "round.aggregated"]
+    assert aggregated == [list(outcome.members)] * 2
+
+
+def test_who_refuses_before_the_phase_is_not_waited_for(
+    plain: Federation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    local = plain()
+
+    def refuse(*_: Any) -> None:
+        raise PolicyError("policy.cohort", "too few", rule="P15")
+
+    monkeypatch.setattr(local.nodes["media"]._tools.gate, "open", refuse)
+    rounds, record = local.rounds(local.transport())
+    outcome = rounds.conduct()
+    assert left(record) == {"media": "policy.cohort"}
+    assert "media" not in outcome.members
+
+
+def test_nothing_leaves_that_was_not_stated(plain: Federation, monkeypatch: pytest.MonkeyPatch) -> None:
+    local = plain()
+    asked: list[str] = []
+
+    def fail(*_: Any) -> int:
+        raise AuditError("audit.unavailable", "no shared log")
+
+    monkeypatch.setattr(local.nodes["media"]._statements, "state", fail)
+    monkeypatch.setattr(local.nodes["media"], "_dial", lambda *_: asked.append("dialled"))
+    rounds, record = local.rounds(local.transport())
+    rounds.conduct()
+    assert left(record) == {"media": "audit.unavailable"}
+    assert not asked
+
+
+@pytest.mark.parametrize("lie", ["silent", "fewer"])
+def test_who_has_not_stated_what_it_takes_part_with_is_left_out(
+    plain: Federation, monkeypatch: pytest.MonkeyPatch, lie: str
+) -> None:
+    local = plain()
+    statements = local.nodes["media"]._statements
+    honest = statements.state
+
+    def state(name: str, admitted: Any, below: int) -> int:
+        changed = admitted.model_copy(update={"subject_set_size": admitted.subject_set_size - 1})
+        return 0 if lie == "silent" else int(honest(name, changed, below))
+
+    monkeypatch.setattr(statements, "state", state)
+    rounds, record = local.rounds(local.transport())
+    outcome = rounds.conduct()
+    assert left(record) == {"media": "run.update-rejected"}
+    assert [e.reasons for e in entries(local) if e.type == "member.left"] == [("run.update-rejected", "P32")]
+    assert "media" not in outcome.members
+
+
+def test_cancelling_ends_the_run_and_the_phase(plain: Federation, monkeypatch: pytest.MonkeyPatch) -> None:
+    local = plain()
+    rounds, record = local.rounds(local.transport())
+    at_question(monkeypatch, "media", "model.update", lambda _: record.cancel())
+    with pytest.raises(TrainingError) as error:
+        rounds.conduct()
+    assert error.value.code == "run.cancelled"
+    rounds.finish("", "", "run.cancelled")
+    assert {own_entries(local, name)[-1].type.value for name in local.nodes} == {"run.failed"}
+
+
+def test_a_member_sends_no_figures_of_its_own_under_an_agreement_of_sums(plain: Federation) -> None:
+    local = plain()
+    record = local.book.new("abcdef", frozenset(local.nodes))
+    command = pb.Command(
+        protocol=1,
+        agreement_digest=local.signed.digest,
+        run=record.run,
+        member="media",
+        sequence=1,
+        prepare=pb.Prepare(agreement=local.signed.note),
+    )
+    site = next(site for site in local.federation.sites if site.data.name == "media")
+    verifier = SigningKey.load(site.home.node_key).verifier
+    reply = open_reply(local.nodes["media"].handle(sign_command(command, local.key)), command, verifier)
+    assert (reply.refused.code, reply.refused.rule) == ("policy.denied", "P17")
+    assert "round.admitted" not in {entry.type.value for entry in own_entries(local, "media")}
