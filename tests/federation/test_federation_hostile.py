@@ -141,7 +141,7 @@ def test_code_in_the_bundle_is_neither_run_nor_tolerated(
         def work(transport: Any) -> None:
             names = frozenset(site.data.name for site in sites)
             assert transport.wait_for(names, 30) == names
-            replies.append(transport.exchange(dict.fromkeys(names, b"a command"), 30))
+            replies.append(transport.begin(dict.fromkeys(names, b"a command")).collect(30))
 
         engine.run(work, lambda: False)
 

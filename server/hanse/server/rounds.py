@@ -157,8 +157,11 @@ class Rounds:
 
     def _evaluate(self, weights: Vector, transform: Transform) -> tuple[Metrics, int]:
         metrics = self._steps.evaluate(weights, transform)
-        facts = {"evaluated_round": self._party.agreement.training.rounds, **metrics.as_facts()}
-        facts |= {"epsilon": dict(self._party.epsilon)}
+        facts = {
+            "evaluated_round": self._party.agreement.training.rounds,
+            **metrics.as_facts(),
+            "epsilon": dict(self._party.epsilon),
+        }
         return metrics, self._party.record(EventType.RUN_EVALUATED, facts)
 
 
