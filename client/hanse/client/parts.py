@@ -110,6 +110,8 @@ class OfWeights:
         own = weights_from_bytes(self._step.weights)
         asked = len(arrays) == 1 and np.array_equal(arrays[0], own)
         if self._answered or not asked or header.get("round") != self._step.round:
-            raise ProtocolError("protocol.unexpected-step", "not the round and weights of this phase, or again")
+            raise ProtocolError(
+                "protocol.unexpected-step", "not the round and weights of this phase, or again"
+            )
         self._answered = True
         return self._contributor.contribute(query)

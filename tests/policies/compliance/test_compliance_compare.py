@@ -65,7 +65,7 @@ def test_what_changed_is_told(configured: Callable[..., Configuration]) -> None:
 
 def test_rows_come_and_go(configured: Callable[..., Configuration]) -> None:
     differences = compare(assess(configured()), assess(configured({"privacy": None})), "en")
-    assert "in clear" in told(differences, "added")
+    assert "secure sums alone" in told(differences, "added")
     assert "several members" in told(differences, "removed")
 
 

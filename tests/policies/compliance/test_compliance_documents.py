@@ -159,17 +159,17 @@ def test_no_text_is_empty_in_a_language(language: Lang, configured: Callable[...
 def test_the_limits_are_told(configured: Callable[..., Configuration]) -> None:
     said = texts(assess(configured()))
     assert "one record" in said["limits/unit"]
-    assert "no secure aggregation" in said["limits/coordinator"]
+    assert "update and row counts on their own" in said["limits/coordinator"]
     assert "row counts" in said["limits/coordinator"]
     bare = texts(assess(configured({"privacy": None})))
     assert "no privacy budget" in bare["limits/unit"]
-    assert "in clear" in bare["impact/risks"]
+    assert "secure sums alone" in bare["impact/risks"]
 
 
 @pytest.mark.parametrize(
     ("changes", "come", "go"),
     [
-        ({"privacy": None}, {"update.clear", "membership"}, {"update.noised", "several.members"}),
+        ({"privacy": None}, {"update.sum", "membership"}, {"update.noised", "several.members"}),
         ({"cohort.minimum_members": 2}, {"subtraction"}, set()),
         ({"may_contain_minors": False}, {"minors.unknown"}, {"minors"}),
         ({"scoring.significant_effect": True}, {"decision"}, {"targeting"}),

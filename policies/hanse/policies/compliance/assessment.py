@@ -72,14 +72,19 @@ def _limit_items(configuration: Configuration) -> Iterator[Item]:
             "隐私保护的单位为单条记录：增加或删除一行。以多个标识符出现或存在于多个成员处的个人，"
             "所受保护减弱。",
         )
-    yield statement(
-        "coordinator",
-        "There is no secure aggregation in this version: the coordinator sees each member's update and row "
-        "counts "
-        "on their own, with noise in the update if there is a privacy budget, and not only their sum.",
-        "本版本没有安全聚合：协调方可单独看到各成员的更新和记录数，而不仅是其总和；设有隐私预算时更新已加噪。"
-        "",
-    )
+    if configuration.agreement.secure_sums:
+        yield statement(
+            "coordinator",
+            "The coordinator sees sums of the members' updates and counts, and each member's row counts.",
+            "协调方可看到各成员更新与计数的总和，以及各成员的记录数。",
+        )
+    else:
+        yield statement(
+            "coordinator",
+            "The coordinator sees each member's update and row counts on their own, with noise in the update "
+            "if there is a privacy budget, and not only their sum.",
+            "协调方可单独看到各成员的更新和记录数，而不仅是其总和；设有隐私预算时更新已加噪。",
+        )
     yield statement(
         "counts",
         "Numbers of rows are exact and outside the privacy budget; so are times and sizes of messages.",

@@ -38,24 +38,35 @@ RISKS: Final[tuple[Risk, ...]] = (
         "update.clear",
         Wording("the coordinator computes records from updates", "协调方由更新还原记录"),
         Wording(
-            "There is no privacy budget and no secure aggregation: the coordinator sees every member's "
-            "update in "
-            "clear. Label counts follow from it exactly, and with little data single records can be "
-            "computed.",
-            "未设隐私预算且无安全聚合：协调方可见各成员未加噪的更新，可由此精确得出标签计数；"
-            "数据较少时可还原单条记录。",
+            "There is no privacy budget, and of two members a secure sum hides neither: the coordinator sees "
+            "each one's update in clear. Label counts follow from it exactly, and with little data single "
+            "records can be computed.",
+            "未设隐私预算，且仅有两名成员时安全求和无法隐藏任何一方：协调方可见各成员未加噪的更新，"
+            "可由此精确得出标签计数；数据较少时可还原单条记录。",
         ),
-        lambda agreement: agreement.privacy is None,
+        lambda agreement: agreement.privacy is None and not agreement.secure_sums,
+    ),
+    Risk(
+        "update.sum",
+        Wording("the coordinator learns of records from sums of updates", "协调方由更新之和推知记录"),
+        Wording(
+            "Updates leave members in secure sums alone, and there is no privacy budget: what the mean update "
+            "of all members tells of a record is not bounded. About a third of the members together with the "
+            "coordinator cannot see more than sums; many more can.",
+            "更新仅以安全求和的形式离开成员，但未设隐私预算：全体成员的平均更新对单条记录的透露没有上限。"
+            "约三分之一的成员与协调方串通也只能看到总和；更多成员串通则不然。",
+        ),
+        lambda agreement: agreement.secure_sums,
     ),
     Risk(
         "update.noised",
         Wording("the coordinator learns of records from updates", "协调方由更新推知记录"),
         Wording(
-            "There is no secure aggregation: the coordinator sees every member's update on its own. Noise is "
-            "in it "
-            "already, so that what it tells of a record is bounded by epsilon and delta, and is not nothing.",
-            "无安全聚合：协调方可单独看到各成员的更新。更新已加噪，其透露的单条记录信息以epsilon和delta为限，"
-            "但并非为零。",
+            "With a budget no secure sum is used: the coordinator sees each member's update on its own. "
+            "Noise is in it already, so that what it tells of a record is bounded by epsilon and delta, and "
+            "is not nothing.",
+            "设有预算时不采用安全求和：协调方可单独看到各成员的更新。更新已加噪，"
+            "其透露的单条记录信息以epsilon和delta为限，但并非为零。",
         ),
         lambda agreement: agreement.privacy is not None,
     ),
