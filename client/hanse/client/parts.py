@@ -102,8 +102,8 @@ class OfWeights:
         """Answers.
 
         Raises:
-            ProtocolError: ``protocol.unexpected-step`` for another round or other weights than the phase's, or
-                a second time.
+            ProtocolError: ``protocol.unexpected-step`` for another round or other weights than those of the
+                phase, or a second time.
             HanseError: As the contributor.
         """
         header, arrays = decode_body(query.body)

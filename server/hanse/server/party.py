@@ -90,6 +90,7 @@ class Party:
         agreement: Its agreement.
         active: Who is still in the run.
         verifiers: Everybody's node key, from the agreement.
+        fewest: How many members must be left; a way of making steps may need more than the agreement does.
         epsilon: What each member has told that it has spent; empty without a privacy budget.
     """
 
@@ -105,6 +106,7 @@ class Party:
         self.agreement = context.agreement
         self.active = frozenset(member.name for member in self.agreement.members)
         self.verifiers = {m.name: VerifierKey.decode(m.node_key) for m in self.agreement.members}
+        self.fewest = self.agreement.cohort.minimum_members
         self.epsilon: dict[str, float] = {}
         self._transport = transport
         self._key = key
@@ -202,11 +204,10 @@ class Party:
         Raises:
             TrainingError: ``run.insufficient-members`` (P17).
         """
-        minimum = self.agreement.cohort.minimum_members
-        if len(self.active) < minimum:
+        if len(self.active) < self.fewest:
             raise TrainingError(
                 "run.insufficient-members",
-                f"{len(self.active)} of at least {minimum} members are left",
+                f"{len(self.active)} of at least {self.fewest} members are left",
                 rule="P17",
             )
 

@@ -57,6 +57,8 @@ class SecureSteps:
         self._party = party
         self._sessions = sessions
         self._epochs = Epochs(party)
+        # Known before anybody is asked to touch a row.
+        party.fewest = self._epochs.fewest
         self._phases = 0
 
     def prepare(self) -> Prepared:

@@ -68,6 +68,11 @@ class Epochs:
         self._party = party
         self._last = 0
 
+    @property
+    def fewest(self) -> int:
+        """Fewest members of whom a sum can be made; raises as :meth:`next`."""
+        return self._terms(1, 1).required
+
     def next(self, sums: int) -> SumTerms:
         """The terms of a new epoch; who has left in disorder is still of its roster, and has no part in it.
 
@@ -78,11 +83,14 @@ class Epochs:
             PolicyError: ``sum.too-few`` for an agreement of fewer than three members.
         """
         self._last += 1
+        return self._terms(self._last, sums)
+
+    def _terms(self, epoch: int, sums: int) -> SumTerms:
         context = self._party.context
         return SumTerms(
             context.signed.digest,
             context.run,
-            self._last,
+            epoch,
             context.agreement.purpose,
             self._party.verifiers,
             context.agreement.cohort.minimum_members,

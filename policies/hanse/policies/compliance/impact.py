@@ -50,8 +50,8 @@ RISKS: Final[tuple[Risk, ...]] = (
         "update.sum",
         Wording("the coordinator learns of records from sums of updates", "协调方由更新之和推知记录"),
         Wording(
-            "Updates leave members in secure sums alone, and there is no privacy budget: what the mean update "
-            "of all members tells of a record is not bounded. About a third of the members together with the "
+            "Updates leave members in secure sums alone, and there is no privacy budget: what the mean of "
+            "all updates tells of a record is not bounded. About a third of the members together with the "
             "coordinator cannot see more than sums; many more can.",
             "更新仅以安全求和的形式离开成员，但未设隐私预算：全体成员的平均更新对单条记录的透露没有上限。"
             "约三分之一的成员与协调方串通也只能看到总和；更多成员串通则不然。",
