@@ -285,14 +285,17 @@ def templates(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tuple[F
 @pytest.fixture
 def federation(
     tmp_path: Path, templates: Callable[..., tuple[Federation, bytes]]
-) -> Callable[..., LocalFederation]:
+) -> Iterator[Callable[..., LocalFederation]]:
     """A federation over the bundled data: ``federation(members, epsilon, rounds=…)``."""
+    with ExitStack() as stack:
 
-    def build(members: int = 3, epsilon: float | None = 3.0, **changes: Any) -> LocalFederation:
-        made, note = templates(members, epsilon, **changes)
-        return open_federation(copy_of(made, tmp_path / "federation"), note)
+        def build(members: int = 3, epsilon: float | None = 3.0, **changes: Any) -> LocalFederation:
+            made, note = templates(members, epsilon, **changes)
+            built = open_federation(copy_of(made, tmp_path / "federation"), note)
+            stack.enter_context(built.hub)
+            return built
 
-    return build
+        yield build
 
 
 @pytest.fixture(scope="session")
