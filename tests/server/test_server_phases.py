@@ -79,7 +79,12 @@ def test_a_run_in_sums_from_start_to_finish(plain: Federation, monkeypatch: pyte
     local = plain()
     bodies: list[bytes] = []
     transport = local.transport()
-    transport.tamper = lambda _, body: bodies.append(body) or body
+
+    def overhear(_: str, body: bytes) -> bytes:
+        bodies.append(body)
+        return body
+
+    transport.tamper = overhear
     heard = listen(monkeypatch)
     rounds, record = local.rounds(transport)
 
