@@ -100,6 +100,7 @@ class LocalTransport:
 
     def __init__(self, nodes: Mapping[str, Node]) -> None:
         self.nodes = nodes
+        self.turns = {member: threading.Lock() for member in nodes}
         self.silent: set[str] = set()
         self.before: Callable[[Mapping[str, bytes]], None] = lambda _: None
         self.tamper: Callable[[str, bytes], bytes] = lambda _, body: body
@@ -141,7 +142,9 @@ class LocalPending:
 
     def _handle(self, member: str, body: bytes) -> None:
         try:
-            self._bodies[member] = self._transport.tamper(member, self._transport.nodes[member].handle(body))
+            with self._transport.turns[member]:
+                answer = self._transport.nodes[member].handle(body)
+            self._bodies[member] = self._transport.tamper(member, answer)
         except BaseException as error:  # noqa: BLE001 - raised where the test is
             self._errors.append(error)
 
