@@ -62,9 +62,9 @@ def coordinating(folder: Path, address: str, members: Sequence[str]) -> Iterator
     book, evidence = RunBook(home.runs, log, utc_now), Evidence(Statements(log), Witnesses(log))
     folders = CoordinatorFolders(home.agreements, home.models, home.peers, home.packs)
     identity = Identity.load(home.identity)
-    coordinator = Coordinator(folders, key, identity, log, book, NoEngine(), evidence, utc_now)
-    coordinator.enrol_peers()
     with Hub() as hub:
+        coordinator = Coordinator(folders, key, identity, log, book, NoEngine(), evidence, hub, utc_now)
+        coordinator.enrol_peers()
         server = serve(
             CoordinatorService(coordinator, book),
             AuditService(coordinator, evidence.statements, evidence.witnesses),

@@ -56,7 +56,7 @@ def conduct(transport: Transport, members: frozenset[str], gate: Gate) -> None:
     for number in count(1):
         gate.wait_until_open(number)
         started_s = time.perf_counter()
-        replies = transport.exchange(dict.fromkeys(members, vector.tobytes()), TIMEOUT_S)
+        replies = transport.begin(dict.fromkeys(members, vector.tobytes())).collect(TIMEOUT_S)
         if replies.failures:
             raise RuntimeError(str(replies.failures))
         answers = [np.frombuffer(body, dtype="<f4") for body in replies.bodies.values()]

@@ -142,6 +142,7 @@ class Hub:
         log = log or self.open_log()
         made = Serving(log, Statements(log), Witnesses(log))
         folders = CoordinatorFolders(self.home.agreements, self.home.models, self.home.peers, self.home.packs)
+        hub = ExchangeHub()
         coordinator = Coordinator(
             folders,
             self.key,
@@ -150,13 +151,14 @@ class Hub:
             RunBook(self.home.runs, log, utc_now),
             NoEngine(),
             Evidence(made.statements, made.witnesses),
+            hub,
             utc_now,
         )
         coordinator.enrol_peers()
         server = serve(
             CoordinatorService(coordinator, RunBook(self.home.runs, log, utc_now)),
             AuditService(coordinator, made.statements, made.witnesses),
-            ExchangeService(coordinator, RunBook(self.home.runs, log, utc_now), ExchangeHub()),
+            ExchangeService(coordinator, RunBook(self.home.runs, log, utc_now), hub),
             self.address,
             self.home.server_key,
             self.home.server_certificate,

@@ -26,7 +26,7 @@ from hanse.policies import Identity
 from hanse.policies.witnessing import trust_policy
 from hanse.server.audit_service import AuditService
 from hanse.server.coordinator import Coordinator, CoordinatorFolders, Evidence
-from hanse.server.exchange import ExchangeService, Hub
+from hanse.server.exchange import ExchangeService
 from hanse.server.ports import free_port
 from hanse.server.service import CoordinatorService, serve
 from hanse.server.witnesses import Witnesses
@@ -77,14 +77,14 @@ def finished(templates: Callable[..., Any], tmp_path_factory: pytest.TempPathFac
     folders = CoordinatorFolders(home.agreements, home.models, home.peers, home.packs)
     engine, identity = LocalEngine(local.transport()), Identity.load(home.identity)
     coordinator = Coordinator(
-        folders, local.key, identity, local.shared_log, local.book, engine, evidence, utc_now
+        folders, local.key, identity, local.shared_log, local.book, engine, evidence, local.hub, utc_now
     )
     coordinator.enrol_peers()
     address = f"127.0.0.1:{free_port()}"
     server = serve(
         CoordinatorService(coordinator, local.book),
         AuditService(coordinator, evidence.statements, evidence.witnesses),
-        ExchangeService(coordinator, local.book, Hub()),
+        ExchangeService(coordinator, local.book, local.hub),
         address,
         home.server_key,
         home.server_certificate,

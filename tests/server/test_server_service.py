@@ -23,7 +23,7 @@ from hanse.policies import Identity
 from hanse.policies.witnessing import PROOF_FILE, WITHHELD_FILE, check_registration
 from hanse.server.audit_service import AuditService
 from hanse.server.coordinator import Coordinator, CoordinatorFolders, Evidence
-from hanse.server.exchange import ExchangeService, Hub
+from hanse.server.exchange import ExchangeService
 from hanse.server.ports import free_port
 from hanse.server.runs import RunBook
 from hanse.server.service import CoordinatorService, serve
@@ -73,6 +73,7 @@ def served(federation: Callable[..., Any]) -> Iterator[Served]:
         local.book,
         engine,
         evidence,
+        local.hub,
         local_now,
     )
     coordinator.enrol_peers()
@@ -80,7 +81,7 @@ def served(federation: Callable[..., Any]) -> Iterator[Served]:
     server = serve(
         CoordinatorService(coordinator, local.book),
         AuditService(coordinator, evidence.statements, evidence.witnesses),
-        ExchangeService(coordinator, local.book, Hub()),
+        ExchangeService(coordinator, local.book, local.hub),
         address,
         home.server_key,
         home.server_certificate,
