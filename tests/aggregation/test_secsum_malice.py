@@ -1,8 +1,9 @@
 """A coordinator that lies is refused, with a code and the name of whom it lied about, and learns nothing."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import combinations, combinations_with_replacement
 
 import numpy as np
 import pytest
@@ -316,18 +317,22 @@ def test_members_who_are_asked_different_things_do_not_add_up() -> None:
     other = stage.members["m0"].mask(0, b"another", zeros())
     with refused("sum.foreign", "m0"):
         state.take_input("m0", other)
-    # A coordinator that does not mind gets noise, and no certificate for it.
+    # A coordinator that does not mind gets noise instead of a total of zeros.
     state.take_input("m0", edited(other, pb.SumInput, lambda m: setattr(m, "question", QUESTION)))
     for name in ("m1", "m2", "m3", "m4"):
         state.take_input(name, stage.members[name].mask(0, QUESTION, zeros()))
+    total, _ = stage.finish(state)
+    assert total.all()
+    # And no certificate, if it says that somebody is missing.
+    state = stage.coordinator.sum(1, QUESTION[::-1], zeros())
+    masked = {name: stage.members[name].mask(1, QUESTION[::-1], zeros()) for name in ("m1", "m2", "m3")}
+    masked["m0"] = stage.members["m0"].mask(1, b"something else", zeros())
+    for name, data in masked.items():
+        changed = edited(data, pb.SumInput, lambda m: setattr(m, "question", QUESTION[::-1]))
+        state.take_input(name, changed)
     lists = state.close_inputs()
     with refused("identity.bad-signature", "m0"):
         state.take_signature("m0", stage.members["m0"].survivors(lists["m0"]))
-    for name in ("m1", "m2", "m3", "m4"):
-        state.take_signature(name, stage.members[name].survivors(lists[name]))
-    certificate = pb.SumCertificate.FromString(state.close_signatures()["m1"])
-    with refused("identity.bad-signature", "m1"):
-        stage.members["m0"].reveal(certificate.SerializeToString())
 
 
 # Survivors
@@ -347,7 +352,7 @@ def test_members_who_are_asked_different_things_do_not_add_up() -> None:
 )
 def test_impossible_survivors_are_refused(survivors: list[str], code: str, named: str) -> None:
     stage = prepared()
-    message = pb.SumSurvivors.FromString(stage.gather().close_inputs()["m0"])
+    message = pb.SumSurvivors.FromString(stage.gather(silent=["m4"]).close_inputs()["m0"])
     del message.members[:]
     message.members.extend(survivors)
     with refused(code, named):
@@ -355,21 +360,21 @@ def test_impossible_survivors_are_refused(survivors: list[str], code: str, named
 
 
 def test_fewer_survivors_than_the_agreements_minimum_are_refused() -> None:
-    stage = prepared(size=5, minimum=5)
-    message = pb.SumSurvivors.FromString(stage.gather().close_inputs()["m0"])
-    message.members.remove("m4")
+    stage = prepared(size=7, minimum=6)
+    message = pb.SumSurvivors.FromString(stage.gather(silent=["m6"]).close_inputs()["m0"])
+    message.members.remove("m5")
     with refused("sum.too-few"):
         stage.members["m0"].survivors(message.SerializeToString())
 
 
 def test_one_list_of_survivors_in_a_sum() -> None:
     stage = prepared()
-    data = stage.gather().close_inputs()["m0"]
+    data = stage.gather(silent=["m4"]).close_inputs()["m0"]
     stage.members["m0"].survivors(data)
     with refused("protocol.replayed"):
         stage.members["m0"].survivors(data)
-    with refused("sum.equivocation", "m4"):
-        stage.members["m0"].survivors(edited(data, pb.SumSurvivors, lambda m: m.members.remove("m4")))
+    with refused("sum.equivocation", "m3"):
+        stage.members["m0"].survivors(edited(data, pb.SumSurvivors, lambda m: m.members.remove("m3")))
 
 
 def test_nothing_is_signed_without_an_input() -> None:
@@ -385,12 +390,12 @@ def test_nothing_is_signed_without_an_input() -> None:
 
 def test_lists_and_certificates_of_another_sum_epoch_or_run_are_refused() -> None:
     stage = prepared(sums=2)
-    first, second = stage.gather(0), stage.gather(1, question=b"another")
+    first, second = stage.gather(0, ["m4"]), stage.gather(1, ["m4"], question=b"another")
     lists = [first.close_inputs()["m0"], second.close_inputs()["m0"]]
     others = [staged(Federation(5), 2, epoch=2), staged(Federation(5, run="run-2"), 2)]
     for other in others:
         other.prepare()
-        other_list = other.gather().close_inputs()["m0"]
+        other_list = other.gather(silent=["m4"]).close_inputs()["m0"]
         with refused("sum.foreign"):
             stage.members["m0"].survivors(other_list)
     stage.members["m0"].survivors(lists[0])
@@ -419,14 +424,30 @@ def test_both_share_kinds_of_one_peer_are_never_given() -> None:
 
 
 def test_another_list_than_the_signed_one_is_not_opened() -> None:
-    """Even if as many members as needed had signed it."""
-    stage, certificates = certified()
+    """Even if as many members as needed had signed it, or nobody were missing from it."""
+    stage, certificates = certified(silent=("m4",))
     twin = prepared()
-    other = pb.SumCertificate.FromString(twin.sign(twin.gather(silent=["m4"]))["m0"])
+    other = pb.SumCertificate.FromString(twin.sign(twin.gather(silent=["m3"]))["m0"])
     own = pb.SumCertificate.FromString(certificates["m0"])
     other.survivors.session = own.survivors.session
-    with refused("sum.equivocation", "m4"):
+    with refused("sum.equivocation", "m3"):
         stage.members["m0"].reveal(other.SerializeToString())
+    with refused("sum.equivocation", "m4"):
+        stage.members["m0"].reveal(
+            edited(certificates["m0"], pb.SumCertificate, lambda m: m.survivors.members.append("m4"))
+        )
+    stage.members["m0"].reveal(certificates["m0"])
+
+
+def test_who_has_shown_shares_of_all_seeds_signs_no_other_list() -> None:
+    stage, certificates = certified()
+    stage.members["m0"].reveal(certificates["m0"])
+    survivors = pb.SumCertificate.FromString(certificates["m0"]).survivors
+    with refused("protocol.replayed"):
+        stage.members["m0"].survivors(survivors.SerializeToString())
+    survivors.members.remove("m4")
+    with refused("sum.equivocation", "m4"):
+        stage.members["m0"].survivors(survivors.SerializeToString())
 
 
 def test_a_reveal_is_made_once() -> None:
@@ -437,9 +458,9 @@ def test_a_reveal_is_made_once() -> None:
 
 
 def test_nothing_is_revealed_without_enough_genuine_signatures() -> None:
-    stage, certificates = certified()
+    stage, certificates = certified(7, silent=("m6",))
     data = certificates["m0"]
-    few = edited(data, pb.SumCertificate, lambda m: m.signatures.__delitem__(slice(3, None)))
+    few = edited(data, pb.SumCertificate, lambda m: m.signatures.__delitem__(slice(4, None)))
     with refused("sum.too-few"):
         stage.members["m0"].reveal(few)
     again = edited(few, pb.SumCertificate, lambda m: m.signatures.extend([m.signatures[1]] * 5))
@@ -447,9 +468,9 @@ def test_nothing_is_revealed_without_enough_genuine_signatures() -> None:
         stage.members["m0"].reveal(again)
 
     def rename(message: pb.SumCertificate) -> None:
-        message.signatures[3].member = "m4"
+        message.signatures[4].member = "m5"
 
-    with refused("identity.bad-signature", "m4"):
+    with refused("identity.bad-signature", "m5"):
         stage.members["m0"].reveal(edited(data, pb.SumCertificate, rename))
 
     def stranger(message: pb.SumCertificate) -> None:
@@ -462,7 +483,7 @@ def test_nothing_is_revealed_without_enough_genuine_signatures() -> None:
 
 def test_signatures_of_another_sum_are_not_taken() -> None:
     stage = prepared(sums=2)
-    first, second = stage.gather(0), stage.gather(1, question=b"another")
+    first, second = stage.gather(0, ["m4"]), stage.gather(1, ["m4"], question=b"another")
     data, other = (stage.sign(state)["m0"] for state in (first, second))
     spliced = pb.SumCertificate.FromString(data)
     spliced.signatures[1].CopyFrom(pb.SumCertificate.FromString(other).signatures[1])
@@ -489,25 +510,65 @@ def test_two_lists_cannot_both_be_certified(size: int) -> None:
 
 
 def test_lists_for_two_camps_open_nothing() -> None:
+    """Half are told that nobody is missing, and show their shares; the others that one is."""
     stage = prepared(size=6)
     state = stage.gather()
-    whole = state.close_inputs()
-    without = edited(whole["m0"], pb.SumSurvivors, lambda m: m.members.remove("m5"))
-    signatures = {
-        name: pb.SumSignedSurvivors.FromString(
-            stage.members[name].survivors(whole[name] if name in {"m3", "m4", "m5"} else without)
-        ).signature
-        for name in stage.federation.names
-    }
-    for name, shown in (("m3", whole["m3"]), ("m0", without)):
-        survivors = pb.SumSurvivors.FromString(shown)
-        camp = [signatures[m] for m in (["m3", "m4", "m5"] if name == "m3" else ["m0", "m1", "m2"])]
-        certificate = pb.SumCertificate(survivors=survivors, signatures=camp)
+    state.close_inputs()
+    complete = state.close_signatures()["m0"]
+    without = pb.SumCertificate.FromString(complete).survivors
+    without.members.remove("m5")
+    for name in ("m3", "m4", "m5"):
+        state.take_reveal(name, stage.members[name].reveal(complete))
+    signatures = [
+        pb.SumSignedSurvivors.FromString(stage.members[name].survivors(without.SerializeToString())).signature
+        for name in ("m0", "m1", "m2")
+    ]
+    certificate = pb.SumCertificate(survivors=without, signatures=signatures).SerializeToString()
+    for name in ("m0", "m1", "m2"):
         with refused("sum.too-few"):
-            stage.members[name].reveal(certificate.SerializeToString())
-        everybody = pb.SumCertificate(survivors=survivors, signatures=list(signatures.values()))
-        with refused("identity.bad-signature"):
-            stage.members[name].reveal(everybody.SerializeToString())
+            stage.members[name].reveal(certificate)
+        with refused("sum.equivocation", "m5"):
+            stage.members[name].reveal(complete)
+    for name in ("m3", "m4"):
+        with refused("sum.equivocation", "m5"):
+            stage.members[name].survivors(without.SerializeToString())
+    with refused("run.insufficient-members"):
+        state.total()
+
+
+def opened(terms: SumTerms, colluding: int, told: Sequence[frozenset[int]]) -> tuple[set[int], set[int]]:
+    """Whose seeds and whose mask keys a coordinator gets that tells each honest member another list.
+
+    A member shows shares under the complete list at once, and under another if enough have signed it.
+    """
+    threshold, complete = terms.threshold, frozenset(range(len(terms.roster)))
+    reveals = [each for each in told if each == complete or told.count(each) + colluding >= threshold]
+    seeds = {peer for peer in complete if colluding + sum(peer in each for each in reveals) >= threshold}
+    keys = {peer for peer in complete if colluding + sum(peer not in each for each in reveals) >= threshold}
+    return seeds, keys
+
+
+@pytest.mark.parametrize(("size", "cases"), [(3, 3), (4, 105), (5, 434), (6, 1680)])
+def test_whatever_the_members_are_told_one_list_is_opened(size: int, cases: int) -> None:
+    """All choices of possible lists, for every number of colluding members that the promise allows."""
+    terms = Federation(size).terms()
+    lists = [
+        frozenset(chosen)
+        for count in range(terms.required, size + 1)
+        for chosen in combinations(range(size), count)
+    ]
+    count = 0
+    for colluding in range(min(2 * terms.threshold - size, size)):
+        for told in combinations_with_replacement(lists, size - colluding):
+            count += 1
+            seeds, keys = opened(terms, colluding, told)
+            assert not seeds & keys
+            assert seeds | keys != set(range(size)) or seeds in told
+    assert count == cases
+    one_more = 2 * terms.threshold - size
+    if one_more < size:
+        camps = combinations_with_replacement(lists, size - one_more)
+        assert any(set.intersection(*opened(terms, one_more, told)) for told in camps)
 
 
 # What the coordinator checks of members

@@ -17,14 +17,14 @@ Take = Callable[[bytes], object]
 def member_steps() -> dict[str, tuple[Take, bytes]]:
     """Each step of a member that is due, with the message that would be right."""
     fresh, opened, shown, prepared, signed = (
-        staged(Federation(3, entropy=drawn_from("p"))) for _ in range(5)
+        staged(Federation(4, entropy=drawn_from("p"))) for _ in range(5)
     )
     keys = opened.advertise()["m0"]
     sealed = shown.share()["m0"]
     prepared.prepare()
-    lists = prepared.gather().close_inputs()["m0"]
+    lists = prepared.gather(silent=["m3"]).close_inputs()["m0"]
     signed.prepare()
-    certificate = signed.sign(signed.gather())["m0"]
+    certificate = signed.sign(signed.gather(silent=["m3"]))["m0"]
     return {
         "open": (fresh.members["m0"].open, fresh.terms.opening()),
         "advertised": (opened.members["m0"].advertised, keys),
@@ -36,12 +36,12 @@ def member_steps() -> dict[str, tuple[Take, bytes]]:
 
 def coordinator_steps() -> dict[str, tuple[Take, bytes]]:
     """Each step of the coordinator that waits for m0, with the message that would be right."""
-    one, two, three, four, five = (staged(Federation(3, entropy=drawn_from("p"))) for _ in range(5))
+    one, two, three, four, five = (staged(Federation(4, entropy=drawn_from("p"))) for _ in range(5))
     shares = two.members["m0"].advertised(two.advertise()["m0"])
     three.prepare()
     inputs = three.coordinator.sum(0, QUESTION, np.zeros(2, "<u4"))
     four.prepare()
-    signing = four.gather()
+    signing = four.gather(silent=["m3"])
     signature = four.members["m0"].survivors(signing.close_inputs()["m0"])
     five.prepare()
     revealing = five.gather()

@@ -161,8 +161,7 @@ def test_epochs_go_on_in_the_next_phase() -> None:
         ("opening", 13.0),
         ("advertisements", 13.0),
         ("question", 13.0),
-        ("survivors", 15.0),  # its vector had come
-        ("certificate", 15.0),
+        ("certificate", 15.0),  # its vector had come
     ],
 )
 @pytest.mark.parametrize("silent", [True, False])
@@ -178,6 +177,19 @@ def test_a_member_that_vanishes_is_lost_and_the_others_go_on(
     # Contributors are those that are left, although the roster still has four.
     after = world.aggregator.aggregate(query(1, contributors=3))
     assert (after.values[0], after.members) == (13.0, ("ann", "cat", "dan"))
+
+
+def test_a_member_that_vanishes_when_another_has_is_lost_and_the_others_go_on() -> None:
+    """Only then is there a list to sign."""
+    names = tuple("abcdefg")
+    world = World(names=names)
+    steps = {
+        "g": at("question", "g", PolicyError("policy.denied", "no")),
+        "b": at("survivors", "b", PolicyError("policy.denied", "no")),
+    }
+    world.before = lambda member, message: steps[member](member, message) if member in steps else None
+    assert world.aggregator.aggregate(query(contributors=7)).values[0] == 63.0
+    assert set(world.lost) == {"b", "g"}
 
 
 def test_too_few_are_left() -> None:

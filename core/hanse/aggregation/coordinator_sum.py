@@ -19,8 +19,9 @@ class CoordinatorSum:
     """The state of one sum at the coordinator.
 
     Every member is asked for an input, :meth:`take_input`; :meth:`close_inputs` says to whom the list of
-    survivors goes; their answers go to :meth:`take_signature`; :meth:`close_signatures` says to whom the
-    certificate goes; their answers go to :meth:`take_reveal`; :meth:`total` ends it. Who does not answer
+    survivors goes, nobody if it is complete; their answers go to :meth:`take_signature`;
+    :meth:`close_signatures` says to whom the certificate goes; their answers go to :meth:`take_reveal`;
+    :meth:`total` ends it. Who does not answer
     before a step is closed has vanished from this sum, and may take part in the next. What is refused is
     raised and names the member; the others go on.
 
@@ -77,7 +78,7 @@ class CoordinatorSum:
         """Ends the wait for inputs.
 
         Returns:
-            A ``SumSurvivors`` for each survivor.
+            A ``SumSurvivors`` for each survivor; none if nobody is missing, because then nobody signs.
 
         Raises:
             TrainingError: ``run.insufficient-members`` if too few inputs have come.
@@ -85,6 +86,8 @@ class CoordinatorSum:
         survivors = tuple(sorted(self._inputs))
         self._require(len(survivors), self._session.terms.required, "sent an input")
         self._survivors = survivors
+        if self._complete:
+            return {}
         self._body = survivors_body(self._session.digest, self._number, self._question, survivors)
         message = self._list(survivors).SerializeToString()
         return dict.fromkeys(survivors, message)
@@ -99,7 +102,7 @@ class CoordinatorSum:
         Raises:
             HanseError: ``identity.bad-signature``; otherwise as :meth:`take_input`.
         """
-        survivors = self._survivors or ()
+        survivors = () if self._complete else self._survivors or ()
         expect(member, survivors, self._signatures, due=bool(survivors) and not self._certified)
         message = read(pb.SumSignedSurvivors, data, member)
         self._session.check(message.session, message.sum, self._number, member)
@@ -111,21 +114,22 @@ class CoordinatorSum:
         """Ends the wait for signatures.
 
         Returns:
-            A ``SumCertificate`` for each member that has signed. As many as :attr:`missing` says need it, and
-            another whenever one of them does not answer.
+            A ``SumCertificate`` for each member that has signed, or for everybody if nobody is missing. As
+            many as :attr:`missing` says need it, and another whenever one of them does not answer.
 
         Raises:
             TrainingError: ``run.insufficient-members`` if too few have signed.
         """
         threshold = self._session.terms.threshold
-        self._require(len(self._signatures), threshold, "signed the list of survivors")
+        if not self._complete:
+            self._require(len(self._signatures), threshold, "signed the list of survivors")
         self._certified = True
         survivors = self._list(self._survivors or ())
         # As many as are needed, and no more: every member checks each of them.
         chosen = sorted(self._signatures.items())[:threshold]
         signatures = [pb.SumSignature(member=member, signature=made) for member, made in chosen]
         message = pb.SumCertificate(survivors=survivors, signatures=signatures).SerializeToString()
-        return dict.fromkeys(sorted(self._signatures), message)
+        return dict.fromkeys(self._revealing, message)
 
     def take_reveal(self, member: str, data: bytes) -> None:
         """Takes a member's shares.
@@ -137,7 +141,7 @@ class CoordinatorSum:
         Raises:
             ProtocolError: As :meth:`take_input`.
         """
-        expect(member, self._signatures, self._shares, due=self._certified)
+        expect(member, self._revealing, self._shares, due=self._certified)
         message = read(pb.SumReveal, data, member)
         self._session.check(message.session, message.sum, self._number, member)
         if len(message.shares) != SHARE_BYTES * len(self._session.sharers):
@@ -173,6 +177,16 @@ class CoordinatorSum:
                 (subtract if member < vanished else add).append(key)
         apply_masks(self._total, add, subtract)
         return self._total, survivors
+
+    @property
+    def _complete(self) -> bool:
+        """Whether nobody is missing."""
+        return self._survivors == self._session.sharers
+
+    @property
+    def _revealing(self) -> tuple[str, ...]:
+        """Who may be asked for shares."""
+        return self._session.sharers if self._complete else tuple(sorted(self._signatures))
 
     def _secret(self, place: int, peer: str) -> bytes:
         """A survivor's seed or a vanished member's private key, compared with what it has advertised."""

@@ -123,8 +123,10 @@ class LocalEpoch:
         self, messages: Mapping[str, bytes], number: int, phase: Phase, act: Callable[[str, bytes], bytes]
     ) -> Iterator[tuple[str, bytes]]:
         """Who is there and does not refuse, with the reply."""
+        # Where nobody is missing there are no signatures: who would not send one is away afterwards.
+        phases = (Phase.SIGN, phase) if phase is Phase.REVEAL else (phase,)
         for member, message in messages.items():
-            if self._absent(member, number, phase):
+            if any(self._absent(member, number, each) for each in phases):
                 continue
             try:
                 reply = act(member, message)

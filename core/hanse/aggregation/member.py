@@ -30,8 +30,8 @@ class MemberEpoch:
     """The state of one epoch at one member.
 
     The steps are :meth:`open`, :meth:`advertised`, :meth:`shared`, then for each sum :meth:`mask` (or
-    :meth:`answer`), :meth:`survivors`, :meth:`reveal`; sums may overlap. Every step takes a message of the
-    coordinator and gives the answer to send. Whatever is refused is raised as a
+    :meth:`answer`), :meth:`survivors` if somebody is missing, :meth:`reveal`; sums may overlap. Every step
+    takes a message of the coordinator and gives the answer to send. Whatever is refused is raised as a
     :class:`~hanse.errors.HanseError` that names who is at fault: nothing leaves then, and what was prepared
     stays as it was. Log the error; a refusal is a reason to leave the run.
 
@@ -212,7 +212,7 @@ class MemberEpoch:
         """Gives up a share of each survivor's seed, and of each vanished member's key, and forgets the rest.
 
         Args:
-            data: A ``SumCertificate``.
+            data: A ``SumCertificate``; without signatures if nobody is missing from the list.
 
         Returns:
             A ``SumReveal``.
@@ -220,7 +220,8 @@ class MemberEpoch:
         Raises:
             HanseError: ``sum.equivocation`` for another list than was signed, ``sum.too-few`` for too few
                 signatures, ``identity.bad-signature``, ``sum.foreign``, ``protocol.replayed`` for a second
-                time, ``protocol.unexpected-step`` before :meth:`survivors`.
+                time, ``protocol.unexpected-step`` before :meth:`mask` and, for a list from which somebody is
+                missing, before :meth:`survivors`.
         """
         message = read(pb.SumCertificate, data, _COORDINATOR)
         return self._sum(message.survivors.sum).reveal(message)

@@ -1,4 +1,7 @@
-"""One secure sum at one member: a masked vector, a signed list of survivors, shares. Each at most once."""
+"""One secure sum at one member: a masked vector, a signed list of survivors, shares. Each at most once.
+
+A list on which nobody is missing need not be signed: see :mod:`hanse.aggregation`.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -160,16 +163,13 @@ class MemberSum:
         """Gives up one share of each peer; see :meth:`hanse.aggregation.MemberEpoch.reveal`."""
         self._session.check(message.survivors.session, message.survivors.sum, self._number, _COORDINATOR)
         survivors = tuple(message.survivors.members)
-        if self._signed is None:
-            raise ProtocolError("protocol.unexpected-step", f"{_COORDINATOR}: no list was signed yet")
-        if survivors != self._signed:
-            named = self._differ(survivors)
-            raise ProtocolError("sum.equivocation", f"{_COORDINATOR}: not the list that was signed{named}")
+        self._check_list(survivors)
         secrets = self._kept()
-        self._check_certificate(message, survivors)
+        if survivors != self._session.sharers:
+            self._check_certificate(message, survivors)
         chosen = set(survivors)
         shares = [(secrets.shares[peer], peer in chosen) for peer in self._session.sharers]
-        self._secrets = None
+        self._signed, self._secrets = survivors, None
         return pb.SumReveal(
             session=self._session.digest,
             sum=self._number,
@@ -187,6 +187,16 @@ class MemberSum:
                 "protocol.unexpected-step", f"{_COORDINATOR}: sum {self._number} has no input of this member"
             )
         return self._question
+
+    def _check_list(self, survivors: tuple[str, ...]) -> None:
+        """The list that was signed, or the complete one if none was: then its shares are the signature."""
+        if self._signed is None:
+            self._asked()
+            if survivors != self._session.sharers:
+                raise ProtocolError("protocol.unexpected-step", f"{_COORDINATOR}: no list was signed yet")
+        elif survivors != self._signed:
+            named = self._differ(survivors)
+            raise ProtocolError("sum.equivocation", f"{_COORDINATOR}: not the list that was signed{named}")
 
     def _check_survivors(self, survivors: tuple[str, ...]) -> None:
         if list(survivors) != sorted(set(survivors)) or not set(survivors) <= set(self._session.sharers):

@@ -3,7 +3,8 @@
 isort:skip_file
 What the coordinator and the members of one epoch of secure sums say to each other. The protocol is
 described in hanse.aggregation. An epoch prepares many sums at once (Opening to Shares); each sum then takes
-three messages from a member (Input, SignedSurvivors, Reveal). Every digest has 32 bytes.
+two messages from a member (Input, Reveal), and one between them if somebody is missing (SignedSurvivors).
+Every digest has 32 bytes.
 """
 
 from collections import abc as _abc
@@ -221,7 +222,7 @@ Global___SumInput: _TypeAlias = SumInput  # noqa: Y015
 
 @_typing.final
 class SumSurvivors(_message.Message):
-    """Coordinator to every member: whose inputs have come."""
+    """Coordinator to every survivor: whose inputs have come. Sent when somebody is missing."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -304,7 +305,7 @@ Global___SumSignedSurvivors: _TypeAlias = SumSignedSurvivors  # noqa: Y015
 
 @_typing.final
 class SumCertificate(_message.Message):
-    """Coordinator to every survivor: enough members have signed the same list."""
+    """Coordinator to survivors: enough members have signed the same list; or nobody is missing from it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -313,7 +314,9 @@ class SumCertificate(_message.Message):
     @_builtins.property
     def survivors(self) -> Global___SumSurvivors: ...
     @_builtins.property
-    def signatures(self) -> _containers.RepeatedCompositeFieldContainer[Global___SumSignature]: ...
+    def signatures(self) -> _containers.RepeatedCompositeFieldContainer[Global___SumSignature]:
+        """None if all who have shared are on the list."""
+
     def __init__(
         self,
         *,

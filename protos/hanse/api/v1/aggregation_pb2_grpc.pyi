@@ -3,7 +3,8 @@
 isort:skip_file
 What the coordinator and the members of one epoch of secure sums say to each other. The protocol is
 described in hanse.aggregation. An epoch prepares many sums at once (Opening to Shares); each sum then takes
-three messages from a member (Input, SignedSurvivors, Reveal). Every digest has 32 bytes.
+two messages from a member (Input, Reveal), and one between them if somebody is missing (SignedSurvivors).
+Every digest has 32 bytes.
 """
 
 from collections import abc as _abc
