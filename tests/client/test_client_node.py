@@ -22,7 +22,7 @@ from hanse.client.session import Session
 from hanse.client.wire import open_command
 from hanse.crypto import SigningKey, sha256_hex
 from hanse.errors import CATALOGUE, ConfigurationError, HanseError, PrivacyError, ProtocolError
-from hanse.learning import Transform, weights_from_bytes, weights_to_bytes
+from hanse.learning import Predictor, Transform, weights_from_bytes, weights_to_bytes
 from hanse.policies import Column, Identity
 from hanse.server.wire import sign_command
 
@@ -44,7 +44,7 @@ def model(world: World, columns: Sequence[Column] | None = None) -> dict[str, by
     """Weights of zero and the preprocessing, as the coordinator sends them."""
     transform = transform_of(columns or world.signed.agreement.columns)
     weights = np.zeros(transform.n_features + 1, dtype=np.float32)
-    return {"weights": weights_to_bytes(weights), "transform": transform.to_json()}
+    return {"state": weights_to_bytes(weights), "transform": transform.to_json()}
 
 
 def train(world: World, number: int = 1, **changes: Any) -> pb.Command:
@@ -85,7 +85,7 @@ def test_a_whole_run(world: World) -> None:
     last = world.entries()[-1]
     assert last.model_out == "ab" * 32
     trained = [entry for entry in world.entries() if entry.type == "round.trained"]
-    assert trained[0].model_in == sha256_hex(model(world)["weights"])
+    assert trained[0].model_in == sha256_hex(model(world)["state"])
     assert trained[0].privacy is None
 
 
@@ -358,14 +358,14 @@ def test_a_transform_of_other_columns(prepared: World) -> None:
 def test_weights_that_do_not_fit(prepared: World, weights: npt.NDArray[np.float64]) -> None:
     body = weights_to_bytes(weights.astype(np.float32))
     before = len(prepared.entries())
-    assert prepared.refused(train(prepared, weights=body)).code == "protocol.malformed"
-    command = prepared.command(evaluate=pb.Evaluate(**(model(prepared) | {"weights": body})))
+    assert prepared.refused(train(prepared, state=body)).code == "protocol.malformed"
+    command = prepared.command(evaluate=pb.Evaluate(**(model(prepared) | {"state": body})))
     assert prepared.refused(command).code == "protocol.malformed"
     assert len(prepared.entries()) == before + 2
 
 
 def test_bytes_that_are_no_weights_or_transform(prepared: World) -> None:
-    assert prepared.refused(train(prepared, weights=b"123")).code == "protocol.malformed"
+    assert prepared.refused(train(prepared, state=b"123")).code == "protocol.malformed"
     assert prepared.refused(train(prepared, transform=b"{}")).code == "protocol.malformed"
 
 
@@ -489,10 +489,11 @@ def test_nothing_is_released_of_a_run_that_was_not_planned(private: World) -> No
     admitted = private.gate().open(private.step(1))
     transform = transform_of(private.signed.agreement.columns)
     weights = np.zeros(transform.n_features + 1, dtype=np.float32)
+    predictor = Predictor(private.signed.agreement.training, transform.n_features, weights)
     for release in (
         lambda: session.count(admitted.training),
         lambda: session.train(1, weights, transform, admitted.training),
-        lambda: session.histogram(weights, transform, admitted.holdout),
+        lambda: session.histogram(predictor, transform, admitted.holdout),
     ):
         with pytest.raises(PrivacyError) as caught:
             release()

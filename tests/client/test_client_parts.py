@@ -22,7 +22,8 @@ from hanse.aggregation import (
     to_message,
 )
 from hanse.api.v1 import round_pb2 as pb
-from hanse.client.parts import Logged, OfWeights, Several
+from hanse.client.algorithms.averaging import OfWeights
+from hanse.client.parts import Logged, Several
 from hanse.client.sums import MemberSums
 from hanse.crypto import SigningKey
 from hanse.errors import AuditError, HanseError, ProtocolError
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from hanse.aggregation import Vector
 
 WEIGHTS = np.array([1.0, 2.0], dtype=np.float32)
-STEP = pb.Train(round=2, weights=weights_to_bytes(WEIGHTS))
+STEP = pb.Train(round=2, state=weights_to_bytes(WEIGHTS))
 ENCODING = FixedPoint(10.0, 3, 16, ring_bits=64)
 
 

@@ -29,7 +29,7 @@ from hanse.client.software import PARTS, software_digest, software_version
 from hanse.crypto import SigningKey, VerifierKey, unverified_text
 from hanse.crypto.cosigning import CosignerKey
 from hanse.errors import ConfigurationError, HanseError, IdentityError, PolicyError, ServingError
-from hanse.learning import ModelManifest, Transform, load_model, write_model
+from hanse.learning import ModelManifest, Transform, encode_weights, load_model, write_model
 from hanse.learning.artifact import MANIFEST_FILE, WEIGHTS_FILE
 from hanse.policies import DEFAULT_PACKS, Identity, builtin_pack, check_agreement, merge
 
@@ -323,7 +323,7 @@ def register(world: World, folder: Path, key: SigningKey, **changes: Any) -> Reg
         "created_at": world.now,
     }
     weights = np.zeros(transform.n_features + 1, dtype=np.float32)
-    digest = write_model(folder, ModelManifest(**(fields | changes)), weights, key)
+    digest = write_model(folder, ModelManifest(**(fields | changes)), encode_weights(weights), key)
     entry, proof = registration(world, digest, [member.name for member in world.signed.agreement.members])
     manifest, weights_file = ((folder / name).read_bytes() for name in (MANIFEST_FILE, WEIGHTS_FILE))
     return Registry(FetchedModel(manifest, weights_file, entry, proof))

@@ -49,7 +49,7 @@ def prepare(world: World, agreement: SignedAgreement, run: str) -> pb.Command:
 def train(world: World, **fields: Any) -> pb.Command:
     transform = Transform.fit(world.signed.agreement.columns, None, 0)
     weights = weights_to_bytes(np.zeros(transform.n_features + 1, dtype=np.float32))
-    step = pb.Train(round=1, weights=weights, transform=transform.to_json())
+    step = pb.Train(round=1, state=weights, transform=transform.to_json())
     return world.command(train=step, **fields)
 
 

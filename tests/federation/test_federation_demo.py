@@ -65,7 +65,7 @@ def test_ctrl_c_stops_every_process_and_the_folder_can_be_used_again(tmp_path: P
         command(folder, "--members", "2"), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
     deadline_s = time.monotonic() + 300
-    while not list(folder.glob("hub/state/runs/*/round-0001.safetensors")):
+    while not list(folder.glob("hub/state/runs/*/round-0001.state")):
         assert demo.poll() is None, demo.communicate()[0]
         assert time.monotonic() < deadline_s
         time.sleep(0.1)

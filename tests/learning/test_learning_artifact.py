@@ -59,7 +59,7 @@ def resigned(weights_file: bytes, **changes: Any) -> bytes:
 
 
 def test_a_written_model_loads_and_scores_as_trained(tmp_path: Path) -> None:
-    digest = write_model(tmp_path / "model", make_manifest(), WEIGHTS, KEY)
+    digest = write_model(tmp_path / "model", make_manifest(), encode_weights(WEIGHTS), KEY)
     model = load_model(tmp_path / "model", KEY.verifier)
     assert model.digest == digest == sha256_hex(MANIFEST_BYTES)
     assert model.manifest == make_manifest()
@@ -86,7 +86,7 @@ def test_every_flipped_byte_is_refused() -> None:
 def test_a_flipped_byte_on_disk_is_refused(tmp_path: Path, name: str, position: int, mask: int) -> None:
     folder = tmp_path / "model"
     if not folder.exists():
-        write_model(folder, make_manifest(), WEIGHTS, KEY)
+        write_model(folder, make_manifest(), encode_weights(WEIGHTS), KEY)
     good = (folder / name).read_bytes()
     write_atomic(folder / name, flip(good, position % len(good), mask))
     with pytest.raises(ServingError) as caught:
@@ -148,7 +148,7 @@ def test_signed_weights_that_do_not_fit_are_refused(tensors: dict[str, Any]) -> 
 
 
 def test_a_stranger_and_a_namesake_are_refused(tmp_path: Path) -> None:
-    write_model(tmp_path / "model", make_manifest(), WEIGHTS, KEY)
+    write_model(tmp_path / "model", make_manifest(), encode_weights(WEIGHTS), KEY)
     for stranger in (SigningKey.generate("stranger"), SigningKey.generate("coordinator")):
         with pytest.raises(ServingError):
             load_model(tmp_path / "model", stranger.verifier)
@@ -156,12 +156,12 @@ def test_a_stranger_and_a_namesake_are_refused(tmp_path: Path) -> None:
 
 def test_weights_that_do_not_fit_are_not_written(tmp_path: Path) -> None:
     with pytest.raises(ServingError):
-        write_model(tmp_path / "model", make_manifest(), WEIGHTS[:-1], KEY)
+        write_model(tmp_path / "model", make_manifest(), encode_weights(WEIGHTS[:-1]), KEY)
     assert not list(tmp_path.iterdir())
 
 
 def test_a_version_is_never_overwritten_and_a_failure_leaves_nothing(tmp_path: Path) -> None:
-    write_model(tmp_path / "model", make_manifest(), WEIGHTS, KEY)
+    write_model(tmp_path / "model", make_manifest(), encode_weights(WEIGHTS), KEY)
     with pytest.raises(ConfigurationError) as caught:
         store_model(tmp_path / "model", MANIFEST_BYTES, b"other")
     assert caught.value.code == "config.exists"

@@ -36,7 +36,7 @@ from hanse.crypto import (
     unverified_text,
 )
 from hanse.crypto.cosigning import CosignerKey
-from hanse.learning.artifact import ModelManifest, write_model
+from hanse.learning.artifact import ModelManifest, encode_weights, write_model
 from hanse.learning.transform import Transform
 from hanse.policies import (
     DEFAULT_PACKS,
@@ -226,7 +226,7 @@ def write_registered_model(folder: Path, agreement: Agreement, keys: Keys) -> No
         members=tuple(member.name for member in agreement.members),
         created_at=NOW,
     )
-    digest = write_model(folder, manifest, weights, keys.coordinator)
+    digest = write_model(folder, manifest, encode_weights(weights), keys.coordinator)
     write_registration(folder, agreement, keys, digest)
 
 

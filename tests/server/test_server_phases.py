@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import load as load_tensors
 
 from hanse.aggregation import Query
 from hanse.api.v1 import round_pb2 as pb
@@ -129,9 +130,10 @@ def test_a_run_in_sums_from_start_to_finish(plain: Federation, monkeypatch: pyte
     # What it comes to is the mean by rows, in both rounds.
     updates = [one.values for one in heard if one.query.kind.endswith("model.update")]
     first, second = (np.sum(updates[start : start + 4], axis=0) for start in (0, 4))
-    size = outcome.weights.size
+    weights = load_tensors(outcome.model_file)["weights"]
+    size = weights.size
     expected = first[:size] / first[size] + second[:size] / second[size]
-    np.testing.assert_allclose(outcome.weights, expected, atol=1e-6)
+    np.testing.assert_allclose(weights, expected, atol=1e-6)
     stated = next(e.facts["rows"] for e in record._events if e.type == "round.aggregated")
     assert sum(rows["training"] for rows in stated.values()) == round(first[size] * 1_000_000)
 

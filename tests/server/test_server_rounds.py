@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import load
 
 from hanse.api.v1 import round_pb2 as pb
 from hanse.audit import verify_log
@@ -56,7 +57,7 @@ def test_a_run_from_start_to_finish(federation: Federation) -> None:
 
     assert outcome.members == ("brand", "insurer", "media")
     assert all(0 < epsilon <= 3.0 for epsilon in outcome.epsilon.values())
-    assert np.isfinite(outcome.weights).all()
+    assert np.isfinite(load(outcome.model_file)["weights"]).all()
     assert types(local) == [
         "run.started",
         *["round.submitted"] * 3,
@@ -66,7 +67,7 @@ def test_a_run_from_start_to_finish(federation: Federation) -> None:
         "run.evaluated",
     ]
     files = sorted(path.name for path in (local.home.runs / record.run).glob("round-*"))
-    assert files == [f"round-{number:04d}.safetensors" for number in range(3)]
+    assert files == [f"round-{number:04d}.state" for number in range(3)]
     for site in local.federation.sites:
         verified = verify_log(site.home.log, SigningKey.load(site.home.node_key).verifier)
         assert verified.entries[-1].type.value == "run.finished"
@@ -89,7 +90,7 @@ def test_the_aggregate_is_the_mean_of_the_updates_by_rows(federation: Federation
 
     total = sum(rows for _, rows in deltas.values())
     expected = sum(delta.astype(np.float64) * rows for delta, rows in deltas.values()) / total
-    np.testing.assert_allclose(outcome.weights, expected, atol=1e-6)
+    np.testing.assert_allclose(load(outcome.model_file)["weights"], expected, atol=1e-6)
 
 
 def test_a_withdrawn_subject_is_out_of_the_next_round_and_its_row_is_not_read(

@@ -86,7 +86,7 @@ def conduct(built: Any, home: MemberHome, after_round_one: Callable[[], None]) -
         created_at=utc_now(),
     )
     home.models.mkdir(exist_ok=True)
-    digest = write_model(home.models / manifest.reference, manifest, outcome.weights, built.key)
+    digest = write_model(home.models / manifest.reference, manifest, outcome.model_file, built.key)
     rounds.finish(manifest.reference, digest, "")
     run: str = record.run
     return run

@@ -62,7 +62,7 @@ def _trained(
         cell_counts=outcome.cell_counts,
         created_at=datetime.now(UTC),
     )
-    write_model(home.models / manifest.reference, manifest, outcome.weights, built.key)
+    write_model(home.models / manifest.reference, manifest, outcome.model_file, built.key)
     home.agreements.mkdir(exist_ok=True)
     write_atomic(home.agreements / f"{built.signed.digest}.agreement", built.signed.note)
     return built

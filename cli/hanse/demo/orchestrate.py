@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import safetensors.numpy
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -34,7 +33,7 @@ from hanse.demo.results import DemoResult, ScoringCall
 from hanse.demo.steps import Steps
 from hanse.demo.tables import members_table, rounds_table, rules_table, summary_table
 from hanse.errors import ConfigurationError
-from hanse.learning import LoadedModel, SecureRandom, recommend
+from hanse.learning import LoadedModel, SecureRandom, recommend, weights_from_bytes
 from hanse.policies import (
     DEFAULT_PACKS,
     Agreement,
@@ -306,8 +305,7 @@ def _compare(run: DemoRun) -> DemoResult:
 
 def _round_weights(folder: Path) -> list[np.ndarray]:
     """Global weights after each round, from the coordinator's folder; 0 is before the first."""
-    files = sorted(folder.glob("round-*.safetensors"))
-    return [safetensors.numpy.load_file(path)["weights"] for path in files]
+    return [weights_from_bytes(path.read_bytes()) for path in sorted(folder.glob("round-*.state"))]
 
 
 def _present(result: DemoResult, options: DemoOptions, console: Console) -> None:

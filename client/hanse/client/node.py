@@ -11,16 +11,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-import numpy as np
-import numpy.typing as npt
 from pydantic import ValidationError
 
 from hanse.aggregation import Scoped, work_digest
 from hanse.api.v1 import round_pb2 as pb
 from hanse.audit import AuditLog, Event, EventType, PrivacySpend
+from hanse.client.algorithms import algorithm_of
 from hanse.client.begun import open_run
 from hanse.client.gate import Admitted
-from hanse.client.parts import MODEL, Logged, OfWeights, Part, Several
+from hanse.client.parts import Logged, Part, Several
 from hanse.client.session import Session, SessionTools
 from hanse.client.statements import Statements
 from hanse.client.sums import Channel, MemberSums
@@ -28,9 +27,7 @@ from hanse.client.versions import AgreementBook
 from hanse.client.wire import PROTOCOL, open_command, sign_reply
 from hanse.crypto import SigningKey, VerifierKey, sha256_hex
 from hanse.errors import HanseError, PolicyError, ProtocolError
-from hanse.learning import ScoreHistogram, Transform, weights_from_bytes, weights_to_bytes
-from hanse.learning.models import check_weights
-from hanse.learning.training import MAX_WEIGHT
+from hanse.learning import Predictor, ScoreHistogram, Transform, weights_from_bytes, weights_to_bytes
 from hanse.policies import (
     Agreement,
     Identity,
@@ -259,9 +256,10 @@ class Node:
 
     def _train(self, session: Session, step: pb.Train) -> pb.Trained:
         session.check_round(step.round)
-        weights, transform = _model(session, step.weights, step.transform)
+        predictor, transform = _model(session, step.state, step.transform)
         admitted = session.admit(step.round)
-        histogram = session.histogram(weights, transform, admitted.holdout)
+        histogram = session.histogram(predictor, transform, admitted.holdout)
+        weights = weights_from_bytes(step.state)
         delta = session.train(step.round, weights, transform, admitted.training)
         body = weights_to_bytes(delta)
         self._log.append(
@@ -270,7 +268,7 @@ class Node:
                 EventType.ROUND_TRAINED,
                 round=step.round,
                 rows_used=admitted.training.rows + admitted.holdout.rows,
-                model_in=sha256_hex(step.weights),
+                model_in=sha256_hex(step.state),
                 model_out=sha256_hex(body),
                 privacy=self._spend(session),
             )
@@ -286,9 +284,9 @@ class Node:
         )
 
     def _evaluate(self, session: Session, step: pb.Evaluate) -> pb.Evaluated:
-        weights, transform = _model(session, step.weights, step.transform)
+        predictor, transform = _model(session, step.state, step.transform)
         admitted = session.admit(0)
-        histogram = session.histogram(weights, transform, admitted.holdout)
+        histogram = session.histogram(predictor, transform, admitted.holdout)
         self._log.append(self._event(session, EventType.RUN_EVALUATED, privacy=self._spend(session)))
         self._state("evaluated", session, admitted)
         return pb.Evaluated(
@@ -326,27 +324,28 @@ class Node:
             return self._training_part(session, phase.train), 0.0
         if not phase.HasField("evaluate"):
             raise ProtocolError("protocol.malformed", "a phase without work")
-        weights, transform = _model(session, phase.evaluate.weights, phase.evaluate.transform)
+        predictor, transform = _model(session, phase.evaluate.state, phase.evaluate.transform)
         admitted = session.admit(0)
         done = self._event(session, EventType.RUN_EVALUATED, privacy=self._spend(session))
-        scores = session.evaluation_contributor(weights, transform, admitted.holdout)
+        scores = session.evaluation_contributor(predictor, transform, admitted.holdout)
         return Part("evaluated", admitted, scores, done), 0.0
 
     def _training_part(self, session: Session, step: pb.Train) -> Part:
         session.check_round(step.round)
-        weights, transform = _model(session, step.weights, step.transform)
+        predictor, transform = _model(session, step.state, step.transform)
         admitted = session.admit(step.round)
         done = self._event(
             session,
             EventType.ROUND_TRAINED,
             round=step.round,
             rows_used=admitted.training.rows + admitted.holdout.rows,
-            model_in=sha256_hex(step.weights),
+            model_in=sha256_hex(step.state),
             privacy=self._spend(session),
         )
-        update = OfWeights(session.update_contributor(step.round, transform, admitted.training), step)
-        scores = session.evaluation_contributor(weights, transform, admitted.holdout)
-        return Part("trained", admitted, Several(MODEL, update, scores), done)
+        algorithm = algorithm_of(session.signed.agreement)
+        learner = algorithm.learner(session, step, transform, admitted.training)
+        scores = session.evaluation_contributor(predictor, transform, admitted.holdout)
+        return Part("trained", admitted, Several(algorithm.prefix, learner, scores), done)
 
     def _finish(self, session: Session, step: pb.Finish) -> None:
         if step.error_code:
@@ -410,7 +409,7 @@ def _check_way(agreement: Agreement, *, phased: bool) -> None:
         raise PolicyError("policy.denied", f"under this agreement figures leave {way}", rule="P17")
 
 
-def _model(session: Session, weights: bytes, transform: bytes) -> tuple[npt.NDArray[np.float32], Transform]:
+def _model(session: Session, state: bytes, transform: bytes) -> tuple[Predictor, Transform]:
     """Parses what the coordinator sent, and holds it against the agreement."""
     fitted = Transform.from_json(transform)
     agreement = session.signed.agreement
@@ -420,9 +419,7 @@ def _model(session: Session, weights: bytes, transform: bytes) -> tuple[npt.NDAr
         raise PolicyError(
             "policy.column", "the preprocessing is not over the agreement's columns", rule="P13"
         )
-    vector = weights_from_bytes(weights)
-    check_weights(agreement.training, fitted.n_features, vector, MAX_WEIGHT, fitted.groups)
-    return vector, fitted
+    return algorithm_of(agreement).predictor(agreement.training, fitted, state), fitted
 
 
 def _hidden(session: Session, admitted: Admitted) -> tuple[dict[str, int], dict[int, int]]:

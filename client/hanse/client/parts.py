@@ -2,19 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
 
-import numpy as np
-
-from hanse.aggregation import Contributor, Query, Vector, decode_body
-from hanse.api.v1 import round_pb2 as pb
+from hanse.aggregation import Contributor, Query, Vector
 from hanse.audit import Event
 from hanse.client.gate import Admitted
-from hanse.errors import ProtocolError
-from hanse.learning import weights_from_bytes
-
-MODEL: Final = "model."
-"""What the kinds of questions about an update begin with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,35 +74,3 @@ class Several:
         """
         chosen = self._first if query.kind.startswith(self._prefix) else self._other
         return chosen.contribute(query)
-
-
-class OfWeights:
-    """Trains one round from the weights of the phase, once, and from no others.
-
-    Args:
-        contributor: Answers with an update.
-        step: What the phase is about.
-    """
-
-    def __init__(self, contributor: Contributor, step: pb.Train) -> None:
-        self._contributor = contributor
-        self._step = step
-        self._answered = False
-
-    def contribute(self, query: Query) -> Vector:
-        """Answers.
-
-        Raises:
-            ProtocolError: ``protocol.unexpected-step`` for another round or other weights than those of the
-                phase, or a second time.
-            HanseError: As the contributor.
-        """
-        header, arrays = decode_body(query.body)
-        own = weights_from_bytes(self._step.weights)
-        asked = len(arrays) == 1 and np.array_equal(arrays[0], own)
-        if self._answered or not asked or header.get("round") != self._step.round:
-            raise ProtocolError(
-                "protocol.unexpected-step", "not the round and weights of this phase, or again"
-            )
-        self._answered = True
-        return self._contributor.contribute(query)

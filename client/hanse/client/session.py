@@ -145,9 +145,10 @@ class Session:
         examples = records.examples(transform.apply)
         return self._engine(transform).run_round(weights, examples, round_number, training.local_steps).delta
 
-    def histogram(self, weights: Vector, transform: Transform, records: AdmittedRecords) -> ScoreHistogram:
-        """How the weights score the held-out records, with noise added. Pays first."""
-        predictor = self._predictor(weights, transform)
+    def histogram(
+        self, predictor: Predictor, transform: Transform, records: AdmittedRecords
+    ) -> ScoreHistogram:
+        """How a model scores the held-out records, with noise added. Pays first."""
         examples = records.examples(transform.apply)
         exact = score_histogram(predictor.scores(examples.features), examples.labels)
         plan = self._required_plan()
@@ -195,13 +196,12 @@ class Session:
         )
 
     def evaluation_contributor(
-        self, weights: Vector, transform: Transform, records: AdmittedRecords
+        self, predictor: Predictor, transform: Transform, records: AdmittedRecords
     ) -> Contributor:
         """Answers with counts of scored records; the sum alone hides them."""
         self._require_exact()
         agreement = self.signed.agreement
         examples = records.examples(transform.apply)
-        predictor = self._predictor(weights, transform)
         return EvaluationContributor(Held.score(agreement.label, agreement.training, predictor, examples))
 
     def cells_contributor(self, records: AdmittedRecords) -> Contributor:

@@ -200,13 +200,13 @@ def store_model(folder: Path, manifest_file: bytes, weights_file: bytes) -> str:
     return sha256_hex(manifest_file)
 
 
-def write_model(folder: Path, manifest: ModelManifest, weights: NDArray[np.float32], key: SigningKey) -> str:
+def write_model(folder: Path, manifest: ModelManifest, weights_file: bytes, key: SigningKey) -> str:
     """Signs a model version and writes its folder.
 
     Args:
         folder: The folder, not there yet; its parent must exist.
         manifest: What the model is.
-        weights: All weights as one vector.
+        weights_file: The model's file; of weights, from :func:`encode_weights`.
         key: Key of whoever registers the model.
 
     Returns:
@@ -216,7 +216,6 @@ def write_model(folder: Path, manifest: ModelManifest, weights: NDArray[np.float
         ServingError: ``model.invalid`` if manifest and weights do not belong together; nothing is written.
         ConfigurationError: As :func:`store_model`.
     """
-    weights_file = encode_weights(weights)
     manifest_file = sign_note(_format_text(manifest, sha256_hex(weights_file)), key)
     open_model(manifest_file, weights_file, key.verifier)
     return store_model(folder, manifest_file, weights_file)

@@ -355,7 +355,9 @@ class Coordinator:
             cell_counts=outcome.cell_counts,
             created_at=self._clock(),
         )
-        digest = write_model(self._folders.models / manifest.reference, manifest, outcome.weights, self._key)
+        digest = write_model(
+            self._folders.models / manifest.reference, manifest, outcome.model_file, self._key
+        )
         return manifest.reference, digest
 
     def _next_version(self, name: str) -> int:

@@ -17,9 +17,10 @@ from hanse.learning import (
     weights_from_bytes,
     weights_to_bytes,
 )
+from hanse.server.algorithms import Algorithm
 from hanse.server.evaluation import Metrics, evaluate
 from hanse.server.party import Party
-from hanse.server.steps import Prepared, Round, Vector
+from hanse.server.steps import Prepared, Round
 
 
 class IndividualSteps:
@@ -49,25 +50,27 @@ class IndividualSteps:
             {m: (r.prepared.training, r.prepared.holdout) for m, r in replies.items()},
         )
 
-    def train(self, number: int, weights: Vector, transform: Transform) -> Round:
+    def train(self, number: int, algorithm: Algorithm, state: bytes, transform: Transform) -> Round:
         """Averages the members' updates, and evaluates the weights before them."""
+        del algorithm  # nothing else is done with figures of one member each
         party = self._party
-        step = pb.Train(round=number, weights=weights_to_bytes(weights), transform=transform.to_json())
+        weights = weights_from_bytes(state)
+        step = pb.Train(round=number, state=state, transform=transform.to_json())
         replies = party.ask({"train": step}, "trained", number)
         updates = self._updates(replies, weights.size, number)
         updated = aggregate(weights, updates, party.agreement.cohort.minimum_members)
         party.spent({member: reply.trained.epsilon for member, reply in replies.items()})
         return Round(
-            updated,
+            weights_to_bytes(updated),
             evaluate([reply.trained.histogram for reply in replies.values()]),
             tuple(sorted(update.member for update in updates)),
             {m: (r.trained.training, r.trained.holdout) for m, r in replies.items()},
         )
 
-    def evaluate(self, weights: Vector, transform: Transform) -> Metrics:
+    def evaluate(self, state: bytes, transform: Transform) -> Metrics:
         """Evaluates the final weights."""
         party = self._party
-        step = pb.Evaluate(weights=weights_to_bytes(weights), transform=transform.to_json())
+        step = pb.Evaluate(state=state, transform=transform.to_json())
         replies = party.ask({"evaluate": step}, "evaluated")
         party.spent({member: reply.evaluated.epsilon for member, reply in replies.items()})
         return evaluate([reply.evaluated.histogram for reply in replies.values()])

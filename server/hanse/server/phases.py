@@ -17,18 +17,21 @@ from typing import Any, Final, Protocol, TypeVar
 from hanse.aggregation import work_digest
 from hanse.api.v1 import round_pb2 as pb
 from hanse.errors import HanseError, ProtocolError, TrainingError
-from hanse.learning import Transform, preprocessing, weights_to_bytes
+from hanse.learning import Transform, preprocessing
 from hanse.learning.evaluation import Evaluation, Interval, Plan
 from hanse.learning.evaluation import evaluate as evaluate_sums
-from hanse.learning.federated import average
+from hanse.server.algorithms import Algorithm, Learned
 from hanse.server.checks import check_ready
 from hanse.server.evaluation import Metrics
 from hanse.server.party import Asked, Party
-from hanse.server.steps import Prepared, Round, Vector
+from hanse.server.steps import Prepared, Round
 from hanse.server.sums import Epochs, Exchange, SecureAggregator, Work, open_message
 
 SUMS: Final = 4
-"""Sums that an epoch prepares: a step of these asks fewer."""
+"""Sums that an epoch prepares for all but rounds: a preparation asks up to three, an evaluation one."""
+
+EVALUATION: Final = 1
+"""Sums of an evaluation."""
 
 _WIDTH_95: Final = 2 * 1.959963984540054
 """Of a 95 % interval, in standard errors."""
@@ -73,22 +76,20 @@ class SecureSteps:
         planned = {member: own.planned_epsilon for member, own in ready.items()}
         return Prepared(fitted.transform, (), planned, _rows(ready))
 
-    def train(self, number: int, weights: Vector, transform: Transform) -> Round:
-        """Averages the members' updates, and evaluates the weights before them."""
-        training = self._party.agreement.training
-        model = {"weights": weights_to_bytes(weights), "transform": transform.to_json()}
+    def train(self, number: int, algorithm: Algorithm, state: bytes, transform: Transform) -> Round:
+        """Conducts a round of the algorithm, and evaluates the state before it."""
 
-        def learn(members: SecureAggregator) -> tuple[Vector, tuple[str, ...], Evaluation]:
-            averaged = average(members, training, weights, number)
-            return averaged.weights, averaged.members, evaluate_sums(members, self._plan())
+        def learn(members: SecureAggregator) -> tuple[Learned, Evaluation]:
+            return algorithm.round(members, number, state), evaluate_sums(members, self._plan())
 
-        work = {"train": pb.Train(round=number, **model)}
-        (updated, members, evaluation), ready = self._phase(work, "trained", number, learn)
-        return Round(updated, self._metrics(evaluation), members, _rows(ready))
+        work = {"train": pb.Train(round=number, state=state, transform=transform.to_json())}
+        sums = algorithm.sums + EVALUATION
+        (learned, evaluation), ready = self._phase(work, "trained", number, learn, sums)
+        return Round(learned.state, self._metrics(evaluation), learned.members, _rows(ready))
 
-    def evaluate(self, weights: Vector, transform: Transform) -> Metrics:
-        """Evaluates the final weights."""
-        step = pb.Evaluate(weights=weights_to_bytes(weights), transform=transform.to_json())
+    def evaluate(self, state: bytes, transform: Transform) -> Metrics:
+        """Evaluates the final state."""
+        step = pb.Evaluate(state=state, transform=transform.to_json())
         evaluation, _ = self._phase(
             {"evaluate": step}, "evaluated", None, lambda members: evaluate_sums(members, self._plan())
         )
@@ -109,6 +110,7 @@ class SecureSteps:
         stated: str,
         number: int | None,
         algorithm: Callable[[SecureAggregator], ResultT],
+        sums: int = SUMS,
     ) -> tuple[ResultT, Readies]:
         """Conducts one phase from its command to its replies.
 
@@ -117,6 +119,7 @@ class SecureSteps:
             stated: Name of the step in statements.
             number: The round.
             algorithm: Asks the members.
+            sums: How many sums an epoch prepares.
 
         Returns:
             What the algorithm gave, and with what each member took part.
@@ -128,7 +131,7 @@ class SecureSteps:
         digest = work_digest(name, message.SerializeToString(deterministic=True))
         with self._sessions.open(party.context.run, phase.session, party.active) as exchange:
             asked = party.begin({"phase": phase}, "phased", stated, number)
-            members = SecureAggregator(party, exchange, self._epochs, Work(digest, stated, number, SUMS))
+            members = SecureAggregator(party, exchange, self._epochs, Work(digest, stated, number, sums))
             ready = self._ready(asked, members, stated)
             result = algorithm(members)
         replies = party.collect(asked)

@@ -8,30 +8,31 @@ and who is lost, is for :mod:`hanse.server.party`.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
-
-import numpy as np
+from typing import TYPE_CHECKING, Protocol
 
 from hanse.api.v1 import round_pb2 as pb
 from hanse.audit import EventType
-from hanse.crypto import SigningKey, sha256_hex
+from hanse.crypto import SigningKey
 from hanse.errors import TrainingError
-from hanse.learning import Transform, initial_weights
+from hanse.learning import Transform
 from hanse.policies import Agreement
+from hanse.server.algorithms import Algorithm, algorithm_of
 from hanse.server.evaluation import Metrics
 from hanse.server.individual import IndividualSteps
 from hanse.server.party import Journal, Party, RunContext
 from hanse.server.phases import SecureSteps, Sessions
 from hanse.server.statements import Statements
-from hanse.server.steps import Steps, Vector
 from hanse.server.transport import Transport
 
+if TYPE_CHECKING:
+    from hanse.server.steps import Steps
 
-class WeightStore(Protocol):
-    """Where the global weights of each round are kept."""
 
-    def keep(self, round_number: int, weights: Vector) -> None:
-        """Stores the weights after a round (0: before the first); atomic."""
+class StateStore(Protocol):
+    """Where what was learned is kept after each round."""
+
+    def keep(self, round_number: int, state: bytes) -> None:
+        """Stores the state after a round (0: before the first); atomic."""
         ...
 
 
@@ -55,16 +56,16 @@ class Outcome:
     """What a run produced.
 
     Attributes:
-        weights: Final weights.
+        model_file: The final model, as its folder has it.
         transform: The fitted preprocessing.
-        metrics: Federated evaluation of the final weights.
+        metrics: Federated evaluation of it.
         epsilon: Epsilon spent per member; empty when the agreement has no privacy budget.
-        members: Members whose updates are in the final weights.
+        members: Members whose rows are in it.
         cell_counts: Rows per cell over all members, with each one's noise; empty without privacy.
         last_entry: Index of the last entry of the shared log about it.
     """
 
-    weights: Vector
+    model_file: bytes
     transform: Transform
     metrics: Metrics
     epsilon: Mapping[str, float]
@@ -81,11 +82,11 @@ class Rounds:
         means: How it reaches its members.
         key: Signs commands.
         journal: Records its steps.
-        store: Keeps its weights.
+        store: Keeps what it has learned.
     """
 
     def __init__(
-        self, context: RunContext, means: Means, key: SigningKey, journal: Journal, store: WeightStore
+        self, context: RunContext, means: Means, key: SigningKey, journal: Journal, store: StateStore
     ) -> None:
         self._party = Party(context, means.transport, key, journal, means.statements)
         self._store = store
@@ -118,13 +119,17 @@ class Rounds:
                 "rows": party.rows(prepared.rows),
             },
         )
-        weights = initial_weights(training, transform.n_features, self._public_rng(), transform.groups)
-        self._store.keep(0, weights)
-        for number in range(1, training.rounds + 1):
-            weights = self._round(number, weights, transform)
-        metrics, last_entry = self._evaluate(weights, transform)
+        algorithm = algorithm_of(party.agreement, transform, party.context.run)
+        state = algorithm.start()
+        self._store.keep(0, state)
+        number = 0
+        while number < training.rounds and not algorithm.finished(state):
+            number += 1
+            state = self._round(number, algorithm, state, transform)
+        state = algorithm.final(state)
+        metrics, last_entry = self._evaluate(number, state, transform)
         return Outcome(
-            weights,
+            algorithm.model_file(state),
             transform,
             metrics,
             dict(party.epsilon),
@@ -138,13 +143,9 @@ class Rounds:
         step = pb.Finish(model=model, manifest_digest=manifest_digest, error_code=error_code)
         self._party.tell({"finish": step})
 
-    def _public_rng(self) -> np.random.Generator:
-        """Draws the start of a network from the run's public name: no secret, the same for all to check."""
-        return np.random.default_rng(int(sha256_hex(self._party.context.run.encode())[:16], 16))
-
-    def _round(self, number: int, weights: Vector, transform: Transform) -> Vector:
-        done = self._steps.train(number, weights, transform)
-        self._store.keep(number, done.weights)
+    def _round(self, number: int, algorithm: Algorithm, state: bytes, transform: Transform) -> bytes:
+        done = self._steps.train(number, algorithm, state, transform)
+        self._store.keep(number, done.state)
         facts = {
             "members": list(done.members),
             "evaluated_round": number - 1,
@@ -153,12 +154,12 @@ class Rounds:
             "rows": self._party.rows(done.rows),
         }
         self._party.record(EventType.ROUND_AGGREGATED, facts, number)
-        return done.weights
+        return done.state
 
-    def _evaluate(self, weights: Vector, transform: Transform) -> tuple[Metrics, int]:
-        metrics = self._steps.evaluate(weights, transform)
+    def _evaluate(self, rounds: int, state: bytes, transform: Transform) -> tuple[Metrics, int]:
+        metrics = self._steps.evaluate(state, transform)
         facts = {
-            "evaluated_round": self._party.agreement.training.rounds,
+            "evaluated_round": rounds,
             **metrics.as_facts(),
             "epsilon": dict(self._party.epsilon),
         }

@@ -1,7 +1,7 @@
-"""The runs that the coordinator knows: their state, their events and the weights of their rounds.
+"""The runs that the coordinator knows: their state, their events and what their rounds have learned.
 
 A run's folder holds ``events.jsonl`` (one canonical JSON object per line, appended after the audit log
-has the entry) and ``round-NNNN.safetensors``. A run that a stopped coordinator left behind is closed as
+has the entry) and ``round-NNNN.state``. A run that a stopped coordinator left behind is closed as
 ``run.interrupted`` when the coordinator starts again.
 """
 
@@ -12,10 +12,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-import numpy.typing as npt
-import safetensors.numpy
 
 from hanse.audit import AuditLog, Event, EventType
 from hanse.crypto import canonical_json, parse_canonical_json, write_atomic
@@ -48,7 +44,7 @@ class RunEvent:
 
 
 class RunRecord:
-    """One run; journal and weight store of its rounds."""
+    """One run; journal and state store of its rounds."""
 
     def __init__(
         self,
@@ -108,10 +104,9 @@ class RunRecord:
             self._changed.notify_all()
         return index
 
-    def keep(self, round_number: int, weights: npt.NDArray[np.float32]) -> None:
-        """Stores the global weights after a round; the file appears whole."""
-        data = safetensors.numpy.save({"weights": weights})
-        write_atomic(self._folder / f"round-{round_number:04d}.safetensors", data)
+    def keep(self, round_number: int, state: bytes) -> None:
+        """Stores what was learned after a round; the file appears whole."""
+        write_atomic(self._folder / f"round-{round_number:04d}.state", state)
 
     def watch(self, alive: Callable[[], bool]) -> Iterator[RunEvent]:
         """Yields all events so far and then each new one until the run ends or the watcher leaves."""

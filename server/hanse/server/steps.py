@@ -2,16 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
-
-import numpy as np
-import numpy.typing as npt
+from typing import Protocol
 
 from hanse.learning import Transform
+from hanse.server.algorithms import Algorithm
 from hanse.server.evaluation import Metrics
 from hanse.server.party import Parts
-
-Vector: TypeAlias = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +32,13 @@ class Round:
     """What a round gave.
 
     Attributes:
-        weights: Global weights after it.
-        metrics: Evaluation of those before it.
-        members: Whose updates are in it, sorted.
+        state: What the algorithm has learned after it.
+        metrics: Evaluation of the state before it.
+        members: Whose rows it learned from, sorted.
         rows: Rows by member, as it has stated them.
     """
 
-    weights: Vector
+    state: bytes
     metrics: Metrics
     members: tuple[str, ...]
     rows: Parts
@@ -55,10 +51,10 @@ class Steps(Protocol):
         """Lets every member check the agreement, and fits the preprocessing."""
         ...
 
-    def train(self, number: int, weights: Vector, transform: Transform) -> Round:
+    def train(self, number: int, algorithm: Algorithm, state: bytes, transform: Transform) -> Round:
         """Trains one round, from 1."""
         ...
 
-    def evaluate(self, weights: Vector, transform: Transform) -> Metrics:
-        """Evaluates the final weights."""
+    def evaluate(self, state: bytes, transform: Transform) -> Metrics:
+        """Evaluates the final state."""
         ...

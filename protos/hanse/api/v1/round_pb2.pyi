@@ -175,29 +175,31 @@ Global___Prepare: _TypeAlias = Prepare  # noqa: Y015
 
 @_typing.final
 class Train(_message.Message):
-    """Train from the given weights on the rows that are admitted now."""
+    """Learn from the rows that are admitted now, from a given state."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     ROUND_FIELD_NUMBER: _builtins.int
-    WEIGHTS_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
     TRANSFORM_FIELD_NUMBER: _builtins.int
     round: _builtins.int
     """Round number, from 1."""
-    weights: _builtins.bytes
-    """Global weights, one flat vector of little-endian float32."""
+    state: _builtins.bytes
+    """What the algorithm has learned so far, as it writes it; of federated averaging the global weights, one flat
+    vector of little-endian float32.
+    """
     transform: _builtins.bytes
     """The fitted preprocessing, canonical JSON."""
     def __init__(
         self,
         *,
         round: _builtins.int = ...,
-        weights: _builtins.bytes = ...,
+        state: _builtins.bytes = ...,
         transform: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["round", b"round", "transform", b"transform", "weights", b"weights"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["round", b"round", "state", b"state", "transform", b"transform"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -205,25 +207,25 @@ Global___Train: _TypeAlias = Train  # noqa: Y015
 
 @_typing.final
 class Evaluate(_message.Message):
-    """Score the held-out rows that are admitted now with the final weights."""
+    """Score the held-out rows that are admitted now with the final model."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    WEIGHTS_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
     TRANSFORM_FIELD_NUMBER: _builtins.int
-    weights: _builtins.bytes
-    """Global weights, one flat vector of little-endian float32."""
+    state: _builtins.bytes
+    """As in Train."""
     transform: _builtins.bytes
     """The fitted preprocessing, canonical JSON."""
     def __init__(
         self,
         *,
-        weights: _builtins.bytes = ...,
+        state: _builtins.bytes = ...,
         transform: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["transform", b"transform", "weights", b"weights"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["state", b"state", "transform", b"transform"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -543,7 +545,7 @@ class Trained(_message.Message):
     def holdout(self) -> Global___AdmittedRows: ...
     @_builtins.property
     def histogram(self) -> Global___ScoreHistogram:
-        """How the *given* weights score the member's held-out rows."""
+        """How the *given* state scores the member's held-out rows."""
 
     def __init__(
         self,

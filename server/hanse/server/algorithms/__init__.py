@@ -1,0 +1,22 @@
+"""How models are learned, the coordinator's halves: one module each. The agreement decides.
+
+The members' halves are in :mod:`hanse.client.algorithms`.
+"""
+
+from hanse.learning import Transform
+from hanse.policies import Agreement
+from hanse.server.algorithms.algorithm import Algorithm, Learned
+from hanse.server.algorithms.averaging import Averaging
+
+__all__ = ["Algorithm", "Learned", "algorithm_of"]
+
+
+def algorithm_of(agreement: Agreement, transform: Transform, run: str) -> Algorithm:
+    """The way of learning that an agreement has.
+
+    Args:
+        agreement: Of the run.
+        transform: The fitted preprocessing.
+        run: Name of the run.
+    """
+    return Averaging(agreement, transform, run)
