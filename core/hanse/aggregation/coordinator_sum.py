@@ -69,9 +69,10 @@ class CoordinatorSum:
         self._session.check(message.session, message.sum, self._number, member)
         if message.question != self._question:
             raise ProtocolError("sum.foreign", f"{member}: an answer to another question")
-        if len(message.vector) != self._total.nbytes:
+        vector = message.vector  # a copy each time
+        if len(vector) != self._total.nbytes:
             raise ProtocolError("protocol.malformed", f"{member}: a vector of another length")
-        np.add(self._total, np.frombuffer(message.vector, self._total.dtype), out=self._total)
+        np.add(self._total, np.frombuffer(vector, self._total.dtype), out=self._total)
         self._inputs.add(member)
 
     def close_inputs(self) -> dict[str, bytes]:
