@@ -23,7 +23,7 @@ from sums.wire import Setting, query, values
 
 LONG, LONG_MEMBERS, LONG_SUMS, LONG_TURNS, QUICK_TURNS = 1_000_000, 20, 32, 8, 4
 SHORT, SHORT_MEMBERS, SHORT_SUMS = (1_000, 10_000), 5, 64
-BAR = 1.5
+BAR, SHORT_BAR = 1.5, 3.0
 MS = 1000.0
 
 Vector = NDArray[np.float64]
@@ -79,9 +79,17 @@ class Cost:
     coordinator: float
     members: float
 
+    def plus(self, other: "Cost", part: float) -> "Cost":
+        """This, and a part of something else."""
+        return Cost(
+            self.seconds + part * other.seconds,
+            self.coordinator + part * other.coordinator,
+            self.members + part * other.members,
+        )
 
-def cost(sums: Sums, make: Callable[[], Vector], expected: Vector) -> Cost:
-    """Makes one sum."""
+
+def cost(sums: Sums, make: Callable[[], Vector | None], expected: Vector | None = None) -> Cost:
+    """Makes one sum, or prepares an epoch."""
     members, coordinator = sums.member_seconds(), time.process_time()
     seconds = timed(make, expected)
     coordinator = time.process_time() - coordinator
@@ -111,7 +119,7 @@ def long_vectors(folder: Path, options: Options) -> list[Figure]:
         }
         for make, expected in arms.values():
             timed(make, expected)
-        preparing = timed(sums.prepare) / LONG_SUMS
+        preparing = cost(sums, sums.prepare)
         taken: dict[str, list[Cost]] = {name: [] for name in arms}
         for turn in range(QUICK_TURNS if options.quick else LONG_TURNS):
             for name, (make, expected) in sorted(arms.items(), reverse=turn % 2 == 1):
@@ -119,24 +127,30 @@ def long_vectors(folder: Path, options: Options) -> list[Figure]:
     return long_figures({name: median(costs) for name, costs in taken.items()}, preparing)
 
 
-def long_figures(costs: dict[str, Cost], preparing: float) -> list[Figure]:
+def long_figures(costs: dict[str, Cost], preparing: Cost) -> list[Figure]:
     """The figures of long vectors; a secure sum carries its part of the epoch's preparation."""
-    seconds = {name: each.seconds for name, each in costs.items()}
-    whole, part = seconds["secret"] + preparing, seconds["secret, drop-outs"] + preparing
-    clear, secret = costs["clear"], costs["secret"]
+    clear, missing = costs["clear"], costs["clear, one missing"]
+    whole, part = (costs[name].plus(preparing, 1 / LONG_SUMS) for name in ("secret", "secret, drop-outs"))
     return [
         Figure("coordinator's processor time in clear", clear.coordinator * MS, "ms"),
-        Figure("coordinator's processor time, secure", secret.coordinator * MS, "ms"),
+        Figure("coordinator's processor time, secure", whole.coordinator * MS, "ms"),
         Figure("a member's processor time in clear", clear.members / LONG_MEMBERS * MS, "ms"),
-        Figure("a member's processor time, secure", secret.members / LONG_MEMBERS * MS, "ms"),
-        Figure("20 x 1e6 in clear", seconds["clear"] * MS, "ms"),
-        Figure("20 x 1e6 secure", whole * MS, "ms"),
-        Figure("of that preparation, a 32nd of an epoch's", preparing * MS, "ms"),
-        Figure("secure / clear", whole / seconds["clear"], "ratio", BAR),
-        Figure("19 x 1e6 in clear", seconds["clear, one missing"] * MS, "ms"),
-        Figure("secure, one of 20 gone before its input, one before its reveal", part * MS, "ms"),
-        Figure("secure / clear with drop-outs", part / seconds["clear, one missing"], "ratio", BAR),
+        Figure("a member's processor time, secure", whole.members / LONG_MEMBERS * MS, "ms"),
+        Figure("everybody's processor time, secure / clear", processors(whole) / processors(clear), "ratio"),
+        Figure("20 x 1e6 in clear", clear.seconds * MS, "ms"),
+        Figure("20 x 1e6 secure", whole.seconds * MS, "ms"),
+        Figure("of that preparation, a 32nd of an epoch's", preparing.seconds / LONG_SUMS * MS, "ms"),
+        Figure("secure / clear", whole.seconds / clear.seconds, "ratio", BAR),
+        Figure("19 x 1e6 in clear", missing.seconds * MS, "ms"),
+        Figure("secure, one of 20 gone before its input, one before its reveal", part.seconds * MS, "ms"),
+        Figure("everybody's processor time with drop-outs", processors(part) / processors(missing), "ratio"),
+        Figure("secure / clear with drop-outs", part.seconds / missing.seconds, "ratio", BAR),
     ]
+
+
+def processors(spent: Cost) -> float:
+    """Processor time of all processes, in seconds."""
+    return spent.coordinator + spent.members
 
 
 def short_vectors(folder: Path, length: int, options: Options) -> list[Figure]:
@@ -149,9 +163,12 @@ def short_vectors(folder: Path, length: int, options: Options) -> list[Figure]:
         for _ in range(SHORT_SUMS // 2 if options.quick else SHORT_SUMS):
             clear.append(timed(sums.in_clear, whole))
             secret.append(timed(sums.in_secret, whole))
+    medians = statistics.median(clear), statistics.median(secret)
+    bar = SHORT_BAR if length == SHORT[0] else None
     return [
-        Figure(f"5 x {length} in clear, median", statistics.median(clear) * MS, "ms"),
-        Figure(f"5 x {length} secure, median", statistics.median(secret) * MS, "ms"),
+        Figure(f"5 x {length} in clear, median", medians[0] * MS, "ms"),
+        Figure(f"5 x {length} secure, median", medians[1] * MS, "ms"),
+        Figure(f"5 x {length}, secure / clear", medians[1] / medians[0], "ratio", bar),
         Figure(f"5 x {length} secure, 9 of 10 within", statistics.quantiles(secret, n=10)[-1] * MS, "ms"),
         Figure("beside it preparation, a 64th of an epoch's", preparing * MS, "ms"),
     ]
