@@ -18,12 +18,14 @@ from hanse.learning.robustness import (
     RobustnessReport,
     Screened,
     assign_groups,
-    clip_norms,
+    combine,
+    judge,
     judge_groups,
     screen,
 )
 from hanse.learning.robustness.screening import KEPT_NORM, KEPT_ROWS, median_cosines
 from hanse.learning.statements import statement_from_json, statement_to_json
+from hanse.policies import Robustness
 
 SIZE, MAX_NORM = 60, 100.0
 HONEST = tuple(f"m{number}" for number in range(7))
@@ -86,14 +88,25 @@ def test_directions_are_not_judged_where_nobody_agrees() -> None:
 
 
 def test_what_is_too_long_or_too_heavy_is_cut_down() -> None:
-    updates = [*round_of(3.5 * DIRECTION), Update("heavy", DIRECTION.astype(np.float32), 10**9)]
+    updates = round_of(3.5 * DIRECTION)
     found = judged(updates)
     norms = {update.member: float(np.linalg.norm(update.delta)) for update in updates}
     kept = {update.member: update for update in found.accepted}
     middle = float(np.median(list(norms.values())))
     assert np.linalg.norm(kept["x1"].delta) == pytest.approx(KEPT_NORM * middle, rel=1e-5)
-    assert kept["heavy"].rows == KEPT_ROWS * 500
+    assert found.findings == ()
+    heavy = Update("heavy", DIRECTION.astype(np.float32), 10**9)
+    found = judged([*updates, heavy])
+    assert found.accepted[-1].rows == KEPT_ROWS * 500
     assert kinds(found) == {"heavy": "weight"}
+
+
+def test_the_long_update_of_a_member_with_few_rows_is_no_outlier() -> None:
+    """Privacy noise makes it so, and it moves the mean no further than others do."""
+    long = Update("few", (6 * DIRECTION).astype(np.float32), 80)
+    found = judged([*round_of(), long])
+    assert found.findings == ()
+    np.testing.assert_array_equal(found.accepted[-1].delta, long.delta)
 
 
 @settings(max_examples=30)
@@ -143,14 +156,35 @@ def test_rules_refuse_what_they_cannot_stand() -> None:
             RULES[rule](np.ones((6, 3)), np.ones(6), 3)
 
 
+@pytest.mark.parametrize(
+    ("rule", "faulty"), [("mean", 0), ("median", 0), ("trimmed-mean", 3), ("multi-krum", 3)]
+)
+def test_every_rule_leaves_out_what_is_no_update_and_names_it(rule: Any, faulty: int) -> None:
+    agreed = Robustness(rule=rule, faulty=faulty)
+    updates = round_of(np.full(SIZE, np.nan), 100 * DIRECTION, -5 * DIRECTION)
+    found = judge(agreed, updates, size=SIZE, max_norm=MAX_NORM, round_number=2)
+    assert kinds(found) == {"x1": "not-finite", "x2": "norm"}
+    assert found.excluded == {"x1", "x2"}
+    start = np.zeros(SIZE, dtype=np.float32)
+    combined = combine(agreed, start, found.accepted, 2, len(found.excluded))
+    honest = np.stack([update.delta for update in updates[:7]])
+    mean = honest.mean(axis=0)
+    moved = float(np.linalg.norm(combined - mean) / np.linalg.norm(mean))
+    assert moved > 0.5 if rule == "mean" else moved < 0.4
+
+
+def test_the_default_is_the_screen() -> None:
+    updates = round_of(-DIRECTION)
+    found = judge(Robustness(), updates, size=SIZE, max_norm=MAX_NORM, round_number=1)
+    assert (found.findings, found.excluded) == (judged(updates).findings, {"x1"})
+
+
 def test_krum_keeps_the_members_that_are_close_together() -> None:
     points = np.array([[0.0], [0.1], [0.2], [0.3], [9.0]])
     assert RULES["multi-krum"](points, np.ones(5), 1) == pytest.approx([0.15])
 
 
-def test_clipping_keeps_directions_and_median_cosines_see_them() -> None:
-    clipped = clip_norms(np.array([[3.0, 4.0], [0.3, 0.4], [0.0, 0.0]]), 1.0)
-    np.testing.assert_allclose(clipped, [[0.6, 0.8], [0.3, 0.4], [0.0, 0.0]])
+def test_median_cosines_see_who_points_away() -> None:
     np.testing.assert_allclose(
         median_cosines(np.array([[1.0, 0], [2.0, 0], [-1.0, 0]])), [0, 0, -1], atol=1e-12
     )

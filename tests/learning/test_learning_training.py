@@ -14,7 +14,7 @@ from hanse.learning import (
     SecureRandom,
     Update,
     aggregate,
-    check_update,
+    defect,
     initial_weights,
     recommend,
     roc_auc,
@@ -35,7 +35,7 @@ def train_federated(training: Training, noise: float | None, members: Iterable[D
         for name, (trainer, (x, y)) in enumerate(zip(trainers, data, strict=True)):
             result = trainer.run_round(weights, simulated_examples(x, y), round_number, training.local_steps)
             updates.append(Update(str(name), result.delta, len(y)))
-            check_update(updates[-1], weights.size, training.max_update_norm)
+            assert defect(updates[-1], weights.size, training.max_update_norm) is None
         weights = aggregate(weights, updates, 2)
     return weights
 
@@ -166,7 +166,7 @@ def test_an_update_is_never_longer_than_agreed(rng: np.random.Generator) -> None
         .delta
     )
     assert np.linalg.norm(delta) == pytest.approx(0.01, rel=1e-4)
-    check_update(Update("m", delta, 50), 13, 0.01)
+    assert defect(Update("m", delta, 50), 13, 0.01) is None
 
 
 @pytest.mark.parametrize(("round_number", "steps"), [(0, 1), (6, 1), (1, 0), (1, 11)])

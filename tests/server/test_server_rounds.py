@@ -154,7 +154,7 @@ def test_an_absent_member_is_not_waited_for_and_two_of_three_go_on(federation: F
     [
         (
             lambda r: setattr(r.trained, "delta", b"\x00\x00\xc0\x7f" * (len(r.trained.delta) // 4)),
-            "protocol.malformed",
+            "run.update-rejected",
         ),
         (lambda r: setattr(r.trained, "delta", r.trained.delta[:-4]), "run.update-rejected"),
         (lambda r: setattr(r.trained, "delta", r.trained.delta[:-1]), "protocol.malformed"),

@@ -16,6 +16,7 @@ from hanse.client.progress import ROUND_AGGREGATED, RUN_FINISHED, auc_text, desc
 from hanse.client.remote import CoordinatorClient, RunEvent
 from hanse.client.run_report import Removed, removed
 from hanse.client.settings import NodeSettings
+from hanse.learning.robustness import RobustnessReport
 from hanse.policies import RULES, SignedAgreement, open_agreement
 
 
@@ -53,6 +54,8 @@ def run(
         return
     console().print(rounds_table(events))
     console().print(removed_table(removed(events), signed.agreement.cohort.suppress_below))
+    if model.manifest.robustness is not None and model.manifest.robustness.findings:
+        console().print(findings_table(model.manifest.robustness))
     say(f"model {folder.name} is in {folder}. Next: hanse serve {folder.name} --home {home}")
 
 
@@ -108,6 +111,23 @@ def removed_table(found: Removed, suppress_below: int) -> Any:  # noqa: ANN401 -
     ]
     title = f"What the rules removed in the last round (fewer than {suppress_below} are not told)"
     return table(title, ("rule", "because", "what", *found.members), rows, whole=("rule",))
+
+
+def findings_table(report: RobustnessReport) -> Any:  # noqa: ANN401 - a rich table
+    """Updates that were not taken as they were."""
+    rows = [
+        (
+            finding.round,
+            ", ".join(finding.members),
+            finding.kind,
+            f"{finding.measure:.3g}",
+            f"{finding.threshold:.3g}",
+            "left the run" if finding.members[0] in report.excluded else "stayed",
+        )
+        for finding in report.findings
+    ]
+    heads = ("round", "member", "found", "measured", "bound", "member then")
+    return table("Updates that were not taken as they were (docs: Robustness)", heads, rows)
 
 
 def _counts(found: Removed, counts: Mapping[str, int]) -> list[str]:

@@ -86,6 +86,7 @@ class EventType(StrEnum):
     ROUND_DENIED = "round.denied"
     ROUND_TRAINED = "round.trained"
     ROUND_AGGREGATED = "round.aggregated"
+    UPDATE_SCREENED = "update.screened"
     RUN_EVALUATED = "run.evaluated"
     BUDGET_PLANNED = "budget.planned"
     BUDGET_SPENT = "budget.spent"

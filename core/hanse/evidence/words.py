@@ -25,6 +25,7 @@ SAYS: Final = MappingProxyType(
         EventType.ROUND_DENIED: "The rules denied the step; no row was read",
         EventType.ROUND_TRAINED: "The model was trained on the admitted rows",
         EventType.ROUND_AGGREGATED: "The members' updates were combined",
+        EventType.UPDATE_SCREENED: "A member's update was not taken as it was",
         EventType.ROUND_SUBMITTED: "A member stated what it did in this step",
         EventType.RUN_EVALUATED: "The model was evaluated",
         EventType.BUDGET_PLANNED: "A privacy budget was planned",

@@ -24,7 +24,7 @@ Importing this package loads no torch: a scorer needs only what is named below. 
 * :mod:`hanse.learning.random_source`: noise that nobody can predict.
 """
 
-from hanse.learning.aggregation import Update, aggregate, check_update
+from hanse.learning.aggregation import Update, aggregate, defect
 from hanse.learning.artifact import (
     LoadedModel,
     ModelManifest,
@@ -35,7 +35,7 @@ from hanse.learning.artifact import (
     store_model,
     write_model,
 )
-from hanse.learning.codec import weights_from_bytes, weights_to_bytes
+from hanse.learning.codec import any_from_bytes, weights_from_bytes, weights_to_bytes
 from hanse.learning.contribution import ColumnContribution, contributions
 from hanse.learning.metrics import (
     SCORE_EDGES,
@@ -71,11 +71,12 @@ __all__ = [
     "Update",
     "add_gaussian_noise",
     "aggregate",
+    "any_from_bytes",
     "auc_from_histogram",
     "auc_standard_error",
-    "check_update",
     "contributions",
     "count_cells",
+    "defect",
     "encode_weights",
     "initial_weights",
     "layer_shapes",

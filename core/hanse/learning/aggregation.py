@@ -39,29 +39,6 @@ class Defect(NamedTuple):
     threshold: float
 
 
-def check_update(update: Update, size: int, max_norm: float) -> None:
-    """Refuses an update that would spoil or dominate the aggregate.
-
-    Args:
-        update: What a member sent.
-        size: Number of weights.
-        max_norm: Largest L2 norm, by agreement.
-
-    Raises:
-        TrainingError: ``run.update-rejected`` if the shape differs, a value is not finite, the norm is above
-            the maximum, or no row stands behind it.
-    """
-    if (found := defect(update, size, max_norm)) is None:
-        return
-    detail = {
-        "shape": f"{found.measure:g} values, not {size}",
-        "not-finite": f"{found.measure:g} values are not finite",
-        "norm": f"the norm is above {max_norm:g}",
-        "rows": "trained on no rows",
-    }[found.kind]
-    raise TrainingError("run.update-rejected", f"{update.member}: {detail}")
-
-
 def defect(update: Update, size: int, max_norm: float) -> Defect | None:
     """What is wrong with an update by itself.
 

@@ -32,6 +32,7 @@ from hanse.crypto import (
 from hanse.crypto.files import sync_folder
 from hanse.errors import ConfigurationError, HanseError, ProtocolError, ServingError
 from hanse.learning.predictor import Predictor
+from hanse.learning.robustness.findings import RobustnessReport
 from hanse.learning.transform import Transform, n_cells
 from hanse.policies import Label, Privacy, Training
 from hanse.policies.fields import Count, Document, Name, PurposeKey, Sha256Hex, Text, UtcTime
@@ -66,6 +67,7 @@ class ModelManifest(Document):
         cell_counts: Rows per cell of the columns, summed over the members, with the privacy noise with which
             each of them published its counts; empty without privacy, because there would be no noise.
         created_at: When it was registered.
+        robustness: What was found of updates, where each one is seen; None elsewhere.
     """
 
     schema_version: Literal[1] = 1
@@ -83,6 +85,7 @@ class ModelManifest(Document):
     members: Annotated[tuple[Name, ...], Field(min_length=2)]
     cell_counts: tuple[float, ...] = ()
     created_at: UtcTime
+    robustness: RobustnessReport | None = Field(default=None, exclude_if=lambda given: given is None)
 
     @model_validator(mode="after")
     def _counts_fit(self) -> Self:

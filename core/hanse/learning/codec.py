@@ -28,9 +28,21 @@ def weights_from_bytes(data: bytes) -> NDArray[np.float32]:
         ProtocolError: ``protocol.malformed`` when the bytes are no whole number of floats, or one is not
             finite.
     """
-    if len(data) % _WORD_BYTES:
-        raise ProtocolError("protocol.malformed", f"{len(data)} bytes are no whole number of float32")
-    vector = np.frombuffer(data, dtype="<f4").astype(np.float32)
+    vector = any_from_bytes(data)
     if not np.isfinite(vector).all():
         raise ProtocolError("protocol.malformed", "a weight is not finite")
     return vector
+
+
+def any_from_bytes(data: bytes) -> NDArray[np.float32]:
+    """A vector that the caller judges: what is in it may be anything.
+
+    Args:
+        data: Bytes from a peer.
+
+    Raises:
+        ProtocolError: ``protocol.malformed`` when the bytes are no whole number of floats.
+    """
+    if len(data) % _WORD_BYTES:
+        raise ProtocolError("protocol.malformed", f"{len(data)} bytes are no whole number of float32")
+    return np.frombuffer(data, dtype="<f4").astype(np.float32)

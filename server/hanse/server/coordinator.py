@@ -31,6 +31,7 @@ from hanse.policies import (
     resolve,
 )
 from hanse.policies.witnessing import PROOF_FILE, REGISTRATION_FILE, WITHHELD_FILE, trust_policy
+from hanse.server.findings import robustness_report
 from hanse.server.party import RunContext
 from hanse.server.phases import Sessions
 from hanse.server.rounds import Means, Outcome, Rounds
@@ -259,7 +260,7 @@ class Coordinator:
         try:
             outcome = rounds.conduct()
             self._await_quorum(context, record, outcome.last_entry)
-            name, digest = self._register(context, outcome)
+            name, digest = self._register(context, outcome, record)
             event = Event(
                 type=EventType.MODEL_REGISTERED,
                 agreement=context.signed.digest,
@@ -336,7 +337,7 @@ class Coordinator:
         write_atomic(folder / REGISTRATION_FILE, leaf)
         write_atomic(folder / PROOF_FILE, proof)
 
-    def _register(self, context: RunContext, outcome: Outcome) -> tuple[str, str]:
+    def _register(self, context: RunContext, outcome: Outcome, record: RunRecord) -> tuple[str, str]:
         """Writes the signed model version; returns ``name@version`` and the manifest's digest."""
         agreement = context.agreement
         manifest = ModelManifest(
@@ -354,6 +355,7 @@ class Coordinator:
             members=outcome.members,
             cell_counts=outcome.cell_counts,
             created_at=self._clock(),
+            robustness=robustness_report(record, agreement),
         )
         digest = write_model(
             self._folders.models / manifest.reference, manifest, outcome.model_file, self._key

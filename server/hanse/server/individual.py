@@ -4,6 +4,8 @@ So it is between two members, of whom a sum would hide neither, and with a priva
 adds all the noise that its own figures need.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from hanse.api.v1 import round_pb2 as pb
@@ -11,12 +13,12 @@ from hanse.errors import HanseError
 from hanse.learning import (
     Transform,
     Update,
-    aggregate,
-    check_update,
+    any_from_bytes,
     rare_below,
     weights_from_bytes,
     weights_to_bytes,
 )
+from hanse.learning.robustness import combine, judge
 from hanse.server.algorithms import Algorithm
 from hanse.server.evaluation import Metrics, evaluate
 from hanse.server.party import Party
@@ -32,6 +34,7 @@ class IndividualSteps:
 
     def __init__(self, party: Party) -> None:
         self._party = party
+        self._found_out = 0
 
     def prepare(self) -> Prepared:
         """Lets every member check the agreement, and fits the preprocessing on their summed counts."""
@@ -51,18 +54,20 @@ class IndividualSteps:
         )
 
     def train(self, number: int, algorithm: Algorithm, state: bytes, transform: Transform) -> Round:
-        """Averages the members' updates, and evaluates the weights before them."""
+        """Combines the members' updates, and evaluates the weights before them."""
         del algorithm  # nothing else is done with figures of one member each
-        party = self._party
+        party, agreement = self._party, self._party.agreement
         weights = weights_from_bytes(state)
         step = pb.Train(round=number, state=state, transform=transform.to_json())
         replies = party.ask({"train": step}, "trained", number)
         updates = self._updates(replies, weights.size, number)
-        updated = aggregate(weights, updates, party.agreement.cohort.minimum_members)
+        minimum = agreement.cohort.minimum_members
+        updated = combine(agreement.robustness, weights, updates, minimum, self._found_out)
         party.spent({member: reply.trained.epsilon for member, reply in replies.items()})
         return Round(
             weights_to_bytes(updated),
-            evaluate([reply.trained.histogram for reply in replies.values()]),
+            # Whoever was found out has no say in how good a model is either.
+            evaluate([reply.trained.histogram for m, reply in replies.items() if m in party.active]),
             tuple(sorted(update.member for update in updates)),
             {m: (r.trained.training, r.trained.holdout) for m, r in replies.items()},
         )
@@ -75,17 +80,28 @@ class IndividualSteps:
         party.spent({member: reply.evaluated.epsilon for member, reply in replies.items()})
         return evaluate([reply.evaluated.histogram for reply in replies.values()])
 
-    def _updates(self, replies: dict[str, pb.Reply], size: int, number: int) -> list[Update]:
-        """The updates that check; a member whose update does not check leaves the run."""
-        party = self._party
+    def _updates(self, replies: dict[str, pb.Reply], size: int, number: int) -> Sequence[Update]:
+        """The updates that may be combined; who sent what is no update, or a turned one, leaves the run."""
+        party, agreement = self._party, self._party.agreement
         updates = []
         for member, reply in replies.items():
             try:
-                update = Update(member, weights_from_bytes(reply.trained.delta), reply.trained.training.rows)
-                check_update(update, size, party.agreement.training.max_update_norm)
+                delta = any_from_bytes(reply.trained.delta)
             except HanseError as error:
                 party.lose_for(member, error, "update", number)
             else:
-                updates.append(update)
+                updates.append(Update(member, delta, reply.trained.training.rows))
+        judged = judge(
+            agreement.robustness,
+            updates,
+            size=size,
+            max_norm=agreement.training.max_update_norm,
+            round_number=number,
+        )
+        for finding in judged.findings:
+            party.found(finding)
+        for member in sorted(judged.excluded):
+            party.lose(member, "run.update-rejected", "update", number)
+        self._found_out += len(judged.excluded)
         party.require_enough()
-        return updates
+        return judged.accepted

@@ -14,6 +14,7 @@ from hanse.api.v1 import round_pb2 as pb
 from hanse.audit import Event, EventType
 from hanse.crypto import SigningKey, VerifierKey
 from hanse.errors import CATALOGUE, HanseError, ProtocolError, TrainingError
+from hanse.learning.robustness import Finding
 from hanse.policies import Agreement, SignedAgreement
 from hanse.server.checks import check_figures, check_stated
 from hanse.server.statements import Statements, Step
@@ -197,6 +198,12 @@ class Party:
         event = self._event(EventType.MEMBER_LEFT, number, reasons).model_copy(update={"peer": member})
         self._journal.record(event, {"member": member, "code": code, "step": what})
         self.active -= {member}
+
+    def found(self, finding: Finding) -> None:
+        """An update is not taken as it is; the log names its member and what was found, not the update."""
+        event = self._event(EventType.UPDATE_SCREENED, finding.round, ())
+        named = event.model_copy(update={"peer": finding.members[0], "detail": finding.kind})
+        self._journal.record(named, finding.model_dump(mode="json"))
 
     def require_enough(self) -> None:
         """Ends a run that too few members are left for.

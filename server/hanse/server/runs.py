@@ -104,6 +104,11 @@ class RunRecord:
             self._changed.notify_all()
         return index
 
+    def told(self, kind: EventType) -> list[Mapping[str, Any]]:
+        """The facts of all events of one type so far."""
+        with self._changed:
+            return [event.facts for event in self._events if event.type == kind.value]
+
     def keep(self, round_number: int, state: bytes) -> None:
         """Stores what was learned after a round; the file appears whole."""
         write_atomic(self._folder / f"round-{round_number:04d}.state", state)

@@ -1,5 +1,6 @@
 """Updates that would spoil a model: found, named where single updates are seen, and kept out.
 
+* :mod:`hanse.learning.robustness.defence`: what an agreement names, in a run.
 * :mod:`hanse.learning.robustness.screening`: the default where updates are seen.
 * :mod:`hanse.learning.robustness.grouping`: the default under secure sums, from six members.
 * :mod:`hanse.learning.robustness.rules`: other ways to combine updates that are seen.
@@ -10,6 +11,7 @@ its update to the agreement's norm, and an encoding for secure sums refuses valu
 honest software only.
 """
 
+from hanse.learning.robustness.defence import combine, judge
 from hanse.learning.robustness.findings import Finding, Kind, RobustnessReport
 from hanse.learning.robustness.grouping import (
     MINIMUM_GROUP,
@@ -19,7 +21,7 @@ from hanse.learning.robustness.grouping import (
     assign_groups,
     judge_groups,
 )
-from hanse.learning.robustness.rules import RULES, Rule, RuleName, clip_norms
+from hanse.learning.robustness.rules import RULES, Rule, RuleName
 from hanse.learning.robustness.screening import Screened, screen
 
 __all__ = [
@@ -35,7 +37,8 @@ __all__ = [
     "RuleName",
     "Screened",
     "assign_groups",
-    "clip_norms",
+    "combine",
+    "judge",
     "judge_groups",
     "screen",
 ]

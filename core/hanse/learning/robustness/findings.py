@@ -17,7 +17,8 @@ Kind: TypeAlias = Literal[
 
 * ``shape``: values, not as many as the model has. ``not-finite``: values that are not, above none.
 * ``rows``: rows behind the update, below one. ``norm``: L2 norm, above the agreement's.
-* ``outlier``: L2 norm, in multiples of the round's median, above it. ``weight``: rows, the same.
+* ``outlier``: L2 norm, in multiples of the round's median, above it, or norm times rows where that is less.
+  ``weight``: rows, in multiples of the round's median, above it.
 * ``direction``: median cosine to the others, below a negative threshold while most agree.
 * ``group``: L2 norm of a group's mean, above the agreement's. ``probe``: what a group made better on
   held-out rows, in the unit of the probe, below what was asked.

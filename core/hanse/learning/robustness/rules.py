@@ -75,22 +75,6 @@ RULES: Final[dict[RuleName, Rule]] = {
 }
 
 
-def clip_norms(updates: Vector, largest: float) -> Vector:
-    """Shortens every update that is longer.
-
-    Args:
-        updates: Shape (members, weights).
-        largest: L2 norm, above 0.
-
-    Returns:
-        Same shape.
-    """
-    norms = np.linalg.norm(updates, axis=1, keepdims=True)
-    scales = np.minimum(1.0, largest / np.maximum(norms, np.finfo(np.float64).tiny))
-    shortened: Vector = updates * scales
-    return shortened
-
-
 def _require(enough: bool, members: int) -> None:  # noqa: FBT001 - a condition, not an option
     if not enough:
         raise TrainingError("run.insufficient-members", f"{members} members are too few for this rule")

@@ -8,8 +8,9 @@
    updates are mostly sampling noise and agree on nothing; the test is silent then, instead of naming by
    chance. With three of ten members against it, the first round decides.
 3. An update far longer than the median is left out of the round, and the member named; others are shortened
-   to a multiple of the median. Rows are a member's own claim: beyond a multiple of the median they carry no
-   further weight, and the member is named.
+   to a multiple of the median. Privacy noise makes the updates of a member with few rows long, so length
+   counts only as far as the update, with its rows, would also move the mean further than others do. Rows
+   are a member's own claim: beyond a multiple of the median they carry no more weight, and it is named.
 
 The result goes to :func:`hanse.learning.aggregate`, the mean by rows. Assumptions: fewer than half of the
 members are faulty, and honest members' data agree enough that their first updates point the same way. Limits:
@@ -26,17 +27,16 @@ from numpy.typing import NDArray
 
 from hanse.learning.aggregation import Update, defect
 from hanse.learning.robustness.findings import Finding, Kind
-from hanse.learning.robustness.rules import clip_norms
 
 AGREEMENT: Final = 0.1
 """Median cosine that most members must have to the others before a direction is judged, and whose negative
 names a member. Honest members had .16 or more in the first round, turned ones -.22 or less (measured)."""
 
 OUTLIER: Final = 3.0
-"""Norm, in multiples of the round's median, above which an update is left out. Honest ones reached 1.9."""
+"""Length, in multiples of the round's median, above which an update is left out. Honest ones reached 1.9."""
 
 KEPT_NORM: Final = 2.0
-"""Norm, in multiples of the round's median, to which longer updates are shortened: honest ones are not."""
+"""Length, in multiples of the round's median, to which longer ones are shortened: honest ones are not."""
 
 KEPT_ROWS: Final = 4.0
 """Rows, in multiples of the round's median, that an update is weighted with at most."""
@@ -133,22 +133,32 @@ def _shortened(updates: Sequence[Update], round_number: int) -> tuple[list[Updat
     if not updates:
         return [], []
     deltas = np.stack([update.delta for update in updates]).astype(np.float64)
-    norms = np.linalg.norm(deltas, axis=1)
-    middle = float(np.median(norms))
-    if middle <= 0:
-        return list(updates), []
-    clipped = clip_norms(deltas, KEPT_NORM * middle).astype(np.float32)
+    lengths = _lengths(deltas, np.array([update.rows for update in updates], dtype=np.float64))
+    scales = np.minimum(1.0, KEPT_NORM / np.maximum(lengths, KEPT_NORM))[:, None]
     kept = [
         replace(update, delta=delta)
-        for update, delta, norm in zip(updates, clipped, norms, strict=True)
-        if norm <= OUTLIER * middle
+        for update, delta, length in zip(updates, (deltas * scales).astype(np.float32), lengths, strict=True)
+        if length <= OUTLIER
     ]
     findings = [
-        _finding(update.member, round_number, "outlier", float(norm) / middle, OUTLIER)
-        for update, norm in zip(updates, norms, strict=True)
-        if norm > OUTLIER * middle
+        _finding(update.member, round_number, "outlier", float(length), OUTLIER)
+        for update, length in zip(updates, lengths, strict=True)
+        if length > OUTLIER
     ]
     return kept, findings
+
+
+def _lengths(deltas: NDArray[np.float64], rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """L2 norms, and norms times rows, each in multiples of its median; of the two the smaller one."""
+    norms = np.linalg.norm(deltas, axis=1)
+    lengths: NDArray[np.float64] = np.minimum(_in_medians(norms), _in_medians(norms * rows))
+    return lengths
+
+
+def _in_medians(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Values in multiples of their median; zeros where that is none."""
+    middle = float(np.median(values))
+    return values / middle if middle > 0 else np.zeros_like(values)
 
 
 def _lightened(updates: Sequence[Update], round_number: int) -> tuple[list[Update], list[Finding]]:

@@ -23,6 +23,7 @@ from hanse.policies.agreement.terms import (
     ConsentTerms,
     Privacy,
     Retention,
+    Robustness,
     Scoring,
 )
 from hanse.policies.agreement.training import Model, PointScale, Target, Training
@@ -52,6 +53,7 @@ __all__ = [
     "PointScale",
     "Privacy",
     "Retention",
+    "Robustness",
     "Scoring",
     "Software",
     "Special",

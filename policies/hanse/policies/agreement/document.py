@@ -31,6 +31,7 @@ from hanse.policies.agreement.terms import (
     ConsentTerms,
     Privacy,
     Retention,
+    Robustness,
     Scoring,
 )
 from hanse.policies.agreement.training import Training
@@ -84,6 +85,8 @@ class Agreement(WrittenDocument):
         valid_from: First moment at which it is in force.
         valid_until: First moment at which it no longer is.
         software: What every node runs.
+        robustness: How updates that would spoil the model are kept out of it, where each one is seen. Left
+            out of the text while it is the default, so that older agreements keep their digests.
     """
 
     header = HEADER
@@ -117,6 +120,7 @@ class Agreement(WrittenDocument):
     valid_from: UtcTime
     valid_until: UtcTime
     software: Software
+    robustness: Robustness = Field(default=Robustness(), exclude_if=lambda given: given == Robustness())
 
     @field_validator("members")
     @classmethod
@@ -167,6 +171,14 @@ class Agreement(WrittenDocument):
             raise PydanticCustomError("validity", "let assessment.expires_at be later than approved_at")
         if (self.version > 1) != (self.supersedes is not None):
             raise PydanticCustomError("supersedes", "give supersedes to an amendment, null to version 1")
+        return self
+
+    @model_validator(mode="after")
+    def _updates_are_seen(self) -> Self:
+        if self.robustness != Robustness() and self.secure_sums:
+            raise PydanticCustomError("robustness", "leave out robustness: in secure sums no update is seen")
+        if len(self.members) < self.robustness.fewest:
+            raise PydanticCustomError("robustness", "let fewer be faulty: the rule needs more members")
         return self
 
     @model_validator(mode="after")

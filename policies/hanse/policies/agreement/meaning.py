@@ -526,6 +526,14 @@ _TABLE: Final[tuple[tuple[str, str, str, Meaning, Meaning], ...]] = (
     ("valid_until", "the end of validity", "失效时间", _WIDENS, _NARROWS),
     ("software.version", "the version of the software", "软件版本", _NEUTRAL, _NEUTRAL),
     ("software.digest", "the digest of the software", "软件摘要", _NEUTRAL, _NEUTRAL),
+    (
+        "robustness.rule",
+        "how updates are combined that may be wrong",
+        "对可能有误的更新的合并方式",
+        _NEUTRAL,
+        _NEUTRAL,
+    ),
+    ("robustness.faulty", "the members that may be faulty", "可容忍的异常成员数", _NEUTRAL, _NEUTRAL),
 )
 
 VOCABULARY: Final = frozenset(
@@ -535,6 +543,7 @@ VOCABULARY: Final = frozenset(
         *("columns.kind", "columns.classification", "columns.special", "columns.transform"),
         *("columns.disclosure", "columns.disclosure.form", "privacy.unit", "privacy.adjacency"),
         *("assessment.purposes", "assessment.classifications", "consent.running_round"),
+        "robustness.rule",
     }
 )
 """Fields whose values are words of the schema, and not names or texts that somebody chose."""

@@ -1,8 +1,9 @@
 """How private a run is, how many there must be, what scores are for, and for how long things are kept."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from hanse.policies.fields import (
     Classification,
@@ -26,6 +27,31 @@ class Privacy(Document):
     adjacency: Literal["add-or-remove-one"]
     epsilon: Positive
     delta: Annotated[float, Field(gt=0, lt=1)]
+
+
+class Robustness(Document):
+    """How updates that would spoil the model are kept out of it, where each member's update is seen.
+
+    Attributes:
+        rule: ``screened-mean`` judges each update and leaves out what is wrong; ``mean`` takes every update
+            within the agreed norm; ``median``, ``trimmed-mean`` and ``multi-krum`` combine updates so that a
+            few do not matter, and name nobody for their direction or length.
+        faulty: How many members ``trimmed-mean`` and ``multi-krum`` stand; 0 for the others.
+    """
+
+    rule: Literal["screened-mean", "mean", "median", "trimmed-mean", "multi-krum"] = "screened-mean"
+    faulty: Annotated[int, Field(ge=0, le=100)] = 0
+
+    @model_validator(mode="after")
+    def _faulty_fits_rule(self) -> Self:
+        if (self.faulty > 0) != (self.rule in ("trimmed-mean", "multi-krum")):
+            raise PydanticCustomError("faulty", "give faulty to trimmed-mean and multi-krum, and to no other")
+        return self
+
+    @property
+    def fewest(self) -> int:
+        """Members that the rule needs at least."""
+        return {"trimmed-mean": 2 * self.faulty + 1, "multi-krum": 2 * self.faulty + 3}.get(self.rule, 1)
 
 
 class Cohort(Document):

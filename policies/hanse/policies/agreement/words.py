@@ -76,6 +76,11 @@ WORDS: Final = MappingProxyType(
             ("add-or-remove-one", "add or remove one record", "增加或删除一条记录"),
             ("score", "score", "分数"),
             ("band", "band (decile)", "分段（十分位）"),
+            ("screened-mean", "mean of the updates that pass a screen", "筛查后更新的平均值"),
+            ("mean", "mean", "平均值"),
+            ("median", "median of each coordinate", "逐坐标中位数"),
+            ("trimmed-mean", "mean of each coordinate without its extremes", "逐坐标截尾平均值"),
+            ("multi-krum", "mean of the updates nearest to each other (multi-Krum)", "multi-Krum聚合"),
             # Legal bases
             ("consent", "consent", "同意"),
             ("contract", "contract", "合同"),

@@ -1,0 +1,30 @@
+"""What a run found of its members' updates, from its own record: it survives a restart."""
+
+from hanse.audit import EventType
+from hanse.learning.robustness import Finding, RobustnessReport
+from hanse.policies import Agreement
+from hanse.server.runs import RunRecord
+
+
+def robustness_report(record: RunRecord, agreement: Agreement) -> RobustnessReport | None:
+    """What the defence of a run did.
+
+    Args:
+        record: Of the run.
+        agreement: Of the run.
+
+    Returns:
+        The report; members that left for what was found of them are excluded. None where no update is seen.
+    """
+    if agreement.secure_sums:
+        return None
+    findings = [Finding.model_validate(dict(facts)) for facts in record.told(EventType.UPDATE_SCREENED)]
+    named = {finding.members[0] for finding in findings}
+    left = {facts["member"] for facts in record.told(EventType.MEMBER_LEFT) if facts["step"] == "update"}
+    return RobustnessReport(
+        mode="individual",
+        rounds=agreement.training.rounds,
+        findings=tuple(findings),
+        excluded=tuple(sorted(named & left)),
+        rolled_back=(),
+    )

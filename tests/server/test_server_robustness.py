@@ -1,0 +1,94 @@
+"""A poisoned run over real nodes in one process: who is named, who leaves, and what it costs the model."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from safetensors.numpy import load as load_tensors
+
+from hanse.api.v1 import round_pb2 as pb
+from hanse.audit import verify_log
+from hanse.client.session import Session
+from hanse.crypto import SigningKey
+from hanse.demo.data import load
+from hanse.learning import Predictor, Transform, Update, aggregate, roc_auc, weights_from_bytes
+from hanse.policies import Agreement
+from hanse.server.findings import robustness_report
+
+PLAIN = tuple(column for column in load().dictionary.columns if column.classification != "sensitive")
+LARGEST_LOSS = 0.01
+LABELS, SIGNS, TEN, NAN = "media", "retailer", "telecom", "bank"
+FACTORS = {SIGNS: -1.0, TEN: 10.0, NAN: np.nan}
+
+
+@pytest.fixture
+def federation_of_nine(federation: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Nine members, each of whose updates is seen."""
+    monkeypatch.setattr(Agreement, "secure_sums", property(lambda _: False))
+    return federation(9, None, rounds=1, columns=PLAIN)
+
+
+class Poison:
+    """Changes what some members send, signed by them, and remembers what the others would have sent."""
+
+    def __init__(self, local: Any) -> None:
+        self._keys = {site.data.name: SigningKey.load(site.home.node_key) for site in local.federation.sites}
+        self.honest: list[Update] = []
+
+    def __call__(self, member: str, body: bytes) -> bytes:
+        reply = pb.Reply.FromString(pb.SignedMessage.FromString(body).body)
+        if not reply.HasField("trained"):
+            return body
+        delta = weights_from_bytes(reply.trained.delta)
+        if member != LABELS:
+            self.honest.append(Update(member, delta, reply.trained.training.rows))
+        reply.trained.delta = (delta * np.float32(FACTORS.get(member, 1.0))).astype("<f4").tobytes()
+        changed = reply.SerializeToString()
+        key = self._keys[member]
+        signature = key.sign("hanse.round.v1", changed)
+        return pb.SignedMessage(body=changed, signer=key.name, signature=signature).SerializeToString()
+
+
+def turn_labels(monkeypatch: pytest.MonkeyPatch) -> None:
+    original = Session.train
+
+    def train(self: Session, number: int, weights: Any, transform: Any, records: Any) -> Any:
+        if self.member == LABELS:
+            records.labels = 1 - records.labels
+        return original(self, number, weights, transform, records)
+
+    monkeypatch.setattr(Session, "train", train)
+
+
+def area(local: Any, transform: Transform, weights: NDArray[np.float32]) -> float:
+    """Area under the ROC curve on the rows that nobody trains on."""
+    data = load()
+    rows = data.rows.take(data.test)
+    predictor = Predictor(local.agreement.training, transform.n_features, weights)
+    return roc_auc(predictor.scores(transform.apply(rows.columns)), rows.labels.astype(np.float32)) or 0.0
+
+
+def test_four_attackers_of_nine_are_named_and_cost_the_model_little(
+    federation_of_nine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    local = federation_of_nine
+    transport = local.transport()
+    transport.tamper = poison = Poison(local)
+    turn_labels(monkeypatch)
+    rounds, record = local.rounds(transport)
+
+    outcome = rounds.conduct()
+
+    expected = {LABELS: "direction", SIGNS: "direction", TEN: "norm", NAN: "not-finite"}
+    log = [entry for entry in verify_log(local.home.log, local.key.verifier).entries if entry.round == 1]
+    assert {e.peer: e.detail for e in log if e.type.value == "update.screened"} == expected
+    report = robustness_report(record, local.agreement)
+    assert {finding.members[0]: finding.kind for finding in report.findings} == expected
+    assert set(report.excluded) == set(expected)
+    assert set(outcome.members) == set(local.nodes) - set(expected)
+    weights = load_tensors(outcome.model_file)["weights"]
+    honest = area(local, outcome.transform, aggregate(np.zeros_like(weights), poison.honest, 2))
+    assert honest > 0.65
+    assert area(local, outcome.transform, weights) > honest - LARGEST_LOSS
