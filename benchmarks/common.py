@@ -29,10 +29,12 @@ class Options:
     Attributes:
         json_path: File for the figures; None for none.
         quick: Measure less, in under 50 seconds.
+        parts: Of a benchmark that has several, those to measure.
     """
 
     json_path: Path | None
     quick: bool
+    parts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +65,15 @@ class Figure:
         )
 
 
-def parse_options(description: str) -> Options:
-    """Reads the command line."""
+def parse_options(description: str, parts: Sequence[str] = ()) -> Options:
+    """Reads the command line; a benchmark with several parts takes ``--part`` as well."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--json", type=Path, metavar="PATH", help="also write the figures to this file")
     parser.add_argument("--quick", action="store_true", help="measure less, in under 50 seconds")
+    if parts:
+        parser.add_argument("--part", choices=parts, action="append", help="only this; may be repeated")
     given = parser.parse_args()
-    return Options(given.json, given.quick)
+    return Options(given.json, given.quick, tuple(getattr(given, "part", None) or parts))
 
 
 def finish(title: str, figures: Sequence[Figure], options: Options) -> int:

@@ -3,7 +3,7 @@
 One step of every member on all its rows per round, and the coordinator's scaled steps. The number of rounds
 is what it costs: each is one secure sum.
 
-Measured by ``benchmarks/linear_models.py`` on fold 0, with 20 members of one kind of customers each: a
+Measured by ``benchmarks/horizontal.py`` on fold 0, with 20 members of one kind of customers each: a
 logistic model is .000 to .0024 below scikit-learn's area under the ROC curve on pooled rows, where 10
 rounds of 30 own steps of each member are .002 to .010 below. The method and the step sizes were chosen by
 the areas on the test rows of fold 0 of adult and telco, that of the networks on telco and bank_full: there
