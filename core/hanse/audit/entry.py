@@ -2,9 +2,9 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Final, Literal, NamedTuple, Self
+from typing import Annotated, Any, Final, Literal, NamedTuple, Self, TypeAlias
 
 from pydantic import Field, StringConstraints, ValidationError, field_validator
 
@@ -68,7 +68,7 @@ class Entry(Event):
 
     def canonical(self) -> bytes:
         """The bytes that are stored and hashed: canonical JSON without what does not apply."""
-        return _encode(vars(self))
+        return _ENCODER.encode(self).encode("ascii")
 
     @classmethod
     def parse(cls, data: bytes) -> Self:
@@ -127,14 +127,12 @@ def write_entry(event: Event, frame: Frame, clock_behind_ms: int | None = None) 
         AuditError: ``audit.entry-size`` if that is more than :data:`MAX_ENTRY_BYTES`; names the event and its
             longest field.
     """
-    added = {
-        "seq": frame.seq,
-        "time": frame.time,
-        "clock_behind_ms": clock_behind_ms,
-        "version": _VERSION,
-    }
+    fields = _stated(event)
+    fields["seq"], fields["time"], fields["version"] = frame.seq, frame.time, _VERSION
+    if clock_behind_ms is not None:
+        fields["clock_behind_ms"] = clock_behind_ms
     # No name sorts before the actor's, which is encoded already.
-    data = b'{"actor":%b,%b' % (frame.actor.encode("ascii"), _encode(vars(event) | added)[1:])
+    data = f'{{"actor":{frame.actor},{_ENCODER.encode(fields)[1:]}'.encode("ascii")
     if len(data) > MAX_ENTRY_BYTES:
         raise AuditError(
             "audit.entry-size",
@@ -159,15 +157,39 @@ FRAME_START: Final = re.compile(
 )
 """How the bytes of every entry begin; the group is the actor."""
 
-FRAME_SEQ: Final = b',"seq":'
-"""Where, found from the end, :data:`FRAME_END` begins."""
-
-FRAME_END: Final = re.compile(
-    rb',"seq":(0|[1-9][0-9]{0,17}),(?:"s[a-z_]+":(?:"[^"\\]*"|[0-9]+),)*'
-    rb'"time":"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z)",'
-    rb'"type":"([a-z._-]+)","version":1\}'
+_SEQ: Final = b',"seq":'
+_END: Final = re.compile(
+    rb'^(0|[1-9][0-9]{0,17}),(?:"s[a-z_]+":(?:"[^"]*"|[0-9]+),)*'
+    rb'"time":"([^"]{24})","type":"([a-z._-]+)","version":1\}$',
+    re.MULTILINE,
 )
-"""How they end; the groups are the actor's number, the time and the type."""
+_ZEROS: Final = bytes.maketrans(b"123456789", b"000000000")
+_ZERO_TIME: Final = b"0000-00-00T00:00:00.000Z"
+
+
+End: TypeAlias = tuple[bytes, bytes, bytes]
+
+
+def read_ends(entries: Sequence[bytes]) -> Sequence[End | None]:
+    """Finds what stands at the end of every entry, of many at a time: that takes half as long.
+
+    Args:
+        entries: Bytes from anywhere. Whether they begin like an entry is for the caller to check.
+
+    Returns:
+        For each, the number of its actor, the time and the type; None where that is not how it ends.
+    """
+    text = b"\n".join([data.rpartition(_SEQ)[2] for data in entries])
+    found: list[End] = _END.findall(text)
+    # No end has a line break of its own, so each is one line; nor has one a backslash.
+    if len(found) == len(entries) == text.count(b"\n") + 1 and b"\\" not in text and _have_times(found):
+        return found
+    return [None] if len(entries) == 1 else [read_ends([data])[0] for data in entries]
+
+
+def _have_times(ends: Sequence[End]) -> bool:
+    """Whether what stands where the times should be has their form."""
+    return b"".join([time for _, time, _ in ends]).translate(_ZEROS) == _ZERO_TIME * len(ends)
 
 
 def read_frame(data: bytes) -> Frame | None:
@@ -183,30 +205,34 @@ def read_frame(data: bytes) -> Frame | None:
     if len(data) > MAX_ENTRY_BYTES:
         return None
     start = FRAME_START.match(data)
-    end = FRAME_END.fullmatch(data, data.rfind(FRAME_SEQ))
+    end = read_ends([data])[0]
     if start is None or end is None:
         return None
-    return Frame(start[1].decode("ascii", "replace"), int(end[1]), end[2].decode())
+    return Frame(start[1].decode("ascii", "replace"), int(end[0]), end[1].decode())
 
 
-def _encode(fields: Mapping[str, Any]) -> bytes:
-    """As :func:`hanse.crypto.canonical_json`, for validated documents, which need no second look."""
-    return _ENCODER.encode({name: value for name, value in fields.items() if value is not None}).encode(
-        "ascii"
-    )
+def _stated(document: Document) -> dict[str, Any]:
+    """The fields of a document that are not left out."""
+    return {name: value for name, value in vars(document).items() if value is not None}
 
 
 def _plain(value: object) -> dict[str, Any]:
     """What the encoder does not know: documents within documents, and mappings that are no dicts."""
     if isinstance(value, Document):
-        return {name: field for name, field in vars(value).items() if field is not None}
+        return _stated(value)
     if isinstance(value, Mapping):
         return dict(value)
     raise TypeError(f"an entry holds no {type(value).__name__}")
 
 
+# A validated document holds no circle, and looking for one at every value takes a fifth of the time.
 _ENCODER: Final = json.JSONEncoder(
-    sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False, default=_plain
+    sort_keys=True,
+    separators=(",", ":"),
+    ensure_ascii=True,
+    allow_nan=False,
+    check_circular=False,
+    default=_plain,
 )
 
 

@@ -15,7 +15,7 @@ from hanse.audit.event import Event, EventType
 from hanse.audit.hashes import consistency_proof, frontier_at, root_at
 from hanse.audit.reader import LogReader
 from hanse.audit.rotation import is_rotation, read_rotation
-from hanse.audit.store import Head, LogStore, Rows, StoredEntry, create_store, require_log
+from hanse.audit.store import Head, LogStore, PlainRow, Rows, create_store, require_log
 from hanse.audit.tree import EMPTY_ROOT, Frontier, check_consistency
 from hanse.crypto import SigningKey, add_signature
 from hanse.crypto.note import SignatureLine
@@ -248,15 +248,15 @@ class AuditLog:
             self._state, self._key = new, new_key or self._key
         return range(head.size, new.head.size)
 
-    def _entries(self, state: _State, events: Sequence[Event]) -> tuple[list[StoredEntry], Frontier, str]:
-        """The next entries of this process' actor, the tree with them, and their time."""
+    def _entries(self, state: _State, events: Sequence[Event]) -> tuple[list[PlainRow], Frontier, str]:
+        """The next rows of this process' actor, the tree with them, and their time."""
         now = format_time(self._clock())
         time = max(now, state.last_time)
         behind_ms = milliseconds_between(now, time) if now < time else None
         tree, entries = state.tree.copy(), []
         for seq, event in enumerate(events, state.next_seq):
             data = write_entry(event, Frame(self._actor, seq, time), behind_ms)
-            entries.append(StoredEntry(tree.size, data, tree.append(data)))
+            entries.append((tree.size, data, tree.append(data)))
         return entries, tree, time
 
     def _catch_up(self, rows: Rows, head: Head) -> _State:
@@ -323,8 +323,7 @@ class AuditLog:
 
 def _entry(rows: Rows, entry: int) -> bytes:
     """The bytes of a stored entry."""
-    [(_, data, _)] = rows.chunk(entry, entry + 1)
-    return data
+    return rows.piece(entry, entry + 1).data[0]
 
 
 def _frame(data: bytes, entry: int) -> Frame:

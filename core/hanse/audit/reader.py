@@ -102,9 +102,8 @@ class LogReader:
         Raises:
             AuditError: ``audit.integrity`` if one is missing.
         """
-        for chunk in self._rows.entries(first, end):
-            for _, data, _ in chunk:
-                yield data
+        for piece in self._rows.entries(first, end):
+            yield from piece.data
 
     def checkpoints(self) -> list[bytes]:
         """The kept checkpoints in order of their size, the newest included, with their cosignatures."""

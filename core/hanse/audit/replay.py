@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from hanse.audit.entry import FRAME_END, FRAME_SEQ, FRAME_START, Entry
+from hanse.audit.entry import FRAME_START, End, Entry, read_ends
 from hanse.audit.event import EventType
 from hanse.audit.rotation import read_rotation
-from hanse.audit.store import CHUNK_ENTRIES
+from hanse.audit.store import CHUNK_ENTRIES, Piece
 from hanse.audit.tree import HASH_BYTES, Frontier, node_hash
 from hanse.crypto import VerifierKey
 from hanse.errors import AuditError, HanseError
@@ -44,41 +44,63 @@ class Replay:
     rotations: list[tuple[int, VerifierKey]] = field(default_factory=list)
     blocks: list[bytes] = field(default_factory=list)
 
-    def take(self, chunk: Sequence[tuple[int, bytes, bytes]]) -> None:
+    def take(self, piece: Piece) -> None:
         """Takes the next piece of the log.
 
         Args:
-            chunk: Not empty; shorter than :data:`~hanse.audit.store.CHUNK_ENTRIES` only at the end.
+            piece: Not empty; shorter than :data:`~hanse.audit.store.CHUNK_ENTRIES` only at the end.
 
         Raises:
             AuditError: ``audit.integrity`` if an entry is not the one that a writer would have written next,
                 or has other hashes beside it; ``entry`` is the first such. The state is then void.
         """
-        expected = self._hash(chunk)
-        beside = [hashes for _, _, hashes in chunk]
-        if beside == expected:
-            self._follow(chunk)
+        expected = self._hash(piece.data)
+        if list(piece.hashes) == expected:
+            self._follow(piece.first, piece.data)
             return
-        wrong = next(place for place, hashes in enumerate(beside) if hashes != expected[place])
-        self._follow(chunk[:wrong])
-        own = beside[wrong][:HASH_BYTES] == expected[wrong][:HASH_BYTES]
+        wrong = next(place for place, hashes in enumerate(piece.hashes) if hashes != expected[place])
+        self._follow(piece.first, piece.data[:wrong])
+        own = piece.hashes[wrong][:HASH_BYTES] == expected[wrong][:HASH_BYTES]
         what = "the tree that ends with it" if own else "its leaf hash"
-        raise _bad(chunk[wrong][0], f"does not have beside it {what}")
+        raise _bad(piece.first + wrong, f"does not have beside it {what}")
 
-    def _follow(self, chunk: Sequence[tuple[int, bytes, bytes]]) -> None:
-        """Checks entries against the ones before them. One loop without calls: it runs for every entry."""
-        start, actor, seq, last_time = b"?", "", 0, self.last_time.encode()
-        for entry, data, _ in chunk:
+    def _follow(self, first: int, leaves: Sequence[bytes]) -> None:
+        """Checks entries against the ones before them."""
+        ends = read_ends(leaves)
+        if not self._follow_run(first, leaves, ends):
+            self._follow_each(first, leaves, ends)
+
+    def _follow_run(self, first: int, leaves: Sequence[bytes], ends: Sequence[End | None]) -> bool:
+        """Takes entries at a time if one actor wrote all of them, as mostly, and nothing is to be said."""
+        if self.detailed or not leaves or None in ends:
+            return False
+        start, actor = _actor(first, leaves[0])
+        seq = self.sequences.get(actor, 0)
+        numbers, times, kinds = zip(*ends, strict=True)
+        if (
+            [data for data in leaves if not data.startswith(start)]
+            or [*map(int, numbers)] != [*range(seq, seq + len(leaves))]
+            or [self.last_time.encode(), *times] != sorted([self.last_time.encode(), *times])
+            or _ROTATED in kinds
+        ):
+            return False
+        self._note(actor, seq + len(leaves), first + len(leaves) - 1)
+        self.last_time = times[-1].decode()
+        return True
+
+    def _follow_each(self, first: int, leaves: Sequence[bytes], ends: Sequence[End | None]) -> None:
+        """Takes entries one by one, in one loop without calls: it runs for every entry of several actors."""
+        start, actor, seq, last_time = b"", "", 0, self.last_time.encode()
+        for entry, (data, end) in enumerate(zip(leaves, ends, strict=True), first):
             if self.detailed:
                 _require_entry(entry, data)
-            if not data.startswith(start):  # the actor's bytes; entries of one mostly come together
+            if not (actor and data.startswith(start)):  # the actor's bytes; those of one mostly come together
                 self._note(actor, seq, entry - 1)
                 start, actor = _actor(entry, data)
                 seq = self.sequences.get(actor, 0)
-            end = FRAME_END.fullmatch(data, data.rfind(FRAME_SEQ))
             if end is None:
                 raise _bad(entry, "cannot be read: no number, time and type at its end")
-            number, time, kind = end.groups()
+            number, time, kind = end
             if int(number) != seq:
                 raise _bad(entry, "is not the next of its actor: one is missing or repeated")
             if time < last_time:
@@ -86,8 +108,8 @@ class Replay:
             seq, last_time = seq + 1, time
             if kind == _ROTATED:
                 self.rotations.append((entry, _new_key(entry, data)))
-        if chunk:
-            self._note(actor, seq, chunk[-1][0])
+        if leaves:
+            self._note(actor, seq, first + len(leaves) - 1)
         self.last_time = last_time.decode()
 
     def _note(self, actor: str, seq: int, last_entry: int) -> None:
@@ -95,28 +117,29 @@ class Replay:
         if actor:
             self.sequences[actor], self.last_entries[actor] = seq, last_entry
 
-    def _hash(self, chunk: Sequence[tuple[int, bytes, bytes]]) -> list[bytes]:
+    def _hash(self, leaves: Sequence[bytes]) -> list[bytes]:
         """Grows the tree by a piece; gives the hashes that belong beside each of its entries."""
         sha256 = hashlib.sha256
-        levels = [[sha256(b"\x00" + data).digest() for _, data, _ in chunk]]
-        beside = levels[0].copy()
-        for start in range(0, len(chunk), BLOCK_ENTRIES):
-            self.blocks.append(block_digest(beside[start : start + BLOCK_ENTRIES]))
-        while len(levels[-1]) > 1:
-            below = levels[-1]
-            nodes = [
+        level = [sha256(b"\x00" + data).digest() for data in leaves]
+        self.blocks += [
+            block_digest(level[start : start + BLOCK_ENTRIES])
+            for start in range(0, len(level), BLOCK_ENTRIES)
+        ]
+        beside, step, odd = level.copy(), 1, []
+        while len(level) > 1:
+            if len(level) & 1:
+                odd.append(level[-1])
+            level = [
                 sha256(b"\x01" + left + right).digest()
-                for left, right in zip(below[::2], below[1::2], strict=False)
+                for left, right in zip(level[::2], level[1::2], strict=False)
             ]
-            step = 1 << len(levels)
-            for last, digest in enumerate(nodes, 1):
-                beside[last * step - 1] += digest
-            levels.append(nodes)
-        if len(chunk) == CHUNK_ENTRIES:
-            beside[-1] += self._join(levels[-1][0])
+            step *= 2
+            beside[step - 1 :: step] = map(bytes.__add__, beside[step - 1 :: step], level)
+        if len(leaves) == CHUNK_ENTRIES:
+            beside[-1] += self._join(level[0])
         else:
-            self.tree.peaks += [level[-1] for level in reversed(levels) if len(level) & 1]
-        self.tree.size += len(chunk)
+            self.tree.peaks += [*level, *reversed(odd)]
+        self.tree.size += len(leaves)
         return beside
 
     def _join(self, digest: bytes) -> bytes:

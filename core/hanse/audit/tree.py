@@ -51,7 +51,8 @@ class Frontier:
             The nodes that it completes, 32 bytes each: its :func:`leaf_hash`, then the root of each complete
             subtree that ends with it, from small to large.
         """
-        digest = leaf_hash(leaf)
+        sha256 = hashlib.sha256  # not leaf_hash and node_hash: a quarter of the time would go to calls
+        digest = sha256(_LEAF_PREFIX + leaf).digest()
         if not self.size & 1:
             self.peaks.append(digest)
             self.size += 1
@@ -60,7 +61,7 @@ class Frontier:
         # The low bits of the size that are set are the subtrees which the new leaf completes.
         complete = self.size
         while complete & 1:
-            digest = node_hash(self.peaks.pop(), digest)
+            digest = sha256(_NODE_PREFIX + self.peaks.pop() + digest).digest()
             nodes.append(digest)
             complete >>= 1
         self.peaks.append(digest)

@@ -132,8 +132,8 @@ class _LogCheck:
     def replay(self, progress: Callable[[int, int], None] | None, *, detailed: bool) -> Replay:
         """Reads every entry; afterwards the hashes beside them are known to be theirs."""
         state = Replay(detailed)
-        for chunk in self.rows.entries(0, self.head.size):
-            state.take(chunk)
+        for piece in self.rows.entries(0, self.head.size):
+            state.take(piece)
             if progress is not None:
                 progress(state.tree.size, self.head.size)
         return state

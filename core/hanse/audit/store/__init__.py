@@ -6,12 +6,14 @@
 """
 
 from hanse.audit.store.database import LogStore, create_store, read_only, require_log
-from hanse.audit.store.rows import CHUNK_ENTRIES, Head, Rows, StoredEntry, WritableRows
+from hanse.audit.store.rows import CHUNK_ENTRIES, Head, Piece, PlainRow, Rows, StoredEntry, WritableRows
 
 __all__ = [
     "CHUNK_ENTRIES",
     "Head",
     "LogStore",
+    "Piece",
+    "PlainRow",
     "Rows",
     "StoredEntry",
     "WritableRows",

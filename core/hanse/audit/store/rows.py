@@ -6,7 +6,7 @@ take to pass them on. They are the same text on SQLite and on PostgreSQL but for
 
 import functools
 from collections.abc import Iterator, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from sqlalchemy import Connection
 
@@ -49,6 +49,24 @@ class StoredEntry(NamedTuple):
     hashes: bytes
 
 
+PlainRow: TypeAlias = tuple[int, bytes, bytes]
+"""What :class:`StoredEntry` has, as a plain tuple: the driver takes and gives those faster."""
+
+
+class Piece(NamedTuple):
+    """Rows of the log that follow each other, by column: a reviewer reads millions.
+
+    Attributes:
+        first: Index of the first entry.
+        data: See :class:`StoredEntry`.
+        hashes: Likewise.
+    """
+
+    first: int
+    data: tuple[bytes, ...]
+    hashes: tuple[bytes, ...]
+
+
 class Rows:
     """Reads, in the transaction of a connection. Also the :class:`hanse.audit.hashes.Hashes` of the log.
 
@@ -75,18 +93,15 @@ class Rows:
             raise AuditError("audit.integrity", "the head of the log is not one")
         return Head(size, note)
 
-    def entries(self, first: int, end: int) -> Iterator[list[tuple[int, bytes, bytes]]]:
-        """The entries from ``first`` up to and without ``end``, in order, in pieces; see :meth:`chunk`."""
+    def entries(self, first: int, end: int) -> Iterator[Piece]:
+        """The entries from ``first`` up to and without ``end``, in order, in pieces; see :meth:`piece`."""
         for start in range(first, end, CHUNK_ENTRIES):
-            yield self.chunk(start, min(start + CHUNK_ENTRIES, end))
+            yield self.piece(start, min(start + CHUNK_ENTRIES, end))
 
-    def chunk(self, first: int, end: int) -> list[tuple[int, bytes, bytes]]:
-        """The entries from ``first`` up to and without ``end``, in order.
+    def piece(self, first: int, end: int) -> Piece:
+        """The entries from ``first`` up to and without ``end``, in order; at least one.
 
         What is longer than an entry can be stays in the database, so that a piece takes 140 MB at most.
-
-        Returns:
-            What :class:`StoredEntry` has, as plain tuples: a reviewer reads millions.
 
         Raises:
             AuditError: ``audit.integrity`` if one is missing, is not bytes or is too long.
@@ -98,9 +113,9 @@ class Rows:
             end,
         )
         numbers, data, hashes = zip(*found, strict=True) if found else ((), (), ())
-        if numbers != tuple(range(first, end)) or {*map(type, data), *map(type, hashes)} - {bytes}:
+        if numbers != tuple(range(first, end)) or {*map(type, data), *map(type, hashes)} != {bytes}:
             raise self._missing(found, first)
-        return found
+        return Piece(first, data, hashes)
 
     @staticmethod
     def _missing(found: Sequence[tuple[Any, ...]], first: int) -> AuditError:
@@ -208,7 +223,7 @@ class Rows:
 class WritableRows(Rows):
     """Writes, in the transaction of a writer."""
 
-    def insert_entries(self, rows: Sequence[StoredEntry]) -> None:
+    def insert_entries(self, rows: Sequence[PlainRow]) -> None:
         """Adds entries at the end."""
         insert = _text("INSERT INTO audit_entries (entry, data, hashes) VALUES (?, ?, ?)", self.is_sqlite)
         cursor = self._driver.cursor()
