@@ -97,10 +97,12 @@ class _Comparison:
             yield from self._statement(index, entry, run)
         elif entry.type is EventType.MEMBER_LEFT and entry.peer == self.member:
             self.left.add(run)
+        elif entry.type is EventType.MEMBER_RETURNED and entry.peer == self.member:
+            self.left.discard(run)
         elif entry.type is EventType.ROUND_AGGREGATED and run not in self.left:
             step = (run, "trained", entry.round)
             if step in self.story.steps and step not in self.stated:
-                at = self.story.steps[step].at
+                at = self.story.steps[step][-1].at
                 detail = f"aggregated at entry {index} of the shared log"
                 yield Finding("round-unshared", at, self.member, detail, run, entry.round)
         elif entry.type in ENDS:
@@ -114,7 +116,7 @@ class _Comparison:
         checkpoint = stated_checkpoint(entry)
         if checkpoint is not None:
             yield from self._checkpoint(index, entry, checkpoint)
-        done = self.story.steps.get(step)
+        done = self.story.find(step, None if checkpoint is None else checkpoint.size)
         if done is None:
             detail = f"{entry.detail or 'a step'}: the member's own log does not have it"
             yield self._finding("step-unlogged", index, entry, detail)

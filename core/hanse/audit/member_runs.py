@@ -2,7 +2,8 @@
 
 The node writes ``agreement.accepted`` with the run, plans its budget (``budget.planned``), and then, before
 each step touches a row, ``round.admitted`` or ``round.denied``; the step itself follows as ``run.prepared``,
-``round.trained`` or ``run.evaluated``. A step that fails after its admission leaves a refusal or an end.
+``round.trained`` or ``run.evaluated``. A step that fails after its admission leaves a refusal or an end. After
+``run.resumed`` the last step may be taken again, and rounds that the run made meanwhile may be missing.
 """
 
 from collections.abc import Iterator
@@ -41,6 +42,7 @@ class MemberRun:
         round: The last round that was trained; 0 before the first.
         evaluated: Whether an evaluation came after it.
         refused: Whether a command was refused since the last step: the coordinator may have gone on without.
+        resumed: Whether the run was resumed since the last step.
     """
 
     log: str
@@ -53,6 +55,7 @@ class MemberRun:
     round: int = 0
     evaluated: bool = False
     refused: bool = False
+    resumed: bool = False
 
     def follow(self, index: int, entry: Entry) -> Iterator[Finding]:
         """Takes the next entry of the run.
@@ -75,6 +78,9 @@ class MemberRun:
         elif entry.type in _GIVEN_UP:
             self.admission = None
             self.refused = True
+        elif entry.type is EventType.RUN_RESUMED:
+            self.admission = None
+            self.resumed = True
         elif entry.type is EventType.RUN_FINISHED:
             yield from self._unused("the run finished")
             if not self.evaluated:
@@ -119,11 +125,12 @@ class MemberRun:
     def _progress(self, index: int, entry: Entry) -> Iterator[Finding]:
         self.evaluated = entry.type is EventType.RUN_EVALUATED
         if entry.type is EventType.ROUND_TRAINED:
-            yield from round_in_order(self.log, index, entry, self.round)
+            if not self.resumed or (entry.round or 0) < self.round:
+                yield from round_in_order(self.log, index, entry, self.round)
             self.round = max(self.round, entry.round or 0)
         if not self.prepared and entry.type is not EventType.RUN_PREPARED:
             yield self._finding("run-unprepared", index, entry, f"{STEPS[entry.type]} before that")
-        self.prepared = True
+        self.prepared, self.resumed = True, False
 
     def _unused(self, reason: str) -> Iterator[Finding]:
         if self.admission is not None:

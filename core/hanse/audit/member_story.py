@@ -2,12 +2,14 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Final, Self
 
 from hanse.audit.entry import Entry
 from hanse.audit.event import EventType
 from hanse.audit.member_runs import STEPS
 from hanse.audit.shared_runs import ENDS
+
+_INTERRUPTED: Final = frozenset({EventType.RUN_RESUMED, EventType.RUN_REFUSED, *ENDS})
 
 Step = tuple[str, str, int | None]
 """Run, name of the step as statements give it, and round."""
@@ -19,11 +21,13 @@ class Done:
 
     Attributes:
         decided: The decision before it.
+        since: Place of that entry.
         at: Place of the entry of the step itself; the decision's if the step was not completed.
         entry: That entry.
     """
 
     decided: Entry
+    since: int
     at: int
     entry: Entry
 
@@ -34,20 +38,20 @@ class MemberStory:
 
     Attributes:
         size: Number of entries.
-        steps: Every step.
+        steps: Every step; several times if it was taken again after an interruption.
         began: Where the member took part in a run first.
         ends: How runs ended.
     """
 
     size: int = 0
-    steps: dict[Step, Done] = field(default_factory=dict)
+    steps: dict[Step, list[Done]] = field(default_factory=dict)
     began: dict[str, int] = field(default_factory=dict)
     ends: dict[str, Entry] = field(default_factory=dict)
 
     @classmethod
     def of(cls, entries: Iterable[Entry]) -> Self:
         """Reads a member's own log."""
-        story, pending = cls(), dict[str, Entry]()
+        story, pending = cls(), dict[str, tuple[int, Entry]]()
         for index, entry in enumerate(entries):
             story.size = index + 1
             run = entry.run
@@ -56,10 +60,29 @@ class MemberStory:
             if entry.type is EventType.AGREEMENT_ACCEPTED:
                 story.began.setdefault(run, index)
             elif entry.type is EventType.ROUND_ADMITTED:
-                pending[run] = entry
+                pending[run] = (index, entry)
             elif entry.type in STEPS and run in pending:
-                done = Done(pending.pop(run), index, entry)
-                story.steps.setdefault((run, STEPS[entry.type], entry.round), done)
-            elif entry.type in ENDS:
+                since, decided = pending.pop(run)
+                story._add((run, STEPS[entry.type], entry.round), Done(decided, since, index, entry))
+            elif entry.type in _INTERRUPTED and run in pending:
+                story._given_up(run, *pending.pop(run))
+            if entry.type in ENDS:
                 story.ends[run] = entry
+        for run, (since, decided) in pending.items():
+            story._given_up(run, since, decided)
         return story
+
+    def find(self, step: Step, size: int | None) -> Done | None:
+        """The step as it was in the log when that had so many entries, if it was taken several times."""
+        taken = self.steps.get(step, [])
+        before = [done for done in taken if size is None or done.since < size]
+        return before[-1] if before else next(iter(taken), None)
+
+    def _add(self, step: Step, done: Done) -> None:
+        self.steps.setdefault(step, []).append(done)
+
+    def _given_up(self, run: str, since: int, decided: Entry) -> None:
+        """A step that was decided on, stated perhaps, and then interrupted."""
+        prepared = (run, "prepared", None) in self.steps
+        name = "trained" if decided.round else "evaluated" if prepared else "prepared"
+        self._add((run, name, decided.round), Done(decided, since, since, decided))
