@@ -45,7 +45,8 @@ Why a sum is made once or not at all. Keys, seeds and shares are drawn for each 
 reveals opens no other. But two sums over the same data, one of them with fewer members, differ by what the
 missing members sent. So there is no step that repeats a sum: whoever vanishes, in any phase, is made up for
 by shares, and where too few are left the sum ends with ``run.insufficient-members``. A member masks one
-vector in a sum, and answers a question (kind, body, length, encoding) once in a run. That stops an honest
+vector in a sum, and answers a question (kind, body, length; however encoded) once in a run; after an interruption
+once more, if it has given no share for its sum (:class:`SumHistory`). That stops an honest
 coordinator from repeating, and a lying one from asking for the same twice; it cannot stop one that asks for
 nearly the same, with a different list of survivors. Against that only the algorithm (a member answers step
 after step) and noise in the answers help.
@@ -61,7 +62,7 @@ from hanse.aggregation.fixed_point import FixedPoint
 from hanse.aggregation.local import LocalAggregator, Phase
 from hanse.aggregation.member import MemberEpoch
 from hanse.aggregation.queries import Aggregate, Aggregator, Contributor, InProcessAggregator, Query, Vector
-from hanse.aggregation.terms import AgreedTerms, SumHistory, SumTerms, question_digest
+from hanse.aggregation.terms import AgreedTerms, SumHistory, SumTerms, asked_digest, question_digest
 
 __all__ = [
     "Aggregate",
@@ -80,6 +81,7 @@ __all__ = [
     "SumHistory",
     "SumTerms",
     "Vector",
+    "asked_digest",
     "decode_body",
     "encode_body",
     "from_message",

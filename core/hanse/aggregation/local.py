@@ -13,7 +13,14 @@ from hanse.aggregation.coordinator import CoordinatorEpoch
 from hanse.aggregation.fixed_point import RingVector
 from hanse.aggregation.member import MemberEpoch
 from hanse.aggregation.queries import Aggregate, Contributor, Query
-from hanse.aggregation.terms import FEWEST_MEMBERS, AgreedTerms, SumHistory, SumTerms, question_digest
+from hanse.aggregation.terms import (
+    FEWEST_MEMBERS,
+    AgreedTerms,
+    SumHistory,
+    SumTerms,
+    asked_digest,
+    question_digest,
+)
 from hanse.crypto import SigningKey
 from hanse.errors import HanseError
 
@@ -190,7 +197,7 @@ class LocalAggregator:
     def aggregate(self, query: Query) -> Aggregate:
         """See :class:`~hanse.aggregation.Aggregator`; ``sum.repeated`` if it was asked before."""
         question = question_digest(query)
-        self._asked.answer(question)
+        self._asked.answer(asked_digest(query))
         number = self._begun % self._terms.sums
         if number == 0 or self._epoch is None:
             self._epoch = self._prepared()

@@ -17,7 +17,7 @@ from hanse.aggregation.messages import (
 )
 from hanse.aggregation.queries import Contributor, Query
 from hanse.aggregation.shamir import SHARE_BYTES
-from hanse.aggregation.terms import AgreedTerms, SumHistory, SumTerms, question_digest
+from hanse.aggregation.terms import AgreedTerms, SumHistory, SumTerms, asked_digest, question_digest
 from hanse.api.v1 import aggregation_pb2 as pb
 from hanse.crypto import SigningKey
 from hanse.errors import IdentityError, PolicyError, ProtocolError
@@ -68,6 +68,7 @@ class MemberEpoch:
         self._kept_shares: list[Shares] = []
         self._session: Session | None = None
         self._sums: list[MemberSum] = []
+        self._asked: dict[int, bytes] = {}
 
     def open(self, data: bytes) -> bytes:
         """Takes the coordinator's opening, and makes fresh keys for every sum.
@@ -162,7 +163,7 @@ class MemberEpoch:
         """
         state = self._sum(number)
         state.require_unanswered()
-        self._history.answer(question)
+        self._note(number, question)
         return state.mask(question, vector)
 
     def answer(self, number: int, query: Query, contributor: Contributor) -> bytes:
@@ -185,12 +186,11 @@ class MemberEpoch:
         if self._session is None or len(self._session.sharers) > query.encoding.contributors:
             raise ProtocolError("protocol.malformed", f"{_COORDINATOR}: an encoding for fewer members")
         # Before the data are touched: asking for the same again is refused, even if this attempt fails.
-        question = question_digest(query)
-        self._history.answer(question)
+        self._note(number, asked_digest(query))
         values = contributor.contribute(query)
         if values.shape != (query.length,):
             raise ProtocolError("protocol.malformed", f"{self._member}: an answer of another length")
-        return state.mask(question, query.encoding.encode(values))
+        return state.mask(question_digest(query), query.encoding.encode(values))
 
     def survivors(self, data: bytes) -> bytes:
         """Signs the list of those whose inputs have come; one list in a sum.
@@ -224,7 +224,16 @@ class MemberEpoch:
                 missing, before :meth:`survivors`.
         """
         message = read(pb.SumCertificate, data, _COORDINATOR)
-        return self._sum(message.survivors.sum).reveal(message)
+        number = message.survivors.sum
+        revealed = self._sum(number).reveal(message)
+        # There is an answer, or nothing would have been revealed.
+        self._history.open(self._asked[number])
+        return revealed
+
+    def _note(self, number: int, asked: bytes) -> None:
+        """Notes what a sum answers, unless it was answered before."""
+        self._history.answer(asked)
+        self._asked[number] = asked
 
     def _opened(self) -> tuple[SumTerms, EpochSecrets]:
         if self._terms is None or self._own is None:

@@ -156,13 +156,21 @@ class AgreedTerms:
 class SumHistory:
     """What a member remembers for as long as a run lasts; one for all its epochs.
 
+    A sum that a member has given no share for may be asked for again after an interruption, :meth:`again`.
+    Why one of the two is opened at most: let t be the threshold, c of n members lie with the coordinator,
+    c < 2t - n. To open a sum takes shares of t members, at least t - c of them honest. Who has given a share
+    for the first does not answer again, and who answers again has forgotten the secrets of the first. So the
+    honest ones of both are different members: were both opened, 2 (t - c) <= n - c, that is c >= 2t - n.
+
     Attributes:
         epoch: Number of the newest epoch.
-        questions: Digests of all questions that it has answered.
+        answered: Questions that it has answered since the last interruption, by :func:`asked_digest`.
+        opened: Questions for whose sum it has given shares.
     """
 
     epoch: int = 0
-    questions: set[bytes] = field(default_factory=set)
+    answered: set[bytes] = field(default_factory=set)
+    opened: set[bytes] = field(default_factory=set)
 
     def enter(self, epoch: int) -> None:
         """Begins an epoch.
@@ -181,9 +189,26 @@ class SumHistory:
             ProtocolError: ``sum.repeated`` if it was before: two sums over the same data, one of them with
                 fewer members, would tell the difference.
         """
-        if question in self.questions:
+        if question in self.answered or question in self.opened:
             raise ProtocolError("sum.repeated", "coordinator: this question was answered before")
-        self.questions.add(question)
+        self.answered.add(question)
+
+    def open(self, question: bytes) -> None:
+        """Notes that a share of a question's sum is about to leave: nothing will have it answered again."""
+        self.opened.add(question)
+
+    def again(self) -> None:
+        """Work that was interrupted is taken up again.
+
+        What was answered and not opened may be asked again. The epochs so far must be gone, with all their
+        secrets.
+        """
+        self.answered.clear()
+
+
+def asked_digest(query: Query) -> bytes:
+    """SHA-256 of what is asked, however the answer is encoded: that does not make it another question."""
+    return digest({"body": hashlib.sha256(query.body).hexdigest(), "kind": query.kind, "length": query.length})
 
 
 def question_digest(query: Query) -> bytes:

@@ -2,8 +2,8 @@
 
 The node writes ``agreement.accepted`` with the run, plans its budget (``budget.planned``), and then, before
 each step touches a row, ``round.admitted`` or ``round.denied``; the step itself follows as ``run.prepared``,
-``round.trained`` or ``run.evaluated``. A step that fails after its admission leaves a refusal or an end. After
-``run.resumed`` the last step may be taken again, and rounds that the run made meanwhile may be missing.
+``round.trained`` or ``run.evaluated``. A step that fails after its admission leaves a refusal or an end.
+After ``run.resumed`` the last step may be taken again, and rounds that the run made meanwhile may be missing.
 """
 
 from collections.abc import Iterator
