@@ -45,8 +45,8 @@ Why a sum is made once or not at all. Keys, seeds and shares are drawn for each 
 reveals opens no other. But two sums over the same data, one of them with fewer members, differ by what the
 missing members sent. So there is no step that repeats a sum: whoever vanishes, in any phase, is made up for
 by shares, and where too few are left the sum ends with ``run.insufficient-members``. A member masks one
-vector in a sum, and answers a question (kind, body, length; however encoded) once in a run; after an interruption
-once more, if it has given no share for its sum (:class:`SumHistory`). That stops an honest
+vector in a sum, and answers a question (kind, body, length; however encoded) once in a run; after an
+interruption once more, if it has given no share for its sum (:class:`SumHistory`). That stops an honest
 coordinator from repeating, and a lying one from asking for the same twice; it cannot stop one that asks for
 nearly the same, with a different list of survivors. Against that only the algorithm (a member answers step
 after step) and noise in the answers help.

@@ -208,7 +208,9 @@ class SumHistory:
 
 def asked_digest(query: Query) -> bytes:
     """SHA-256 of what is asked, however the answer is encoded: that does not make it another question."""
-    return digest({"body": hashlib.sha256(query.body).hexdigest(), "kind": query.kind, "length": query.length})
+    return digest(
+        {"body": hashlib.sha256(query.body).hexdigest(), "kind": query.kind, "length": query.length}
+    )
 
 
 def question_digest(query: Query) -> bytes:

@@ -1,9 +1,9 @@
 """What a run needs to go on in another process: its checkpoint, and the sums of the step that is under way.
 
 A checkpoint is written after the preparation, after every round and after the evaluation, and is on the disk
-before the shared log says that the step is done. It is canonical JSON, ``checkpoint.json`` in the run's folder;
-the state that it names by its digest is beside it, ``round-NNNN.state``. Who is still in the run, how often it
-was resumed and which step was the last are not in it: that is what the shared log says.
+before the shared log says that the step is done. It is canonical JSON, ``checkpoint.json`` in the run's
+folder; the state that it names by its digest is beside it, ``round-NNNN.state``. Who is still in the run, how
+often it was resumed and which step was the last are not in it: that is what the shared log says.
 
 ``sums`` in the same folder holds the sums that were opened since, because no member answers a question again
 whose sum was opened: one line of canonical JSON for each, and behind it that many little-endian float64. What
@@ -21,7 +21,7 @@ from pydantic import Field, StringConstraints, ValidationError
 from hanse.aggregation import Aggregate
 from hanse.audit import EventType
 from hanse.audit.event import Digest, Document, PeerName, RunId
-from hanse.crypto import canonical_json, parse_canonical_json, sha256_hex
+from hanse.crypto import JsonInput, canonical_json, parse_canonical_json, sha256_hex
 from hanse.errors import HanseError, TrainingError
 from hanse.learning import Transform
 
@@ -117,7 +117,7 @@ class OpenedSums:
     def keep(self, asked: bytes, total: Aggregate) -> None:
         """Writes down a sum; it is on the disk when this returns."""
         payload = total.values.astype("<f8").tobytes()
-        line = {
+        line: dict[str, JsonInput] = {
             "asked": asked.hex(),
             "bytes": len(payload),
             "digest": sha256_hex(payload),
@@ -151,12 +151,12 @@ def read_sums(data: bytes) -> dict[str, Aggregate]:
         except HanseError:
             break
         match line:
-            case {"asked": str() as asked, "bytes": int() as size, "digest": digest, "members": list() as names}:
+            case {"asked": str() as asked, "bytes": int() as size, "digest": digest, "members": [*names]}:
                 at = end + 1 + size
                 payload = data[end + 1 : at]
             case _:
                 break
-        if size < 0 or size % 8 or sha256_hex(payload) != digest or not all(isinstance(n, str) for n in names):
+        if size < 0 or size % 8 or sha256_hex(payload) != digest:
             break
         sums[asked] = Aggregate(np.frombuffer(payload, "<f8").astype(np.float64), tuple(map(str, names)))
     return sums

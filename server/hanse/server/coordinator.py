@@ -13,7 +13,7 @@ from typing import Final, Protocol
 from hanse.audit import AuditLog, Event, EventType, inclusion_proof, parse_checkpoint
 from hanse.audit.proof_file import ProofFile, format_proof
 from hanse.crypto import SigningKey, canonical_json, fingerprint, sha256_hex, unverified_text, write_atomic
-from hanse.errors import IdentityError, PolicyError, ServingError
+from hanse.errors import HanseError, IdentityError, PolicyError, ServingError, TrainingError
 from hanse.learning import LoadedModel, ModelManifest, write_model
 from hanse.learning.artifact import MANIFEST_FILE, WEIGHTS_FILE, load_model
 from hanse.policies import (
@@ -34,7 +34,8 @@ from hanse.policies.witnessing import PROOF_FILE, REGISTRATION_FILE, WITHHELD_FI
 from hanse.server.findings import robustness_report
 from hanse.server.party import RunContext
 from hanse.server.phases import Sessions
-from hanse.server.rounds import Means, Outcome, Rounds
+from hanse.server.resuming import RunStory
+from hanse.server.rounds import Means, Outcome, Resumed, Rounds
 from hanse.server.runs import RunBook, RunRecord, error_facts
 from hanse.server.statements import Statements
 from hanse.server.transport import Transport
@@ -202,9 +203,61 @@ class Coordinator:
         signed = self.accept(note, caller)
         members = frozenset(member.name for member in signed.agreement.members)
         record = self._book.new(secrets.token_hex(3), members)
-        context = RunContext(record.run, signed, note)
-        threading.Thread(target=self._conduct, args=(context, record), name=record.run, daemon=True).start()
+        self._start(RunContext(record.run, signed, note), record, None)
         return record
+
+    def _start(self, context: RunContext, record: RunRecord, resumed: Resumed | None) -> None:
+        arguments = (context, record, resumed)
+        threading.Thread(target=self._conduct, args=arguments, name=record.run, daemon=True).start()
+
+    def take_up(self) -> list[str]:
+        """Goes on with the run that a stopped coordinator left behind, and closes it if that cannot be.
+
+        Returns:
+            Names of runs that were closed.
+
+        Raises:
+            AuditError: ``audit.unavailable`` if the log cannot be written.
+        """
+        closed = []
+        for record in self._book.active():
+            story = RunStory.of(self._log, record.run)
+            try:
+                context, resumed = self._resumable(record, story)
+            except HanseError as error:
+                log.warning("run %s does not go on: %s", record.run, error)
+                if not record.finished:
+                    event = Event(
+                        type=EventType.RUN_FAILED,
+                        agreement=story.agreement,
+                        run=record.run,
+                        reasons=("run.interrupted",),
+                    )
+                    record.record(event, {"code": "run.interrupted"})
+                    closed.append(record.run)
+            else:
+                log.info("run %s goes on, for the %s. time", record.run, resumed.attempt)
+                self._start(context, record, resumed)
+        return closed
+
+    def _resumable(self, record: RunRecord, story: RunStory) -> tuple[RunContext, Resumed]:
+        """How an unfinished run goes on.
+
+        Raises:
+            HanseError: Why it does not.
+        """
+        path = self._folders.agreements / f"{story.agreement}.agreement"
+        if not path.is_file():
+            raise TrainingError("run.interrupted", "its agreement is not there")
+        note = path.read_bytes()
+        signed = open_agreement(note)
+        kept = record.load()
+        members = [member.name for member in signed.agreement.members]
+        record.repair(story.events(kept[0] if kept else None, members))
+        resumed = story.resumed(signed, kept)
+        require_no_gap(signed.agreement, self._policy(signed.agreement), self._clock())
+        record.opened.load()
+        return RunContext(record.run, signed, note), resumed
 
     def model(self, reference: str, caller: str) -> RegisteredModel:
         """A registered model version, with the proof that its registration is in the co-signed log.
@@ -239,11 +292,15 @@ class Coordinator:
                 return load_model(folder, key)
         return load_model(folder, self._key.verifier)
 
-    def _conduct(self, context: RunContext, record: RunRecord) -> None:
+    def _conduct(self, context: RunContext, record: RunRecord, resumed: Resumed | None) -> None:
         """One run from start to its last entry; every error ends in a named one."""
         try:
-            self._engine.run(lambda transport: self._rounds(context, record, transport), record.cancelled)
+            self._engine.run(
+                lambda transport: self._rounds(context, record, transport, resumed), record.cancelled
+            )
         except Exception as error:  # noqa: BLE001 - the run's last entry names it
+            if record.interrupted:
+                return  # the next process goes on with it
             facts = {"code": "run.cancelled"} if record.cancelled() else error_facts(error)
             log.warning("run %s failed: %s", context.run, error)
             event = Event(
@@ -254,11 +311,13 @@ class Coordinator:
             )
             record.record(event, facts)
 
-    def _rounds(self, context: RunContext, record: RunRecord, transport: Transport) -> None:
+    def _rounds(
+        self, context: RunContext, record: RunRecord, transport: Transport, resumed: Resumed | None
+    ) -> None:
         means = Means(transport, self._sessions, self._evidence.statements)
         rounds = Rounds(context, means, self._key, record, record)
         try:
-            outcome = rounds.conduct()
+            outcome = rounds.conduct(resumed)
             self._await_quorum(context, record, outcome.last_entry)
             name, digest = self._register(context, outcome, record)
             event = Event(
@@ -272,7 +331,8 @@ class Coordinator:
                 index = record.record(event, {"model": name, "manifest_digest": digest})
                 self._prove(context, record, name, index)
         except Exception as error:
-            rounds.finish("", "", error_facts(error)["code"])
+            if not record.interrupted:
+                rounds.finish("", "", error_facts(error)["code"])
             raise
         rounds.finish(name, digest, "")
         record.record(

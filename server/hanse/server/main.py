@@ -51,8 +51,6 @@ def run_coordinator(
     actor = Actor(organisation=settings.name, key_id=key.verifier.key_id, role="coordinator")
     shared_log = AuditLog.open(place, key, actor, utc_now)
     book = RunBook(home.runs, shared_log, utc_now)
-    for run in book.close_interrupted():
-        log.warning("run %s was interrupted when the coordinator stopped; it is closed", run)
     prepare_environment(home.flower_state)
     # Imported now: Flower reads its environment when it is first imported.
     from hanse.server.flower.engine import EngineSettings, FlowerEngine  # noqa: PLC0415
@@ -80,6 +78,9 @@ def run_coordinator(
                 log.warning("model %s has no proof of its registration; it is withheld", model)
             coordinator.enrol_peers()
             engine.open_door()
+            # Before anybody can ask for another run: there is one at a time.
+            for run in coordinator.take_up():
+                log.warning("run %s was interrupted when the coordinator stopped; it is closed", run)
             server = serve(
                 CoordinatorService(coordinator, book),
                 AuditService(coordinator, evidence.statements, evidence.witnesses),
@@ -95,7 +96,7 @@ def run_coordinator(
                     coordinator.enrol_peers()
             finally:
                 for record in book.active():
-                    record.cancel()
+                    record.interrupt()
                 hub.close()  # its calls end with a named error, not with a broken connection
                 server.stop(grace=1.0).wait()
     finally:

@@ -8,7 +8,7 @@ ends, because an aggregate of one member would be that member's update (P17).
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 from hanse.api.v1 import round_pb2 as pb
 from hanse.audit import Event, EventType
@@ -22,6 +22,9 @@ from hanse.server.transport import Pending, Transport
 from hanse.server.wire import PROTOCOL, open_reply, sign_command
 
 GATHER_TIMEOUT_S = 60.0
+
+ATTEMPT_BITS: Final = 16
+"""Numbers of one attempt at a run: of its commands, and of its epochs."""
 
 Parts: TypeAlias = Mapping[str, tuple[pb.AdmittedRows, pb.AdmittedRows]]
 """Training and held-out rows, by member."""
@@ -93,6 +96,7 @@ class Party:
         verifiers: Everybody's node key, from the agreement.
         fewest: How many members must be left; a way of making steps may need more than the agreement does.
         epsilon: What each member has told that it has spent; empty without a privacy budget.
+        attempt: How often the run was resumed.
     """
 
     def __init__(
@@ -109,6 +113,7 @@ class Party:
         self.verifiers = {m.name: VerifierKey.decode(m.node_key) for m in self.agreement.members}
         self.fewest = self.agreement.cohort.minimum_members
         self.epsilon: dict[str, float] = {}
+        self.attempt = 0
         self._transport = transport
         self._key = key
         self._journal = journal
@@ -118,6 +123,26 @@ class Party:
     def gather(self) -> None:
         """Waits for the members to be connected, and goes on without those that are not."""
         self.record(EventType.RUN_STARTED, {"members": sorted(self.active)})
+        self._await_all()
+
+    def rejoin(self, attempt: int, active: frozenset[str], epsilon: Mapping[str, float]) -> None:
+        """Goes on with a run of an earlier process: waits for those who were in it.
+
+        What is numbered goes on above everything that was sent before, of which nobody knows here.
+
+        Args:
+            attempt: How often the run was resumed, this time included.
+            active: Who is still in the run.
+            epsilon: What members have told that they have spent.
+        """
+        self.attempt = attempt
+        self.active = active
+        self.epsilon = dict(epsilon)
+        self._sequence = attempt << ATTEMPT_BITS
+        self.record(EventType.RUN_RESUMED, {"attempt": attempt, "members": sorted(active)})
+        self._await_all()
+
+    def _await_all(self) -> None:
         present = self._transport.wait_for(self.active, GATHER_TIMEOUT_S)
         for member in sorted(self.active - present):
             self.lose(member, "run.insufficient-members", "not connected")
@@ -227,9 +252,19 @@ class Party:
         if self._journal.cancelled():
             raise TrainingError("run.cancelled", "asked to end")
 
-    def record(self, kind: EventType, facts: Mapping[str, Any], number: int | None = None) -> int:
-        """Makes a step durable; returns the index of its entry."""
-        return self._journal.record(self._event(kind, number, ()), facts)
+    def record(
+        self, kind: EventType, facts: Mapping[str, Any], number: int | None = None, state: str | None = None
+    ) -> int:
+        """Makes a step durable; returns the index of its entry.
+
+        Args:
+            kind: What happened.
+            facts: For those who watch.
+            number: The round.
+            state: Digest of what was learned so far.
+        """
+        event = self._event(kind, number, ()).model_copy(update={"model_out": state})
+        return self._journal.record(event, facts)
 
     def spent(self, told: Mapping[str, float]) -> dict[str, float]:
         """Notes the epsilon that members have told, if there is a budget; returns everybody's so far."""

@@ -21,6 +21,7 @@ from hanse.learning import Transform, preprocessing
 from hanse.learning.evaluation import Evaluation, Interval, Plan
 from hanse.learning.evaluation import evaluate as evaluate_sums
 from hanse.server.algorithms import Algorithm, Learned
+from hanse.server.checkpoints import OpenedSums
 from hanse.server.checks import check_ready
 from hanse.server.evaluation import Metrics
 from hanse.server.party import Asked, Party
@@ -54,11 +55,13 @@ class SecureSteps:
     Args:
         party: The members.
         sessions: Opens their sessions.
+        opened: Sums of the step under way, for a process that comes after this one.
     """
 
-    def __init__(self, party: Party, sessions: Sessions) -> None:
+    def __init__(self, party: Party, sessions: Sessions, opened: OpenedSums) -> None:
         self._party = party
         self._sessions = sessions
+        self._opened = opened
         self._epochs = Epochs(party)
         # Known before anybody is asked to touch a row.
         party.fewest = self._epochs.fewest
@@ -126,12 +129,13 @@ class SecureSteps:
         """
         party = self._party
         self._phases += 1
-        phase = pb.Phase(session=f"phase-{self._phases}", **work)
+        phase = pb.Phase(session=f"phase-{party.attempt}-{self._phases}", **work)
         [(name, message)] = work.items()
         digest = work_digest(name, message.SerializeToString(deterministic=True))
         with self._sessions.open(party.context.run, phase.session, party.active) as exchange:
             asked = party.begin({"phase": phase}, "phased", stated, number)
-            members = SecureAggregator(party, exchange, self._epochs, Work(digest, stated, number, sums))
+            terms = Work(digest, stated, number, sums)
+            members = SecureAggregator(party, exchange, self._epochs, terms, self._opened)
             ready = self._ready(asked, members, stated)
             result = algorithm(members)
         replies = party.collect(asked)

@@ -1,4 +1,4 @@
-"""The rounds of one run: prepare, train, evaluate, record.
+"""The rounds of one run: prepare, train, evaluate, record; or the rest of them, if another process began.
 
 This is the whole protocol of a horizontal run as the coordinator sees it. It does no I/O of its own. How a
 step is made is for :mod:`hanse.server.phases`, where the coordinator learns sums over the members alone, and
@@ -7,16 +7,16 @@ and who is lost, is for :mod:`hanse.server.party`.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from hanse.api.v1 import round_pb2 as pb
-from hanse.audit import EventType
-from hanse.crypto import SigningKey
+from hanse.crypto import SigningKey, sha256_hex
 from hanse.errors import TrainingError
 from hanse.learning import Transform
 from hanse.policies import Agreement
 from hanse.server.algorithms import Algorithm, algorithm_of
+from hanse.server.checkpoints import STEPS, Checkpoint, OpenedSums
 from hanse.server.evaluation import Metrics
 from hanse.server.individual import IndividualSteps
 from hanse.server.party import Journal, Party, RunContext
@@ -28,11 +28,20 @@ if TYPE_CHECKING:
     from hanse.server.steps import Steps
 
 
-class StateStore(Protocol):
-    """Where what was learned is kept after each round."""
+class RunStore(Protocol):
+    """Where a run keeps what another process needs to go on with it."""
+
+    @property
+    def opened(self) -> OpenedSums:
+        """The sums of the step under way."""
+        ...
 
     def keep(self, round_number: int, state: bytes) -> None:
-        """Stores the state after a round (0: before the first); atomic."""
+        """Stores what was learned after a round (0: before the first); atomic and durable."""
+        ...
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Stores a checkpoint instead of the one before; atomic and durable."""
         ...
 
 
@@ -74,6 +83,36 @@ class Outcome:
     last_entry: int
 
 
+@dataclass(frozen=True, slots=True)
+class Done:
+    """How far a run has come.
+
+    Attributes:
+        checkpoint: What was done last.
+        state: What was learned so far.
+        entry: Index of the step's entry in the shared log; None if that is still to be written.
+    """
+
+    checkpoint: Checkpoint
+    state: bytes
+    entry: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """A run of an earlier process.
+
+    Attributes:
+        attempt: How often it was resumed, this time included.
+        active: Who is still in it.
+        done: How far it has come; None if it was not prepared.
+    """
+
+    attempt: int
+    active: frozenset[str]
+    done: Done | None
+
+
 class Rounds:
     """Conducts one run; see the module docstring.
 
@@ -82,22 +121,25 @@ class Rounds:
         means: How it reaches its members.
         key: Signs commands.
         journal: Records its steps.
-        store: Keeps what it has learned.
+        store: Keeps what it has done.
     """
 
     def __init__(
-        self, context: RunContext, means: Means, key: SigningKey, journal: Journal, store: StateStore
+        self, context: RunContext, means: Means, key: SigningKey, journal: Journal, store: RunStore
     ) -> None:
         self._party = Party(context, means.transport, key, journal, means.statements)
         self._store = store
         self._steps: Steps = (
-            SecureSteps(self._party, means.sessions)
+            SecureSteps(self._party, means.sessions, store.opened)
             if context.agreement.secure_sums
             else IndividualSteps(self._party)
         )
 
-    def conduct(self) -> Outcome:
+    def conduct(self, resumed: Resumed | None = None) -> Outcome:
         """Runs all rounds.
+
+        Args:
+            resumed: How far the run had come in an earlier process; None begins it.
 
         Raises:
             TrainingError: ``run.insufficient-members`` when too few members are left, ``run.unsupported``
@@ -105,65 +147,115 @@ class Rounds:
             AuditError: The journal cannot be written; the run stops.
         """
         party = self._party
-        training = party.agreement.training
         _require_supported(party.agreement)
-        party.gather()
-        prepared = self._steps.prepare()
-        transform = prepared.transform
-        party.record(
-            EventType.RUN_PREPARED,
-            {
-                "members": sorted(prepared.rows),
-                "features": transform.n_features,
-                "planned_epsilon": dict(prepared.planned),
-                "rows": party.rows(prepared.rows),
-            },
-        )
+        done = self._begin(resumed)
+        checkpoint = done.checkpoint
+        transform = Transform.from_json(checkpoint.transform.encode())
         algorithm = algorithm_of(party.agreement, transform, party.context.run)
-        state = algorithm.start()
-        self._store.keep(0, state)
-        number = 0
-        while number < training.rounds and not algorithm.finished(state):
-            number += 1
-            state = self._round(number, algorithm, state, transform)
-        state = algorithm.final(state)
-        metrics, last_entry = self._evaluate(number, state, transform)
+        while checkpoint.step != "evaluated":
+            number = checkpoint.round
+            if number == party.agreement.training.rounds or algorithm.finished(done.state):
+                done = self._evaluate(done, algorithm.final(done.state), transform)
+            else:
+                done = self._round(done, number + 1, algorithm, transform)
+            checkpoint = done.checkpoint
         return Outcome(
-            algorithm.model_file(state),
+            algorithm.model_file(algorithm.final(done.state)),
             transform,
-            metrics,
+            Metrics(**checkpoint.metrics),  # type: ignore[arg-type]
             dict(party.epsilon),
             tuple(sorted(party.active)),
-            prepared.cell_counts,
-            last_entry,
+            checkpoint.cell_counts,
+            done.entry or 0,
         )
+
+    def _begin(self, resumed: Resumed | None) -> Done:
+        """The preparation, or what an earlier process has left."""
+        party = self._party
+        if resumed is None:
+            party.gather()
+            return self._prepare()
+        done = resumed.done
+        party.rejoin(resumed.attempt, resumed.active, done.checkpoint.epsilon if done else {})
+        if done is None:
+            return self._prepare()
+        return done if done.entry is not None else replace(done, entry=self._record(done.checkpoint))
+
+    def _prepare(self) -> Done:
+        party = self._party
+        prepared = self._steps.prepare()
+        transform = prepared.transform
+        facts = {
+            "members": sorted(prepared.rows),
+            "features": transform.n_features,
+            "planned_epsilon": dict(prepared.planned),
+            "rows": party.rows(prepared.rows),
+        }
+        state = algorithm_of(party.agreement, transform, party.context.run).start()
+        checkpoint = Checkpoint(
+            run=party.context.run,
+            agreement=party.context.signed.digest,
+            step="prepared",
+            round=0,
+            state=sha256_hex(state),
+            transform=transform.to_json().decode(),
+            cell_counts=prepared.cell_counts,
+            epsilon=dict(party.epsilon),
+            facts=facts,
+        )
+        return self._complete(checkpoint, state)
 
     def finish(self, model: str, manifest_digest: str, error_code: str) -> None:
         """Tells the members how the run ended. Nothing depends on their answers."""
         step = pb.Finish(model=model, manifest_digest=manifest_digest, error_code=error_code)
         self._party.tell({"finish": step})
 
-    def _round(self, number: int, algorithm: Algorithm, state: bytes, transform: Transform) -> bytes:
-        done = self._steps.train(number, algorithm, state, transform)
-        self._store.keep(number, done.state)
+    def _round(self, done: Done, number: int, algorithm: Algorithm, transform: Transform) -> Done:
+        learned = self._steps.train(number, algorithm, done.state, transform)
+        metrics = learned.metrics.as_facts()
         facts = {
-            "members": list(done.members),
+            "members": list(learned.members),
             "evaluated_round": number - 1,
-            **done.metrics.as_facts(),
+            **metrics,
             "epsilon": dict(self._party.epsilon),
-            "rows": self._party.rows(done.rows),
+            "rows": self._party.rows(learned.rows),
         }
-        self._party.record(EventType.ROUND_AGGREGATED, facts, number)
-        return done.state
+        changed = {
+            "step": "aggregated",
+            "round": number,
+            "state": sha256_hex(learned.state),
+            "epsilon": dict(self._party.epsilon),
+            "metrics": metrics,
+            "facts": facts,
+        }
+        return self._complete(done.checkpoint.model_copy(update=changed), learned.state)
 
-    def _evaluate(self, rounds: int, state: bytes, transform: Transform) -> tuple[Metrics, int]:
-        metrics = self._steps.evaluate(state, transform)
+    def _evaluate(self, done: Done, final: bytes, transform: Transform) -> Done:
+        metrics = self._steps.evaluate(final, transform).as_facts()
         facts = {
-            "evaluated_round": rounds,
-            **metrics.as_facts(),
+            "evaluated_round": done.checkpoint.round,
+            **metrics,
             "epsilon": dict(self._party.epsilon),
         }
-        return metrics, self._party.record(EventType.RUN_EVALUATED, facts)
+        changed = {
+            "step": "evaluated",
+            "epsilon": dict(self._party.epsilon),
+            "metrics": metrics,
+            "facts": facts,
+        }
+        return self._complete(done.checkpoint.model_copy(update=changed), done.state)
+
+    def _complete(self, checkpoint: Checkpoint, state: bytes) -> Done:
+        """Makes a step durable here, and then in the shared log."""
+        self._store.keep(checkpoint.round, state)
+        self._store.save(checkpoint)
+        return Done(checkpoint, state, self._record(checkpoint))
+
+    def _record(self, checkpoint: Checkpoint) -> int:
+        number = checkpoint.round if checkpoint.step == "aggregated" else None
+        entry = self._party.record(STEPS[checkpoint.step], checkpoint.facts, number, checkpoint.state)
+        self._store.opened.clear()
+        return entry
 
 
 def _require_supported(agreement: Agreement) -> None:

@@ -1,8 +1,8 @@
 """The runs that the coordinator knows: their state, their events and what their rounds have learned.
 
 A run's folder holds ``events.jsonl`` (one canonical JSON object per line, appended after the audit log
-has the entry) and ``round-NNNN.state``. A run that a stopped coordinator left behind is closed as
-``run.interrupted`` when the coordinator starts again.
+has the entry) and ``round-NNNN.state``. What another process needs to go on with the run is beside them
+(:mod:`hanse.server.checkpoints`).
 """
 
 import re
@@ -11,13 +11,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from hanse.audit import AuditLog, Event, EventType
-from hanse.crypto import canonical_json, parse_canonical_json, write_atomic
+from hanse.crypto import canonical_json, parse_canonical_json, sha256_hex, write_atomic
 from hanse.errors import HanseError, ProtocolError, TrainingError
+from hanse.server.checkpoints import Checkpoint, OpenedSums
 
 RUN_ID = re.compile(r"run-[0-9]{8}-[0-9]{6}-[0-9a-f]{6}")
+EVENTS: Final = "events.jsonl"
+CHECKPOINT: Final = "checkpoint.json"
 FINAL = frozenset({EventType.RUN_FINISHED.value, EventType.RUN_FAILED.value})
 
 
@@ -57,9 +60,11 @@ class RunRecord:
         self._folder = folder
         self._log = log
         self._clock = clock
-        self._events = _read_events(folder / "events.jsonl")
+        self._events = _read_events(folder / EVENTS)
         self._changed = threading.Condition()
         self._cancelled = False
+        self._interrupted = False
+        self.opened = OpenedSums(folder / "sums")
         # A run of an earlier process says in its first event who takes part.
         self._members = members if members is not None else _members_of(self._events)
 
@@ -82,8 +87,17 @@ class RunRecord:
         self._cancelled = True
 
     def cancelled(self) -> bool:
-        """Whether the run was asked to end."""
-        return self._cancelled
+        """Whether the run is not to go on in this process: it was asked to end, or the process stops."""
+        return self._cancelled or self._interrupted
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether this process stops, and leaves the run to the next one."""
+        return self._interrupted
+
+    def interrupt(self) -> None:
+        """Leaves the run as it is: from now on nothing of it is recorded."""
+        self._interrupted = True
 
     def record(self, event: Event, facts: Mapping[str, Any]) -> int:
         """Makes a step durable in the shared log, then in the run's own file, then tells the watchers.
@@ -93,11 +107,14 @@ class RunRecord:
 
         Raises:
             AuditError: ``audit.unavailable``; the step did not happen.
+            TrainingError: ``run.interrupted`` if this process stops.
         """
+        if self._interrupted:
+            raise TrainingError("run.interrupted", "the coordinator stops")
         index = self._log.append(event).start
         time = self._clock().isoformat(timespec="milliseconds").replace("+00:00", "Z")
         record = RunEvent(self.run, time, event.type.value, event.round or 0, dict(facts))
-        with (self._folder / "events.jsonl").open("ab") as file:
+        with (self._folder / EVENTS).open("ab") as file:
             file.write(record.line())
         with self._changed:
             self._events.append(record)
@@ -112,6 +129,38 @@ class RunRecord:
     def keep(self, round_number: int, state: bytes) -> None:
         """Stores what was learned after a round; the file appears whole."""
         write_atomic(self._folder / f"round-{round_number:04d}.state", state)
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Stores a checkpoint instead of the one before."""
+        write_atomic(self._folder / CHECKPOINT, checkpoint.to_bytes())
+
+    def load(self) -> tuple[Checkpoint, bytes] | None:
+        """The checkpoint and its state; None if there is none yet.
+
+        Raises:
+            TrainingError: ``run.interrupted`` if they cannot be read, or do not belong together.
+        """
+        path = self._folder / CHECKPOINT
+        if not path.exists():
+            return None
+        checkpoint = Checkpoint.parse(path.read_bytes())
+        file = self._folder / f"round-{checkpoint.round:04d}.state"
+        state = file.read_bytes() if file.is_file() else b""
+        if checkpoint.run != self.run or sha256_hex(state) != checkpoint.state:
+            raise TrainingError("run.interrupted", "the checkpoint and its state do not belong together")
+        return checkpoint, state
+
+    def repair(self, events: Sequence[RunEvent]) -> None:
+        """Completes the events by those that the shared log has and a crash has kept from the file.
+
+        Args:
+            events: All of the run, from the shared log; the ones that the file has stay as they are there.
+        """
+        with self._changed:
+            self._events.extend(events[len(self._events) :])
+            self._members = _members_of(self._events)
+            write_atomic(self._folder / EVENTS, b"".join(event.line() for event in self._events))
+            self._changed.notify_all()
 
     def watch(self, alive: Callable[[], bool]) -> Iterator[RunEvent]:
         """Yields all events so far and then each new one until the run ends or the watcher leaves."""
@@ -139,14 +188,6 @@ class RunBook:
             for path in sorted(folder.iterdir())
             if RUN_ID.fullmatch(path.name)
         }
-
-    def close_interrupted(self) -> list[str]:
-        """Ends every run that a stopped coordinator left behind; returns their ids."""
-        left = [record for record in self._runs.values() if not record.finished]
-        for record in left:
-            event = Event(type=EventType.RUN_FAILED, run=record.run, reasons=("run.interrupted",))
-            record.record(event, {"code": "run.interrupted"})
-        return [record.run for record in left]
 
     def new(self, token: str, members: frozenset[str]) -> RunRecord:
         """Makes a run of these members, with an id from the clock and a token of six hex digits."""

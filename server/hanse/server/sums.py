@@ -1,6 +1,7 @@
 """Secure sums over the members' sessions of one phase: an :class:`hanse.aggregation.Aggregator`.
 
-Nobody is asked twice, and no sum is repeated. A member that is silent for too long, ends its session or sends
+Nobody is asked twice, and no sum is repeated that was opened: it is on the disk before it is used, for a
+process that has to go on with the phase. A member that is silent for too long, ends its session or sends
 what does not check is lost for the run; its masks are taken off by the shares that the others have, and the
 next sum is made in a new epoch without it. Where too few are left, the sum ends with
 ``run.insufficient-members``, and the run with it.
@@ -19,13 +20,15 @@ from hanse.aggregation import (
     CoordinatorSum,
     Query,
     SumTerms,
+    asked_digest,
     question_digest,
     scoped,
     to_message,
 )
 from hanse.api.v1 import round_pb2 as pb
 from hanse.errors import HanseError, ProtocolError
-from hanse.server.party import Party
+from hanse.server.checkpoints import OpenedSums
+from hanse.server.party import ATTEMPT_BITS, Party
 
 POLL_S: Final = 0.5
 """How soon somebody who cancels the run is heard while members compute."""
@@ -83,7 +86,7 @@ class Epochs:
             PolicyError: ``sum.too-few`` for an agreement of fewer than three members.
         """
         self._last += 1
-        return self._terms(self._last, sums)
+        return self._terms((self._party.attempt << ATTEMPT_BITS) + self._last, sums)
 
     def _terms(self, epoch: int, sums: int) -> SumTerms:
         context = self._party.context
@@ -123,13 +126,17 @@ class SecureAggregator:
         exchange: Their sessions of this phase.
         epochs: Numbers the epochs of the run.
         work: What the phase is about.
+        opened: The sums that were made, for a process that comes after this one.
     """
 
-    def __init__(self, party: Party, exchange: Exchange, epochs: Epochs, work: Work) -> None:
+    def __init__(
+        self, party: Party, exchange: Exchange, epochs: Epochs, work: Work, opened: OpenedSums
+    ) -> None:
         self._party = party
         self._exchange = exchange
         self._epochs = epochs
         self._work = work
+        self._opened = opened
         self._epoch: CoordinatorEpoch | None = None
         self._used = 0
 
@@ -145,6 +152,10 @@ class SecureAggregator:
             TrainingError: ``run.insufficient-members``, ``run.cancelled``.
         """
         asked = scoped(query, self._work.digest)
+        name = asked_digest(asked)
+        known = self._opened.find(name)
+        if known is not None:  # a process before this one was given it, and nobody answers again
+            return known
         epoch = self._prepared()
         number, self._used = self._used, self._used + 1
         state = epoch.sum(number, question_digest(asked), asked.encoding.zeros(asked.length))
@@ -153,7 +164,9 @@ class SecureAggregator:
         self._ask(_all("survivors", state.close_inputs()), "signature", state.take_signature)
         self._reveal(state)
         total, members = state.total()
-        return Aggregate(query.encoding.decode(total), members)
+        aggregate = Aggregate(query.encoding.decode(total), members)
+        self._opened.keep(name, aggregate)
+        return aggregate
 
     def receive(
         self, waiting: Collection[str], until: Callable[[], bool] = lambda: False
