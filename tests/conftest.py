@@ -29,6 +29,7 @@ from hanse.client.evidence import SiteWitness, make_site_witness, witnessing
 from hanse.client.exchange import ExchangeChannel
 from hanse.client.gate import Gate
 from hanse.client.home import MemberHome
+from hanse.client.kept import RunFile
 from hanse.client.main import make_site
 from hanse.client.node import Node
 from hanse.client.peers import coordinator_of
@@ -187,7 +188,9 @@ class LocalFederation:
         sets = SubjectSets(site.home.subject_sets)
         key_of_site = read_secret(site.home.pseudonym_key)
         gate = Gate(DataSource(settings.dataset), ledger, key_of_site, sets, log, utc_now)
-        tools = SessionTools(gate, PrivacyLedger(site.home.privacy), settings.dataset.name)
+        tools = SessionTools(
+            gate, PrivacyLedger(site.home.privacy), settings.dataset.name, RunFile(site.home.run)
+        )
         shared = LocalSharedLog(settings.name, self.statements)
         statements = OwnStatements(settings.name, log, key, shared, lambda: None)
         return Node(

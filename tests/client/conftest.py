@@ -17,6 +17,7 @@ from hanse.client.data import DataSource
 from hanse.client.drafting import Draft, draft_agreement, known_identities
 from hanse.client.gate import Gate, Step
 from hanse.client.home import MemberHome
+from hanse.client.kept import RunFile
 from hanse.client.main import make_site
 from hanse.client.node import Node
 from hanse.client.session import SessionTools
@@ -252,7 +253,9 @@ class World:
         return Gate(source or self.source(), self.ledger, key, sets, log or self.log(), self.clock)
 
     def make_node(self, gate: Gate | None = None) -> Node:
-        tools = SessionTools(gate or self.gate(), PrivacyLedger(self.home.privacy), "customers")
+        tools = SessionTools(
+            gate or self.gate(), PrivacyLedger(self.home.privacy), "customers", RunFile(self.home.run)
+        )
         log = self.log()
         statements = Statements("brand", log, self.key, self.shared, self.trusted)
         return Node(make_site(self.home, "brand", self.key), tools, log, statements, self.dial, self.clock)

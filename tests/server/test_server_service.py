@@ -258,10 +258,10 @@ def test_a_model_comes_with_the_proof_of_its_registration(served: Served) -> Non
 
 def test_runs_that_were_interrupted_are_closed_at_the_next_start(served: Served) -> None:
     record = served.local.book.new("abcdef", frozenset({"brand"}))
+    assert served.coordinator.take_up() == [record.run]
     again = RunBook(served.local.home.runs, served.local.shared_log, local_now)
-    assert again.close_interrupted() == [record.run]
     assert again.get(record.run).finished
-    assert not RunBook(served.local.home.runs, served.local.shared_log, local_now).active()
+    assert not again.active()
     assert code(lambda: again.get("run-unknown")) == "run.unknown"
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import queue
+import tempfile
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +17,7 @@ from hanse.api.v1 import round_pb2 as pb
 from hanse.client.sums import MemberSums
 from hanse.crypto import SigningKey
 from hanse.errors import HanseError, PolicyError, TrainingError
+from hanse.server.checkpoints import OpenedSums
 from hanse.server.sums import Epochs, SecureAggregator, Work
 
 if TYPE_CHECKING:
@@ -78,13 +81,21 @@ class World:
         signed = SimpleNamespace(digest=AGREEMENT)
         self.agreement: Any = agreement
         self.context: Any = SimpleNamespace(signed=signed, run="run-1", agreement=agreement)
+        self.attempt = 0
+        self.folder = tempfile.TemporaryDirectory()
         self.aggregator = self.phase()
 
     def phase(self, epochs: Epochs | None = None) -> SecureAggregator:
         party: Any = self
         exchange: Any = self
         self.epochs = epochs or Epochs(party)
-        return SecureAggregator(party, exchange, self.epochs, Work(WORK, "trained", 1, self.sums))
+        return SecureAggregator(
+            party,
+            exchange,
+            self.epochs,
+            Work(WORK, "trained", 1, self.sums),
+            OpenedSums(Path(self.folder.name) / "sums"),
+        )
 
     # What the aggregator takes for the party.
 

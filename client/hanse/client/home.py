@@ -122,6 +122,11 @@ class MemberHome:
         return self.root / "state" / "privacy.db"
 
     @property
+    def run(self) -> Path:
+        """What the node keeps of the run that goes on; it must never be set back."""
+        return self.root / "state" / "run.json"
+
+    @property
     def witness(self) -> Path:
         """What this site's witness has co-signed; it must never be set back."""
         return self.root / "state" / "witness.db"

@@ -15,6 +15,7 @@ from hanse.client.exchange import open_exchange
 from hanse.client.flower import prepare_environment
 from hanse.client.gate import Gate
 from hanse.client.home import MemberHome
+from hanse.client.kept import RunFile
 from hanse.client.packs import adopted
 from hanse.client.peers import coordinator_of
 from hanse.client.settings import NodeSettings
@@ -70,7 +71,7 @@ def run_node(
     source = DataSource(settings.dataset)
     sets = SubjectSets(home.subject_sets)
     gate = Gate(source, open_ledger(home), read_secret(home.pseudonym_key), sets, audit_log, utc_now)
-    tools = SessionTools(gate, PrivacyLedger(home.privacy), settings.dataset.name)
+    tools = SessionTools(gate, PrivacyLedger(home.privacy), settings.dataset.name, RunFile(home.run))
     site = make_site(home, settings.name, key)
     witness = make_site_witness(home, coordinator_of(home), audit_log, utc_now)
     connection = NodeConnection(settings.fleet_address, home.authority, home.flower_key, home.flower_state)

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any, Final
 
 from pydantic import ValidationError
 
@@ -19,6 +20,7 @@ from hanse.audit import AuditLog, Event, EventType, PrivacySpend
 from hanse.client.algorithms import algorithm_of
 from hanse.client.begun import open_run
 from hanse.client.gate import Admitted
+from hanse.client.kept import Answer, Kept
 from hanse.client.parts import Logged, Part, Several
 from hanse.client.session import Session, SessionTools
 from hanse.client.statements import Statements
@@ -41,6 +43,9 @@ from hanse.policies import (
     require_no_gap,
     suppress,
 )
+
+_STATED: Final = {"prepare": "prepared", "train": "trained", "evaluate": "evaluated"}
+"""Steps by the names of their messages, as statements name them."""
 
 PATIENCE = 3
 """For so many times the agreement's round timeout the coordinator may be silent: others compute meanwhile."""
@@ -157,25 +162,21 @@ class Node:
         if step != "finish":  # a run that is over may end here, too
             self._statements.require_trusted()
             _check_way(session.signed.agreement, phased=step == "phase")
-        if step == "phase":
-            reply.phased.CopyFrom(self._phase(session, command.phase))
-            self._sessions[session.run] = session
-        elif step == "prepare":
-            reply.prepared.CopyFrom(self._prepare(session))
-            # Only now: what was refused at its beginning must not go on.
-            self._sessions[session.run] = session
-        elif step == "train":
-            reply.trained.CopyFrom(self._train(session, command.train))
-        elif step == "evaluate":
-            reply.evaluated.CopyFrom(self._evaluate(session, command.evaluate))
-        else:
+        if step == "finish":
             self._finish(session, command.finish)
             reply.finished.CopyFrom(pb.Finished())
+        elif step == "phase":
+            reply.phased.CopyFrom(self._phase(session, command.phase))
+        else:
+            reply.MergeFrom(pb.Reply.FromString(self._individual(session, command, str(step))))
 
     def _begin(self, command: pb.Command, prepare: pb.Prepare) -> Session:
         """Opens the agreement and holds it against everything this site knows."""
+        known = self._known(command)
+        if known is not None:
+            return known
         if command.run in self._begun:
-            raise ProtocolError("protocol.replayed", "the run has begun already")
+            raise ProtocolError("protocol.replayed", "the run is over")
         signed = open_agreement(prepare.agreement)
         if signed.digest != command.agreement_digest:
             raise PolicyError("policy.invalid", "the agreement is not the one that the command names")
@@ -183,10 +184,38 @@ class Node:
         policy = merge(applicable(signed.agreement.packs, self._site.adopted()))
         self._check_agreement(signed, policy)
         self._abandon_others(command.run)
-        session = Session(command.run, signed, policy, self._site.name, self._tools)
+        kept = Kept(run=command.run, note=prepare.agreement.decode(), policy=policy.digest)
+        session = Session(command.run, signed, policy, self._site.name, self._tools, kept)
         self._begun.add(command.run)
         self._log.append(self._event(session, EventType.AGREEMENT_ACCEPTED, decision="permit"))
         self._site.book.accept(signed.agreement)
+        self._sessions[command.run] = session
+        return session
+
+    def _known(self, command: pb.Command) -> Session | None:
+        """The session of a run that goes on; None if there is none."""
+        session = self._sessions.get(command.run) or self._restored(command.run)
+        if session is not None and session.signed.digest != command.agreement_digest:
+            raise ProtocolError("protocol.unexpected-step", "the run is under another agreement")
+        return session
+
+    def _restored(self, run: str) -> Session | None:
+        """The session of a run that an earlier process of this node began."""
+        kept = self._tools.kept.load()
+        left = open_run(self._log) if kept is not None and kept.run == run else None
+        if kept is None or left is None or left.run != run:
+            return None
+        signed = open_agreement(kept.note.encode())
+        policy = merge(applicable(signed.agreement.packs, self._site.adopted()))
+        if policy.digest != kept.policy:
+            raise PolicyError("policy.denied", "other rules apply here than when the run began", rule="P31")
+        self._check_agreement(signed, policy)
+        session = Session(run, signed, policy, self._site.name, self._tools, kept, restored=True)
+        if kept.done is not None:
+            session.reserve()
+        self._log.append(self._event(session, EventType.RUN_RESUMED))
+        self._begun.add(run)
+        self._sessions[run] = session
         return session
 
     def _abandon_others(self, run: str) -> None:
@@ -222,11 +251,9 @@ class Node:
             )
 
     def _session(self, command: pb.Command) -> Session:
-        session = self._sessions.get(command.run)
+        session = self._known(command)
         if session is None:
-            raise ProtocolError("protocol.unexpected-step", "no such run here; the node may have restarted")
-        if session.signed.digest != command.agreement_digest:
-            raise ProtocolError("protocol.unexpected-step", "the run is under another agreement")
+            raise ProtocolError("protocol.unexpected-step", "no such run here")
         # A long run must not outlive its agreement. Another version that was accepted meanwhile is for the
         # next run: this one goes on under the one that it began with (P31).
         self._site.book.require_running(session.signed.agreement)
@@ -240,13 +267,45 @@ class Node:
         )
         return planned
 
-    def _prepare(self, session: Session) -> pb.Prepared:
+    def _individual(self, session: Session, command: pb.Command, step: str) -> bytes:
+        """Answers a step with figures of this member alone; with the same ones if it is asked again."""
+        work = getattr(command, step)
+        number = command.train.round if step == "train" else None
+        if step != "prepare":
+            _model(session, work.state, work.transform)  # what is none is no step
+        again = self._take(session, step, work, number)
+        answer = session.kept.answer if again else None
+        if answer is None:
+            admitted, outcome = self._compute(session, command, step)
+            answer = Answer.of(admitted.event, outcome.SerializeToString())
+            # Before it leaves: what is not kept has not left.
+            session.finished(answer)
+        self._state(_STATED[step], session, answer.admitted)
+        return answer.outcome
+
+    def _take(self, session: Session, step: str, work: Any, number: int | None) -> bool:  # noqa: ANN401 - any message
+        """Begins a step; the log says so if it is one that was interrupted."""
+        again = session.take(step, number, work_digest(step, work.SerializeToString(deterministic=True)))
+        if again:
+            self._log.append(self._event(session, EventType.RUN_RESUMED, round=number))
+        return again
+
+    def _compute(self, session: Session, command: pb.Command, step: str) -> tuple[Admitted, pb.Reply]:
+        if step == "prepare":
+            admitted, prepared = self._prepare(session)
+            return admitted, pb.Reply(prepared=prepared)
+        if step == "train":
+            admitted, trained = self._train(session, command.train)
+            return admitted, pb.Reply(trained=trained)
+        admitted, evaluated = self._evaluate(session, command.evaluate)
+        return admitted, pb.Reply(evaluated=evaluated)
+
+    def _prepare(self, session: Session) -> tuple[Admitted, pb.Prepared]:
         planned = self._plan(session)
         admitted = session.admit(0)
         counts, noise_std = session.count(admitted.training)
         self._log.append(self._event(session, EventType.RUN_PREPARED, privacy=self._spend(session)))
-        self._state("prepared", session, admitted)
-        return pb.Prepared(
+        return admitted, pb.Prepared(
             training=self._rows(session, admitted, training=True),
             holdout=self._rows(session, admitted, training=False),
             cell_counts=counts.tolist(),
@@ -254,8 +313,7 @@ class Node:
             planned_epsilon=planned,
         )
 
-    def _train(self, session: Session, step: pb.Train) -> pb.Trained:
-        session.check_round(step.round)
+    def _train(self, session: Session, step: pb.Train) -> tuple[Admitted, pb.Trained]:
         predictor, transform = _model(session, step.state, step.transform)
         admitted = session.admit(step.round)
         histogram = session.histogram(predictor, transform, admitted.holdout)
@@ -273,8 +331,7 @@ class Node:
                 privacy=self._spend(session),
             )
         )
-        self._state("trained", session, admitted)
-        return pb.Trained(
+        return admitted, pb.Trained(
             round=step.round,
             training=self._rows(session, admitted, training=True),
             holdout=self._rows(session, admitted, training=False),
@@ -283,13 +340,12 @@ class Node:
             epsilon=session.epsilon(),
         )
 
-    def _evaluate(self, session: Session, step: pb.Evaluate) -> pb.Evaluated:
+    def _evaluate(self, session: Session, step: pb.Evaluate) -> tuple[Admitted, pb.Evaluated]:
         predictor, transform = _model(session, step.state, step.transform)
         admitted = session.admit(0)
         histogram = session.histogram(predictor, transform, admitted.holdout)
         self._log.append(self._event(session, EventType.RUN_EVALUATED, privacy=self._spend(session)))
-        self._state("evaluated", session, admitted)
-        return pb.Evaluated(
+        return admitted, pb.Evaluated(
             holdout=self._rows(session, admitted, training=False),
             histogram=_histogram(session, histogram),
             epsilon=session.epsilon(),
@@ -297,20 +353,27 @@ class Node:
 
     def _phase(self, session: Session, phase: pb.Phase) -> pb.Phased:
         """Takes part in a phase: nothing leaves but masked, and not before it is stated over which rows."""
+        work = phase.WhichOneof("work")
+        if work is None:
+            raise ProtocolError("protocol.malformed", "a phase without work")
+        number = phase.train.round if work == "train" else None
+        if work != "prepare":
+            _model(session, getattr(phase, work).state, getattr(phase, work).transform)
+        self._take(session, work, getattr(phase, work), number)
         part, planned = self._part(session, phase)
-        self._state(part.name, session, part.admitted)
+        self._state(part.name, session, part.admitted.event)
         ready = pb.Ready(
             training=self._rows(session, part.admitted, training=True),
             holdout=self._rows(session, part.admitted, training=False),
             planned_epsilon=planned,
         )
-        work = str(phase.WhichOneof("work"))
         digest = work_digest(work, getattr(phase, work).SerializeToString(deterministic=True))
         logged = Logged(part.contributor, lambda: self._log.append(part.done))
         sums = MemberSums(session, self._site.key, Scoped(logged, digest))
         patience_s = PATIENCE * session.signed.agreement.training.round_timeout_s
         with self._dial(session.run, phase.session) as channel:
             answered = sums.take_part(channel, ready, patience_s)
+        session.finished()
         return pb.Phased(sums=answered, epsilon=session.epsilon())
 
     def _part(self, session: Session, phase: pb.Phase) -> tuple[Part, float]:
@@ -322,8 +385,6 @@ class Node:
             return Part("prepared", admitted, session.cells_contributor(admitted.training), done), planned
         if phase.HasField("train"):
             return self._training_part(session, phase.train), 0.0
-        if not phase.HasField("evaluate"):
-            raise ProtocolError("protocol.malformed", "a phase without work")
         predictor, transform = _model(session, phase.evaluate.state, phase.evaluate.transform)
         admitted = session.admit(0)
         done = self._event(session, EventType.RUN_EVALUATED, privacy=self._spend(session))
@@ -331,7 +392,6 @@ class Node:
         return Part("evaluated", admitted, scores, done), 0.0
 
     def _training_part(self, session: Session, step: pb.Train) -> Part:
-        session.check_round(step.round)
         predictor, transform = _model(session, step.state, step.transform)
         admitted = session.admit(step.round)
         done = self._event(
@@ -356,9 +416,9 @@ class Node:
         del self._sessions[session.run]
         self._log.append(event)
 
-    def _state(self, name: str, session: Session, admitted: Admitted) -> None:
+    def _state(self, name: str, session: Session, admitted: Event) -> None:
         """States the step in the shared log. Nothing of its result leaves the site unless that worked."""
-        self._statements.state(name, admitted.event, session.signed.agreement.cohort.suppress_below)
+        self._statements.state(name, admitted, session.signed.agreement.cohort.suppress_below)
 
     def _rows(self, session: Session, admitted: Admitted, *, training: bool) -> pb.AdmittedRows:
         """What the coordinator learns of the rows: totals, and no count that is too small."""

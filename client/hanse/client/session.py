@@ -1,7 +1,10 @@
 """One run at one member: what was agreed, what was planned, and the trainer whose noise is accounted for.
 
-A session lives in the node's memory. When the node dies, the session is gone and so is its engine's state;
-the privacy ledger on disk keeps what was reserved and spent, and the run goes on without this member.
+What has to outlive the process is kept (:mod:`hanse.client.kept`): a node that was restarted takes part
+again, with the plan that its privacy ledger holds. A step that was interrupted is taken again as follows.
+What the member sent by itself it sends again, byte for byte, at no further cost. What it never got so far as
+to keep has never left: it is computed anew, with other noise, and what the ledger says was paid counts.
+In secure sums, a question is answered again only if this process knows that it gave no share for its sum.
 """
 
 from collections.abc import Sequence
@@ -12,9 +15,10 @@ import numpy.typing as npt
 
 from hanse.aggregation import AgreedTerms, Contributor, SumHistory
 from hanse.client.gate import Admitted, Gate, Step
+from hanse.client.kept import Answer, Kept, RunFile, Taken
 from hanse.crypto import VerifierKey
 from hanse.enforcement import AdmittedRecords
-from hanse.errors import PrivacyError, ProtocolError
+from hanse.errors import PrivacyError, ProtocolError, TrainingError
 from hanse.learning import (
     Predictor,
     ScoreHistogram,
@@ -29,7 +33,16 @@ from hanse.learning.preprocessing import PreprocessingContributor
 from hanse.learning.random_source import SecureRandom
 from hanse.learning.training import LocalTrainer
 from hanse.policies import Policy, SignedAgreement
-from hanse.privacy import Budget, LedgerKey, PrivacyEvent, PrivacyLedger, PrivacyPlan, Spent, make_plan
+from hanse.privacy import (
+    Budget,
+    LedgerKey,
+    PrivacyEvent,
+    PrivacyLedger,
+    PrivacyPlan,
+    Spent,
+    make_plan,
+    subtract_events,
+)
 
 Vector = npt.NDArray[np.float32]
 
@@ -42,11 +55,13 @@ class SessionTools:
         gate: The door to the data.
         ledger: The site's privacy ledger.
         population: Name of the data set; training and held-out records are two populations of it.
+        kept: What outlives the process.
     """
 
     gate: Gate
     ledger: PrivacyLedger
     population: str
+    kept: RunFile
 
 
 @dataclass(slots=True)
@@ -59,7 +74,8 @@ class Session:
         policy: The rule packs that applied when the run began, merged.
         member: Name of this member.
         plan: Noise and price of the whole run; None when the agreement has no privacy budget.
-        last_sequence: Sequence of the last command that was answered.
+        kept: What outlives the process: command, step and answer that were the last.
+        restored: Whether an earlier process began the run: what its secure sums were is not known.
         sums: Which secure sums this member was part of.
     """
 
@@ -68,9 +84,9 @@ class Session:
     policy: Policy
     member: str
     tools: SessionTools
+    kept: Kept
     plan: PrivacyPlan | None = None
-    last_sequence: int = 0
-    trained_rounds: int = 0
+    restored: bool = False
     random: SecureRandom = field(default_factory=SecureRandom)
     sums: SumHistory = field(default_factory=SumHistory)
     trainer: LocalTrainer | None = None
@@ -81,20 +97,64 @@ class Session:
         Raises:
             ProtocolError: ``protocol.replayed``.
         """
-        if sequence <= self.last_sequence:
-            raise ProtocolError("protocol.replayed", f"command {sequence} after {self.last_sequence}")
-        self.last_sequence = sequence
+        if sequence <= self.kept.sequence:
+            raise ProtocolError("protocol.replayed", f"command {sequence} after {self.kept.sequence}")
+        self.kept = self.kept.model_copy(update={"sequence": sequence})
 
-    def check_round(self, round_number: int) -> None:
-        """Refuses to train any round but the next one.
+    def take(self, work: str, round_number: int | None, digest: str) -> bool:
+        """Begins a step, and keeps that it was begun.
+
+        Args:
+            work: Name of its message.
+            round_number: The round.
+            digest: Of the work.
+
+        Returns:
+            Whether it is the last one over again.
 
         Raises:
-            ProtocolError: ``protocol.unexpected-step``.
+            ProtocolError: ``protocol.unexpected-step`` if it is neither that nor the next one.
+            TrainingError: ``run.interrupted`` if its secure sums may have been opened before a restart.
         """
-        if round_number != self.trained_rounds + 1:
-            raise ProtocolError(
-                "protocol.unexpected-step", f"round {round_number} after {self.trained_rounds}"
-            )
+        training = self.signed.agreement.training
+        number = {"prepare": 0, "evaluate": training.rounds + 1}.get(work, round_number or 0)
+        if work == "train" and not 1 <= number <= training.rounds:
+            raise ProtocolError("protocol.unexpected-step", f"the agreement has no round {number}")
+        step, last = Taken(number=number, digest=digest), self.kept.taken
+        again = step == last
+        if not again and not self._follows(work, number):
+            before = "nothing" if last is None else f"step {last.number}"
+            raise ProtocolError("protocol.unexpected-step", f"{work}, step {number}, after {before}")
+        if again and self.restored and self.signed.agreement.secure_sums:
+            raise TrainingError("run.interrupted", "the node was restarted during this step")
+        answer = self.kept.answer if again else None
+        self._keep(taken=step, answer=answer)
+        if again:
+            self.sums.again()
+        return again
+
+    def _follows(self, work: str, number: int) -> bool:
+        """Whether a step is the next one; who sends figures of its own may have been away for some."""
+        if self.kept.taken is None or self.kept.done is None:
+            return number == 0 and self.kept.taken is None
+        if self.signed.agreement.secure_sums and work == "train":
+            return number == self.kept.taken.number + 1
+        return number > self.kept.taken.number
+
+    def finished(self, answer: Answer | None = None) -> None:
+        """Keeps that the step was finished, before its answer leaves.
+
+        Args:
+            answer: The answer, if the member gives it by itself.
+        """
+        kept, rounds = self.kept, self.signed.agreement.training.rounds
+        new = kept.taken is not None and kept.taken != kept.done
+        trained = new and kept.taken is not None and 0 < kept.taken.number <= rounds
+        self._keep(done=kept.taken, trained=kept.trained + trained, answer=answer)
+
+    def _keep(self, **changed: object) -> None:
+        self.kept = self.kept.model_copy(update=changed)
+        self.tools.kept.save(self.kept)
 
     def reserve(self) -> float:
         """Plans the run's noise and reserves its whole price; returns the epsilon it will have cost.
@@ -109,7 +169,9 @@ class Session:
         ledger = self.tools.ledger
         split = self.tools.gate.split_id(agreement.training.holdout_fraction)
         ledger.fix_split(LedgerKey(self.tools.population, agreement.purpose), split)
-        spent = Spent(ledger.spent_events(self._key("training")), ledger.spent_events(self._key("holdout")))
+        # Of others: after a restart, what this run has spent is of the plan that is made again here.
+        before = [ledger.spent_events(self._key(part), but=self.run) for part in ("training", "holdout")]
+        spent = Spent(*before)
         self.plan = make_plan(agreement.training, agreement.privacy, len(agreement.columns), spent)
         budget = Budget(agreement.privacy.epsilon, agreement.privacy.delta)
         training = ledger.plan(self._key("training"), self.run, self.plan.training_events, budget)
@@ -129,7 +191,7 @@ class Session:
         plan = self._required_plan()
         if plan is None:
             return counts, 0.0
-        self._pay("training", [plan.counts])
+        self._pay_up_to("training", [plan.counts])
         std = plan.count_noise_std
         return add_gaussian_noise(counts, std, self.random), std
 
@@ -140,8 +202,8 @@ class Session:
         training = self.signed.agreement.training
         plan = self._required_plan()
         if plan is not None:
-            self._pay("training", [plan.training_steps(training.local_steps)])
-        self.trained_rounds = round_number
+            steps = plan.training_steps(training.local_steps)
+            self._pay_up_to("training", [plan.counts, *[steps] * (self.kept.trained + 1)])
         examples = records.examples(transform.apply)
         return self._engine(transform).run_round(weights, examples, round_number, training.local_steps).delta
 
@@ -154,7 +216,7 @@ class Session:
         plan = self._required_plan()
         if plan is None:
             return exact
-        self._pay("holdout", [plan.histogram()])
+        self._pay_up_to("holdout", [plan.histogram()] * (self.kept.trained + 1))
         std = plan.histogram_noise_std
         return ScoreHistogram(*(add_gaussian_noise(counts, std, self.random) for counts in exact))
 
@@ -183,13 +245,10 @@ class Session:
             agreement.cohort.minimum_members,
         )
 
-    def update_contributor(
-        self, round_number: int, transform: Transform, records: AdmittedRecords
-    ) -> Contributor:
+    def update_contributor(self, transform: Transform, records: AdmittedRecords) -> Contributor:
         """Answers with one round's update; the sum alone hides it."""
         self._require_exact()
         training = self.signed.agreement.training
-        self.trained_rounds = round_number
         rows = MemberRows(records.examples(transform.apply))
         return UpdateContributor(
             training, self._engine(transform), rows, lambda weights: self._predictor(weights, transform)
@@ -211,6 +270,7 @@ class Session:
 
     def close(self) -> None:
         """Ends the run: what was reserved and never spent is free again."""
+        self.tools.kept.forget()
         if self.plan is not None:
             for part in ("training", "holdout"):
                 self.tools.ledger.close_run(self._key(part), self.run)
@@ -237,8 +297,15 @@ class Session:
             self.trainer = LocalTrainer(training, transform.n_features, noise, self.random, transform.groups)
         return self.trainer
 
-    def _pay(self, part: str, events: Sequence[PrivacyEvent]) -> None:
-        self.tools.ledger.spend(self._key(part), self.run, events)
+    def _pay_up_to(self, part: str, total: Sequence[PrivacyEvent]) -> None:
+        """Pays what is missing of all that the run has released so far, with what is about to be released.
+
+        What was paid and then never kept as an answer has not left the site.
+        """
+        key = self._key(part)
+        due = subtract_events(total, self.tools.ledger.spent_events(key, self.run))
+        if due:
+            self.tools.ledger.spend(key, self.run, due)
 
     def _key(self, part: str) -> LedgerKey:
         return LedgerKey(f"{self.tools.population}:{part}", self.signed.agreement.purpose)

@@ -3,8 +3,8 @@
 The coordinator writes ``run.started``, then every member states each step before it answers it
 (``round.submitted``), or leaves (``member.left``); ``run.prepared``, ``round.aggregated`` and
 ``run.evaluated`` complete a step. Who states the preparation takes part until it leaves, and again from when
-it comes back (``member.returned``). After ``run.resumed`` the step that was under way is stated anew: what was
-stated of it before is of no step that was completed.
+it comes back (``member.returned``). After ``run.resumed`` the step that was under way is stated anew: what
+was stated of it before is of no step that was completed.
 """
 
 from collections.abc import Iterator

@@ -277,12 +277,15 @@ class PrivacyLedger:
         """
         return epsilon(self.spent_events(key), delta)
 
-    def spent_events(self, key: LedgerKey, run: str | None = None) -> tuple[PrivacyEvent, ...]:
+    def spent_events(
+        self, key: LedgerKey, run: str | None = None, *, but: str | None = None
+    ) -> tuple[PrivacyEvent, ...]:
         """Everything that was ever released about a population for a purpose, merged.
 
         Args:
             key: Population and purpose.
             run: Only what this run released, if given.
+            but: Not what this run released, if given.
 
         Returns:
             The releases.
@@ -292,7 +295,8 @@ class PrivacyLedger:
         """
         with self._reading():
             runs = self._runs(key).items()
-            return merge_events(event for name, item in runs if run in (None, name) for event in item.spent)
+            chosen = [item for name, item in runs if run in (None, name) and name != but]
+            return merge_events(event for item in chosen for event in item.spent)
 
     def _runs(self, key: LedgerKey) -> dict[str, _Run]:
         return self._state.runs.get(key, {})

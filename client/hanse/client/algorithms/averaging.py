@@ -33,7 +33,7 @@ class Averaging:
         self, session: Session, step: pb.Train, transform: Transform, records: AdmittedRecords
     ) -> Contributor:
         """Answers with one round's update."""
-        return OfWeights(session.update_contributor(step.round, transform, records), step)
+        return OfWeights(session.update_contributor(transform, records), step)
 
 
 class OfWeights:
