@@ -1,4 +1,4 @@
-"""Runs that another process of the coordinator goes on with: what is asked again, what is not, what it costs."""
+"""Runs that another process of the coordinator goes on with: what is asked again, and what it costs."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +13,7 @@ from tests.conftest import utc_now
 from hanse.aggregation import Aggregate
 from hanse.api.v1 import round_pb2 as pb
 from hanse.audit import verify_log
-from hanse.audit.completeness import check_member, check_shared
+from hanse.audit.completeness import check_against, check_member, check_shared, roots_at, stated_sizes
 from hanse.crypto import SigningKey
 from hanse.demo.data import load
 from hanse.errors import TrainingError
@@ -42,9 +42,14 @@ def own(site: Any) -> list[Any]:
     return list(verify_log(site.home.log, SigningKey.load(site.home.node_key).verifier).entries)
 
 
+def root_of(local: Any, site: Any) -> Callable[[int], bytes]:
+    leaves = [entry.canonical() for entry in own(site)]
+    return roots_at(leaves, stated_sizes(entries(local), site.data.name)).__getitem__
+
+
 def kill_at(record: RunRecord, monkeypatch: pytest.MonkeyPatch, name: str, count: int) -> None:
     """Lets the process end in the call of a method of a record that comes after so many others."""
-    owner = record.opened if name == "opened" else record
+    owner = record.opened if name in {"opened", "find"} else record
     method = "keep" if name == "opened" else name
     original, calls = getattr(owner, method), []
 
@@ -85,9 +90,7 @@ def survive(local: Any, monkeypatch: pytest.MonkeyPatch, name: str, count: int) 
     return outcome, record
 
 
-@pytest.mark.parametrize(
-    ("name", "count"), [("opened", 0), ("opened", 2), ("save", 1), ("record", 3)], ids=str
-)
+@pytest.mark.parametrize(("name", "count"), [("opened", 0), ("find", 2), ("save", 1), ("record", 3)], ids=str)
 def test_a_run_in_sums_goes_on(
     federation: Federation, monkeypatch: pytest.MonkeyPatch, name: str, count: int
 ) -> None:
@@ -109,7 +112,10 @@ def test_a_run_in_sums_goes_on(
     assert types.count("run.resumed") == 1
     found = {f.kind for f in check_shared(entries(local)) if not f.is_note}
     assert found <= {"agreement-unaccepted"}, found
-    for site in local.federation.sites:
+    for site in local.federation.sites:  # what was stated, each log has
+        name = site.data.name
+        found = {f.kind for f in check_against(entries(local), name, own(site), root_of(local, site))}
+        assert not found & {"step-unlogged", "rows-differ", "subjects-differ", "round-unshared"}, found
         kinds = {f.kind for f in check_member(own(site), site.data.name) if not f.is_note}
         assert not kinds & {"round-repeated", "round-skipped", "step-unused", "step-unadmitted"}, kinds
 

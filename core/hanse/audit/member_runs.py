@@ -135,7 +135,8 @@ class MemberRun:
     def _unused(self, reason: str) -> Iterator[Finding]:
         if self.admission is not None:
             index, entry = self.admission
-            yield self._finding("step-unused", index, entry, reason)
+            if not self.resumed:  # of a step that is taken again, all may have been known
+                yield self._finding("step-unused", index, entry, reason)
             self.admission = None
 
     def _finding(self, kind: str, index: int, entry: Entry, detail: str) -> Finding:

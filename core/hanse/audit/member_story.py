@@ -60,6 +60,8 @@ class MemberStory:
             if entry.type is EventType.AGREEMENT_ACCEPTED:
                 story.began.setdefault(run, index)
             elif entry.type is EventType.ROUND_ADMITTED:
+                if run in pending:
+                    story._given_up(run, *pending.pop(run))
                 pending[run] = (index, entry)
             elif entry.type in STEPS and run in pending:
                 since, decided = pending.pop(run)

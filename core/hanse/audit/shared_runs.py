@@ -3,8 +3,8 @@
 The coordinator writes ``run.started``, then every member states each step before it answers it
 (``round.submitted``), or leaves (``member.left``); ``run.prepared``, ``round.aggregated`` and
 ``run.evaluated`` complete a step. Who states the preparation takes part until it leaves, and again from when
-it comes back (``member.returned``). After ``run.resumed`` the step that was under way is stated anew: what
-was stated of it before is of no step that was completed.
+it comes back (``member.returned``). After ``run.resumed`` the step that was under way may be stated anew,
+with other rows.
 """
 
 from collections.abc import Iterator
@@ -42,6 +42,7 @@ class SharedRun:
         unaggregated: Rounds that were stated and not aggregated, with their entries.
         evaluated: Whether it was evaluated after its last round.
         model: Digest of the registered model.
+        resumed: Whether the run was resumed since the last step was completed.
     """
 
     run: str
@@ -54,6 +55,7 @@ class SharedRun:
     unaggregated: dict[int, int] = field(default_factory=dict)
     evaluated: bool = False
     model: str | None = None
+    resumed: bool = False
 
     def follow(self, index: int, entry: Entry) -> Iterator[Finding]:
         """Takes the next entry of the run.
@@ -75,7 +77,7 @@ class SharedRun:
         elif entry.type is EventType.MEMBER_RETURNED and entry.peer is not None:
             yield from self._returned(index, entry, entry.peer)
         elif entry.type is EventType.RUN_RESUMED:
-            self.stated.clear()
+            self.resumed = True
         elif entry.type in _COMPLETED:
             yield from self._completed(index, entry)
         elif entry.type is EventType.MODEL_REGISTERED:
@@ -111,7 +113,8 @@ class SharedRun:
         if number:
             self.unaggregated.setdefault(number, index)
         before = self.stated.get(member)
-        if before is not None and before.round == entry.round and _content(before) != _content(entry):
+        same = before is None or before.round != entry.round or _content(before) == _content(entry)
+        if not same and not self.resumed:
             detail = f"{member} stated other rows or subjects for the same step before"
             yield self._finding("statements-differ", index, entry, detail)
         self.stated[member] = entry
@@ -134,6 +137,7 @@ class SharedRun:
             yield self._finding("step-unstated", index, entry, f"{_COMPLETED[entry.type]} without a member")
         yield from self._aligned(index, entry, of_step)
         self.stated.clear()
+        self.resumed = False
         self.prepared = self.prepared or entry.type is EventType.RUN_PREPARED
         self.evaluated = entry.type is EventType.RUN_EVALUATED
 

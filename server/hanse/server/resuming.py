@@ -109,8 +109,11 @@ class RunStory:
                 raise TrainingError("run.interrupted", "the checkpoint is gone")
             return None
         checkpoint, state = kept
-        if checkpoint.agreement != agreement:
-            raise TrainingError("run.interrupted", "the checkpoint is of another agreement")
+        rounds = max((entry.round or 0 for _, entry in steps), default=0)
+        if checkpoint.agreement != agreement or (
+            checkpoint.step == "evaluated" and checkpoint.round != rounds
+        ):
+            raise TrainingError("run.interrupted", "the checkpoint is of another agreement or round")
         if steps:
             index, last = steps[-1]
             if checkpoint.fits(last.type, last.round, last.model_out):
@@ -127,7 +130,9 @@ def _follows(checkpoint: Checkpoint, steps: Sequence[Entry]) -> bool:
     if not steps or steps[-1].type is EventType.RUN_EVALUATED:
         return False
     rounds = steps[-1].round or 0
-    return checkpoint.round == (rounds + 1 if checkpoint.step == "aggregated" else rounds)
+    if checkpoint.step == "evaluated":
+        return (checkpoint.round, checkpoint.state) == (rounds, steps[-1].model_out)
+    return checkpoint.round == rounds + 1
 
 
 def _event(entry: Entry, checkpoint: Checkpoint | None, members: list[str]) -> RunEvent:
