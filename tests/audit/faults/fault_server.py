@@ -35,7 +35,7 @@ from tests.audit.faults import faulty_disk
 from typing_extensions import override
 
 from hanse.audit import Actor, AuditLog, Event, EventType
-from hanse.audit.store import Head, LogStore, StoredEntry, WritableRows
+from hanse.audit.store import Head, LogStore, PlainRow, WritableRows
 from hanse.crypto import SigningKey, add_signature
 from hanse.errors import HanseError
 from hanse.storage import database
@@ -114,7 +114,7 @@ class FaultyRows(WritableRows):
         return cast("Head", self._fault.around("read head", super().head))
 
     @override
-    def insert_entries(self, rows: Sequence[StoredEntry]) -> None:
+    def insert_entries(self, rows: Sequence[PlainRow]) -> None:
         self._fault.around("insert entries and nodes", lambda: WritableRows.insert_entries(self, rows))
 
     @override
