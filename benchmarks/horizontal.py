@@ -16,7 +16,7 @@ from common import Figure, Options, finish, parse_options
 from horizontal_parts.comparison import Division, Kind, area, compare, figures_of
 from horizontal_parts.linear import LinearArm
 from horizontal_parts.members import ASSIGNMENTS, assign
-from horizontal_parts.private import CENTRAL, LOCAL, MODES, SHARED, Mode, private_scores
+from horizontal_parts.private import CENTRAL, MODES, SHARED, Mode, private_scores
 from horizontal_parts.trees import TreesArm
 from real_data import DataSet, Fold, data_sets, read
 
@@ -117,14 +117,15 @@ def private(data: DataSet, options: Options) -> Iterator[Figure]:
         if name != data.name or (options.quick and epsilon != QUICK_EPSILON):
             continue
         seeds = range(1 if options.quick else FOLDS)
-        areas = {mode: [private_area(Fold(data, seed), epsilon, mode) for seed in seeds] for mode in MODES}
+        modes = (SHARED, CENTRAL) if options.quick else MODES
+        areas = {mode: [private_area(Fold(data, seed), epsilon, mode) for seed in seeds] for mode in modes}
         mean = {mode: statistics.fmean(found) for mode, found in areas.items()}
         label = f"{name}, private, {PRIVATE}, epsilon {epsilon:g}"
         yield Figure(
             f"{label}: {SHARED.name}", mean[SHARED], "AUC", floor=floor - (ONE_FOLD if options.quick else 0)
         )
-        yield Figure(f"{label}: {CENTRAL.name}", mean[CENTRAL], "AUC")
-        yield Figure(f"{label}: {LOCAL.name}", mean[LOCAL], "AUC")
+        for mode in modes[1:]:
+            yield Figure(f"{label}: {mode.name}", mean[mode], "AUC")
         gap = mean[CENTRAL] - mean[SHARED]
         yield Figure(f"{label}: {CENTRAL.name} minus {SHARED.name}", gap, "AUC", TO_CENTRAL)
         if len(seeds) > 1:
