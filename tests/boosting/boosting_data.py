@@ -69,7 +69,7 @@ def contributors(
         f"member-{number:02}": BoostingContributor(
             settings,
             BINNING,
-            table.columns,
+            BINNING.encode(table.columns),
             table.labels,
             weights=table.weights,
             validation=table.validation,

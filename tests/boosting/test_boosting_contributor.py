@@ -132,7 +132,9 @@ def test_other_settings_or_columns_are_refused(queries: list[Query]) -> None:
     other_columns = Binning(columns=(BinnedColumn(name="amount", kind="numeric", edges=(0.0,)),))
     for chosen, binning in ((other_settings, BINNING), (SETTINGS, other_columns)):
         with pytest.raises(PolicyError, match="agreed"):
-            BoostingContributor(chosen, binning, TABLE.columns, TABLE.labels).contribute(queries[0])
+            BoostingContributor(chosen, binning, binning.encode(TABLE.columns), TABLE.labels).contribute(
+                queries[0]
+            )
     with pytest.raises(ProtocolError):
         member().contribute(replace(queries[0], kind="noise"))
 
@@ -175,7 +177,7 @@ def test_changed_questions_are_refused_or_answered(queries: list[Query], data: s
 )
 def test_data_that_is_not_as_described_is_refused(labels: Any, changes: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match=r"config\.bad-data"):
-        BoostingContributor(SETTINGS, BINNING, TABLE.columns, labels, **changes)
+        BoostingContributor(SETTINGS, BINNING, BINNING.encode(TABLE.columns), labels, **changes)
 
 
 def test_the_ring_is_wide_enough() -> None:
@@ -194,6 +196,8 @@ def test_the_largest_sums_fit(rows: int, bits: int, weight: float, positive_weig
         trees=2, gradient_bits=bits, max_weight=weight, positive_weight=positive_weight, min_rows=1
     )
     columns = {name: values[:rows] for name, values in TABLE.columns.items()}
-    data = BoostingContributor(chosen, BINNING, columns, np.ones(rows), weights=np.full(rows, weight))
+    data = BoostingContributor(
+        chosen, BINNING, BINNING.encode(columns), np.ones(rows), weights=np.full(rows, weight)
+    )
     trained = BoostingCoordinator(InProcessAggregator({"a": data}), chosen, BINNING).train()
     assert np.isfinite(trained.scores(columns)).all()

@@ -14,7 +14,6 @@ from hanse.errors import ConfigurationError, ServingError
 from hanse.learning.boosting import (
     BinnedColumn,
     Binning,
-    BoostedDescription,
     BoostedTrees,
     BoostingSettings,
     decode_trees,
@@ -73,9 +72,8 @@ def test_numbers_stay_in_their_range() -> None:
 
 
 def test_what_is_written_is_read(model: BoostedTrees) -> None:
-    description = BoostedDescription.from_json(model.description.to_json())
-    again = decode_trees(encode_trees(model.forest), description)
-    assert encode_trees(again.forest) == encode_trees(model.forest)
+    again = decode_trees(encode_trees(model), model.settings, BINNING)
+    assert encode_trees(again) == encode_trees(model)
     codes = BINNING.encode(make_table(np.random.default_rng(3), 20).columns)
     np.testing.assert_array_equal(again.raw(codes), model.raw(codes))
 
@@ -83,25 +81,22 @@ def test_what_is_written_is_read(model: BoostedTrees) -> None:
 @given(st.binary())
 def test_other_bytes_are_refused(data: bytes) -> None:
     with pytest.raises(ServingError, match=r"model\.invalid"):
-        BoostedDescription.from_json(data)
-    description = BoostedDescription(settings=BoostingSettings(), binning=BINNING, base=(0.0,))
-    with pytest.raises(ServingError, match=r"model\.invalid"):
-        decode_trees(data, description)
+        decode_trees(data, BoostingSettings(), BINNING)
 
 
 @settings(max_examples=50)
 @given(st.data())
 def test_changed_arrays_are_trees_or_refused(model: BoostedTrees, data: st.DataObject) -> None:
-    arrays = load(encode_trees(model.forest))
+    arrays = load(encode_trees(model))
     name = data.draw(st.sampled_from(sorted(arrays)))
     flat = arrays[name].copy().reshape(-1)
     where = data.draw(st.integers(0, flat.size - 1))
-    numbers = [0, 1, 2, 7, 255, np.inf, np.nan] if name == "value" else range(256)
+    numbers = [0, 1, 2, 7, 255, np.inf, np.nan] if name in ("base", "value") else range(256)
     flat[where] = data.draw(st.sampled_from(numbers))
     arrays[name] = flat.reshape(arrays[name].shape)
     codes = BINNING.encode(make_table(np.random.default_rng(3), 20).columns)
     try:
-        changed = decode_trees(save(arrays), model.description)
+        changed = decode_trees(save(arrays), model.settings, BINNING)
     except ServingError:
         return
     assert np.isfinite(changed.raw(codes)).all()

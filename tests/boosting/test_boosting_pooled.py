@@ -26,7 +26,7 @@ SMALL = BoostingSettings(trees=5, depth=3, min_rows=5, learning_rate=0.3, l2=1.0
 
 
 def bytes_of(model: BoostedTrees) -> bytes:
-    return model.description.to_json() + encode_trees(model.forest)
+    return model.settings.digest.encode() + encode_trees(model)
 
 
 def parts_of(table: Table, members: int, how: str, rng: np.random.Generator) -> list[Table]:
@@ -196,7 +196,9 @@ def test_rows_are_sampled_by_each_member() -> None:
     table = make_table(np.random.default_rng(0), 400)
 
     def sampled(key: bytes) -> BoostedTrees:
-        member = BoostingContributor(chosen, BINNING, table.columns, table.labels, coins=SecureRandom(key))
+        member = BoostingContributor(
+            chosen, BINNING, BINNING.encode(table.columns), table.labels, coins=SecureRandom(key)
+        )
         return BoostingCoordinator(InProcessAggregator({"a": member}), chosen, BINNING).train()
 
     one, same, other = sampled(bytes(32)), sampled(bytes(32)), sampled(bytes(31) + b"1")

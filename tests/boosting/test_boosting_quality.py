@@ -44,7 +44,7 @@ def binning_of(train: Rows, max_bins: int) -> Binning:
 def boost(
     settings: BoostingSettings, binning: Binning, train: Rows, labels: NDArray[Any], **extra: Any
 ) -> BoostedTrees:
-    member = BoostingContributor(settings, binning, train.columns, labels, **extra)
+    member = BoostingContributor(settings, binning, binning.encode(train.columns), labels, **extra)
     return BoostingCoordinator(InProcessAggregator({"a": member}), settings, binning).train()
 
 
@@ -88,7 +88,7 @@ def test_squared_error() -> None:
         }
     )
     learn = {name: column[:2000] for name, column in values.items()}
-    member = BoostingContributor(chosen, binning, learn, y[:2000])
+    member = BoostingContributor(chosen, binning, binning.encode(learn), y[:2000])
     model = BoostingCoordinator(InProcessAggregator({"a": member}), chosen, binning).train()
     codes = binning.encode(values)
     options: dict[str, Any] = ORACLE | {"max_iter": 30, "learning_rate": 0.2, "l2_regularization": 1.0}

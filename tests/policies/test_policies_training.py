@@ -1,10 +1,12 @@
 """What can be agreed on about models, their targets and columns whose cells are learned."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
+from hanse.crypto import SigningKey
 from hanse.policies import Agreement, Column, Target, Training
 
 BASE: dict[str, Any] = {
@@ -20,6 +22,7 @@ BASE: dict[str, Any] = {
     "holdout_fraction": 0.2,
 }
 SCALE = {"points": 600, "odds": 50.0, "doubling": 20}
+TREES = {"model": "trees", "trees": {"depth": 4, "min_rows": 20, "l2": 10.0}, "max_update_norm": 1.0}
 CHURN = {"name": "churned", "kind": "label", "positive": "1"}
 VALUE = {"name": "spent", "kind": "amount", "bound": 5000.0}
 
@@ -32,6 +35,7 @@ VALUE = {"name": "spent", "kind": "amount", "bound": 5000.0}
         {"model": "wide_and_deep", "hidden": [32, 16], "embedding": 8},
         {"model": "scorecard", "scale": SCALE},
         {"targets": [CHURN, VALUE], "patience": 3, "positive_weight": 5.0},
+        TREES,
     ],
 )
 def test_options_that_fit_their_model_are_accepted(options: dict[str, Any]) -> None:
@@ -56,6 +60,15 @@ def test_options_that_fit_their_model_are_accepted(options: dict[str, Any]) -> N
         {"positive_weight": 0.0},
         {"patience": -1},
         {"model": "forest"},
+        {"model": "trees"},
+        {"trees": TREES["trees"]},
+        TREES | {"learning_rate": 1.5},
+        TREES | {"max_update_norm": 50.0},
+        TREES | {"clip_norm": 2.0},
+        TREES | {"rounds": 1000},
+        TREES | {"hidden": [4]},
+        TREES | {"targets": [CHURN]},
+        TREES | {"adaptive_step": 0.1},
     ],
 )
 def test_options_that_do_not_fit_are_refused(options: dict[str, Any]) -> None:
@@ -116,6 +129,41 @@ def test_a_scorecard_has_cells_to_give_points_for(agreement: Agreement) -> None:
     document["columns"] = [first | {"transform": "standardised", "edges": [0.0, 9.0]}, *others]
     with pytest.raises(ValidationError):
         Agreement.model_validate(document)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({}, None),
+        ({"members": 2}, "at least three members"),
+        ({"privacy": {"unit": "record", "epsilon": 1.0, "delta": 1e-5}}, "without a privacy budget"),
+        ({"cohort": {"suppress_below": 21}}, "suppress_below"),
+        ({"column": {"transform": "standardised", "edges": [0.0, 9.0]}}, "into cells"),
+        ({"column": {"transform": "quantiles", "edges": [0.0, 9.0], "bins": 1001}}, "1000 bins"),
+    ],
+)
+def test_trees_need_three_members_cells_and_no_budget(
+    agreement: Agreement, witness_key: Callable[[str], str], change: dict[str, Any], said: str | None
+) -> None:
+    document = agreement.model_dump()
+    third = document["members"][0] | {"name": "media", "organisation": "Medien SE"}
+    third |= {key: SigningKey.generate(key).verifier.encode() for key in ("node_key", "approver_key")}
+    third["witness_key"] = witness_key("media-witness")
+    document["members"] = (*document["members"], third)
+    document["training"] |= TREES
+    document["privacy"] = None
+    first, *others = document["columns"]
+    document["columns"] = [first | change.get("column", {}), *others]
+    document["cohort"] |= change.get("cohort", {})
+    if "privacy" in change:
+        document["privacy"] = agreement.model_dump()["privacy"]
+    document["members"] = document["members"][: change.get("members", 3)]
+    if said is None:
+        Agreement.model_validate(document)
+        return
+    with pytest.raises(ValidationError) as error:
+        Agreement.model_validate(document)
+    assert said in str(error.value)
 
 
 @pytest.mark.parametrize("name", ["y", "AGE"])

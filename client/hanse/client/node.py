@@ -29,7 +29,7 @@ from hanse.client.versions import AgreementBook
 from hanse.client.wire import PROTOCOL, open_command, sign_reply
 from hanse.crypto import SigningKey, VerifierKey, sha256_hex
 from hanse.errors import HanseError, PolicyError, ProtocolError
-from hanse.learning import Predictor, ScoreHistogram, Transform, weights_from_bytes, weights_to_bytes
+from hanse.learning import Predicts, ScoreHistogram, Transform, weights_from_bytes, weights_to_bytes
 from hanse.policies import (
     Agreement,
     Identity,
@@ -469,7 +469,7 @@ def _check_way(agreement: Agreement, *, phased: bool) -> None:
         raise PolicyError("policy.denied", f"under this agreement figures leave {way}", rule="P17")
 
 
-def _model(session: Session, state: bytes, transform: bytes) -> tuple[Predictor, Transform]:
+def _model(session: Session, state: bytes, transform: bytes) -> tuple[Predicts, Transform]:
     """Parses what the coordinator sent, and holds it against the agreement."""
     fitted = Transform.from_json(transform)
     agreement = session.signed.agreement

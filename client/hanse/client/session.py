@@ -17,10 +17,11 @@ from hanse.aggregation import AgreedTerms, Contributor, SumHistory
 from hanse.client.gate import Admitted, Gate, Step
 from hanse.client.kept import Answer, Kept, RunFile, Taken
 from hanse.crypto import VerifierKey
-from hanse.enforcement import AdmittedRecords
+from hanse.enforcement import AdmittedExamples, AdmittedRecords
 from hanse.errors import PrivacyError, ProtocolError, TrainingError
 from hanse.learning import (
     Predictor,
+    Predicts,
     ScoreHistogram,
     Transform,
     add_gaussian_noise,
@@ -208,7 +209,7 @@ class Session:
         return self._engine(transform).run_round(weights, examples, round_number, training.local_steps).delta
 
     def histogram(
-        self, predictor: Predictor, transform: Transform, records: AdmittedRecords
+        self, predictor: Predicts, transform: Transform, records: AdmittedRecords
     ) -> ScoreHistogram:
         """How a model scores the held-out records, with noise added. Pays first."""
         examples = records.examples(transform.apply)
@@ -245,17 +246,21 @@ class Session:
             agreement.cohort.minimum_members,
         )
 
+    def exact_examples(self, transform: Transform, records: AdmittedRecords) -> AdmittedExamples:
+        """What one round learns from, exactly: for answers that the sum alone hides."""
+        self._require_exact()
+        return records.examples(transform.apply)
+
     def update_contributor(self, transform: Transform, records: AdmittedRecords) -> Contributor:
         """Answers with one round's update; the sum alone hides it."""
-        self._require_exact()
         training = self.signed.agreement.training
-        rows = MemberRows(records.examples(transform.apply))
+        rows = MemberRows(self.exact_examples(transform, records))
         return UpdateContributor(
             training, self._engine(transform), rows, lambda weights: self._predictor(weights, transform)
         )
 
     def evaluation_contributor(
-        self, predictor: Predictor, transform: Transform, records: AdmittedRecords
+        self, predictor: Predicts, transform: Transform, records: AdmittedRecords
     ) -> Contributor:
         """Answers with counts of scored records; the sum alone hides them."""
         self._require_exact()

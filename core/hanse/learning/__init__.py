@@ -30,6 +30,7 @@ from hanse.learning.artifact import (
     ModelManifest,
     encode_weights,
     load_model,
+    make_predictor,
     open_model,
     read_manifest,
     store_model,
@@ -47,7 +48,7 @@ from hanse.learning.metrics import (
     roc_auc,
     score_histogram,
 )
-from hanse.learning.predictor import Predictor
+from hanse.learning.predictor import Predictor, Predicts
 from hanse.learning.random_source import SecureRandom
 from hanse.learning.recipe import (
     PrivateSchedule,
@@ -64,6 +65,7 @@ __all__ = [
     "LoadedModel",
     "ModelManifest",
     "Predictor",
+    "Predicts",
     "PrivateSchedule",
     "ScoreHistogram",
     "SecureRandom",
@@ -82,6 +84,7 @@ __all__ = [
     "layer_shapes",
     "load_model",
     "log_loss_from_histogram",
+    "make_predictor",
     "n_cells",
     "open_model",
     "parameter_count",

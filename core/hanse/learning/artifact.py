@@ -2,7 +2,8 @@
 
 A folder holds exactly two files:
 
-* ``weights.safetensors``: one float32 vector, named ``weights``; nothing in this format is executed.
+* ``weights.safetensors``: one float32 vector, named ``weights``, or the arrays of boosted trees
+  (:mod:`hanse.learning.boosting.model`); nothing in this format is executed.
 * ``manifest.note``: a signed note. Its text is the line ``hanse model v1``, the SHA-256 of the weights file,
   and the manifest as canonical JSON, so that the signature covers every byte of the folder.
 """
@@ -31,7 +32,8 @@ from hanse.crypto import (
 )
 from hanse.crypto.files import sync_folder
 from hanse.errors import ConfigurationError, HanseError, ProtocolError, ServingError
-from hanse.learning.predictor import Predictor
+from hanse.learning.boosting.predictor import open_trees
+from hanse.learning.predictor import Predictor, Predicts
 from hanse.learning.robustness.findings import RobustnessReport
 from hanse.learning.transform import Transform, n_cells
 from hanse.policies import Label, Privacy, Training
@@ -111,7 +113,7 @@ class LoadedModel:
     """
 
     manifest: ModelManifest
-    predictor: Predictor
+    predictor: Predicts
     digest: str
 
     @property
@@ -146,11 +148,24 @@ def open_model(manifest_file: bytes, weights_file: bytes, verifier: VerifierKey)
     manifest, weights_sha256 = _parse_text(text)
     if sha256_hex(weights_file) != weights_sha256:
         raise ServingError("model.invalid", "the weights are not those of the manifest")
-    weights = _decode_weights(weights_file)
-    predictor = Predictor(
-        manifest.training, manifest.transform.n_features, weights, manifest.transform.groups
-    )
+    predictor = make_predictor(manifest.training, manifest.transform, weights_file)
     return LoadedModel(manifest, predictor, sha256_hex(manifest_file))
+
+
+def make_predictor(training: Training, transform: Transform, weights_file: bytes) -> Predicts:
+    """What scores rows.
+
+    Args:
+        training: The model and how it was trained.
+        transform: Its preprocessing.
+        weights_file: From anywhere.
+
+    Raises:
+        ServingError: ``model.invalid`` if the file is none of this model.
+    """
+    if training.model == "trees":
+        return open_trees(training, transform, weights_file)
+    return Predictor(training, transform.n_features, _decode_weights(weights_file), transform.groups)
 
 
 def read_manifest(manifest_file: bytes) -> ModelManifest:

@@ -7,7 +7,7 @@ Differential Privacy", 2014, proposition 2.1).
 The measure is the part of the variance of the logit that is lost when a column is replaced by a fresh draw
 from its own marginal: half the mean squared change (Jansen, "Analysis of variance designs for model output",
 1999). For a linear model that is the variance of the column's weights over its cells, in closed form; for one
-with hidden layers it is simulated.
+with hidden layers or trees it is simulated.
 
 What it cannot say: columns are taken as independent, so of two that say the same both look needed, and
 neither may be. Where the model keeps no counts (it was trained without privacy), every cell is taken as
@@ -22,12 +22,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hanse.learning.artifact import LoadedModel
-from hanse.learning.predictor import Predictor
+from hanse.learning.predictor import Predicts
 from hanse.learning.transform import NO_FEATURE, ColumnFeatures, Transform, n_cells
 from hanse.policies import Training
 
 SIMULATED_ROWS: Final = 4000
-"""Rows that are drawn for an ``mlp``."""
+"""Rows that are drawn where there is no closed form."""
 
 MINIMUM_SHARE: Final = 0.01
 """Share below which a column counts as without contribution. Our default, not law."""
@@ -65,7 +65,7 @@ def contributions(
 
     Args:
         model: The model, with or without cell counts.
-        rng: Draws the rows that an ``mlp`` is tried on; not used for ``logistic``.
+        rng: Draws the rows that a model is tried on; not used for a linear one.
         noise_multiplier: Noise of DP-SGD at each member, relative to the clipping norm; 0 without privacy.
 
     Returns:
@@ -73,7 +73,7 @@ def contributions(
     """
     transform = model.transform
     marginals = cell_marginals(transform, model.manifest.cell_counts)
-    linear = not model.manifest.training.hidden
+    linear = model.manifest.training.model in ("logistic", "scorecard")
     variances = (
         _weight_variances(transform, marginals, model.predictor)
         if linear
@@ -109,7 +109,7 @@ def cell_marginals(transform: Transform, cell_counts: Sequence[float]) -> tuple[
 
 
 def _weight_variances(
-    transform: Transform, marginals: Sequence[FloatArray], predictor: Predictor
+    transform: Transform, marginals: Sequence[FloatArray], predictor: Predicts
 ) -> list[float]:
     """The closed form: variance of a column's weight over its cells."""
     unit = np.eye(transform.n_features, dtype=np.float32)
@@ -128,7 +128,7 @@ def _weight_variances(
 
 
 def _redrawn_variances(
-    transform: Transform, marginals: Sequence[FloatArray], predictor: Predictor, rng: np.random.Generator
+    transform: Transform, marginals: Sequence[FloatArray], predictor: Predicts, rng: np.random.Generator
 ) -> list[float]:
     """Half the mean squared change of the logit when one column is drawn anew."""
     rows, again = (_draw(transform, marginals, rng) for _ in range(2))

@@ -8,7 +8,7 @@ its whole points (:mod:`hanse.learning.scorecard`), so that whoever adds up poin
 """
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +23,43 @@ FloatArray = NDArray[np.float64]
 _ROWS_AND_FEATURES: Final = 2
 
 
+class Predicts(Protocol):
+    """A trained model that scores transformed rows."""
+
+    @property
+    def n_features(self) -> int:
+        """Width of the rows that it takes."""
+        ...
+
+    def scores(self, x: NDArray[np.float32]) -> FloatArray:
+        """Probabilities of the positive label.
+
+        Args:
+            x: Transformed rows, shape (rows, features).
+
+        Returns:
+            Shape (rows,), in [0, 1].
+
+        Raises:
+            ServingError: ``scoring.bad-input`` if the rows have another width.
+        """
+        ...
+
+    def logits(self, x: NDArray[np.float32]) -> FloatArray:
+        """Log-odds of the positive label, shape (rows,); arguments and errors as :meth:`scores`."""
+        ...
+
+    def outputs(self, x: NDArray[np.float32]) -> FloatArray:
+        """Logits of all outputs, the label's first, shape (rows, outputs); as :meth:`scores`."""
+        ...
+
+    def targets(self, x: NDArray[np.float32]) -> Mapping[str, FloatArray]:
+        """What is predicted beside the label, by target, shape (rows,); as :meth:`scores`."""
+        ...
+
+
 class Predictor:
-    """A trained model that scores transformed rows.
+    """Layers of weights; see :class:`Predicts`.
 
     Args:
         training: Model, hidden layers and targets.

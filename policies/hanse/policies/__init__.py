@@ -49,6 +49,7 @@ from hanse.policies.agreement import (
     Software,
     Target,
     Training,
+    Trees,
 )
 from hanse.policies.check import Gap, check_agreement, explain, require_no_gap
 from hanse.policies.consent import ConsentEvent, Folding, Standing, Terms, current_state
@@ -160,6 +161,7 @@ __all__ = [
     "Target",
     "Terms",
     "Training",
+    "Trees",
     "Verdict",
     "Wording",
     "admit",

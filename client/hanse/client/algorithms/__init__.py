@@ -5,6 +5,7 @@ The coordinator's halves are in :mod:`hanse.server.algorithms`.
 
 from hanse.client.algorithms.algorithm import Algorithm
 from hanse.client.algorithms.averaging import Averaging
+from hanse.client.algorithms.boosting import Boosting
 from hanse.policies import Agreement
 
 __all__ = ["Algorithm", "algorithm_of"]
@@ -16,5 +17,4 @@ def algorithm_of(agreement: Agreement) -> Algorithm:
     Args:
         agreement: Of the run.
     """
-    del agreement
-    return Averaging()
+    return Boosting() if agreement.training.model == "trees" else Averaging()

@@ -6,7 +6,7 @@ from hanse.aggregation import Contributor
 from hanse.api.v1 import round_pb2 as pb
 from hanse.client.session import Session
 from hanse.enforcement import AdmittedRecords
-from hanse.learning import Predictor, Transform
+from hanse.learning import Predicts, Transform
 from hanse.policies import Training
 
 
@@ -18,7 +18,7 @@ class Algorithm(Protocol):
         """What the kinds of its questions begin with."""
         ...
 
-    def predictor(self, training: Training, transform: Transform, state: bytes) -> Predictor:
+    def predictor(self, training: Training, transform: Transform, state: bytes) -> Predicts:
         """The model of a state.
 
         Args:

@@ -1,6 +1,5 @@
 """A member's half of a horizontal run: its rows stay here, and it answers with sums over them."""
 
-from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -8,7 +7,7 @@ from numpy.typing import NDArray
 
 from hanse.aggregation import Query, Vector
 from hanse.errors import ConfigurationError, PolicyError, ProtocolError
-from hanse.learning.boosting.columns import Binning, Layout, check_left_codes, sampled_columns
+from hanse.learning.boosting.columns import Binning, Codes, Layout, check_left_codes, sampled_columns
 from hanse.learning.boosting.forest import descend
 from hanse.learning.boosting.histograms import node_sums
 from hanse.learning.boosting.messages import (
@@ -48,7 +47,7 @@ class BoostingContributor:
     Args:
         settings: The agreement's, not the coordinator's.
         binning: The columns, as agreed.
-        columns: Values by column name, all of the same length.
+        codes: Of the rows; see :class:`hanse.learning.boosting.columns.Binning`. Shape (rows, columns).
         labels: Shape (rows,) or (rows, labels): 0 and 1, or numbers; NaN where unknown.
         weights: Of the rows; None for 1 each.
         validation: Which rows are kept aside for early stopping; None for none.
@@ -63,7 +62,7 @@ class BoostingContributor:
         self,
         settings: BoostingSettings,
         binning: Binning,
-        columns: Mapping[str, NDArray[Any]],
+        codes: Codes,
         labels: NDArray[Any],
         *,
         weights: NDArray[Any] | None = None,
@@ -74,7 +73,7 @@ class BoostingContributor:
         self._settings = settings
         self._digest = agreed_digest(settings, binning)
         self._layout = binning.layout
-        self._codes = binning.encode(columns)
+        self._codes = codes
         rows = len(self._codes)
         self._targets = _targets(settings, labels, rows)
         self._weights = row_weights(settings, self._targets, _weights(settings, weights, rows))

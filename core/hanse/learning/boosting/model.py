@@ -1,19 +1,18 @@
 """A boosted model: public trees, their file, and scores from them in numpy.
 
-The trees are a safetensors file with four arrays; nothing in it is executed. What they mean - settings,
-columns, where scores start - is canonical JSON beside it, for a signed manifest to hold.
+The trees are a safetensors file with five arrays; nothing in it is executed. What they mean - settings and
+columns - follows from agreement and preprocessing: :mod:`hanse.learning.boosting.agreed`.
 """
 
 from typing import Annotated, Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from hanse.crypto import canonical_json, parse_canonical_json
-from hanse.errors import HanseError, ServingError
+from hanse.errors import ServingError
 from hanse.learning.boosting.columns import Binning, Codes
 from hanse.learning.boosting.forest import LEAF, Forest, is_sound
 from hanse.learning.boosting.objective import Floats, scores
@@ -22,7 +21,13 @@ from hanse.policies.fields import Document, Many
 
 MAX_TREES_BYTES: Final = 1 << 30
 
-_TYPES: Final = {"first": np.int32, "column": np.int16, "left": np.uint8, "value": np.float64}
+_TYPES: Final = {
+    "base": np.float64,
+    "first": np.int32,
+    "column": np.int16,
+    "left": np.uint8,
+    "value": np.float64,
+}
 _BLOCK: Final = 1 << 18  # tree and row pairs at once
 
 
@@ -44,32 +49,6 @@ class BoostedDescription(Document):
         if len(self.base) != self.settings.labels:
             raise ValueError("one base score for each label")
         return self
-
-    def to_json(self) -> bytes:
-        """Canonical JSON."""
-        return canonical_json(self.model_dump(mode="json"))
-
-    @classmethod
-    def from_json(cls, data: bytes) -> Self:
-        """Reads what :meth:`to_json` wrote.
-
-        Args:
-            data: Bytes from anywhere.
-
-        Returns:
-            The description, with ``description.to_json() == data``.
-
-        Raises:
-            ServingError: ``model.invalid`` for all other bytes.
-        """
-        try:
-            parse_canonical_json(data)
-            description = cls.model_validate_json(data)
-        except (HanseError, ValidationError) as error:
-            raise ServingError("model.invalid", "not the description of boosted trees") from error
-        if description.to_json() != data:
-            raise ServingError("model.invalid", "the description of the trees is not in its canonical form")
-        return description
 
 
 class BoostedTrees:
@@ -154,10 +133,12 @@ class BoostedTrees:
         return node
 
 
-def encode_trees(forest: Forest) -> bytes:
+def encode_trees(model: BoostedTrees) -> bytes:
     """The trees' file; equal trees give equal bytes."""
+    forest = model.forest
     return save(
         {
+            "base": np.array(model.description.base, dtype=np.float64),
             "first": forest.first,
             "column": forest.column,
             "left": np.packbits(forest.left, axis=1, bitorder="little"),
@@ -166,18 +147,19 @@ def encode_trees(forest: Forest) -> bytes:
     )
 
 
-def decode_trees(data: bytes, description: BoostedDescription) -> BoostedTrees:
+def decode_trees(data: bytes, settings: BoostingSettings, binning: Binning) -> BoostedTrees:
     """Reads a trees' file.
 
     Args:
         data: Bytes from anywhere.
-        description: What the trees mean.
+        settings: The run's.
+        binning: The columns.
 
     Returns:
         The model.
 
     Raises:
-        ServingError: ``model.invalid`` if the bytes are not trees, or do not fit the description.
+        ServingError: ``model.invalid`` if the bytes are not trees, or do not fit settings and columns.
     """
     if len(data) > MAX_TREES_BYTES:
         raise ServingError("model.invalid", f"the trees are larger than {MAX_TREES_BYTES} bytes")
@@ -186,15 +168,14 @@ def decode_trees(data: bytes, description: BoostedDescription) -> BoostedTrees:
     except (SafetensorError, ValueError, TypeError, KeyError) as error:
         raise ServingError("model.invalid", "the trees are not safetensors") from error
     if {name: array.dtype.type for name, array in arrays.items()} != _TYPES:
-        raise ServingError("model.invalid", "the trees are not the four arrays that they should be")
+        raise ServingError("model.invalid", "the trees are not the five arrays that they should be")
+    base = arrays["base"]
+    if base.shape != (settings.labels,) or not np.isfinite(base).all():
+        raise ServingError("model.invalid", "not one finite base score for each label")
+    left = unpack_codes(arrays["left"], binning.layout.width)
     return BoostedTrees(
-        description,
-        Forest(
-            arrays["first"],
-            arrays["column"],
-            unpack_codes(arrays["left"], description.binning.layout.width),
-            arrays["value"],
-        ),
+        BoostedDescription(settings=settings, binning=binning, base=tuple(base.tolist())),
+        Forest(arrays["first"], arrays["column"], left, arrays["value"]),
     )
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from hanse.enforcement import AdmittedExamples
 from hanse.learning.evaluation.grid import ScoreGrid
 from hanse.learning.metrics import ScoreHistogram
-from hanse.learning.predictor import Predictor, sigmoid
+from hanse.learning.predictor import Predicts, sigmoid
 from hanse.policies import Label, Training
 
 FloatArray = NDArray[np.float64]
@@ -67,7 +67,7 @@ class Held:
         cls,
         label: Label,
         training: Training,
-        predictor: Predictor,
+        predictor: Predicts,
         examples: AdmittedExamples,
         groups: Mapping[str, tuple[NDArray[np.intp], int]] = MappingProxyType({}),
     ) -> Self:

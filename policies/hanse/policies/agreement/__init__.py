@@ -26,7 +26,7 @@ from hanse.policies.agreement.terms import (
     Robustness,
     Scoring,
 )
-from hanse.policies.agreement.training import Model, PointScale, Target, Training
+from hanse.policies.agreement.training import Model, PointScale, Target, Training, Trees
 
 __all__ = [
     "HEADER",
@@ -59,4 +59,5 @@ __all__ = [
     "Special",
     "Target",
     "Training",
+    "Trees",
 ]

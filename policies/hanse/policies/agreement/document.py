@@ -52,6 +52,9 @@ HEADER: Final = "hanse agreement v1\n"
 FEWEST_IN_SUM: Final = 3
 """Members below which a sum hides nobody."""
 
+_MOST_BINS: Final = 1000
+"""Of a column that trees split."""
+
 
 class Agreement(WrittenDocument):
     """One agreement, in version 1 of its form.
@@ -179,6 +182,30 @@ class Agreement(WrittenDocument):
             raise PydanticCustomError("robustness", "leave out robustness: in secure sums no update is seen")
         if len(self.members) < self.robustness.fewest:
             raise PydanticCustomError("robustness", "let fewer be faulty: the rule needs more members")
+        return self
+
+    @model_validator(mode="after")
+    def _trees_can_grow(self) -> Self:
+        trees = self.training.trees
+        if trees is None:
+            return self
+        if len(self.members) < FEWEST_IN_SUM:
+            raise PydanticCustomError(
+                "trees", "grow trees between at least three members: a sum over two hides neither"
+            )
+        if self.privacy is not None:
+            raise PydanticCustomError(
+                "trees",
+                "grow trees without a privacy budget, or choose another model: trees are exact",
+            )
+        if trees.min_rows < self.cohort.suppress_below:
+            raise PydanticCustomError(
+                "trees", "let training.trees.min_rows be at least cohort.suppress_below"
+            )
+        if any(column.transform not in ("one_hot", "quantiles") for column in self.columns):
+            raise PydanticCustomError("trees", "cut the columns of trees into cells: they split between them")
+        if any((column.bins or 0) > _MOST_BINS for column in self.columns):
+            raise PydanticCustomError("trees", "give a column of trees at most 1000 bins")
         return self
 
     @model_validator(mode="after")

@@ -374,6 +374,16 @@ _TABLE: Final[tuple[tuple[str, str, str, Meaning, Meaning], ...]] = (
     ("training.scale", "the scale of points", "计分尺度", _NEUTRAL, _NEUTRAL),
     ("training.scale.points", "the points at the base odds", "基准比率的分数", _NEUTRAL, _NEUTRAL),
     ("training.scale.odds", "the base odds", "基准比率", _NEUTRAL, _NEUTRAL),
+    ("training.trees", "the size of trees", "树的规模", _NEUTRAL, _NEUTRAL),
+    ("training.trees.depth", "the depth of trees", "树的深度", _NEUTRAL, _NEUTRAL),
+    (
+        "training.trees.min_rows",
+        "the fewest records of a side of a split",
+        "分裂每侧的最少记录数",
+        _MORE_PROTECTION,
+        _LESS_PROTECTION,
+    ),
+    ("training.trees.l2", "the pull on the values of leaves", "叶值的正则强度", _NEUTRAL, _NEUTRAL),
     ("training.scale.doubling", "the points that double the odds", "比率翻倍的分数", _NEUTRAL, _NEUTRAL),
     (
         "privacy",

@@ -14,8 +14,11 @@ from hanse.policies.fields import ColumnName, Document, Many, Positive, Text, re
 
 MAX_TARGETS: Final = 16
 
-Model: TypeAlias = Literal["logistic", "mlp", "wide_and_deep", "scorecard"]
+Model: TypeAlias = Literal["logistic", "mlp", "wide_and_deep", "scorecard", "trees"]
 """The kinds of models."""
+
+MOST_TREES: Final = 10_000
+"""Of one model."""
 
 _DEEP: Final = ("mlp", "wide_and_deep")
 _Small = Annotated[int, Field(ge=1, le=10_000)]
@@ -69,19 +72,36 @@ class PointScale(Document):
     doubling: Annotated[int, Field(ge=1, le=10_000)]
 
 
+class Trees(Document):
+    """How boosted trees are grown.
+
+    Attributes:
+        depth: Splits between the root and the deepest leaf.
+        min_rows: Fewest records of a side of a split, over all members.
+        l2: Pulls the values of leaves with few records towards zero; as many records that say nothing.
+    """
+
+    depth: Annotated[int, Field(ge=1, le=10)]
+    min_rows: Annotated[int, Field(ge=1, le=1_000_000)]
+    l2: Annotated[float, Field(ge=0, le=1e9)]
+
+
 class Training(Document):
     """The model and how it is trained.
 
     Attributes:
         model: ``logistic``, ``mlp``, ``wide_and_deep`` (a linear part beside hidden layers, which read each
-            categorical column as a learned embedding) or ``scorecard`` (logistic, in whole points).
+            categorical column as a learned embedding), ``scorecard`` (logistic, in whole points) or ``trees``
+            (boosted, between three members or more, without a privacy budget).
         hidden: Units of the hidden layers of ``mlp`` and ``wide_and_deep``; none for the others.
         rounds: Rounds of one run; with ``patience``, the most.
-        local_steps: Steps of one member in one round.
+        local_steps: Steps of one member in one round; of ``trees``, how many are grown in one.
         sample_rate: Probability that a step uses a record, in (0, 1].
-        learning_rate: Step size at the first step.
-        clip_norm: L2 bound of one record's gradient.
-        max_update_norm: L2 bound of one member's update; a longer one is rejected.
+        learning_rate: Step size at the first step; of ``trees``, the part of each leaf's best value that is
+            taken, at most 1.
+        clip_norm: L2 bound of one record's gradient; of ``trees`` it is 1, as no gradient is larger.
+        max_update_norm: L2 bound of one member's update; a longer one is rejected. Members send none for
+            ``trees``: 1.
         round_timeout_s: Seconds after which a round goes on without those who did not answer.
         holdout_fraction: Share of the records that is kept for evaluation.
         embedding: Numbers per categorical column that ``wide_and_deep`` learns; 0 for the others.
@@ -93,6 +113,7 @@ class Training(Document):
         adaptive_step: Step size at which the coordinator follows the members' mean update, scaled for each
             parameter by what earlier rounds said of it; 0 adds the mean as it is.
         scale: Points of a ``scorecard``; null for the others.
+        trees: How ``trees`` are grown; null for the others.
     """
 
     model: Model
@@ -111,12 +132,13 @@ class Training(Document):
     patience: int = Field(default=0, ge=0, le=10_000, exclude_if=_is(0))
     adaptive_step: float = Field(default=0.0, ge=0, le=10, exclude_if=_is(0.0))
     scale: PointScale | None = Field(default=None, exclude_if=_is(None))
+    trees: Trees | None = Field(default=None, exclude_if=_is(None))
 
     @model_validator(mode="after")
     def _options_fit_model(self) -> Self:
         if bool(self.hidden) != (self.model in _DEEP):
             raise PydanticCustomError(
-                "hidden", "give hidden layers to a deep model, none to a logistic model or scorecard"
+                "hidden", "give hidden layers to a deep model, none to a logistic model, scorecard or trees"
             )
         if bool(self.embedding) != (self.model == "wide_and_deep"):
             raise PydanticCustomError("embedding", "give embedding to wide_and_deep, and to no other model")
@@ -125,6 +147,22 @@ class Training(Document):
         if self.model == "scorecard" and self.targets:
             raise PydanticCustomError("targets", "a scorecard has one label; give its targets another model")
         require_unique("the targets", (target.name.casefold() for target in self.targets))
+        return self
+
+    @model_validator(mode="after")
+    def _trees_fit(self) -> Self:
+        if (self.trees is not None) != (self.model == "trees"):
+            raise PydanticCustomError("trees", "give trees to the model 'trees', and to no other")
+        if self.trees is None:
+            return self
+        if self.rounds * self.local_steps > MOST_TREES:
+            raise PydanticCustomError("trees", "let rounds times local_steps, the trees, be at most 10000")
+        if self.learning_rate > 1 or (self.clip_norm, self.max_update_norm) != (1, 1):
+            raise PydanticCustomError(
+                "trees", "give trees a learning_rate of at most 1, and 1 as clip_norm and max_update_norm"
+            )
+        if self.targets or self.adaptive_step:
+            raise PydanticCustomError("trees", "trees have one label and no adaptive_step")
         return self
 
     @property

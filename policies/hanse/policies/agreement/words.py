@@ -70,6 +70,7 @@ WORDS: Final = MappingProxyType(
             ("mlp", "neural network", "神经网络"),
             ("wide_and_deep", "linear model beside a neural network", "线性模型与神经网络并联"),
             ("scorecard", "scorecard", "评分卡"),
+            ("trees", "boosted trees", "提升树"),
             ("label", "yes or no", "是或否"),
             ("amount", "amount", "金额"),
             ("record", "one record", "单条记录"),

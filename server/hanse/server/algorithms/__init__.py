@@ -7,6 +7,7 @@ from hanse.learning import Transform
 from hanse.policies import Agreement
 from hanse.server.algorithms.algorithm import Algorithm, Learned
 from hanse.server.algorithms.averaging import Averaging
+from hanse.server.algorithms.boosting import Boosting
 
 __all__ = ["Algorithm", "Learned", "algorithm_of"]
 
@@ -18,5 +19,10 @@ def algorithm_of(agreement: Agreement, transform: Transform, run: str) -> Algori
         agreement: Of the run.
         transform: The fitted preprocessing.
         run: Name of the run.
+
+    Raises:
+        TrainingError: ``run.no-features``, ``run.unsupported`` if it cannot be done with this preprocessing.
     """
+    if agreement.training.model == "trees":
+        return Boosting(agreement, transform)
     return Averaging(agreement, transform, run)
