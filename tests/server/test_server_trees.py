@@ -139,7 +139,7 @@ class Member:
         labels = (codes[:, :6].sum(axis=1) + rng.normal(size=400) > 3).astype(np.float32)
         agreement = SimpleNamespace(training=TRAINING)
         self.signed = SimpleNamespace(agreement=agreement)
-        self.exact_examples = lambda *_: SimpleNamespace(features=codes, labels=labels)
+        self.exact_examples: Any = lambda *_: SimpleNamespace(features=codes, labels=labels)
 
     def learner(self, number: int, state: bytes) -> Any:
         step = pb.Train(round=number, state=state)
