@@ -162,7 +162,7 @@ def one_tree(size: Size) -> float:
         rng = np.random.default_rng(number)
         columns = {f"c{i}": rng.standard_normal(size.rows) for i in range(COLUMNS)}
         labels = (columns["c0"] + columns["c1"] + rng.standard_normal(size.rows) > 0).astype(np.float64)
-        return BoostingContributor(settings, binning, columns, labels)
+        return BoostingContributor(settings, binning, binning.encode(columns), labels)
 
     aggregator = InProcessAggregator({f"{number:03}": contributor(number) for number in range(size.members)})
     started = time.process_time()

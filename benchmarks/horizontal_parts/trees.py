@@ -91,7 +91,7 @@ class TreesArm:
     def federated(self, members: Sequence[Indices]) -> Scores:
         """Of the trees that the members grow; says so if they are not the pooled ones to the last byte."""
         trees = self.grow(members)
-        if encode_trees(trees.forest) != encode_trees(self.pooled_trees.forest):
+        if encode_trees(trees) != encode_trees(self.pooled_trees):
             print(f"{self._fold.data.name}, {len(members)} members: not the pooled trees")
         return self._scores(trees)
 
@@ -107,7 +107,9 @@ class TreesArm:
     def contributor(self, rows: Indices) -> BoostingContributor:
         """A member's half."""
         columns: Mapping[str, NDArray[Any]] = self._fold.data.rows.take(rows).columns
-        return BoostingContributor(self._settings, self.binning, columns, self._fold.labels(rows))
+        return BoostingContributor(
+            self._settings, self.binning, self.binning.encode(columns), self._fold.labels(rows)
+        )
 
     def conduct(self, aggregator: Aggregator) -> BoostedTrees:
         """The coordinator's half."""
