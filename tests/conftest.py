@@ -188,9 +188,8 @@ class LocalFederation:
         sets = SubjectSets(site.home.subject_sets)
         key_of_site = read_secret(site.home.pseudonym_key)
         gate = Gate(DataSource(settings.dataset), ledger, key_of_site, sets, log, utc_now)
-        tools = SessionTools(
-            gate, PrivacyLedger(site.home.privacy), settings.dataset.name, RunFile(site.home.run)
-        )
+        privacy, kept = PrivacyLedger(site.home.privacy), RunFile(site.home.run)
+        tools = SessionTools(gate, privacy, settings.dataset.name, kept, site.home.audits)
         shared = LocalSharedLog(settings.name, self.statements)
         statements = OwnStatements(settings.name, log, key, shared, lambda: None)
         return Node(

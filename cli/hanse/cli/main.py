@@ -11,6 +11,7 @@ from hanse.cli import (
     audit,
     audit_backup,
     audit_export,
+    audit_privacy,
     audit_rotate,
     audit_scan,
     audit_watch,
@@ -60,6 +61,7 @@ audit.app.command("backup")(audit_backup.backup)
 audit.app.command("restore")(audit_backup.restore)
 audit.app.command("scan")(audit_scan.scan)
 audit.app.command("export")(audit_export.export)
+audit.app.command("privacy")(audit_privacy.privacy)
 audit.app.command("watch")(audit_watch.watch)
 app.add_typer(audit.app, name="audit")
 app.command("demo")(demo.demo)

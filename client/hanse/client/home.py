@@ -157,6 +157,11 @@ class MemberHome:
         return self.root / "state" / "terminations"
 
     @property
+    def audits(self) -> Path:
+        """How well this site's rows can be recognised in the models that it helped to make, by run."""
+        return self.root / "audits"
+
+    @property
     def models(self) -> Path:
         """Registered model versions that this site fetched."""
         return self.root / "models"

@@ -21,6 +21,7 @@ from hanse.client.algorithms import algorithm_of
 from hanse.client.begun import open_run
 from hanse.client.gate import Admitted
 from hanse.client.kept import Answer, Kept
+from hanse.client.own_audit import keep_own_audit
 from hanse.client.parts import Logged, Part, Several
 from hanse.client.session import Session, SessionTools
 from hanse.client.statements import Statements
@@ -343,6 +344,7 @@ class Node:
     def _evaluate(self, session: Session, step: pb.Evaluate) -> tuple[Admitted, pb.Evaluated]:
         predictor, transform = _model(session, step.state, step.transform)
         admitted = session.admit(0)
+        self._audit(session, predictor, transform, admitted)
         histogram = session.histogram(predictor, transform, admitted.holdout)
         self._log.append(self._event(session, EventType.RUN_EVALUATED, privacy=self._spend(session)))
         return admitted, pb.Evaluated(
@@ -387,9 +389,17 @@ class Node:
             return self._training_part(session, phase.train), 0.0
         predictor, transform = _model(session, phase.evaluate.state, phase.evaluate.transform)
         admitted = session.admit(0)
+        self._audit(session, predictor, transform, admitted)
         done = self._event(session, EventType.RUN_EVALUATED, privacy=self._spend(session))
         scores = session.evaluation_contributor(predictor, transform, admitted.holdout)
         return Part("evaluated", admitted, scores, done), 0.0
+
+    def _audit(
+        self, session: Session, predictor: Predictor, transform: Transform, admitted: Admitted
+    ) -> None:
+        """Keeps, for this site alone, how well its rows can be recognised in the final model."""
+        if self._tools.audits is not None:
+            keep_own_audit(self._tools.audits, session.run, predictor, transform, admitted)
 
     def _training_part(self, session: Session, step: pb.Train) -> Part:
         predictor, transform = _model(session, step.state, step.transform)

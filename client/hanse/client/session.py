@@ -9,6 +9,7 @@ In secure sums, a question is answered again only if this process knows that it 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -57,12 +58,14 @@ class SessionTools:
         ledger: The site's privacy ledger.
         population: Name of the data set; training and held-out records are two populations of it.
         kept: What outlives the process.
+        audits: Where the site keeps how well its rows can be recognised in a model; None for nowhere.
     """
 
     gate: Gate
     ledger: PrivacyLedger
     population: str
     kept: RunFile
+    audits: Path | None = None
 
 
 @dataclass(slots=True)

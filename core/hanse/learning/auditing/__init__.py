@@ -16,13 +16,14 @@ from hanse.learning.auditing.audit import (
     Procedure,
     audit_privacy,
 )
-from hanse.learning.auditing.membership import Learner, Scorer, infer_membership
+from hanse.learning.auditing.membership import Learner, Scorer, infer_membership, recognise_own
 from hanse.learning.auditing.report import (
     AUDIT_MEANING,
     MEMBERSHIP_MEANING,
     AttackBound,
     AttackSuccess,
     MembershipInference,
+    OwnMembership,
     PrivacyAudit,
 )
 
@@ -36,9 +37,11 @@ __all__ = [
     "AttackSuccess",
     "Learner",
     "MembershipInference",
+    "OwnMembership",
     "PrivacyAudit",
     "Procedure",
     "Scorer",
     "audit_privacy",
     "infer_membership",
+    "recognise_own",
 ]

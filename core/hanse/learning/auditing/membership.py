@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hanse.errors import ConfigurationError
-from hanse.learning.auditing.report import AttackSuccess, MembershipInference
+from hanse.learning.auditing.bounds import area
+from hanse.learning.auditing.report import AttackSuccess, MembershipInference, OwnMembership
 from hanse.learning.metrics import roc_auc
 
 FloatArray = NDArray[np.float64]
@@ -32,6 +33,11 @@ MODELS: Final = 16
 MINIMUM_MODELS: Final = 8
 MINIMUM_ROWS: Final = 200
 """Half of them are outside the training; one in a hundred of those must be a row at least."""
+
+MINIMUM_OWN: Final = 50
+"""Rows of either kind that an attack on a member's own rows needs."""
+
+NORMAL_95: Final = 1.959963984540054
 
 _CERTAIN: Final = 1e-6
 
@@ -82,6 +88,39 @@ def infer_membership(
         loss=_success(list(confidences), members),
         claimed_epsilon=claimed_epsilon,
         delta=delta,
+    )
+
+
+def recognise_own(
+    run: str, scores: tuple[FloatArray, FloatArray], labels: tuple[Rows, Rows]
+) -> OwnMembership | None:
+    """Attacks a model by its loss, with rows of which it is known who was in the training.
+
+    Args:
+        run: The run that made the model.
+        scores: Of the training rows and of the held-out rows, shapes (rows,).
+        labels: 0 or 1, the same.
+
+    Returns:
+        How well that does; None with fewer than :data:`MINIMUM_OWN` rows of either kind, of which a figure
+        would say too little of the model and too much of the rows.
+    """
+    inside, outside = map(len, labels)
+    if min(inside, outside) < MINIMUM_OWN:
+        return None
+    guesses = _confidence(np.concatenate(scores), np.concatenate(labels))
+    member = np.arange(inside + outside) < inside
+    found = area(guesses, member)
+    reach = NORMAL_95 * found.standard_error
+    enough = outside * FALSE_POSITIVE_RATE >= 1
+    return OwnMembership(
+        run=run,
+        training_rows=inside,
+        held_out_rows=outside,
+        area=found.value,
+        low=max(0.0, found.value - reach),
+        high=min(1.0, found.value + reach),
+        true_positive_rate=true_positive_rate(guesses, member, FALSE_POSITIVE_RATE) if enough else None,
     )
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import Field, model_validator
 
 from hanse.learning.auditing.attacks import Attack
-from hanse.policies.fields import Count, Document, Many, Positive
+from hanse.policies.fields import Count, Document, Many, Positive, Text
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 _Epsilon = Annotated[float, Field(ge=0)]
@@ -107,6 +107,34 @@ class AttackSuccess(Document):
     area: Probability
     true_positive_rate: Probability
     standard_error: Annotated[float, Field(ge=0)]
+
+
+class OwnMembership(Document):
+    """How well the loss tells one member's training rows from its held-out rows, for one model.
+
+    Of the member's own rows, at the member. Held-out rows are chosen by a keyed hash, so that nothing but the
+    training tells them apart.
+
+    Attributes:
+        schema_version: Version of this form.
+        run: The run that made the model.
+        training_rows: Rows that the model was trained on.
+        held_out_rows: Rows that it was not.
+        area: Area under the attacker's ROC curve; .5 is guessing.
+        low: Lower end of its 95 % interval, of drawing the rows.
+        high: Upper end.
+        true_positive_rate: Share of the training rows that are recognised where one in a hundred held-out
+            rows is taken for one; None with fewer than a hundred.
+    """
+
+    schema_version: Literal[1] = 1
+    run: Text
+    training_rows: Count
+    held_out_rows: Count
+    area: Probability
+    low: Probability
+    high: Probability
+    true_positive_rate: Probability | None
 
 
 class MembershipInference(Document):
