@@ -35,6 +35,9 @@ LITTLE_BUDGET: Final = 2.5
 _DRIFT: Final = 0.15
 """How far noise and canaries move a canary's score in a whole run, at most about."""
 
+_FAR_LESS: Final = 0.6
+"""Share of the noise below which a fault must be found; of few rounds, one needs nearly as much as all."""
+
 _LOOSE: Final = 8.0
 _KEY: Final = bytes(range(32))
 
@@ -103,8 +106,9 @@ def faulty(agreement: Agreement, recipe: Recipe) -> dict[str, Recipe]:
         ),
         "a seed that is used again": replace(recipe, key=_KEY),
     }
-    if training.rounds > 1:
-        found["noise for one round only"] = recipe_of(agreement, rounds=1)
+    once = recipe_of(agreement, rounds=1)
+    if once.noise_multiplier <= _FAR_LESS * recipe.noise_multiplier:
+        found["noise for one round only"] = once
     return found
 
 
