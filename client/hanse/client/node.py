@@ -394,9 +394,7 @@ class Node:
         scores = session.evaluation_contributor(predictor, transform, admitted.holdout)
         return Part("evaluated", admitted, scores, done), 0.0
 
-    def _audit(
-        self, session: Session, predictor: Predictor, transform: Transform, admitted: Admitted
-    ) -> None:
+    def _audit(self, session: Session, predictor: Predicts, transform: Transform, admitted: Admitted) -> None:
         """Keeps, for this site alone, how well its rows can be recognised in the final model."""
         if self._tools.audits is not None:
             keep_own_audit(self._tools.audits, session.run, predictor, transform, admitted)

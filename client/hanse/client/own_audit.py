@@ -8,13 +8,13 @@ from pathlib import Path
 
 from hanse.client.gate import Admitted
 from hanse.crypto import write_atomic
-from hanse.learning import Predictor, Transform
+from hanse.learning import Predicts, Transform
 from hanse.learning.auditing import OwnMembership, recognise_own
 from hanse.learning.statements import statement_from_json, statement_to_json
 
 
 def keep_own_audit(
-    folder: Path, run: str, predictor: Predictor, transform: Transform, admitted: Admitted
+    folder: Path, run: str, predictor: Predicts, transform: Transform, admitted: Admitted
 ) -> None:
     """Attacks a model with the rows of its evaluation, and keeps the result.
 
