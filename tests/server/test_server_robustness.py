@@ -13,7 +13,7 @@ from hanse.audit import verify_log
 from hanse.client.session import Session
 from hanse.crypto import SigningKey
 from hanse.demo.data import load
-from hanse.learning import Predictor, Transform, Update, aggregate, roc_auc, weights_from_bytes
+from hanse.learning import Predictor, Transform, Update, aggregate, recommend, roc_auc, weights_from_bytes
 from hanse.policies import Agreement
 from hanse.server.findings import robustness_report
 
@@ -27,7 +27,11 @@ FACTORS = {SIGNS: -1.0, TEN: 10.0, NAN: np.nan}
 def federation_of_nine(federation: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> Any:
     """Nine members, each of whose updates is seen."""
     monkeypatch.setattr(Agreement, "secure_sums", property(lambda _: False))
-    return federation(9, None, rounds=1, columns=PLAIN)
+    # Whole batches: which records a step draws would decide how much small members agree.
+    training = recommend("logistic", 1000, 9, None).model_copy(
+        update={"rounds": 1, "local_steps": 10, "sample_rate": 1.0}
+    )
+    return federation(9, None, training=training, columns=PLAIN)
 
 
 class Poison:
@@ -81,14 +85,15 @@ def test_four_attackers_of_nine_are_named_and_cost_the_model_little(
 
     outcome = rounds.conduct()
 
-    expected = {LABELS: "direction", SIGNS: "direction", TEN: "norm", NAN: "not-finite"}
+    expected = {LABELS: "direction", SIGNS: "direction", TEN: "outlier", NAN: "not-finite"}
     log = [entry for entry in verify_log(local.home.log, local.key.verifier).entries if entry.round == 1]
     assert {e.peer: e.detail for e in log if e.type.value == "update.screened"} == expected
     report = robustness_report(record, local.agreement)
     assert report is not None
     assert {finding.members[0]: finding.kind for finding in report.findings} == expected
-    assert set(report.excluded) == set(expected)
-    assert set(outcome.members) == set(local.nodes) - set(expected)
+    # What is too long may be a mistake: that member has its part in the next round.
+    assert set(report.excluded) == {LABELS, SIGNS, NAN}
+    assert set(outcome.members) == set(local.nodes) - {LABELS, SIGNS, NAN}
     weights = load_tensors(outcome.model_file)["weights"]
     others = [update for update in poison.honest if update.member not in expected]
     honest = area(local, outcome.transform, aggregate(np.zeros_like(weights), others, 2))
