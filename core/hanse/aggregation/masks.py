@@ -1,10 +1,11 @@
 """Mask streams, and how they are added to a vector in place.
 
-A mask is the AES-256 key stream in counter mode (NIST SP 800-38A, section 6.5) of a key that is used for
-nothing else: counter blocks ``0^96 || i``, i = 2, 3, ..., the stream read as little-endian ring elements.
-That is what AES-GCM encrypts with under the nonce 0^96 (SP 800-38D, section 7.1), and it is taken from GCM,
-without the tag, because OpenSSL computes it about twice as fast as plain counter mode where the processor has
-vector AES instructions. One stream has at most 2^32 - 2 blocks, 64 GiB, and does not repeat before.
+A mask is the key stream of AES-128-GCM (NIST SP 800-38D, section 7.1), read as little-endian ring elements.
+Of the 32 bytes that make it, used for nothing else, the first half is the key and the second the nonce: a
+secret place to begin at, so that a table made for one place serves against no other mask. It is counter mode,
+taken from GCM without the tag because OpenSSL computes it about twice as fast as plain counter mode where the
+processor has vector AES instructions. One stream has at most 2^32 - 2 blocks, 64 GiB, and does not repeat
+before.
 """
 
 from collections.abc import Sequence
@@ -12,13 +13,13 @@ from typing import Final
 
 import numpy as np
 from cryptography.hazmat.primitives.ciphers import AEADEncryptionContext, Cipher
-from cryptography.hazmat.primitives.ciphers.algorithms import AES256
+from cryptography.hazmat.primitives.ciphers.algorithms import AES128
 from cryptography.hazmat.primitives.ciphers.modes import GCM
 
 from hanse.aggregation.fixed_point import RingVector
 
 SEED_BYTES: Final = 32
-_NONCE: Final = bytes(12)
+_AES_KEY_BYTES: Final = 16
 # Mask, zeros and the piece of the vector that they go to fit into a core's cache together.
 _BLOCK_BYTES: Final = 1 << 17
 _AES_BLOCK_BYTES: Final = 16
@@ -30,8 +31,8 @@ def apply_masks(vector: RingVector, add: Sequence[bytes], subtract: Sequence[byt
 
     Args:
         vector: Ring elements, changed; contiguous, any length.
-        add: Keys of 32 bytes of the masks to add.
-        subtract: Keys of those to subtract.
+        add: What makes the masks to add, 32 bytes each.
+        subtract: The same of those to subtract.
     """
     block = min(_BLOCK_BYTES, vector.nbytes)
     buffer = bytearray(block + _AES_BLOCK_BYTES)
@@ -45,4 +46,4 @@ def apply_masks(vector: RingVector, add: Sequence[bytes], subtract: Sequence[byt
 
 
 def _stream(key: bytes) -> AEADEncryptionContext:
-    return Cipher(AES256(key), GCM(_NONCE)).encryptor()
+    return Cipher(AES128(key[:_AES_KEY_BYTES]), GCM(key[_AES_KEY_BYTES:])).encryptor()
