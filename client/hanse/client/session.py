@@ -138,12 +138,11 @@ class Session:
         return again
 
     def _follows(self, work: str, number: int) -> bool:
-        """Whether a step is the next one; who sends figures of its own may have been away for some."""
-        if self.kept.taken is None or self.kept.done is None:
-            return number == 0 and self.kept.taken is None
-        if self.signed.agreement.secure_sums and work == "train":
-            return number == self.kept.taken.number + 1
-        return number > self.kept.taken.number
+        """Whether a step is the next one; a run may be evaluated after fewer rounds than were agreed."""
+        last, done = self.kept.taken, self.kept.done
+        if last is None or done is None:
+            return last is None and number == 0
+        return number > last.number if work == "evaluate" else number == last.number + 1
 
     def finished(self, answer: Answer | None = None) -> None:
         """Keeps that the step was finished, before its answer leaves.

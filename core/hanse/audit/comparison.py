@@ -97,8 +97,6 @@ class _Comparison:
             yield from self._statement(index, entry, run)
         elif entry.type is EventType.MEMBER_LEFT and entry.peer == self.member:
             self.left.add(run)
-        elif entry.type is EventType.MEMBER_RETURNED and entry.peer == self.member:
-            self.left.discard(run)
         elif entry.type is EventType.ROUND_AGGREGATED and run not in self.left:
             step = (run, "trained", entry.round)
             if step in self.story.steps and step not in self.stated:

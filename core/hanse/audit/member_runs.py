@@ -3,7 +3,7 @@
 The node writes ``agreement.accepted`` with the run, plans its budget (``budget.planned``), and then, before
 each step touches a row, ``round.admitted`` or ``round.denied``; the step itself follows as ``run.prepared``,
 ``round.trained`` or ``run.evaluated``. A step that fails after its admission leaves a refusal or an end.
-After ``run.resumed`` the last step may be taken again, and rounds that the run made meanwhile may be missing.
+After ``run.resumed`` the last step may be taken again.
 """
 
 from collections.abc import Iterator
@@ -125,7 +125,7 @@ class MemberRun:
     def _progress(self, index: int, entry: Entry) -> Iterator[Finding]:
         self.evaluated = entry.type is EventType.RUN_EVALUATED
         if entry.type is EventType.ROUND_TRAINED:
-            if not self.resumed or (entry.round or 0) < self.round:
+            if not self.resumed or entry.round != self.round:
                 yield from round_in_order(self.log, index, entry, self.round)
             self.round = max(self.round, entry.round or 0)
         if not self.prepared and entry.type is not EventType.RUN_PREPARED:

@@ -2,9 +2,9 @@
 
 The coordinator writes ``run.started``, then every member states each step before it answers it
 (``round.submitted``), or leaves (``member.left``); ``run.prepared``, ``round.aggregated`` and
-``run.evaluated`` complete a step. Who states the preparation takes part until it leaves, and again from when
-it comes back (``member.returned``). After ``run.resumed`` the step that was under way may be stated anew,
-with other rows.
+``run.evaluated`` complete a step. Who states the preparation takes part until it leaves. After
+``run.resumed`` the step that was under way may be stated anew, with other rows; after ``member.returned`` by
+that member, whose node was restarted.
 """
 
 from collections.abc import Iterator
@@ -74,8 +74,8 @@ class SharedRun:
         elif entry.type is EventType.MEMBER_LEFT and entry.peer is not None:
             self.members.discard(entry.peer)
             self.left.setdefault(entry.peer, entry.round or self.round)
-        elif entry.type is EventType.MEMBER_RETURNED and entry.peer is not None:
-            yield from self._returned(index, entry, entry.peer)
+        elif entry.type is EventType.MEMBER_RETURNED:
+            self.stated.pop(entry.peer or "", None)
         elif entry.type is EventType.RUN_RESUMED:
             self.resumed = True
         elif entry.type in _COMPLETED:
@@ -86,12 +86,6 @@ class SharedRun:
                 yield self._finding("run-unevaluated", index, entry, "a model was registered before that")
         elif entry.type is EventType.RUN_FINISHED:
             yield from self._finished(index, entry)
-
-    def _returned(self, index: int, entry: Entry, member: str) -> Iterator[Finding]:
-        if self.left.pop(member, None) is None:
-            yield self._finding("statement-unexpected", index, entry, f"{member} came back and had not left")
-        if self.prepared:
-            self.members.add(member)
 
     def _statement(self, index: int, entry: Entry) -> Iterator[Finding]:
         yield from self._rows(index, entry)

@@ -6,7 +6,8 @@ what it has stated before in the shared log (P32). When fewer than the agreement
 ends, because an aggregate of one member would be that member's update (P17).
 """
 
-from collections.abc import Mapping
+import time
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeAlias
 
@@ -22,6 +23,9 @@ from hanse.server.transport import Pending, Transport
 from hanse.server.wire import PROTOCOL, open_reply, sign_command
 
 GATHER_TIMEOUT_S = 60.0
+
+MOST_RETURNS: Final = 3
+"""How often a member is asked again for one step."""
 
 ATTEMPT_BITS: Final = 16
 """Numbers of one attempt at a run: of its commands, and of its epochs."""
@@ -67,12 +71,14 @@ class Asked:
     """A step that the members were asked for.
 
     Attributes:
+        step: What for: field of the command and its message.
         commands: By member.
         expected: What a reply must hold.
         round: The round; None outside of rounds.
         pending: The replies to come.
     """
 
+    step: Mapping[str, Any]
     commands: Mapping[str, pb.Command]
     expected: str
     round: int | None
@@ -157,28 +163,58 @@ class Party:
             stated: Name of the step in the members' statements.
             number: The round.
         """
-        commands = self._commands(step)
+        commands = self._commands(step, self.active)
         members = frozenset(commands)
         self._statements.expect(Step(self.context.run, self.context.signed, stated, number, members))
-        return Asked(commands, expected, number, self._transport.begin(self._signed(commands)))
+        return Asked(step, commands, expected, number, self._transport.begin(self._signed(commands)))
 
     def ask(self, step: Mapping[str, Any], expected: str, number: int | None = None) -> dict[str, pb.Reply]:
         """Sends one step to every member and returns the replies that check; arguments as :meth:`begin`."""
         return self.collect(self.begin(step, expected, expected, number))
 
     def collect(self, asked: Asked) -> dict[str, pb.Reply]:
-        """The replies of the members that are still in the run; whose does not check leaves it."""
-        replies = asked.pending.collect(self.agreement.training.round_timeout_s)
+        """The replies of the members that are still in the run; whose does not check leaves it.
+
+        A member whose node was restarted meanwhile is asked again, as long as the time of the step lasts.
+        """
+        deadline_s = time.monotonic() + self.agreement.training.round_timeout_s
+        commands, bodies, failures = dict(asked.commands), dict[str, bytes](), dict[str, str]()
+        pending = asked.pending
+        for _ in range(MOST_RETURNS + 1):
+            replies = pending.collect(max(0.0, deadline_s - time.monotonic()))
+            bodies |= replies.bodies
+            failures |= replies.failures
+            back = self._back(asked, frozenset(replies.failures), deadline_s)
+            if not back:
+                break
+            again = self._commands(asked.step, back)
+            self._statements.again(back)
+            commands |= again
+            pending = self._transport.begin(self._signed(again))
         opened: dict[str, pb.Reply] = {}
-        for member in sorted(self.active & set(asked.commands)):
+        for member in sorted(self.active & set(commands)):
             try:
-                if member not in replies.bodies:
-                    raise TrainingError("run.insufficient-members", replies.failures.get(member, "silent"))
-                opened[member] = self.open(replies.bodies[member], asked.commands[member], asked.expected)
+                if member not in bodies:
+                    raise TrainingError("run.insufficient-members", failures.get(member, "silent"))
+                opened[member] = self.open(bodies[member], commands[member], asked.expected)
             except HanseError as error:
                 self.lose_for(member, error, asked.expected, asked.round)
         self.require_enough()
         return opened
+
+    def _back(self, asked: Asked, gone: frozenset[str], deadline_s: float) -> frozenset[str]:
+        """Who of those that are gone is there again, and may be asked again; the log says so."""
+        # In a phase, a member that was gone would be asked for its part of sums that others may have opened.
+        wanted = not self._journal.cancelled() and asked.expected != "phased"
+        absent = gone & self.active if wanted else frozenset[str]()
+        if not absent:
+            return absent
+        back = self._transport.wait_for(absent, max(0.0, deadline_s - time.monotonic()))
+        for member in sorted(back):
+            event = self._event(EventType.MEMBER_RETURNED, asked.round, ())
+            named = event.model_copy(update={"peer": member})
+            self._journal.record(named, {"member": member, "step": asked.expected})
+        return back
 
     def open(self, body: bytes, command: pb.Command, expected: str) -> pb.Reply:
         """Opens a reply and checks all of it.
@@ -206,7 +242,7 @@ class Party:
         """Sends a step that nothing depends on; waits for the answers all the same, but not for long."""
         self._statements.expect(None)
         if self.active:
-            pending = self._transport.begin(self._signed(self._commands(step)))
+            pending = self._transport.begin(self._signed(self._commands(step, self.active)))
             pending.collect(self.agreement.training.round_timeout_s)
 
     def lose_for(self, member: str, error: HanseError, what: str, number: int | None) -> None:
@@ -287,7 +323,7 @@ class Party:
             for member, (training, holdout) in parts.items()
         }
 
-    def _commands(self, step: Mapping[str, Any]) -> dict[str, pb.Command]:
+    def _commands(self, step: Mapping[str, Any], members: Collection[str]) -> dict[str, pb.Command]:
         self._sequence += 1
         return {
             member: pb.Command(
@@ -298,7 +334,7 @@ class Party:
                 sequence=self._sequence,
                 **step,
             )
-            for member in sorted(self.active)
+            for member in sorted(members)
         }
 
     def _signed(self, commands: Mapping[str, pb.Command]) -> dict[str, bytes]:

@@ -98,8 +98,6 @@ class RunStory:
         for _, entry in self.entries:
             if entry.type is EventType.MEMBER_LEFT:
                 active.discard(str(entry.peer))
-            elif entry.type is EventType.MEMBER_RETURNED:
-                active.add(str(entry.peer))
         return Resumed(attempt, frozenset(active), self._done(signed.digest, kept))
 
     def _done(self, agreement: str, kept: tuple[Checkpoint, bytes] | None) -> Done | None:

@@ -9,7 +9,7 @@ and by the witnesses; that its own log never went back between two statements is
 """
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -65,6 +65,12 @@ class Statements:
         with self._guard:
             self._step = step
             self._taken = {}
+
+    def again(self, members: Collection[str]) -> None:
+        """Lets members state the step again: their nodes were restarted, and they are asked again."""
+        with self._guard:
+            for member in members:
+                self._taken.pop(member, None)
 
     def taken(self, member: str) -> Event | None:
         """What a member has stated of the step; None if nothing."""
