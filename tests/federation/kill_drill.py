@@ -1,5 +1,6 @@
-"""Kills of the real processes at moments of a run, and what must be true of the run and its ledgers afterwards."""
+"""Kills of the real processes at moments of a run, and what must be true of it and its ledgers afterwards."""
 
+import functools
 import secrets
 import threading
 import time
@@ -19,7 +20,7 @@ TRAINING: Final = LedgerKey("customers:training", PURPOSE)
 HOLDOUT: Final = LedgerKey("customers:holdout", PURPOSE)
 
 MOMENTS: Final = ("run.started", "run.prepared", "round.aggregated", "run.evaluated")
-"""What the victim is killed after: in the preparation, a round, a round or the evaluation, the registration."""
+"""What the victim is killed after: in the preparation, a round, a round or evaluation, the registration."""
 
 WORTH: Final = 0.6
 """AUC that a run of these rounds reaches, however often it was interrupted."""
@@ -90,9 +91,10 @@ class Drill:
         digest = self._submit()
         self._follow(lambda client: client.start(digest), hear)
         while not events or events[-1].type not in ("run.finished", "run.failed"):
-            known, events[:] = list(events), []
-            self._follow(lambda client: client.watch(known[0].run), hear)
-            events[:] = events if len(events) >= len(known) else known
+            run, seen = events[0].run, list(events)
+            events.clear()
+            self._follow(functools.partial(_watch, run), hear)
+            events[:] = events if len(events) >= len(seen) else seen
             assert time.monotonic() - began_s < 400, [event.type for event in events]
         for thread in killer:
             thread.join()
@@ -117,7 +119,7 @@ class Drill:
             self._check_ledger(site, ended)
 
     def _check_ledger(self, site: Any, ended: Ended) -> None:
-        """Never more than was granted; and what a finished run has cost is what it would have without a kill."""
+        """Never more than was granted; a finished run has cost what it would have without a kill."""
         privacy = self.running.agreement.privacy
         ledger = PrivacyLedger(site.home.privacy)
         if privacy is None:
@@ -156,3 +158,7 @@ class Drill:
         else:
             federation.start_node(processes, self.sites[kill.victim])
         processes.wait_until_ready(kill.victim)
+
+
+def _watch(run: str, client: Any) -> Any:
+    return client.watch(run)

@@ -1,4 +1,4 @@
-"""Processes that are killed in the middle of a run: it goes on, costs what it would have, and all verifies."""
+"""Processes that are killed in the middle of a run: it goes on, costs the same, and all verifies."""
 
 from collections.abc import Callable
 from typing import Any

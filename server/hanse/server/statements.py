@@ -54,6 +54,7 @@ class Statements:
         self._guard = threading.Lock()
         self._step: Step | None = None
         self._taken: dict[str, Event] = {}
+        self._indices: dict[str, int] = {}
         self._last: dict[str, Checkpoint | None] = {}
 
     def expect(self, step: Step | None) -> None:
@@ -84,7 +85,9 @@ class Statements:
             return 0 if last is None else last.size
 
     def submit(self, statement: bytes, old_size: int, proof: Sequence[bytes], caller: str) -> int:
-        """Takes a statement into the shared log.
+        """Takes a statement into the shared log; one that says the same once more is there already.
+
+        A member that is asked again after a restart does so while its first answer may still be on its way.
 
         Args:
             statement: As :func:`hanse.audit.statement.sign_statement` made it.
@@ -97,16 +100,19 @@ class Statements:
 
         Raises:
             ProtocolError: ``protocol.malformed``; ``protocol.unexpected-step`` if it is not due,
-                ``protocol.replayed`` if it is there already.
+                ``protocol.replayed`` if there is another one already.
             IdentityError: If the caller did not sign it.
             AuditError: ``audit.integrity`` if the member's log does not go on from where it was.
         """
         event = read_statement(statement)
         with self._guard:
+            if caller in self._taken and _same(self._taken[caller], event):
+                return self._indices[caller]
             agreement = self._due(event, caller)
             checkpoint = self._check_log(event, agreement, old_size, proof)
             index = self._log.append(event).start
             self._taken[caller], self._last[caller] = event, checkpoint
+            self._indices[caller] = index
         return index
 
     def _due(self, event: Event, caller: str) -> Agreement:
@@ -158,6 +164,12 @@ class Statements:
                 if found is not None:
                     return found
         return None
+
+
+def _same(one: Event, other: Event) -> bool:
+    """Whether two statements say the same; each is signed, with the state of its member's log at its time."""
+    own = {"member_checkpoint": None, "statement_signature": None}
+    return one.model_copy(update=own) == other.model_copy(update=own)
 
 
 def _last_of(member: str, leaves: Iterable[bytes]) -> Checkpoint | None:
