@@ -118,6 +118,17 @@ class Drill:
                 ledger.verify()
             self._check_ledger(site, ended)
 
+    def grant_anew(self) -> None:
+        """Gives every member a ledger in which nothing was spent: a budget is for one run of these."""
+        processes, federation = self.running.processes, self.running.federation
+        for name, site in self.sites.items():
+            processes.kill(name)
+            for file in site.home.privacy.parent.glob(f"{site.home.privacy.name}*"):
+                file.unlink()
+            federation.start_node(processes, site)
+        for name in self.sites:
+            processes.wait_until_ready(name)
+
     def _check_ledger(self, site: Any, ended: Ended) -> None:
         """Never more than was granted; a finished run has cost what it would have without a kill."""
         privacy = self.running.agreement.privacy
