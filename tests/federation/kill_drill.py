@@ -52,7 +52,7 @@ class Kill:
 class Ended:
     """How a run ended: ``finished``, or the code of its error; and how often the coordinator resumed it."""
 
-    kill: Kill
+    kills: Sequence[Kill]
     how: str
     resumed: int
     took_s: float
@@ -76,17 +76,18 @@ class Drill:
         self.running = running
         self.sites = {site.data.name: site for site in running.federation.sites}
 
-    def run(self, kill: Kill) -> Ended:
-        """One run with one kill; returns when it has ended."""
+    def run(self, *kills: Kill) -> Ended:
+        """One run with its kills; returns when it has ended."""
         began_s = time.monotonic()
         events: list[RunEvent] = []
-        killer: list[threading.Thread] = []
+        killers: dict[Kill, threading.Thread] = {}
 
         def hear(event: RunEvent) -> None:
             events.append(event)
-            if not killer and (event.type, event.round) == (kill.after, kill.round):
-                killer.append(threading.Thread(target=self._kill, args=(kill,)))
-                killer[0].start()
+            for kill in kills:
+                if kill not in killers and (event.type, event.round) == (kill.after, kill.round):
+                    killers[kill] = threading.Thread(target=self._kill, args=(kill,))
+                    killers[kill].start()
 
         digest = self._submit()
         self._follow(lambda client: client.start(digest), hear)
@@ -96,12 +97,12 @@ class Drill:
             self._follow(functools.partial(_watch, run), hear)
             events[:] = events if len(events) >= len(seen) else seen
             assert time.monotonic() - began_s < 400, [event.type for event in events]
-        for thread in killer:
+        for thread in killers.values():
             thread.join()
         last = events[-1]
         how = "finished" if last.type == "run.finished" else str(last.facts["code"])
         resumed = [event.type for event in events].count("run.resumed")
-        return Ended(kill, how, resumed, time.monotonic() - began_s, last.facts.get("auc"), events)
+        return Ended(kills, how, resumed, time.monotonic() - began_s, last.facts.get("auc"), events)
 
     def check(self, ended: Ended) -> None:
         """What must be true of a run, however it ended."""
