@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from typing_extensions import override
 
 from hanse.api.v1 import round_pb2 as pb
-from hanse.audit import RefusalKind, WitnessRefusal, check_consistency, root_hash, verify_log
+from hanse.audit import EventType, RefusalKind, WitnessRefusal, check_consistency, root_hash, verify_log
 from hanse.audit.completeness import check_member
 from hanse.audit.statement import check_statement, read_statement
 from hanse.client.data import DataSource
@@ -221,7 +221,7 @@ def test_an_older_command_is_refused(prepared: World) -> None:
 
 def test_a_run_begins_once(prepared: World) -> None:
     assert prepared.ask(prepared.prepare()).prepared == prepared.ask(prepared.prepare()).prepared
-    assert [entry.type for entry in prepared.entries()].count("run.prepared") == 1
+    assert [entry.type for entry in prepared.entries()].count(EventType.RUN_PREPARED) == 1
     prepared.ask(prepared.command(finish=pb.Finish(error_code="run.cancelled")))
     assert prepared.refused(prepared.prepare()).code == "protocol.replayed"
 
@@ -472,6 +472,7 @@ def test_the_budget_is_planned_paid_and_refused(private: World) -> None:
     assert private.ask(private.command(evaluate=evaluate)).WhichOneof("outcome") == "evaluated"
     # The same is told again as it was, at no further cost; one release more than was planned is none.
     spent = private.entries()[-1].privacy
+    assert spent is not None
     again = private.ask(private.command(evaluate=evaluate))
     assert again.evaluated.epsilon == spent.epsilon
     other = pb.Evaluate(**model(private, private.signed.agreement.columns))

@@ -91,8 +91,8 @@ def test_a_session_that_is_announced_later_is_found_and_others_are_refused(world
             exchange.send("ann", b"found")
             assert ann.receive(WAIT_S) == b"found"
             assert code(lambda: world.hub.open(run_of(world), "sum", ["ann"])) == "protocol.unexpected-step"
-        assert code(lambda: bob.receive(WAIT_S)) == "exchange.unknown-session"
-        assert 'refusals_total{code="exchange.unknown-session"}' in figures(world)
+        assert code(lambda: bob.receive(WAIT_S)) == "exchange.restarted"
+        assert 'refusals_total{code="exchange.restarted"}' in figures(world)
 
 
 def figures(world: Any) -> str:

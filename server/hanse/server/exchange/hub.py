@@ -180,9 +180,11 @@ class Hub:
         with self._changed:
             self._changed.wait_for(lambda: key in self._exchanges or self._stopping.is_set(), wait_s)
             exchange = self._exchanges.get(key)
+            another = any(run == hello.run for run, _ in self._exchanges)
         if exchange is not None and member in exchange.links:
             return exchange
-        if hello.known:
+        if hello.known or (exchange is None and another):
+            # Phases are opened one after the other, before anybody is told of them: that one is over.
             raise ProtocolError("exchange.restarted", f"{member} resumes a session that is not here any more")
         raise TrainingError("exchange.unknown-session", f"no session of {member} is open under this name")
 
