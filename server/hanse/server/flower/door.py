@@ -26,6 +26,7 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 PREFIX = "/v1/fleet/"
 PULL = PREFIX + "pull-messages"
+ACTIVATE = PREFIX + "activate-node"
 ALLOWED = frozenset(
     PREFIX + name
     for name in (
@@ -62,6 +63,7 @@ class FleetDoor:
         self._generation = 0
         self._seen: dict[bytes, int] = {}
         self._asked: dict[bytes, int] = {}
+        self._activated: dict[bytes, int] = {}
         self._question = threading.Condition()
         self._closing = False
 
@@ -86,6 +88,11 @@ class FleetDoor:
         with self._question:
             return self._asked.get(key, 0)
 
+    def activated(self, key: bytes) -> int:
+        """How often a process of the node with this key has signed on so far."""
+        with self._question:
+            return self._activated.get(key, 0)
+
     def wait_for_question(self, seen: Mapping[bytes, int], timeout_s: float) -> None:
         """Returns when one of the nodes has asked more often than ``seen`` says, or after ``timeout_s``."""
         with self._question:
@@ -99,6 +106,9 @@ class FleetDoor:
         if scope["type"] != "http" or scope["path"] not in ALLOWED:
             await _refuse(scope, send)
             return
+        if scope["path"] == ACTIVATE and (key := _public_key(scope)) in self._enrolled:
+            with self._question:
+                self._activated[key] = self._activated.get(key, 0) + 1
         if scope["path"] == PULL and (key := _public_key(scope)) in self._enrolled:
             self._note_question(key)
             body = await _read_body(receive)

@@ -66,10 +66,11 @@ class FlowerTransport:
     def begin(self, commands: Mapping[str, bytes]) -> "FlowerPending":
         """See :meth:`hanse.server.transport.Transport.begin`."""
         seen = {member: self._door.asked(self._key(member)) for member in commands}
+        known = {member: self._door.activated(self._key(member)) for member in commands}
         waiting = self._push(commands)
         refused = {member: "not-delivered" for member in commands if member not in waiting}
         return FlowerPending(
-            self._grid, self._door, _Collected(self._nodes, refused), waiting, seen, self._cancelled
+            self._grid, self._door, _Collected(self._nodes, refused), waiting, seen, known, self._cancelled
         )
 
     def _key(self, member: str) -> bytes:
@@ -96,6 +97,7 @@ class FlowerPending:
         collected: Where replies are filed.
         waiting: Message id per member whose answer has not come.
         seen: How many questions each member had asked when its command was sent: it asks after it answers.
+        known: How often each member's node had signed on then.
         cancelled: Returns True when the run is to end.
     """
 
@@ -106,6 +108,7 @@ class FlowerPending:
         collected: "_Collected",
         waiting: dict[str, str],
         seen: Mapping[str, int],
+        known: Mapping[str, int],
         cancelled: Callable[[], bool],
     ) -> None:
         self._grid = grid
@@ -113,6 +116,7 @@ class FlowerPending:
         self._collected = collected
         self._waiting = waiting
         self._seen = dict(seen)
+        self._known = known
         self._cancelled = cancelled
         self._recheck_s = time.monotonic() + RECHECK_S
 
@@ -129,7 +133,9 @@ class FlowerPending:
         keys = {member: self._collected.nodes[member].public_key for member in self._waiting}
         self._door.wait_for_question({keys[member]: self._seen[member] for member in keys}, wait_s)
         asked = {member: self._door.asked(key) for member, key in keys.items()}
-        everything = time.monotonic() > self._recheck_s
+        # First, so that what a process handed in before it ended is pulled before it is given up.
+        restarted = {m for m, key in keys.items() if self._door.activated(key) > self._known[m]}
+        everything = bool(restarted) or time.monotonic() > self._recheck_s
         ready = [member for member, count in asked.items() if everything or count > self._seen[member]]
         self._seen |= asked
         if everything:
@@ -138,6 +144,9 @@ class FlowerPending:
             replies = self._grid.pull_messages([self._waiting[member] for member in ready])
             for member in self._collected.file(replies, self._waiting):
                 del self._waiting[member]
+        for member in restarted & set(self._waiting):
+            self._collected.failures[member] = "restarted"
+            del self._waiting[member]
 
 
 class _Collected:
