@@ -8,7 +8,8 @@ enrolled, so that a stranger with the certificate authority's certificate gets n
 It also replaces polling. A node asks for messages and Flower answers at once, empty; stock nodes then
 sleep for seconds. Here the question of an enrolled node is *held* until there may be an answer, or for
 ``hold_s``. A node does one thing at a time, so that its next question also says that it has handed in
-its last answer completely: that wakes the round that waits for it.
+its last answer completely: that wakes the round that waits for it. And a node that signs on has lost whatever
+command an earlier process of it was given.
 """
 
 import asyncio
