@@ -27,6 +27,9 @@ from flwr.supercore.inflatable.inflatable_object import (
     no_object_id_recompute,
 )
 from flwr.supercore.inflatable.inflatable_utils import (
+    ObjectPullError,
+    ObjectPushError,
+    ObjectUnavailableError,
     inflate_object_from_contents,
     pull_objects,
     push_object_contents_from_iterable,
@@ -48,6 +51,8 @@ from hanse.errors import HanseError, IdentityError, ProtocolError, TrainingError
 IDLE_S = 0.2
 RETRY_S = 2.0
 ERROR_CODE = 2
+# A message, of which the coordinator has no part any more.
+LOST = (ObjectPullError, ObjectPushError, ObjectUnavailableError)
 
 log = logging.getLogger("hanse.node")
 
@@ -192,8 +197,9 @@ class SuperNode:
             started_s = time.monotonic()
             reply = self._reply(message, problem, link[0])
             _hand_in(reply, send, push_object, time.monotonic() - started_s)
-        except RunNotRunningException:
-            log.warning("the run ended while a command was in hand")
+        except (RunNotRunningException, *LOST) as error:
+            # Of a coordinator that was restarted, too: it asks again for what it still wants.
+            log.warning("the run ended while a command was in hand (%s)", type(error).__name__)
         return True
 
     def _bundle_problem(
