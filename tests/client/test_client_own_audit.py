@@ -15,6 +15,7 @@ from hanse.crypto import write_atomic
 from hanse.learning import ModelManifest, write_model
 from hanse.learning.auditing import recognise_own
 from hanse.learning.auditing.membership import MINIMUM_OWN
+from hanse.learning.update_shares import divide_run
 
 
 def attacked(inside: float, rows: int = 400) -> Any:
@@ -53,11 +54,26 @@ def register(local: Any, run: str, outcome: Any, home: Any) -> None:
         members=outcome.members,
         cell_counts=outcome.cell_counts,
         created_at=datetime(2026, 5, 1, tzinfo=UTC),
+        contributions=divide_run(outcome.members, [0.7, 0.5], [{"brand": 0.75, "insurer": 0.25}]),
     )
     home.models.mkdir(exist_ok=True)
     write_model(home.models / manifest.reference, manifest, outcome.model_file, local.key)
     home.agreements.mkdir(exist_ok=True)
     write_atomic(home.agreements / f"{local.signed.digest}.agreement", local.signed.note)
+
+
+def settles(home: Any) -> None:
+    """Two members divide the same amount by the same manifest; who changes a cent is found."""
+    paid = home / "paid.json"
+    line = ["settle", "propensity@1", "--home", str(home)]
+    made = CliRunner().invoke(app, [*line, "--amount", "100.01", "--out", str(paid), "--json"])
+    assert made.exit_code == 0, made.output
+    assert [entry["cents"] for entry in json.loads(made.output)["entries"]] == [7501, 2500]
+    assert CliRunner().invoke(app, [*line, "--verify", str(paid)]).exit_code == 0
+    paid.write_bytes(paid.read_bytes().replace(b"propensity@1", b"propensity@2"))
+    assert CliRunner().invoke(app, [*line, "--verify", str(paid)]).exit_code == 9
+    wrong = CliRunner().invoke(app, [*line, "--amount", "1.001"])
+    assert getattr(wrong.exception, "code", "") == "config.invalid"
 
 
 @pytest.mark.slow
@@ -83,5 +99,6 @@ def test_a_model_is_audited_with_planted_faults_by_one_command(federation: Calla
     assert facts["membership"] == kept.model_dump(mode="json")
     assert kept.low < 0.6
     assert json.loads((home.models / "propensity@1" / "privacy-audit.json").read_bytes()) == facts
+    settles(home.root)
     table = CliRunner().invoke(app, ["audit", "privacy", "other@1", "--home", str(home.root)])
     assert getattr(table.exception, "code", "") == "model.not-found"

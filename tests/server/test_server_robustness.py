@@ -15,7 +15,7 @@ from hanse.crypto import SigningKey
 from hanse.demo.data import load
 from hanse.learning import Predictor, Transform, Update, aggregate, recommend, roc_auc, weights_from_bytes
 from hanse.policies import Agreement
-from hanse.server.findings import robustness_report
+from hanse.server.findings import robustness_report, run_contributions
 
 PLAIN = tuple(column for column in load().dictionary.columns if column.classification != "sensitive")
 LARGEST_LOSS = 0.01
@@ -31,7 +31,7 @@ def federation_of_nine(federation: Callable[..., Any], monkeypatch: pytest.Monke
     training = recommend("logistic", 1000, 9, None).model_copy(
         update={"rounds": 1, "local_steps": 10, "sample_rate": 1.0}
     )
-    return federation(9, None, training=training, columns=PLAIN)
+    return federation(9, None, training=training, columns=PLAIN, contributions=True)
 
 
 class Poison:
@@ -94,6 +94,12 @@ def test_four_attackers_of_nine_are_named_and_cost_the_model_little(
     # What is too long may be a mistake: that member has its part in the next round.
     assert set(report.excluded) == {LABELS, SIGNS, NAN}
     assert set(outcome.members) == set(local.nodes) - {LABELS, SIGNS, NAN}
+    added = run_contributions(record, local.agreement)
+    assert added is not None
+    nothing = {one.member for one in added.each if one.contribution == 0}
+    assert nothing == set(expected)  # what was not taken has added nothing
+    assert sum(one.contribution for one in added.each) == pytest.approx(added.first_loss - added.last_loss)
+
     weights = load_tensors(outcome.model_file)["weights"]
     others = [update for update in poison.honest if update.member not in expected]
     honest = area(local, outcome.transform, aggregate(np.zeros_like(weights), others, 2))

@@ -7,11 +7,11 @@ import numpy as np
 import typer
 
 from hanse.cli.common import Home
+from hanse.cli.model_files import agreement_of
 from hanse.cli.output import Json, console, print_json, say, table
 from hanse.client.home import MemberHome
 from hanse.crypto import VerifierKey, canonical_json, write_atomic
-from hanse.errors import ServingError
-from hanse.policies import Agreement, read_unverified
+from hanse.policies import Agreement
 
 EXIT_NOT_AS_EXPECTED = 7
 AUDIT_FILE = "privacy-audit.json"
@@ -47,7 +47,7 @@ def privacy(
 
     site = MemberHome(home)
     folder = site.models / model
-    agreement = _agreement(site, folder)
+    agreement = agreement_of(site, model)
     loaded = load_model(folder, VerifierKey.decode(agreement.coordinator.key))
     membership = read_own_audit(site.audits, loaded.manifest.run)
     audits = _audits(agreement, canaries, drill=drill)
@@ -73,20 +73,6 @@ def privacy(
 
 
 AS_AGREED = "as agreed"
-
-
-def _agreement(site: MemberHome, folder: Path) -> Agreement:
-    """The agreement that a model was made under, which its digest names."""
-    from hanse.learning.artifact import MANIFEST_FILE, read_manifest  # noqa: PLC0415
-
-    manifest = folder / MANIFEST_FILE
-    if folder.parent != site.models or not manifest.is_file():
-        known = ", ".join(sorted(path.name for path in site.models.glob("*@*"))) or "none"
-        raise ServingError(
-            "model.not-found", f"no model version {folder.name} in {site.models}; there are: {known}"
-        )
-    digest = read_manifest(manifest.read_bytes()).agreement_digest
-    return read_unverified((site.agreements / f"{digest}.agreement").read_bytes())
 
 
 def _audits(agreement: Agreement, canaries: int | None, *, drill: bool) -> dict[str, Any]:

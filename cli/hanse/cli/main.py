@@ -24,6 +24,7 @@ from hanse.cli import (
     run,
     serve,
     services,
+    settle,
     setup,
     subject,
     watch,
@@ -52,6 +53,7 @@ agreement.app.command("advise")(advise.advise)
 app.add_typer(agreement.app, name="agreement")
 app.command("run")(run.run)
 app.command("serve")(serve.serve)
+app.command("settle")(settle.settle)
 audit.app.command("witness")(audit_witness.witness)
 audit.app.command("refusals")(audit_witness.refusals)
 audit.app.command("new-witness-key")(audit_witness_keys.new_witness_key)

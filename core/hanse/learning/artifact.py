@@ -36,6 +36,7 @@ from hanse.learning.boosting.predictor import open_trees
 from hanse.learning.predictor import Predictor, Predicts
 from hanse.learning.robustness.findings import RobustnessReport
 from hanse.learning.transform import Transform, n_cells
+from hanse.learning.update_shares import RunContributions
 from hanse.policies import Label, Privacy, Training
 from hanse.policies.fields import Count, Document, Name, PurposeKey, Sha256Hex, Text, UtcTime
 
@@ -70,6 +71,7 @@ class ModelManifest(Document):
             each of them published its counts; empty without privacy, because there would be no noise.
         created_at: When it was registered.
         robustness: What was found of updates, where each one is seen; None elsewhere.
+        contributions: What each member added, where the agreement has it computed.
     """
 
     schema_version: Literal[1] = 1
@@ -88,6 +90,7 @@ class ModelManifest(Document):
     cell_counts: tuple[float, ...] = ()
     created_at: UtcTime
     robustness: RobustnessReport | None = Field(default=None, exclude_if=lambda given: given is None)
+    contributions: RunContributions | None = Field(default=None, exclude_if=lambda given: given is None)
 
     @model_validator(mode="after")
     def _counts_fit(self) -> Self:

@@ -17,6 +17,7 @@ from pydantic import Field, model_validator
 
 from hanse.errors import ConfigurationError
 from hanse.learning.games import Contributions, Game
+from hanse.learning.update_shares import MEASURE, RunContributions
 from hanse.policies.fields import Document, Many, Name, Text, check_form, require_unique
 
 LIMITS: Final = (
@@ -60,7 +61,7 @@ class Settlement(Document):
         minimum_members: Subsets of fewer were not evaluated and count as worth the floor.
         floor: Worth of the model without training.
         total: Worth of the model of all members above the floor.
-        evaluations: Subsets that were evaluated.
+        evaluations: Subsets that were evaluated; models, where no subset is.
         permutations: Orders that were sampled; 0 where nothing is.
         currency: ISO 4217.
         amount_cents: What is divided.
@@ -70,7 +71,7 @@ class Settlement(Document):
     schema_version: Literal[1] = 1
     model: Text
     worth: Text
-    method: Literal["leave-one-out", "shapley-exact", "shapley-sampled"]
+    method: Literal["leave-one-out", "shapley-exact", "shapley-sampled", "shapley-of-updates"]
     minimum_members: Annotated[int, Field(ge=1, le=1_000_000)]
     floor: _Worth
     total: _Worth
@@ -117,8 +118,6 @@ def settle(
     Raises:
         ConfigurationError: ``config.invalid`` if nobody adds anything: then there is nothing to divide by.
     """
-    shares = _shares([contribution.value for contribution in contributions.each])
-    cents = divide(amount_cents, shares)
     return Settlement(
         model=model,
         worth=worth,
@@ -130,16 +129,54 @@ def settle(
         permutations=contributions.permutations,
         currency=currency,
         amount_cents=amount_cents,
-        entries=tuple(
-            SettlementEntry(
-                member=contribution.member,
-                contribution=contribution.value,
-                standard_error=contribution.standard_error,
-                share=share,
-                cents=own,
-            )
-            for contribution, share, own in zip(contributions.each, shares, cents, strict=True)
+        entries=_entries(
+            [(one.member, one.value, one.standard_error) for one in contributions.each], amount_cents
         ),
+    )
+
+
+def settle_run(
+    run: RunContributions, *, model: str, minimum_members: int, currency: str, amount_cents: int
+) -> Settlement:
+    """Divides an amount by what members added to a run.
+
+    Args:
+        run: From the model's signed manifest.
+        model: The model version.
+        minimum_members: Fewest members in an aggregate, by agreement.
+        currency: ISO 4217.
+        amount_cents: What is divided, in hundredths of the currency.
+
+    Returns:
+        The statement. The same for everybody who divides by the same manifest.
+
+    Raises:
+        ConfigurationError: As :func:`settle`.
+    """
+    return Settlement(
+        model=model,
+        worth=MEASURE,
+        method=run.method,
+        minimum_members=minimum_members,
+        floor=-run.first_loss,
+        total=run.first_loss - run.last_loss,
+        evaluations=run.rounds + 1,
+        permutations=0,
+        currency=currency,
+        amount_cents=amount_cents,
+        entries=_entries([(one.member, one.contribution, 0.0) for one in run.each], amount_cents),
+    )
+
+
+def _entries(
+    contributions: Sequence[tuple[str, float, float]], amount_cents: int
+) -> tuple[SettlementEntry, ...]:
+    """One per member, of its contribution and standard error."""
+    shares = _shares([value for _, value, _ in contributions])
+    cents = divide(amount_cents, shares)
+    return tuple(
+        SettlementEntry(member=member, contribution=value, standard_error=error, share=share, cents=own)
+        for (member, value, error), share, own in zip(contributions, shares, cents, strict=True)
     )
 
 

@@ -31,7 +31,7 @@ from hanse.policies import (
     resolve,
 )
 from hanse.policies.witnessing import PROOF_FILE, REGISTRATION_FILE, WITHHELD_FILE, trust_policy
-from hanse.server.findings import robustness_report
+from hanse.server.findings import robustness_report, run_contributions
 from hanse.server.party import RunContext
 from hanse.server.phases import Sessions
 from hanse.server.resuming import RunStory
@@ -416,6 +416,7 @@ class Coordinator:
             cell_counts=outcome.cell_counts,
             created_at=self._clock(),
             robustness=robustness_report(record, agreement),
+            contributions=run_contributions(record, agreement),
         )
         digest = write_model(
             self._folders.models / manifest.reference, manifest, outcome.model_file, self._key

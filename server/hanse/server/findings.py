@@ -1,9 +1,27 @@
-"""What a run found of its members' updates, from its own record: it survives a restart."""
+"""What a run found of its members' updates and their worth, from its own record: it survives a restart."""
 
 from hanse.audit import EventType
 from hanse.learning.robustness import Finding, RobustnessReport
+from hanse.learning.update_shares import RunContributions, divide_run
 from hanse.policies import Agreement
 from hanse.server.runs import RunRecord
+
+
+def run_contributions(record: RunRecord, agreement: Agreement) -> RunContributions | None:
+    """What each member added to a run, if the agreement has it computed.
+
+    Args:
+        record: Of the run, which is evaluated.
+        agreement: Of the run.
+    """
+    if not agreement.contributions:
+        return None
+    rounds = {facts["evaluated_round"]: facts for facts in record.told(EventType.ROUND_AGGREGATED)}
+    ends = record.told(EventType.RUN_EVALUATED)[-1:]
+    numbers = sorted(rounds)
+    losses = [facts["log_loss"] for facts in [*(rounds[number] for number in numbers), *ends]]
+    shares = [rounds[number].get("shares", {}) for number in numbers]
+    return divide_run([member.name for member in agreement.members], losses, shares)
 
 
 def robustness_report(record: RunRecord, agreement: Agreement) -> RobustnessReport | None:

@@ -19,6 +19,7 @@ from hanse.learning import (
     weights_to_bytes,
 )
 from hanse.learning.robustness import combine, judge
+from hanse.learning.update_shares import shares_of_round
 from hanse.server.algorithms import Algorithm
 from hanse.server.evaluation import Metrics, evaluate
 from hanse.server.party import Party
@@ -70,6 +71,7 @@ class IndividualSteps:
             evaluate([reply.trained.histogram for m, reply in replies.items() if m in party.active]),
             tuple(sorted(update.member for update in updates)),
             {m: (r.trained.training, r.trained.holdout) for m, r in replies.items()},
+            shares_of_round(updates) if agreement.contributions else {},
         )
 
     def evaluate(self, state: bytes, transform: Transform) -> Metrics:

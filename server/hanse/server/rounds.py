@@ -219,6 +219,7 @@ class Rounds:
             **metrics,
             "epsilon": dict(self._party.epsilon),
             "rows": self._party.rows(learned.rows),
+            **({"shares": dict(learned.shares)} if learned.shares else {}),
         }
         changed = {
             "step": "aggregated",

@@ -1,7 +1,7 @@
 """What the rounds are made of, however the members' figures come together."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from hanse.learning import Transform
@@ -36,12 +36,14 @@ class Round:
         metrics: Evaluation of the state before it.
         members: Whose rows it learned from, sorted.
         rows: Rows by member, as it has stated them.
+        shares: Each member's part of what the round gains, where it is agreed that this is computed.
     """
 
     state: bytes
     metrics: Metrics
     members: tuple[str, ...]
     rows: Parts
+    shares: Mapping[str, float] = field(default_factory=dict)
 
 
 class Steps(Protocol):

@@ -90,6 +90,8 @@ class Agreement(WrittenDocument):
         software: What every node runs.
         robustness: How updates that would spoil the model are kept out of it, where each one is seen. Left
             out of the text while it is the default, so that older agreements keep their digests.
+        contributions: Whether what each member adds to a model is computed from the updates, where each one
+            is seen, and told to all members in the model's manifest. Left out of the text while it is not.
     """
 
     header = HEADER
@@ -124,6 +126,7 @@ class Agreement(WrittenDocument):
     valid_until: UtcTime
     software: Software
     robustness: Robustness = Field(default=Robustness(), exclude_if=lambda given: given == Robustness())
+    contributions: bool = Field(default=False, exclude_if=lambda given: not given)
 
     @field_validator("members")
     @classmethod
@@ -180,6 +183,10 @@ class Agreement(WrittenDocument):
     def _updates_are_seen(self) -> Self:
         if self.robustness != Robustness() and self.secure_sums:
             raise PydanticCustomError("robustness", "leave out robustness: in secure sums no update is seen")
+        if self.contributions and self.secure_sums:
+            raise PydanticCustomError(
+                "contributions", "leave out contributions: in secure sums nobody sees who added what"
+            )
         if len(self.members) < self.robustness.fewest:
             raise PydanticCustomError("robustness", "let fewer be faulty: the rule needs more members")
         return self

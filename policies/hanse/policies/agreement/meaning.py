@@ -543,6 +543,13 @@ _TABLE: Final[tuple[tuple[str, str, str, Meaning, Meaning], ...]] = (
         _NEUTRAL,
         _NEUTRAL,
     ),
+    (
+        "contributions",
+        "whether members' contributions are computed and told to all",
+        "是否计算各成员的贡献并告知全体成员",
+        _NEUTRAL,
+        _NEUTRAL,
+    ),
     ("robustness.faulty", "the members that may be faulty", "可容忍的异常成员数", _NEUTRAL, _NEUTRAL),
 )
 
