@@ -1,6 +1,7 @@
 """A poisoned run over real nodes in one process: who is named, who leaves, and what it costs the model."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,11 @@ def federation_of_nine(federation: Callable[..., Any], monkeypatch: pytest.Monke
     training = recommend("logistic", 1000, 9, None).model_copy(
         update={"rounds": 1, "local_steps": 10, "sample_rate": 1.0}
     )
-    return federation(9, None, training=training, columns=PLAIN, contributions=True)
+    local = federation(9, None, training=training, columns=PLAIN)
+    # Nobody's signature is about it in this process; members need not know.
+    local.agreement = local.agreement.model_copy(update={"contributions": True})
+    local.signed = replace(local.signed, agreement=local.agreement)
+    return local
 
 
 class Poison:

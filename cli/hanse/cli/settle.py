@@ -90,9 +90,7 @@ def settle(
 def _why_not(model: str, *, secure: bool) -> str:
     if secure:
         return f"{model} was learned in secure sums, where nobody sees who added what"
-    return (
-        f"{model} has no contributions: its agreement does not ask for them, or noise left no loss to divide"
-    )
+    return f"{model} has no contributions: its agreement does not ask for them, or noise left no loss"
 
 
 def _bytes_of(path: Path) -> bytes:
