@@ -13,6 +13,7 @@ from typing import Final
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 AXES: Final = {
     "rows a member": "rows of each of three members",
@@ -56,7 +57,10 @@ def draw(costs: Costs, target: Path) -> None:
             _draw_panel(axes, costs, axis, what)
             axes.set_xlabel(AXES[axis], fontsize=8)
         row[0].set_ylabel(f"{what}, {unit}")
-    panels[0][1].legend(frameon=False, fontsize=7)
+    lines = [Line2D([], [], color=colour, marker="o", ms=3.5) for colour in COLOURS.values()]
+    figure.legend(
+        lines, list(COLOURS), loc="outside upper center", ncols=len(COLOURS), frameon=False, fontsize=8
+    )
     figure.savefig(target, metadata={"Date": None})
 
 
@@ -68,7 +72,7 @@ def _draw_panel(axes: Axes, costs: Costs, axis: str, what: str) -> None:
         sizes = sorted(found)
         straight = [found[sizes[-1]] * size / sizes[-1] for size in sizes]
         axes.plot(sizes, straight, "--", color=colour, alpha=0.35, lw=1)
-        axes.plot(sizes, [found[size] for size in sizes], "o-", color=colour, label=work, ms=3.5)
+        axes.plot(sizes, [found[size] for size in sizes], "o-", color=colour, ms=3.5)
     axes.set(xscale="log", yscale="log")
     axes.spines[["top", "right"]].set_visible(False)
 
