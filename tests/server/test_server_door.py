@@ -210,3 +210,15 @@ def test_a_round_waits_for_the_next_question_of_a_node() -> None:
         door.wait_for_question({KEY: 1}, 0.01)
 
     asyncio.run(check())
+
+
+def test_a_node_that_signs_on_is_counted_and_a_stranger_is_not() -> None:
+    async def check() -> None:
+        door = FleetDoor(Inner())
+        door.enrol(frozenset({KEY}))
+        for key in (KEY, b"a stranger's key"):
+            connection = Connection()
+            await door(scope("/v1/fleet/activate-node", key), connection.receive, connection.send)
+        assert (door.activated(KEY), door.activated(b"a stranger's key"), door.asked(KEY)) == (1, 0, 0)
+
+    asyncio.run(check())
