@@ -493,6 +493,7 @@ def test_run_without_a_coordinator_there(
     result = hanse("run deal.agreement --home brand")
     assert result.code == 7
     assert "127.0.0.1:1 did not answer" in result.err
+    assert hanse("cancel run-1 --home brand").code == 7
     (deal.parent / "brand/peers/authority.crt").unlink()
     result = hanse("run deal.agreement --home brand")
     assert (result.code, "hanse enrol" in result.err) == (3, True)
@@ -516,7 +517,7 @@ def test_following_a_run(
     assert follow(iter(events), signed, quiet=False) == events
     console().print(rounds_table(events))
     shown = capsys.readouterr().out
-    for word in ("run finished", "0.750 ± 0.010", "0.5000", "1.250", "no budget"):
+    for word in ("run-1", "run finished", "0.750 ± 0.010", "0.5000", "1.250", "no budget"):
         assert word in shown
 
 

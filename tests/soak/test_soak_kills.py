@@ -52,9 +52,8 @@ def test_whoever_is_killed_the_run_ends_well_or_by_name(start: Callable[..., Any
         if number and part.epsilon:
             drill.grant_anew()
         after = MOMENTS[number % len(MOMENTS)]
-        numbered = (
-            1 if after == "round.aggregated" and number % 8 < 4 else ROUNDS
-        )  # a round, or the evaluation
+        # After the first round comes another, after the last the evaluation.
+        numbered = 1 if number % 8 < 4 else ROUNDS
         at = numbered if after == "round.aggregated" else 0
         # The coordinator every other time, each member in turn.
         victim = COORDINATOR if number // len(MOMENTS) % 2 == 0 else victims[1 + number % part.members]

@@ -59,6 +59,23 @@ def run(
     say(f"model {folder.name} is in {folder}. Next: hanse serve {folder.name} --home {home}")
 
 
+def cancel(
+    name: Annotated[str, typer.Argument(help="The run, as `hanse run` and this site's log name it.")],
+    home: Home = Path(),
+) -> None:
+    """Ask the coordinator to end a run; any member of its agreement may.
+
+    Example: [bold]hanse cancel run-20260301-120000-a1b2c3 --home brand[/]
+
+    It ends within seconds, whatever it is waiting for: `run.failed` with the code `run.cancelled`. What was
+    spent of a privacy budget stays spent, the rest is free again.
+    """
+    settings = NodeSettings.load(home)
+    with CoordinatorClient(MemberHome(home), settings.coordinator_address) as client:
+        client.cancel(name)
+    say(f"{name} will end; its last entry in the log says so: hanse audit show --home {home}")
+
+
 def follow(events: Iterable[RunEvent], signed: SignedAgreement, *, quiet: bool) -> list[RunEvent]:
     """Collects a run's events under a progress bar."""
     rounds = signed.agreement.training.rounds
@@ -72,6 +89,8 @@ def follow(events: Iterable[RunEvent], signed: SignedAgreement, *, quiet: bool) 
     with Progress(*columns, disable=quiet, transient=False) as progress:
         task = progress.add_task("waiting for members", total=rounds)
         for event in events:
+            if not collected and not quiet:
+                say(event.run)
             collected.append(event)
             progress.update(task, description=describe(event), completed=_completed(event, rounds))
     return collected
