@@ -68,7 +68,7 @@ def after(queries: list[Query], count: int) -> BoostingContributor:
 def test_every_question_is_answered_once_and_in_order(queries: list[Query]) -> None:
     for count in range(len(queries) + 1):
         for other, query in enumerate(queries):
-            if other != count:
+            if other not in (count, count - 1):  # the last one is answered as it was
                 with pytest.raises(ProtocolError, match=r"unexpected-step|malformed"):
                     after(queries, count).contribute(query)
 

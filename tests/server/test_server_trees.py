@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.server.test_server_phases import PLAIN, left, listen, own_entries
+from tests.server.test_server_resuming import survive
 
-from hanse.aggregation import InProcessAggregator
+from hanse.aggregation import InProcessAggregator, Query
 from hanse.api.v1 import round_pb2 as pb
 from hanse.client.algorithms import boosting
 from hanse.errors import PolicyError, ProtocolError, ServingError
@@ -126,6 +127,38 @@ def test_who_vanishes_within_a_tree_is_lost_and_three_go_on(
     assert asked["brand"] == 3 + 2 + 6
 
 
+@pytest.mark.slow
+def test_a_round_that_was_interrupted_goes_on_with_its_next_level(
+    trees: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    local = trees()
+    rows = Rows(monkeypatch)
+    heard = listen(monkeypatch)
+    outcome, record = survive(local, monkeypatch, "find", 12)
+    assert left(record) == {}
+    assert outcome.model_file == pooled(outcome.transform, rows.learned[:4])
+    asked = Counter((one.member, one.query.kind, one.query.body) for one in heard)
+    assert set(asked.values()) == {1}
+
+
+def test_a_question_of_which_nothing_came_is_answered_as_before() -> None:
+    member = Member()
+    learner = member.learner(1, boosting_start())
+    heard: list[Any] = []
+
+    class Asking(InProcessAggregator):
+        def aggregate(self, query: Query) -> Any:
+            first = super().aggregate(query)
+            np.testing.assert_array_equal(super().aggregate(query).values, first.values)
+            heard.append(query)
+            return first
+
+    settings = agreed_settings(TRAINING, 1)
+    BoostingCoordinator(Asking({"a": learner}), settings, COLUMNS.binning).train()
+    with pytest.raises(ProtocolError):
+        learner.contribute(heard[-2])
+
+
 TRANSFORM = Transform.fit(PLAIN, None, 0.0)
 COLUMNS = TreeColumns(TRANSFORM)
 
@@ -139,9 +172,11 @@ class Member:
         labels = (codes[:, :6].sum(axis=1) + rng.normal(size=400) > 3).astype(np.float32)
         agreement = SimpleNamespace(training=TRAINING)
         self.signed = SimpleNamespace(agreement=agreement)
+        self.under_way = None
         self.exact_examples: Any = lambda *_: SimpleNamespace(features=codes, labels=labels)
 
     def learner(self, number: int, state: bytes) -> Any:
+        self.under_way = None
         step = pb.Train(round=number, state=state)
         return boosting.Boosting().learner(self, step, TRANSFORM, None)  # type: ignore[arg-type]
 

@@ -81,6 +81,8 @@ class Session:
         kept: What outlives the process: command, step and answer that were the last.
         restored: Whether an earlier process began the run: what its secure sums were is not known.
         sums: Which secure sums this member was part of.
+        under_way: What answers the questions of a round that are answered in order, by digest of its work: if
+            it is interrupted, the rest of them is answered by the same.
     """
 
     run: str
@@ -94,6 +96,7 @@ class Session:
     random: SecureRandom = field(default_factory=SecureRandom)
     sums: SumHistory = field(default_factory=SumHistory)
     trainer: LocalTrainer | None = None
+    under_way: tuple[str, Contributor] | None = None
 
     def check_sequence(self, sequence: int) -> None:
         """Refuses a command that is not newer than all before.

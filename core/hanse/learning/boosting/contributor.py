@@ -41,8 +41,9 @@ _DUE: Final = "protocol.unexpected-step"
 class BoostingContributor:
     """Keeps scores and nodes of its rows, checks every question, and answers each once.
 
-    A question that was answered is never answered again: the difference between two sums of the same
-    question, one of them without a member, would be that member's own.
+    A question that was answered is not answered in another way: the difference between two sums of the same
+    question, one of them without a member, would be that member's own. The last one may come again if nothing
+    came of it; whether something did is known where sums are made (:class:`hanse.aggregation.SumHistory`).
 
     Args:
         settings: The agreement's, not the coordinator's.
@@ -84,6 +85,7 @@ class BoostingContributor:
         self._raw = np.zeros(self._targets.shape) if start is None else start.raw(self._codes).T.copy()
         self._tree = 0 if start is None else start.iterations
         self._begun = False
+        self._last: tuple[tuple[str, bytes, int], Vector] | None = None
         self._due = {(self._tree, 0)}  # iteration and level of the questions that may come next
         self._in_bag = np.zeros(self._targets.shape, dtype=np.bool_)
         self._gradients = self._hessians = np.zeros(self._targets.shape)
@@ -106,6 +108,17 @@ class BoostingContributor:
         """
         if query.encoding.fraction_bits != self._settings.gradient_bits:
             raise PolicyError("policy.denied", "gradients of another precision than was agreed")
+        asked = (query.kind, query.body, query.length)
+        if self._last is None or self._last[0] != asked:
+            self._last = asked, self._answer(query)
+        return self._last[1].copy()
+
+    def learns_from(self, codes: Codes, labels: NDArray[Any]) -> bool:
+        """Whether these are the rows that it was given."""
+        same = np.array_equal(self._codes, codes)
+        return same and np.array_equal(self._targets[0], labels.astype(np.float64))
+
+    def _answer(self, query: Query) -> Vector:
         if query.kind == START:
             return self._begin(query)
         if query.kind != LEVEL:
