@@ -2,15 +2,17 @@
 
 import os
 from collections.abc import Callable
-from typing import Final, Protocol, Self
+from typing import TYPE_CHECKING, Final, Protocol, Self
 
 from google.protobuf.message import DecodeError
 
 from hanse.aggregation import Contributor, MemberEpoch, from_message
 from hanse.api.v1 import round_pb2 as pb
-from hanse.client.session import Session
 from hanse.crypto import SigningKey
 from hanse.errors import HanseError, ProtocolError
+
+if TYPE_CHECKING:
+    from hanse.client.session import Session
 
 DONE: Final = "exchange.closed"
 """What a session says after its last message when nothing went wrong."""
@@ -45,7 +47,7 @@ class MemberSums:
         contributor: Its half of the algorithm.
     """
 
-    def __init__(self, session: Session, key: SigningKey, contributor: Contributor) -> None:
+    def __init__(self, session: "Session", key: SigningKey, contributor: Contributor) -> None:
         self._session = session
         self._key = key
         self._contributor = contributor
