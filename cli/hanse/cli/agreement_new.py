@@ -70,7 +70,7 @@ def new(
         Each, _each("Why a sensitive column is sensitive, as income=financial_account")
     ] = None,
     necessity: Annotated[Each, _each("Why the purpose needs a sensitive column")] = None,
-    model: Annotated[str | None, typer.Option(help="logistic or mlp.")] = None,
+    model: Annotated[str | None, typer.Option(help="logistic, mlp or trees.")] = None,
     epsilon: Annotated[
         float | None, typer.Option(min=0.001, help="Privacy budget per record; leave out for none.")
     ] = None,

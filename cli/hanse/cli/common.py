@@ -4,7 +4,7 @@ import signal
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -14,6 +14,9 @@ from hanse.crypto import SigningKey
 from hanse.errors import ConfigurationError
 from hanse.policies import Identity
 from hanse.policies.site_key import SiteFiles, load_site_key
+
+if TYPE_CHECKING:
+    from hanse.learning import Recommended
 
 Home = Annotated[
     Path,
@@ -32,15 +35,15 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def model_kind(name: str) -> Literal["logistic", "mlp"]:
+def model_kind(name: str) -> "Recommended":
     """The value of an option ``--model``.
 
     Raises:
         ConfigurationError: ``config.invalid`` when there is no such model.
     """
-    if name not in ("logistic", "mlp"):
-        raise ConfigurationError("config.invalid", f"--model is logistic or mlp, not {name}")
-    return "mlp" if name == "mlp" else "logistic"
+    if name not in ("logistic", "mlp", "trees"):
+        raise ConfigurationError("config.invalid", f"--model is logistic, mlp or trees, not {name}")
+    return cast("Recommended", name)
 
 
 def own_log(home: Path) -> Path | str:

@@ -27,7 +27,13 @@ def demo(
             help="Train without differential privacy. Rule P18 refuses that for sets with sensitive columns.",
         ),
     ] = False,
-    model: Annotated[str, typer.Option(help="logistic or mlp.")] = "logistic",
+    model: Annotated[
+        str,
+        typer.Option(
+            help="logistic, mlp or trees: boosted, between three members or more, without a privacy budget "
+            "and therefore without sensitive columns."
+        ),
+    ] = "logistic",
     folder: Annotated[
         Path, typer.Option(help="Folder for the sites, the logs and the report; replaced by each demo.")
     ] = Path("hanse-demo"),
@@ -38,7 +44,8 @@ def demo(
     """Train one model between a brand and its partners: real processes, real data, real logs, on loopback.
 
     Example: [bold]hanse demo[/], or with your own number of members:
-    [bold]hanse demo --members 6 --epsilon 1[/]
+    [bold]hanse demo --members 6 --epsilon 1[/], or with boosted trees:
+    [bold]hanse demo --model trees --members 4[/]
 
     Identifiers and consent events are generated and labelled so; everything else is what a deployment does.
     Ends with a summary, a report in HTML, and exit code 0. Ctrl-C stops all processes.
@@ -49,7 +56,7 @@ def demo(
     options = DemoOptions(
         data=data,
         members=members,
-        epsilon=None if no_privacy else epsilon,
+        epsilon=None if no_privacy or model == "trees" else epsilon,
         model=model_kind(model),
         folder=folder,
         json_path=json_path,

@@ -14,11 +14,11 @@ figures.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hanse.aggregation import InProcessAggregator
 from hanse.demo.data import Rows
 from hanse.demo.partition import MemberData
 from hanse.demo.results import MemberQuality, QualityFacts
@@ -27,6 +27,8 @@ from hanse.enforcement.simulation import simulated_examples
 from hanse.errors import TrainingError
 from hanse.learning import (
     Predictor,
+    Predicts,
+    Recommended,
     SecureRandom,
     Transform,
     Update,
@@ -38,6 +40,13 @@ from hanse.learning import (
     rare_below,
     recommend,
     roc_auc,
+)
+from hanse.learning.boosting import (
+    BoostingContributor,
+    BoostingCoordinator,
+    TreeColumns,
+    TreesPredictor,
+    agreed_settings,
 )
 from hanse.learning.training import LocalTrainer, train_alone
 from hanse.policies import Agreement, Training
@@ -55,21 +64,18 @@ class TrainedModel:
     """A model that scores rows as they are.
 
     Attributes:
-        training: Its kind.
         transform: Its preprocessing; None for a model that knows nothing, because no feature was left.
-        weights: Its parameters, one flat vector.
+        predictor: What it learned; None as above.
     """
 
-    training: Training
     transform: Transform | None
-    weights: NDArray[np.float32]
+    predictor: Predicts | None
 
     def scores(self, rows: Rows) -> FloatArray:
         """Probability of the positive label, ``(rows,)``."""
-        if self.transform is None:
+        if self.transform is None or self.predictor is None:
             return np.full(len(rows), _COIN)
-        predictor = Predictor(self.training, self.transform.n_features, self.weights, self.transform.groups)
-        return predictor.scores(self.transform.apply(rows.columns))
+        return self.predictor.scores(self.transform.apply(rows.columns))
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +131,9 @@ def train_baselines(agreement: Agreement, rows: Mapping[str, Rows], random: Secu
 
 def _training(agreement: Agreement, n_rows: int, members: int, epsilon: float | None) -> Training:
     """The agreement's schedule with the learning rate of the recipe: a bad rate would be no fair rival."""
-    model: Literal["logistic", "mlp"] = "mlp" if agreement.training.hidden else "logistic"
+    if agreement.training.trees is not None:
+        return agreement.training
+    model: Recommended = "mlp" if agreement.training.hidden else "logistic"
     rate = recommend(model, n_rows, members, epsilon).learning_rate
     return agreement.training.model_copy(update={"learning_rate": rate})
 
@@ -153,7 +161,9 @@ def train_one(
     except TrainingError as error:
         if error.code != "run.no-features":
             raise
-        return TrainedModel(training, None, np.zeros(0, dtype=np.float32))
+        return TrainedModel(None, None)
+    if training.trees is not None:
+        return _trees(training, transform, [rows])
     noise = None if plan is None else plan.training.noise_multiplier
     weights = train_alone(
         training,
@@ -163,7 +173,7 @@ def train_one(
         _examples(transform, rows),
         transform.groups,
     )
-    return TrainedModel(training, transform, weights)
+    return _of_weights(training, transform, weights)
 
 
 def train_federated(
@@ -189,6 +199,8 @@ def train_federated(
         HanseError: As the functions of :mod:`hanse.learning`.
     """
     transform = fit_transform(agreement, parts, plan, random)
+    if training.trees is not None:
+        return _trees(training, transform, parts)
     noise = None if plan is None else plan.training.noise_multiplier
     data = [_examples(transform, part) for part in parts]
     trainers = [LocalTrainer(training, transform.n_features, noise, random, transform.groups) for _ in parts]
@@ -199,7 +211,24 @@ def train_federated(
             for member, (trainer, own) in enumerate(zip(trainers, data, strict=True))
         ]
         weights = aggregate(weights, updates, agreement.cohort.minimum_members)
-    return TrainedModel(training, transform, weights)
+    return _of_weights(training, transform, weights)
+
+
+def _of_weights(training: Training, transform: Transform, weights: NDArray[np.float32]) -> TrainedModel:
+    return TrainedModel(transform, Predictor(training, transform.n_features, weights, transform.groups))
+
+
+def _trees(training: Training, transform: Transform, parts: Sequence[Rows]) -> TrainedModel:
+    """Grows all trees in this process."""
+    columns, settings = TreeColumns(transform), agreed_settings(training, training.rounds)
+    members = {
+        f"{number:03}": BoostingContributor(
+            settings, columns.binning, columns.codes(own.features), own.labels.astype(np.float64)
+        )
+        for number, own in enumerate(_examples(transform, part) for part in parts)
+    }
+    trees = BoostingCoordinator(InProcessAggregator(members), settings, columns.binning).train()
+    return TrainedModel(transform, TreesPredictor(columns, trees, transform.n_features))
 
 
 def fit_transform(

@@ -3,12 +3,11 @@
 import json
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -16,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from hanse.audit import VerifiedLog, verify_log
+from hanse.client.algorithms import algorithm_of
 from hanse.client.drafting import Draft
 from hanse.client.models import fetch_model
 from hanse.client.progress import RUN_FAILED, describe, failure
@@ -33,10 +33,11 @@ from hanse.demo.results import DemoResult, ScoringCall
 from hanse.demo.steps import Steps
 from hanse.demo.tables import members_table, rounds_table, rules_table, summary_table
 from hanse.errors import ConfigurationError
-from hanse.learning import LoadedModel, SecureRandom, recommend, weights_from_bytes
+from hanse.learning import LoadedModel, Recommended, SecureRandom, recommend
 from hanse.policies import (
     DEFAULT_PACKS,
     Agreement,
+    Column,
     Identity,
     SignedAgreement,
     builtin_pack,
@@ -62,7 +63,7 @@ class DemoOptions:
         data: Folder of a data set; None for the bundled one.
         members: Number of members.
         epsilon: Budget per record and member; None trains without differential privacy.
-        model: ``logistic`` or ``mlp``.
+        model: ``logistic``, ``mlp`` or ``trees``.
         folder: Folder for sites, logs and report; made anew.
         json_path: Where to write the results as JSON as well; None for nowhere.
     """
@@ -70,7 +71,7 @@ class DemoOptions:
     data: Path | None
     members: int
     epsilon: float | None
-    model: Literal["logistic", "mlp"]
+    model: Recommended
     folder: Path
     json_path: Path | None = None
 
@@ -169,7 +170,7 @@ def _draft(options: DemoOptions, data: DemoData, members: int) -> Draft:
         title=f"Shared propensity model, {dictionary.title}",
         proposer="data scientist of the brand",
         auditor="external auditor",
-        columns=dictionary.columns,
+        columns=_columns(options, data),
         label=dictionary.label,
         positive=dictionary.positive,
         training=recommend(options.model, rows, members, options.epsilon),
@@ -184,10 +185,16 @@ def _draft(options: DemoOptions, data: DemoData, members: int) -> Draft:
     )
 
 
+def _columns(options: DemoOptions, data: DemoData) -> Sequence[Column]:
+    """What is used of a row: trees know no budget, without which rule P18 has no sensitive columns."""
+    columns = data.dictionary.columns
+    return [c for c in columns if options.model != "trees" or c.classification != "sensitive"]
+
+
 def _budget(agreement: Agreement) -> str:
     privacy = agreement.privacy
     if privacy is None:
-        return "no privacy budget: updates carry no noise"
+        return "no privacy budget: figures carry no noise"
     return f"epsilon {privacy.epsilon:g}, delta {privacy.delta:g} per {privacy.unit} ({privacy.adjacency})"
 
 
@@ -296,16 +303,15 @@ def _compare(run: DemoRun) -> DemoResult:
     rows = {site.data.name: summary.training_rows(site, agreement) for site in run.federation.sites}
     baselines = train_baselines(agreement, rows, SecureRandom())
     assert run.model is not None  # noqa: S101 - set by an earlier step
-    weights = _round_weights(CoordinatorHome(run.federation.hub).runs / run.events[0][1].run)
-    models = [TrainedModel(agreement.training, run.model.transform, vector) for vector in weights]
+    folder, transform = CoordinatorHome(run.federation.hub).runs / run.events[0][1].run, run.model.transform
+    states = [path.read_bytes() for path in sorted(folder.glob("round-*.state"))]
+    algorithm = algorithm_of(agreement)
+    models = [
+        TrainedModel(transform, algorithm.predictor(agreement.training, transform, state)) for state in states
+    ]
     quality = compare(members, models[-1], baselines)
     test = Rows.concatenate(*(member.test for member in members))
     return summary.result_of(run, quality, models, test)
-
-
-def _round_weights(folder: Path) -> list[np.ndarray]:
-    """Global weights after each round, from the coordinator's folder; 0 is before the first."""
-    return [weights_from_bytes(path.read_bytes()) for path in sorted(folder.glob("round-*.state"))]
 
 
 def _present(result: DemoResult, options: DemoOptions, console: Console) -> None:

@@ -276,13 +276,15 @@ class ModelFacts(_Facts):
         name: Name and version.
         manifest_digest: SHA-256 of the signed manifest, hex.
         features: Features after preprocessing.
-        parameters: Trained parameters.
+        parameters: Trained parameters; of trees the values of their leaves.
+        trees: Number of boosted trees; 0 for other models.
     """
 
     name: str
     manifest_digest: str
     features: Count
     parameters: Count
+    trees: int = 0
 
 
 class DemoResult(_Facts):

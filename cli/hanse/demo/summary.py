@@ -26,7 +26,9 @@ from hanse.demo.results import (
     RoundFacts,
     TimelineEntry,
 )
-from hanse.learning import LoadedModel
+from hanse.learning import LoadedModel, parameter_count
+from hanse.learning.boosting import TreesPredictor
+from hanse.learning.boosting.forest import LEAF
 from hanse.policies import RULES, Agreement, Pseudonymiser
 
 if TYPE_CHECKING:
@@ -71,7 +73,7 @@ def result_of(
         ),
         rounds=_rounds(run.events, models, test),
         quality=quality,
-        model=_model(run.model, len(models[-1].weights)),
+        model=_model(run.model),
         scoring=tuple(run.calls),
         logs=tuple(_log(owner, log) for owner, log in run.logs.items()),
         timeline=_timeline(run.logs),
@@ -175,12 +177,20 @@ def _rounds(
     return tuple(rounds)
 
 
-def _model(model: LoadedModel, parameters: int) -> ModelFacts:
+def _model(model: LoadedModel) -> ModelFacts:
+    trees = model.predictor.trees if isinstance(model.predictor, TreesPredictor) else None
+    transform, training = model.transform, model.manifest.training
+    parameters = (
+        parameter_count(training, transform.n_features, transform.groups)
+        if trees is None
+        else int((trees.forest.column == LEAF).sum())
+    )
     return ModelFacts(
         name=model.manifest.reference,
         manifest_digest=model.digest,
         features=model.transform.n_features,
         parameters=parameters,
+        trees=0 if trees is None else trees.iterations,
     )
 
 

@@ -1,7 +1,7 @@
 """Turns the answers of an interview into a draft."""
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -9,7 +9,7 @@ from hanse.client.drafting import Draft, Effects, Party
 from hanse.client.questions import Site
 from hanse.client.replies import Answers, count, day, names, number, yes
 from hanse.errors import ConfigurationError
-from hanse.learning import recommend
+from hanse.learning import Recommended, recommend
 from hanse.policies import Border, Caller, Column, Contract, RulePack, builtin_pack
 from hanse.policies.agreement import Retention
 from hanse.policies.fields import problems
@@ -35,7 +35,8 @@ def draft_of(answers: Answers, site: Site, adopted: Sequence[RulePack]) -> Draft
         PolicyError: ``policy.invalid`` if a rule pack is not known.
     """
     epsilon = number(answers["epsilon"])
-    model: Literal["logistic", "mlp"] = "mlp" if answers["model"] == "mlp" else "logistic"
+    model: Recommended = "mlp" if answers["model"] == "mlp" else "logistic"
+    model = "trees" if answers["model"] == "trees" else model
     try:
         return Draft(
             identifier=answers["id"],

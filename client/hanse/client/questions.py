@@ -286,9 +286,12 @@ def _training(answers: Answers) -> Iterator[Question]:
         "model",
         "Which model?",
         "使用哪种模型？",
-        ("logistic: explains itself; mlp: a small network.", "logistic：可解释；mlp：小型神经网络。"),
+        (
+            "logistic: explains itself; mlp: a small network; trees: from three members on, without a budget.",
+            "logistic：可解释；mlp：小型神经网络；trees：提升树，至少三个成员，不设隐私预算。",
+        ),
         "logistic",
-        _one_of("logistic", "mlp"),
+        _one_of("logistic", "mlp", "trees"),
     )
     yield _ask(
         "rows",

@@ -52,6 +52,7 @@ from hanse.learning.predictor import Predictor, Predicts
 from hanse.learning.random_source import SecureRandom
 from hanse.learning.recipe import (
     PrivateSchedule,
+    Recommended,
     recommend,
     recommend_honest_shares,
     recommend_private,
@@ -67,6 +68,7 @@ __all__ = [
     "Predictor",
     "Predicts",
     "PrivateSchedule",
+    "Recommended",
     "ScoreHistogram",
     "SecureRandom",
     "Transform",
