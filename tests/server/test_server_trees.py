@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from tests.server.test_server_phases import PLAIN, left, listen, own_entries
 from tests.server.test_server_resuming import survive
+from typing_extensions import override
 
 from hanse.aggregation import InProcessAggregator, Query
 from hanse.api.v1 import round_pb2 as pb
@@ -147,6 +148,7 @@ def test_a_question_of_which_nothing_came_is_answered_as_before() -> None:
     heard: list[Any] = []
 
     class Asking(InProcessAggregator):
+        @override
         def aggregate(self, query: Query) -> Any:
             first = super().aggregate(query)
             np.testing.assert_array_equal(super().aggregate(query).values, first.values)

@@ -287,7 +287,7 @@ def _training(answers: Answers) -> Iterator[Question]:
         "Which model?",
         "使用哪种模型？",
         (
-            "logistic: explains itself; mlp: small network; trees: boosted, from three members on, no budget.",
+            "logistic: explains itself; mlp: small network; trees: boosted, from three members, no budget.",
             "logistic：可解释；mlp：小型神经网络；trees：提升树，至少三个成员，不设隐私预算。",
         ),
         "logistic",
