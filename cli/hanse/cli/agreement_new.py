@@ -75,6 +75,13 @@ def new(
         float | None, typer.Option(min=0.001, help="Privacy budget per record; leave out for none.")
     ] = None,
     delta: Annotated[float | None, typer.Option(help="Delta of the budget; default: 1e-5.")] = None,
+    aggregation: Annotated[
+        str | None,
+        typer.Option(
+            help="From three members on: secure (sums, shared noise) or individual (each one's, full noise). "
+            "Default: secure."
+        ),
+    ] = None,
     rows: Annotated[
         int | None,
         typer.Option(
@@ -134,7 +141,7 @@ def new(
         "label": label, "positive": positive, "id": identifier, "title": title, "proposer": proposer,
         "auditor": auditor, "pack": _joined(pack), "minors": _yes(minors),
         "optional_column": _joined(optional_column), "disclose_to": _joined(disclose_to), "model": model,
-        "epsilon": _text(epsilon), "delta": _text(delta), "rows": _text(rows),
+        "epsilon": _text(epsilon), "delta": _text(delta), "aggregation": aggregation, "rows": _text(rows),
         "minimum_rows": _text(minimum_rows), "minimum_members": _text(minimum_members),
         "quorum": _text(quorum),
         "caller": _joined(caller), "significant_effect": _yes(significant_effect),

@@ -46,6 +46,7 @@ def draft_of(answers: Answers, site: Site, adopted: Sequence[RulePack]) -> Draft
             columns=[_column(column, answers) for column in site.columns],
             label=answers["label"],
             positive=answers["positive"],
+            mode="individual" if answers.get("aggregation") == "individual" else "secure",
             training=recommend(model, count(answers["rows"]), len(site.members), epsilon),
             epsilon=epsilon,
             delta=number(answers.get("delta", "1e-5")) or 0.0,

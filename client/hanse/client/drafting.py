@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -81,6 +82,7 @@ class Draft:
         delta: Delta of the budget.
         minimum_rows: Admitted rows that a member needs.
         minimum_members: Members that every aggregate needs.
+        mode: How the members' figures come together.
         quorum: Witnesses that have to co-sign the coordinator's log; None for more than half of them.
         callers: Systems that may ask for scores; of one that is only named, whoever signs states that it
             offers what a marketing system must.
@@ -122,6 +124,7 @@ class Draft:
     border: Border = NO_BORDER
     retention: Retention | None = None
     quorum: int | None = None
+    mode: Literal["secure", "individual"] = "secure"
 
 
 def majority(witnesses: int) -> int:
@@ -193,6 +196,7 @@ def _terms(
             "epsilon": draft.epsilon,
             "delta": draft.delta,
         },
+        "aggregation": {"mode": draft.mode},
         "cohort": {
             "minimum_rows": draft.minimum_rows,
             "minimum_members": draft.minimum_members,

@@ -8,6 +8,7 @@ from hanse.client.drafting import majority
 from hanse.client.replies import NONE, YES, Answers, count, day, names, number, yes
 from hanse.policies import Column, Identity, Wording
 from hanse.policies.agreement.columns import EVERY_MEMBER
+from hanse.policies.agreement.document import FEWEST_IN_SUM
 from hanse.policies.agreement.words import WORDS
 
 
@@ -60,7 +61,7 @@ def questions(site: Site, answers: Answers) -> Iterator[Question]:
     for member in site.members:
         yield from _member(member, answers)
     yield from _columns(site)
-    yield from _training(answers)
+    yield from _training(site, answers)
     yield _quorum(site)
     yield from _scoring(answers)
     yield from _assessment(site, answers)
@@ -265,7 +266,7 @@ _SPECIALS: Final = (
 )
 
 
-def _training(answers: Answers) -> Iterator[Question]:
+def _training(site: Site, answers: Answers) -> Iterator[Question]:
     yield _ask(
         "label",
         "Which column is predicted?",
@@ -320,6 +321,18 @@ def _training(answers: Answers) -> Iterator[Question]:
             ("Well below one over the number of rows.", "应远小于记录数的倒数。"),
             "1e-5",
             number,
+        )
+    if len(site.members) >= FEWEST_IN_SUM:
+        yield _ask(
+            "aggregation",
+            "How do the members' figures come together?",
+            "成员数据如何汇总？",
+            (
+                "secure: the coordinator learns sums, noise is shared; individual: each one's, with full noise.",
+                "secure：协调方仅得知总和，噪声分担；individual：各自发送，各加全部噪声。",
+            ),
+            "secure",
+            _one_of("secure", "individual"),
         )
     yield _ask(
         "minimum_rows",

@@ -25,6 +25,7 @@ from hanse.policies.admission import (
 )
 from hanse.policies.agreement import (
     HEADER,
+    Aggregation,
     Agreement,
     Assessment,
     Border,
@@ -115,6 +116,7 @@ __all__ = [
     "SUBJECT_RULES",
     "TRAINING_RULES",
     "Admission",
+    "Aggregation",
     "Agreement",
     "Assessment",
     "Border",

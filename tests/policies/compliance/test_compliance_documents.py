@@ -159,8 +159,10 @@ def test_no_text_is_empty_in_a_language(language: Lang, configured: Callable[...
 def test_the_limits_are_told(configured: Callable[..., Configuration]) -> None:
     said = texts(assess(configured()))
     assert "one record" in said["limits/unit"]
-    assert "update and row counts on their own" in said["limits/coordinator"]
+    assert "noise that the members share" in said["limits/coordinator"]
     assert "row counts" in said["limits/coordinator"]
+    alone = texts(assess(configured({"aggregation": {"mode": "individual"}})))
+    assert "update and row counts on their own" in alone["limits/coordinator"]
     bare = texts(assess(configured({"privacy": None})))
     assert "no privacy budget" in bare["limits/unit"]
     assert "secure sums alone" in bare["impact/risks"]
@@ -169,14 +171,15 @@ def test_the_limits_are_told(configured: Callable[..., Configuration]) -> None:
 @pytest.mark.parametrize(
     ("changes", "come", "go"),
     [
-        ({"privacy": None}, {"update.sum", "membership"}, {"update.noised", "several.members"}),
+        ({"privacy": None}, {"update.sum", "membership"}, {"update.shared", "several.members"}),
+        ({"aggregation": {"mode": "individual"}}, {"update.noised"}, {"update.shared"}),
         ({"cohort.minimum_members": 2}, {"subtraction"}, set()),
         ({"may_contain_minors": False}, {"minors.unknown"}, {"minors"}),
         ({"scoring.significant_effect": True}, {"decision"}, {"targeting"}),
         ({"scoring.callers": []}, set(), {"extraction"}),
         ({"columns.2.classification": "basic", "columns.2.special": None}, set(), {"sensitive"}),
     ],
-    ids=["no budget", "two members", "no minors", "significant", "no callers", "nothing sensitive"],
+    ids=["no budget", "individual", "two members", "no minors", "significant", "no callers", "nothing sensitive"],
 )
 def test_risks_follow_from_the_configuration(
     changes: dict[str, Any], come: set[str], go: set[str], configured: Callable[..., Configuration]

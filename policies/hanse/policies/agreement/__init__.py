@@ -16,6 +16,7 @@ from hanse.policies.agreement.parties import (
     Software,
 )
 from hanse.policies.agreement.terms import (
+    Aggregation,
     Assessment,
     Border,
     Caller,
@@ -30,6 +31,7 @@ from hanse.policies.agreement.training import Model, PointScale, Target, Trainin
 
 __all__ = [
     "HEADER",
+    "Aggregation",
     "Agreement",
     "Assessment",
     "Auditor",

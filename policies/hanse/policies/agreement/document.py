@@ -25,6 +25,7 @@ from hanse.policies.agreement.parties import (
     Software,
 )
 from hanse.policies.agreement.terms import (
+    Aggregation,
     Assessment,
     Border,
     Cohort,
@@ -55,6 +56,8 @@ FEWEST_IN_SUM: Final = 3
 _MOST_BINS: Final = 1000
 """Of a column that trees split."""
 
+SECURE: Final = Aggregation()
+
 
 class Agreement(WrittenDocument):
     """One agreement, in version 1 of its form.
@@ -79,6 +82,8 @@ class Agreement(WrittenDocument):
         label: What is predicted.
         training: How.
         privacy: Budget per record; null, which must be written, for training without differential privacy.
+        aggregation: How the members' figures come together. Left out of the text while it is the default, so
+            that older agreements keep their digests.
         cohort: How many there must be.
         scoring: What scores may be used for.
         assessment: The impact assessment.
@@ -116,6 +121,7 @@ class Agreement(WrittenDocument):
     label: Label
     training: Training
     privacy: Privacy | None
+    aggregation: Aggregation = Field(default=SECURE, exclude_if=lambda given: given == SECURE)
     cohort: Cohort
     scoring: Scoring
     assessment: Assessment
@@ -267,10 +273,10 @@ class Agreement(WrittenDocument):
     def secure_sums(self) -> bool:
         """Whether the coordinator learns sums over the members and nothing of one of them.
 
-        Of two members, a sum tells each what the other has, so they keep updates of their own. So do members
-        with a privacy budget, each of whom adds all the noise that its update needs by itself.
+        Of two members, a sum tells each what the other has, so they keep updates of their own, whatever the
+        mode.
         """
-        return len(self.members) >= FEWEST_IN_SUM and self.privacy is None
+        return len(self.members) >= FEWEST_IN_SUM and self.aggregation.mode == "secure"
 
     def member(self, name: str) -> Member | None:
         """The member of a name; None if there is none."""

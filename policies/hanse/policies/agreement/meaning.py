@@ -397,6 +397,17 @@ _TABLE: Final[tuple[tuple[str, str, str, Meaning, Meaning], ...]] = (
     ("privacy.epsilon", "the privacy budget epsilon", "隐私预算epsilon", _LESS_PROTECTION, _MORE_PROTECTION),
     ("privacy.delta", "the privacy budget's delta", "隐私预算的delta", _LESS_PROTECTION, _MORE_PROTECTION),
     (
+        "aggregation.mode",
+        "how the members' figures come together",
+        "成员数据的汇总方式",
+        _MORE_PROTECTION,
+        _says(
+            Effect.WIDENS,
+            "the coordinator sees each member's update on its own",
+            "协调方可单独看到各成员的更新",
+        ),
+    ),
+    (
         "cohort.minimum_rows",
         "the subjects that a member needs to take part",
         "成员参与所需的最少人数",
@@ -559,6 +570,7 @@ VOCABULARY: Final = frozenset(
         *("members.role", "members.contract.purposes", "members.contract.at_end", "border.mechanism"),
         *("columns.kind", "columns.classification", "columns.special", "columns.transform"),
         *("columns.disclosure", "columns.disclosure.form", "privacy.unit", "privacy.adjacency"),
+        "aggregation.mode",
         *("assessment.purposes", "assessment.classifications", "consent.running_round"),
         "robustness.rule",
     }
@@ -569,6 +581,7 @@ _ORDERS: Final[Mapping[str, tuple[object, ...]]] = {
     "columns.disclosure.form": ("none", "model"),
     "scoring.output": ("band", "score"),
     "consent.running_round": ("abort", "finish"),
+    "aggregation.mode": ("individual", "secure"),
 }
 
 _LOOKS: Final[Mapping[str, Look]] = {

@@ -75,6 +75,8 @@ WORDS: Final = MappingProxyType(
             ("amount", "amount", "金额"),
             ("record", "one record", "单条记录"),
             ("add-or-remove-one", "add or remove one record", "增加或删除一条记录"),
+            ("secure", "in sums over three or more members", "三名以上成员的安全求和"),
+            ("individual", "each member's own", "各成员单独发送"),
             ("score", "score", "分数"),
             ("band", "band (decile)", "分段（十分位）"),
             ("screened-mean", "mean of the updates that pass a screen", "筛查后更新的平均值"),

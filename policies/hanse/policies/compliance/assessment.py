@@ -75,8 +75,9 @@ def _limit_items(configuration: Configuration) -> Iterator[Item]:
     if configuration.agreement.secure_sums:
         yield statement(
             "coordinator",
-            "The coordinator sees sums of the members' updates and counts, and each member's row counts.",
-            "协调方可看到各成员更新与计数的总和，以及各成员的记录数。",
+            "The coordinator sees sums of the members' updates and counts, with noise that the members share "
+            "if there is a privacy budget, and each member's row counts.",
+            "协调方可看到各成员更新与计数的总和（设有隐私预算时含各成员分担的噪声），以及各成员的记录数。",
         )
     else:
         yield statement(

@@ -38,11 +38,11 @@ RISKS: Final[tuple[Risk, ...]] = (
         "update.clear",
         Wording("the coordinator computes records from updates", "协调方由更新还原记录"),
         Wording(
-            "There is no privacy budget, and of two members a secure sum hides neither: the coordinator sees "
-            "each one's update in clear. Label counts follow from it exactly, and with little data single "
-            "records can be computed.",
-            "未设隐私预算，且仅有两名成员时安全求和无法隐藏任何一方：协调方可见各成员未加噪的更新，"
-            "可由此精确得出标签计数；数据较少时可还原单条记录。",
+            "There is no privacy budget and no secure sum, which of two members would hide neither: the "
+            "coordinator sees each one's update in clear. Label counts follow from it exactly, and with "
+            "little data single records can be computed.",
+            "未设隐私预算，亦无安全求和（仅有两名成员时，安全求和无法隐藏任何一方）："
+            "协调方可见各成员未加噪的更新，可由此精确得出标签计数；数据较少时可还原单条记录。",
         ),
         lambda agreement: agreement.privacy is None and not agreement.secure_sums,
     ),
@@ -56,19 +56,32 @@ RISKS: Final[tuple[Risk, ...]] = (
             "更新仅以安全求和的形式离开成员，但未设隐私预算：全体成员的平均更新对单条记录的透露没有上限。"
             "约三分之一的成员与协调方串通也只能看到总和；更多成员串通则不然。",
         ),
-        lambda agreement: agreement.secure_sums,
+        lambda agreement: agreement.privacy is None and agreement.secure_sums,
+    ),
+    Risk(
+        "update.shared",
+        Wording("noise in a sum is less than was promised", "求和结果中的噪声少于承诺"),
+        Wording(
+            "Updates leave members in secure sums alone, and members share the noise of each sum. What it "
+            "tells of a record is bounded by epsilon and delta if no more than a quarter of the members, and "
+            "at least one, work with a reader of the sums or drop out; who reads models as a member is one "
+            "of them. If more do, noise is missing.",
+            "更新仅以安全求和的形式离开成员，每次求和的噪声由各成员分担。"
+            "与求和结果的读取者串通或退出的成员不超过四分之一（至少一名，含以成员身份读取模型者）时，"
+            "其透露的单条记录信息以epsilon和delta为限；超过则噪声不足。",
+        ),
+        lambda agreement: agreement.privacy is not None and agreement.secure_sums,
     ),
     Risk(
         "update.noised",
         Wording("the coordinator learns of records from updates", "协调方由更新推知记录"),
         Wording(
-            "With a budget no secure sum is used: the coordinator sees each member's update on its own. "
-            "Noise is in it already, so that what it tells of a record is bounded by epsilon and delta, and "
-            "is not nothing.",
-            "设有预算时不采用安全求和：协调方可单独看到各成员的更新。更新已加噪，"
+            "No secure sum is used: the coordinator sees each member's update on its own. Noise is in it "
+            "already, so that what it tells of a record is bounded by epsilon and delta, and is not nothing.",
+            "不采用安全求和：协调方可单独看到各成员的更新。更新已加噪，"
             "其透露的单条记录信息以epsilon和delta为限，但并非为零。",
         ),
-        lambda agreement: agreement.privacy is not None,
+        lambda agreement: agreement.privacy is not None and not agreement.secure_sums,
     ),
     Risk(
         "counts",
@@ -101,10 +114,11 @@ RISKS: Final[tuple[Risk, ...]] = (
         "several.members",
         Wording("a person whom several members know pays several times", "为多个成员所知的个人累计受损"),
         Wording(
-            "The budget holds for each member on its own. For one person's records at several members the "
-            "costs add "
-            "up; the software does not know who is the same person.",
-            "预算就各成员分别成立。同一个人在多个成员处的记录，其损失累加；软件不知道何者为同一人。",
+            "The budget holds for one record. For one person's records at several members the costs add up, "
+            "and where members share the noise of sums, to more than the sum of them: the model's certificate "
+            "says to how much. The software does not know who is the same person.",
+            "预算就单条记录成立。同一个人在多个成员处的记录，其损失累加；"
+            "成员分担求和噪声时，累加后的损失大于各项之和，具体数值见模型证书。软件不知道何者为同一人。",
         ),
         lambda agreement: agreement.privacy is not None,
     ),

@@ -177,11 +177,7 @@ def _training(agreement: Agreement) -> Table:
 def flows_table(agreement: Agreement) -> Table:
     """What leaves a member, to whom, and in which form: as the privacy promise states it."""
     coordinator = agreement.coordinator.name
-    noised = (
-        Wording("exact: there is no privacy budget", "精确值：无隐私预算")
-        if agreement.privacy is None
-        else Wording("with noise that is added at the member", "在成员处加噪后发送")
-    )
+    noised = _form(agreement)
     exact = Wording("exact; a small count by rule is left out", "精确值；按规则的小计数不予发送")
     hub = Wording(f"coordinator '{coordinator}'", f"协调方“{coordinator}”")
     followed = Wording(f"{hub.en}, members", f"{hub.zh}、成员")
@@ -196,6 +192,12 @@ def flows_table(agreement: Agreement) -> Table:
             Wording("rows per public cell, once a run", "各公开区间的记录数，每次训练一次"),
             hub,
             noised,
+        )
+        if agreement.privacy is None or not agreement.secure_sums
+        else (
+            Wording("rows per public cell", "各公开区间的记录数"),
+            Wording("nobody", "无"),
+            Wording("not counted: every cell of the agreement is used", "不作统计：使用协议所列的全部区间"),
         ),
         "updates": (Wording("the member's own update, every round", "成员自身的更新，每轮"), hub, noised),
         "histograms": (Wording("held-out rows per score bin", "留出记录的评分分布"), hub, noised),
@@ -212,6 +214,27 @@ def flows_table(agreement: Agreement) -> Table:
     }
     names = head(("what", "内容"), ("to whom", "接收者"), ("in which form", "形式"))
     return table("flows", Wording("What leaves a member", "离开成员的内容"), names, rows)
+
+
+def _form(agreement: Agreement) -> Wording:
+    """In which form what a member computes leaves it."""
+    if not agreement.secure_sums:
+        return (
+            Wording("by itself, exact: there is no privacy budget", "单独发送，精确值：无隐私预算")
+            if agreement.privacy is None
+            else Wording("by itself, with all of the noise", "单独发送，已加入全部噪声")
+        )
+    return (
+        Wording(
+            "in a sum over the members alone, exact: there is no privacy budget",
+            "仅以各成员之和发送，精确值：无隐私预算",
+        )
+        if agreement.privacy is None
+        else Wording(
+            "in a sum over the members alone, with noise that they share",
+            "仅以各成员之和发送，噪声由各成员分担",
+        )
+    )
 
 
 def _scoring(agreement: Agreement) -> Item:
