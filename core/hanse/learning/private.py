@@ -28,7 +28,7 @@ from hanse.learning.dpsgd import clipped_gradient, make_clipper
 from hanse.learning.grid_noise import GridNoise, NoiseSource
 from hanse.learning.models import FloatVector, build, check_weights
 from hanse.learning.random_source import SecureRandom
-from hanse.learning.recipe import PrivateSchedule
+from hanse.learning.recipe import PrivateSchedule, fewest_sharing
 from hanse.learning.shapes import Groups, parameter_count
 from hanse.learning.training import MAX_FEATURE, MAX_WEIGHT
 from hanse.policies import Training
@@ -95,6 +95,11 @@ class PrivateRun:
         """Noise of the number of records."""
         return GridNoise(self.rows_noise_multiplier, 1.0, 1, self.honest_shares, whole=True)
 
+    @property
+    def fewest(self) -> int:
+        """Fewest members of a sum: :func:`hanse.learning.recipe.fewest_sharing` of the shares."""
+        return fewest_sharing(self.honest_shares)
+
     def check_members(self, members: int) -> None:
         """Refuses a sum in which too many shares of the noise are missing.
 
@@ -107,10 +112,10 @@ class PrivateRun:
         Raises:
             TrainingError: ``run.insufficient-members`` (rule P17).
         """
-        if members < self.honest_shares:
+        if members < self.fewest:
             raise TrainingError(
                 "run.insufficient-members",
-                f"{members} members add less noise than {self.honest_shares} shares",
+                f"{members} members are not {self.honest_shares} shares of noise beside one's own",
                 rule="P17",
             )
 
@@ -183,13 +188,19 @@ class PrivateGradientContributor:
         examples: The member's training records. One that is not finite is never used.
         charge: Charges for an answer; it must be durable when it returns.
         random: Source of coins and noise, secret and this member's own.
+        steps: Which steps it answers, a part of the schedule; None for all.
     """
 
     def __init__(
-        self, run: PrivateRun, examples: AdmittedExamples, charge: Charge, random: SecureRandom
+        self,
+        run: PrivateRun,
+        examples: AdmittedExamples,
+        charge: Charge,
+        random: SecureRandom,
+        steps: range | None = None,
     ) -> None:
         self._noisy = NoisyContributor(
-            _ExactSums(run, examples, random),
+            _ExactSums(run, examples, random, range(run.schedule.steps) if steps is None else steps),
             {GRADIENT_KIND: run.gradient_noise, ROWS_KIND: run.rows_noise},
             charge,
             random,
@@ -215,7 +226,9 @@ class PrivateGradientContributor:
 class _ExactSums:
     """What the noise is added to. Never let out by itself."""
 
-    def __init__(self, run: PrivateRun, examples: AdmittedExamples, random: SecureRandom) -> None:
+    def __init__(
+        self, run: PrivateRun, examples: AdmittedExamples, random: SecureRandom, steps: range
+    ) -> None:
         if not 0 < len(examples.features) <= MAX_ROWS:
             raise PolicyError("policy.cohort", "no row is admitted", rule="P15")
         self._run = run
@@ -225,7 +238,7 @@ class _ExactSums:
         self._usable = _usable(examples)
         self._model = build(run.training, run.n_features, run.groups).double()
         self._clipper = make_clipper(self._model, run.schedule.clip_norm)
-        self._next_step = 0
+        self._next_step, self._last_step = steps.start, steps.stop - 1
         self._counted = False
 
     def contribute(self, query: Query) -> Vector:
@@ -240,7 +253,7 @@ class _ExactSums:
 
     def _gradient(self, step: object, arrays: tuple[NDArray[np.generic], ...]) -> Vector:
         run = self._run
-        if type(step) is not int or not self._next_step <= step < run.schedule.steps:
+        if type(step) is not int or not self._next_step <= step <= self._last_step:
             raise ProtocolError("protocol.unexpected-step", "the step was answered before, or is not planned")
         if len(arrays) != 1 or arrays[0].dtype != np.float32:
             raise ProtocolError("protocol.malformed", "a step has one array of weights")
@@ -269,14 +282,17 @@ class PrivateSgdCoordinator:
         aggregator: Access to the members.
         run: What was agreed.
         weights: Weights to start from; float32.
+        rows: The noisy number of records, if the members were asked for it before.
     """
 
-    def __init__(self, aggregator: Aggregator, run: PrivateRun, weights: FloatVector) -> None:
+    def __init__(
+        self, aggregator: Aggregator, run: PrivateRun, weights: FloatVector, rows: float | None = None
+    ) -> None:
         check_weights(run.training, run.n_features, weights, MAX_WEIGHT, run.groups)
         self._aggregator = aggregator
         self._run = run
         self._weights = weights.astype(np.float64)
-        self._rows: float | None = None
+        self._rows = rows
 
     @property
     def weights(self) -> FloatVector:
@@ -294,8 +310,11 @@ class PrivateSgdCoordinator:
             self._rows = max(1.0, float(total.values[0]))
         return self._rows
 
-    def train(self) -> FloatVector:
-        """Takes all steps.
+    def train(self, steps: range | None = None) -> FloatVector:
+        """Takes steps.
+
+        Args:
+            steps: Which; None for all.
 
         Returns:
             The trained weights.
@@ -304,7 +323,7 @@ class PrivateSgdCoordinator:
             HanseError: What the members or the sum raise. The steps that were taken are in :attr:`weights`;
                 go on with :meth:`take_step` after the one that failed, which is spent.
         """
-        for step in range(self._run.schedule.steps):
+        for step in range(self._run.schedule.steps) if steps is None else steps:
             self.take_step(step)
         return self.weights
 

@@ -162,4 +162,20 @@ def recommend_honest_shares(members: int) -> int:
     return 1 if members < _FEWEST_SHARING else members - max(1, members // 4)
 
 
+def fewest_sharing(honest_shares: int) -> int:
+    """Fewest members of a sum with shared noise.
+
+    Who is in a sum and reads what comes of it knows one share, its own. So there is one member more than
+    shares: then every member, on its own, is faced by the whole noise, and others who look on together with
+    it or drop out are what :func:`recommend_honest_shares` leaves room for.
+
+    Args:
+        honest_shares: Shares that make up the noise; 1 if every member adds all of it.
+
+    Returns:
+        Members, from 1.
+    """
+    return 1 if honest_shares == 1 else honest_shares + 1
+
+
 _FEWEST_SHARING: Final = 3
