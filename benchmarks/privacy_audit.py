@@ -26,7 +26,8 @@ from hanse.enforcement.simulation import simulated_examples
 from hanse.learning import SecureRandom, Transform, count_cells, parameter_count, recommend
 from hanse.learning.auditing import PrivacyAudit, Procedure, audit_privacy
 from hanse.learning.grid_noise import GridNoise, NoiseSource
-from hanse.learning.private import PrivateGradientContributor, PrivateRun, PrivateSgdCoordinator
+from hanse.learning.private import PrivateRun, PrivateSgdCoordinator
+from hanse.learning.private_gradients import PrivateGradientContributor
 from hanse.learning.recipe import PrivateSchedule
 from hanse.privacy import Budget, SharedPlan, make_shared_plan
 

@@ -11,7 +11,8 @@ from hanse.aggregation import InProcessAggregator
 from hanse.enforcement.simulation import simulated_examples
 from hanse.learning import SecureRandom, parameter_count, recommend
 from hanse.learning.auditing import Procedure, audit_privacy
-from hanse.learning.private import PrivateGradientContributor, PrivateRun, PrivateSgdCoordinator
+from hanse.learning.private import PrivateRun, PrivateSgdCoordinator
+from hanse.learning.private_gradients import PrivateGradientContributor
 from hanse.learning.recipe import PrivateSchedule
 from hanse.privacy import Budget, SharedPlan, make_shared_plan
 

@@ -18,7 +18,8 @@ from hanse.learning.dpsgd import Clipper, PrivateSgd, clipped_gradient
 from hanse.learning.ghost import GhostClipper
 from hanse.learning.models import build, get_flat, set_flat
 from hanse.learning.plain_sgd import PlainSgd
-from hanse.learning.training import MAX_FEATURE, MAX_WEIGHT
+from hanse.learning.shapes import MAX_WEIGHT
+from hanse.learning.training import MAX_FEATURE
 from hanse.policies import Training
 
 GROUPS = ((0, 1), (4, 5))

@@ -15,7 +15,8 @@ from torch import nn
 
 from hanse.errors import ProtocolError, ServingError
 from hanse.learning import Predictor, initial_weights, layer_shapes, parameter_count
-from hanse.learning.models import WideAndDeep, build, check_weights, get_flat, set_flat
+from hanse.learning.models import WideAndDeep, build, get_flat, set_flat
+from hanse.learning.shapes import check_weights
 from hanse.policies import Training
 
 GROUPS = ((0, 2), (3,))

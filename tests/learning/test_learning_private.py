@@ -23,10 +23,10 @@ from hanse.learning.private import (
     GRADIENT_KIND,
     ROWS_KIND,
     NoisyContributor,
-    PrivateGradientContributor,
     PrivateRun,
     PrivateSgdCoordinator,
 )
+from hanse.learning.private_gradients import PrivateGradientContributor
 
 FEATURES = 12
 

@@ -31,6 +31,7 @@ from hanse.client.wire import PROTOCOL, open_command, sign_reply
 from hanse.crypto import SigningKey, VerifierKey, sha256_hex
 from hanse.errors import HanseError, PolicyError, ProtocolError
 from hanse.learning import Predicts, ScoreHistogram, Transform, weights_from_bytes, weights_to_bytes
+from hanse.learning.shared_run import PrivateState
 from hanse.policies import (
     Agreement,
     Identity,
@@ -368,9 +369,10 @@ class Node:
             training=self._rows(session, part.admitted, training=True),
             holdout=self._rows(session, part.admitted, training=False),
             planned_epsilon=planned,
+            noise=_noise(session),
         )
         digest = work_digest(work, getattr(phase, work).SerializeToString(deterministic=True))
-        logged = Logged(part.contributor, lambda: self._log.append(part.done))
+        logged = Logged(part.contributor, lambda: self._log.append(part.done()))
         sums = MemberSums(session, self._site.key, Scoped(logged, digest))
         patience_s = PATIENCE * session.signed.agreement.training.round_timeout_s
         with self._dial(session.run, phase.session) as channel:
@@ -383,16 +385,17 @@ class Node:
         if phase.HasField("prepare"):
             planned = self._plan(session)
             admitted = session.admit(0)
-            done = self._event(session, EventType.RUN_PREPARED, privacy=self._spend(session))
-            return Part("prepared", admitted, session.cells_contributor(admitted.training), done), planned
+            contributor = session.preparing_contributor(admitted.training)
+            return Part(
+                "prepared", admitted, contributor, self._done(session, EventType.RUN_PREPARED)
+            ), planned
         if phase.HasField("train"):
             return self._training_part(session, phase.train), 0.0
         predictor, transform = _model(session, phase.evaluate.state, phase.evaluate.transform)
         admitted = session.admit(0)
         self._audit(session, predictor, transform, admitted)
-        done = self._event(session, EventType.RUN_EVALUATED, privacy=self._spend(session))
         scores = session.evaluation_contributor(predictor, transform, admitted.holdout)
-        return Part("evaluated", admitted, scores, done), 0.0
+        return Part("evaluated", admitted, scores, self._done(session, EventType.RUN_EVALUATED)), 0.0
 
     def _audit(self, session: Session, predictor: Predicts, transform: Transform, admitted: Admitted) -> None:
         """Keeps, for this site alone, how well its rows can be recognised in the final model."""
@@ -402,18 +405,21 @@ class Node:
     def _training_part(self, session: Session, step: pb.Train) -> Part:
         predictor, transform = _model(session, step.state, step.transform)
         admitted = session.admit(step.round)
-        done = self._event(
+        done = self._done(
             session,
             EventType.ROUND_TRAINED,
             round=step.round,
             rows_used=admitted.training.rows + admitted.holdout.rows,
             model_in=sha256_hex(step.state),
-            privacy=self._spend(session),
         )
         algorithm = algorithm_of(session.signed.agreement)
         learner = algorithm.learner(session, step, transform, admitted.training)
         scores = session.evaluation_contributor(predictor, transform, admitted.holdout)
         return Part("trained", admitted, Several(algorithm.prefix, learner, scores), done)
+
+    def _done(self, session: Session, kind: EventType, **fields: object) -> Callable[[], Event]:
+        """The entry of a step, with what is spent by the time that it is written."""
+        return lambda: self._event(session, kind, privacy=self._spend(session), **fields)
 
     def _finish(self, session: Session, step: pb.Finish) -> None:
         if step.error_code:
@@ -447,11 +453,10 @@ class Node:
         )
 
     def _spend(self, session: Session, planned: float | None = None) -> PrivacySpend | None:
-        if session.plan is None:
+        privacy = session.signed.agreement.privacy
+        if privacy is None:
             return None
-        return PrivacySpend(
-            epsilon=session.epsilon() if planned is None else planned, delta=session.plan.delta
-        )
+        return PrivacySpend(epsilon=session.epsilon() if planned is None else planned, delta=privacy.delta)
 
     def _event(self, session: Session, kind: EventType, **fields: object) -> Event:
         try:
@@ -487,7 +492,18 @@ def _model(session: Session, state: bytes, transform: bytes) -> tuple[Predicts, 
         raise PolicyError(
             "policy.column", "the preprocessing is not over the agreement's columns", rule="P13"
         )
-    return algorithm_of(agreement).predictor(agreement.training, fitted, state), fitted
+    predictor = algorithm_of(agreement).predictor(agreement.training, fitted, state)
+    if session.shared is not None:
+        session.shared.reserve(PrivateState.from_bytes(state, session.shared.run).levels)
+    return predictor, fitted
+
+
+def _noise(session: Session) -> pb.Noise | None:
+    """The noise that this member needs of a run in which it is shared."""
+    if session.shared is None:
+        return None
+    needed = session.shared.needed
+    return pb.Noise(gradients=needed.gradients, rows=needed.rows, histograms=needed.histograms)
 
 
 def _hidden(session: Session, admitted: Admitted) -> tuple[dict[str, int], dict[int, int]]:

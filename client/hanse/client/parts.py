@@ -16,13 +16,13 @@ class Part:
         name: The step, as statements name it.
         admitted: Rows that were admitted for it.
         contributor: Answers its questions.
-        done: What the member's own log says before the first answer leaves.
+        done: Makes what the member's own log says before the first answer leaves, when it is about to.
     """
 
     name: str
     admitted: Admitted
     contributor: Contributor
-    done: Event
+    done: Callable[[], Event]
 
 
 class Logged:

@@ -328,7 +328,7 @@ def _training(site: Site, answers: Answers) -> Iterator[Question]:
             "How do the members' figures come together?",
             "成员数据如何汇总？",
             (
-                "secure: the coordinator learns sums, noise is shared; individual: each one's, with full noise.",
+                "secure: the coordinator learns sums, noise is shared; individual: each one's, full noise.",
                 "secure：协调方仅得知总和，噪声分担；individual：各自发送，各加全部噪声。",
             ),
             "secure",

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from hanse.aggregation import AgreedTerms, Contributor, SumHistory
 from hanse.client.gate import Admitted, Gate, Step
 from hanse.client.kept import Answer, Kept, RunFile, Taken
+from hanse.client.shared_budget import Preparation, Remembered, SharedBudget
 from hanse.crypto import VerifierKey
 from hanse.enforcement import AdmittedExamples, AdmittedRecords
 from hanse.errors import PrivacyError, ProtocolError, TrainingError
@@ -27,11 +28,13 @@ from hanse.learning import (
     Transform,
     add_gaussian_noise,
     count_cells,
+    required_members,
     score_histogram,
 )
 from hanse.learning.evaluation import EvaluationContributor, Held
 from hanse.learning.federated.update import MemberRows, UpdateContributor
 from hanse.learning.preprocessing import PreprocessingContributor
+from hanse.learning.private import NoisyContributor
 from hanse.learning.random_source import SecureRandom
 from hanse.learning.training import LocalTrainer
 from hanse.policies import Policy, SignedAgreement
@@ -77,7 +80,8 @@ class Session:
         signed: The opened agreement.
         policy: The rule packs that applied when the run began, merged.
         member: Name of this member.
-        plan: Noise and price of the whole run; None when the agreement has no privacy budget.
+        plan: Noise and price of the whole run; None unless this member's figures leave with noise of its own.
+        shared: Its part of a run whose members share the noise of sums; None for all others.
         kept: What outlives the process: command, step and answer that were the last.
         restored: Whether an earlier process began the run: what its secure sums were is not known.
         sums: Which secure sums this member was part of.
@@ -92,6 +96,7 @@ class Session:
     tools: SessionTools
     kept: Kept
     plan: PrivacyPlan | None = None
+    shared: SharedBudget | None = None
     restored: bool = False
     random: SecureRandom = field(default_factory=SecureRandom)
     sums: SumHistory = field(default_factory=SumHistory)
@@ -138,6 +143,8 @@ class Session:
         self._keep(taken=step, answer=answer)
         if again:
             self.sums.again()
+        elif self.shared is not None:
+            self.shared.memory.clear()
         return again
 
     def _follows(self, work: str, number: int) -> bool:
@@ -163,7 +170,7 @@ class Session:
         self.tools.kept.save(self.kept)
 
     def reserve(self) -> float:
-        """Plans the run's noise and reserves its whole price; returns the epsilon it will have cost.
+        """Plans the run's noise and reserves its whole price; returns the epsilon it will have cost at most.
 
         Raises:
             PrivacyError: ``privacy.exhausted`` when earlier runs left too little of the budget,
@@ -175,6 +182,12 @@ class Session:
         ledger = self.tools.ledger
         split = self.tools.gate.split_id(agreement.training.holdout_fraction)
         ledger.fix_split(LedgerKey(self.tools.population, agreement.purpose), split)
+        if agreement.secure_sums:
+            # Reserved when all have said how much noise they need.
+            if self.shared is None:
+                keys = self._key("training"), self._key("holdout")
+                self.shared = SharedBudget(agreement, ledger, *keys, self.run)
+            return self.shared.planned
         # Of others: after a restart, what this run has spent is of the plan that is made again here.
         before = [ledger.spent_events(self._key(part), but=self.run) for part in ("training", "holdout")]
         spent = Spent(*before)
@@ -233,12 +246,22 @@ class Session:
 
     def epsilon(self) -> float:
         """Epsilon that this site has spent for the agreement's purpose so far, over all runs."""
-        if self.plan is None:
+        privacy = self.signed.agreement.privacy
+        if privacy is None:
             return 0.0
-        spent = [
-            self.tools.ledger.spent(self._key(part), self.plan.delta) for part in ("training", "holdout")
-        ]
-        return max(spent)
+        ledger = self.tools.ledger
+        return max(ledger.spent(self._key(part), privacy.delta) for part in ("training", "holdout"))
+
+    @property
+    def shared_budget(self) -> SharedBudget:
+        """This member's part of a run with shared noise.
+
+        Raises:
+            PrivacyError: ``privacy.run-state`` where there is none.
+        """
+        if self.shared is None:
+            raise PrivacyError("privacy.run-state", "no noise is shared in this run")
+        return self.shared
 
     def agreed_terms(self) -> AgreedTerms:
         """What every secure sum of this run must be about."""
@@ -248,7 +271,7 @@ class Session:
             self.run,
             agreement.purpose,
             {member.name: VerifierKey.decode(member.node_key) for member in agreement.members},
-            agreement.cohort.minimum_members,
+            required_members(agreement),
         )
 
     def exact_examples(self, transform: Transform, records: AdmittedRecords) -> AdmittedExamples:
@@ -267,20 +290,31 @@ class Session:
     def evaluation_contributor(
         self, predictor: Predicts, transform: Transform, records: AdmittedRecords
     ) -> Contributor:
-        """Answers with counts of scored records; the sum alone hides them."""
-        self._require_exact()
+        """Answers with counts of scored records; the sum alone hides them, and noise if there is a budget."""
         agreement = self.signed.agreement
         examples = records.examples(transform.apply)
-        return EvaluationContributor(Held.score(agreement.label, agreement.training, predictor, examples))
+        scores = EvaluationContributor(Held.score(agreement.label, agreement.training, predictor, examples))
+        if self.shared is not None:
+            noises = self.shared.run.score_noises(self.shared.levels)
+            noisy = NoisyContributor(scores, noises, self.shared.charge, self.random)
+            return Remembered(noisy, self.shared.memory, records.subject_set_root)
+        self._require_exact()
+        return scores
 
-    def cells_contributor(self, records: AdmittedRecords) -> Contributor:
-        """Answers with what preprocessing learns; the sum alone hides it."""
+    def preparing_contributor(self, records: AdmittedRecords) -> Contributor:
+        """Answers with what is learned before the first round; as :meth:`evaluation_contributor`."""
+        if self.shared is not None:
+            examples = records.examples(self.shared.run.transform.apply)
+            preparation = Preparation(self.shared, examples, self.random)
+            return Remembered(preparation, self.shared.memory, records.subject_set_root)
         self._require_exact()
         return PreprocessingContributor(self.signed.agreement.columns, records.columns)
 
     def close(self) -> None:
         """Ends the run: what was reserved and never spent is free again."""
         self.tools.kept.forget()
+        if self.shared is not None:
+            self.shared.close()
         if self.plan is not None:
             for part in ("training", "holdout"):
                 self.tools.ledger.close_run(self._key(part), self.run)

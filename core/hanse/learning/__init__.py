@@ -6,7 +6,9 @@ Importing this package loads no torch: a scorer needs only what is named below. 
 * :mod:`hanse.learning.transform`: rows to one-hot features over public cells.
 * :mod:`hanse.learning.shapes`, :mod:`hanse.learning.models`: the models, in numpy and in torch.
 * :mod:`hanse.learning.training`, :mod:`hanse.learning.dpsgd`: a member's part of a run.
-* :mod:`hanse.learning.private`: DP-SGD over members through sums; noise for any other sum.
+* :mod:`hanse.learning.private`, :mod:`hanse.learning.private_gradients`: DP-SGD over members through sums;
+  noise for any other sum.
+* :mod:`hanse.learning.shared_run`: the private run over members that an agreement stands for.
 * :mod:`hanse.learning.clipping`, :mod:`hanse.learning.ghost`: sums of clipped per-record gradients.
 * :mod:`hanse.learning.grid_noise`, :mod:`hanse.learning.integer_noise`: noise for a ring, in shares.
 * :mod:`hanse.learning.boosting`: boosted trees over members, and from sums of any kind.
@@ -56,6 +58,7 @@ from hanse.learning.recipe import (
     recommend,
     recommend_honest_shares,
     recommend_private,
+    required_members,
 )
 from hanse.learning.shapes import initial_weights, layer_shapes, parameter_count
 from hanse.learning.transform import Transform, count_cells, n_cells, rare_below
@@ -95,6 +98,7 @@ __all__ = [
     "recommend",
     "recommend_honest_shares",
     "recommend_private",
+    "required_members",
     "roc_auc",
     "score_histogram",
     "store_model",

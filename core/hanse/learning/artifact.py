@@ -16,7 +16,7 @@ from typing import Annotated, Final, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, JsonValue, ValidationError, model_validator
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
@@ -68,7 +68,11 @@ class ModelManifest(Document):
         epsilon: What each member states that the run has cost a record; empty without privacy.
         members: Members that took part.
         cell_counts: Rows per cell of the columns, summed over the members, with the privacy noise with which
-            each of them published its counts; empty without privacy, because there would be no noise.
+            each of them published its counts; empty without privacy, because there would be no noise, and
+            where members share noise, because no cell is counted.
+        rows: Training records of all members, with shared noise; None without.
+        certificate: What the run has cost a record and a person, and what that rests on, by
+            :func:`hanse.privacy.make_certificate`; None without privacy.
         created_at: When it was registered.
         robustness: What was found of updates, where each one is seen; None elsewhere.
         contributions: What each member added, where the agreement has it computed.
@@ -88,6 +92,8 @@ class ModelManifest(Document):
     epsilon: dict[Name, float]
     members: Annotated[tuple[Name, ...], Field(min_length=2)]
     cell_counts: tuple[float, ...] = ()
+    rows: float | None = Field(default=None, exclude_if=lambda rows: rows is None)
+    certificate: dict[str, JsonValue] | None = Field(default=None, exclude_if=lambda given: given is None)
     created_at: UtcTime
     robustness: RobustnessReport | None = Field(default=None, exclude_if=lambda given: given is None)
     contributions: RunContributions | None = Field(default=None, exclude_if=lambda given: given is None)

@@ -10,7 +10,7 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 from typing_extensions import override
 
 from hanse.errors import ProtocolError
-from hanse.learning.shapes import Groups, deep_features, layer_shapes, parameter_count
+from hanse.learning.shapes import Groups, deep_features, layer_shapes
 from hanse.policies import Training
 
 FloatVector: TypeAlias = NDArray[np.float32]
@@ -82,27 +82,6 @@ def set_flat(model: nn.Module, flat: FloatVector) -> None:
         raise ProtocolError("protocol.malformed", f"{flat.size} weights for a model of {size}")
     # A copy: the vector may be a read-only view of a message.
     vector_to_parameters(torch.from_numpy(flat.astype(np.float32)), model.parameters())
-
-
-def check_weights(
-    training: Training, n_features: int, flat: FloatVector, bound: float, groups: Groups = ()
-) -> None:
-    """Refuses weights that do not fit the model, or with which the arithmetic could overflow.
-
-    Args:
-        training: Model, hidden layers and targets.
-        n_features: Width of the transformed rows.
-        flat: Weights from a peer.
-        bound: Largest absolute value of a weight.
-        groups: Features of each categorical column.
-
-    Raises:
-        ProtocolError: ``protocol.malformed``.
-    """
-    if flat.shape != (parameter_count(training, n_features, groups),):
-        raise ProtocolError("protocol.malformed", f"{flat.size} weights do not fit the model")
-    if not (np.abs(flat) <= bound).all():  # False for NaN
-        raise ProtocolError("protocol.malformed", f"a weight is not finite, or above {bound:g}")
 
 
 def _stacked(shapes: tuple[tuple[int, int], ...]) -> nn.Sequential:

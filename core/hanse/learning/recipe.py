@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
-from hanse.policies import Training, Trees
+from hanse.policies import Agreement, Training, Trees
 
 _ROUNDS: Final = 10
 _LOCAL_STEPS: Final = 30
@@ -176,6 +176,21 @@ def fewest_sharing(honest_shares: int) -> int:
         Members, from 1.
     """
     return 1 if honest_shares == 1 else honest_shares + 1
+
+
+def required_members(agreement: Agreement) -> int:
+    """Fewest members of any sum of a run: the agreement's minimum, and with a budget enough for the noise.
+
+    Args:
+        agreement: One whose figures leave in sums.
+
+    Returns:
+        What every member holds a sum to.
+    """
+    minimum = agreement.cohort.minimum_members
+    if agreement.privacy is None:
+        return minimum
+    return max(minimum, fewest_sharing(recommend_honest_shares(len(agreement.members))))
 
 
 _FEWEST_SHARING: Final = 3

@@ -14,14 +14,18 @@ cell, which is what a linear layer without bias makes of it.
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hanse.errors import ProtocolError
 from hanse.policies import Training
 
 FloatArray: TypeAlias = NDArray[np.floating[Any]]
+
+MAX_WEIGHT: Final = 1e4
+"""Largest absolute value of a weight that a member trains from."""
 
 Groups: TypeAlias = tuple[tuple[int, ...], ...]
 """Features of each categorical column; :attr:`hanse.learning.transform.Transform.groups`."""
@@ -109,6 +113,27 @@ def split_flat(training: Training, n_features: int, flat: FloatArray, groups: Gr
     layers = tuple(zip(views[:stacked:2], views[1:stacked:2], strict=True))
     extra = views[stacked:]
     return Parameters(layers, tuple(extra[:-1]), extra[-1] if extra else None)
+
+
+def check_weights(
+    training: Training, n_features: int, flat: NDArray[np.float32], bound: float, groups: Groups = ()
+) -> None:
+    """Refuses weights that do not fit the model, or with which the arithmetic could overflow.
+
+    Args:
+        training: Model, hidden layers and targets.
+        n_features: Width of the transformed rows.
+        flat: Weights from a peer.
+        bound: Largest absolute value of a weight.
+        groups: Features of each categorical column.
+
+    Raises:
+        ProtocolError: ``protocol.malformed``.
+    """
+    if flat.shape != (parameter_count(training, n_features, groups),):
+        raise ProtocolError("protocol.malformed", f"{flat.size} weights do not fit the model")
+    if not (np.abs(flat) <= bound).all():  # False for NaN
+        raise ProtocolError("protocol.malformed", f"a weight is not finite, or above {bound:g}")
 
 
 def initial_weights(

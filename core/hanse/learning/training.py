@@ -9,14 +9,11 @@ from numpy.typing import NDArray
 from hanse.enforcement import AdmittedExamples
 from hanse.errors import PolicyError, PrivacyError, ProtocolError
 from hanse.learning.dpsgd import PrivateSgd
-from hanse.learning.models import FloatVector, build, check_weights, get_flat, set_flat
+from hanse.learning.models import FloatVector, build, get_flat, set_flat
 from hanse.learning.plain_sgd import PlainSgd
 from hanse.learning.random_source import SecureRandom
-from hanse.learning.shapes import Groups
+from hanse.learning.shapes import MAX_WEIGHT, Groups, check_weights
 from hanse.policies import Training
-
-MAX_WEIGHT: Final = 1e4
-"""Largest absolute value of a weight that a member trains from."""
 
 MAX_FEATURE: Final = 1e3
 """Largest absolute value of a feature; a row beyond it has no part in the training."""

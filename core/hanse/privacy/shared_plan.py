@@ -6,9 +6,10 @@ counts if cells are merged, the gradient sums; and the score histograms of held-
 exactly.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
+from hanse.errors import PrivacyError
 from hanse.privacy.accountant import calibrate, epsilon
 from hanse.privacy.events import GaussianRelease, PrivacyEvent, SampledGaussian
 from hanse.privacy.ledger import Budget
@@ -55,6 +56,39 @@ class SharedPlan:
     def holdout_events(self) -> tuple[PrivacyEvent, ...]:
         """All releases about the held-out records."""
         return () if self.histograms is None else (self.histograms,)
+
+    @property
+    def levels(self) -> tuple[float, float, float]:
+        """Noise multipliers of steps, number of records and histograms; without histograms, the steps'."""
+        scores = self.gradients if self.histograms is None else self.histograms
+        return self.gradients.noise_multiplier, self.rows.noise_multiplier, scores.noise_multiplier
+
+    def louder(self, gradients: float, rows: float, histograms: float) -> "SharedPlan":
+        """The same releases with at least as much noise, as another member may need it.
+
+        Args:
+            gradients: Noise multiplier of the steps.
+            rows: Of the number of records.
+            histograms: Of the score histograms.
+
+        Raises:
+            PrivacyError: ``privacy.exhausted`` if one is below that of this plan.
+        """
+        levels = (gradients, rows, histograms)
+        if levels == self.levels:
+            return self
+        if any(level < least for level, least in zip(levels, self.levels, strict=True)):
+            raise PrivacyError("privacy.exhausted", "less noise than what is left of the budget asks for")
+        steps = replace(self.gradients, noise_multiplier=gradients)
+        number = replace(self.rows, noise_multiplier=rows)
+        scores = None if self.histograms is None else replace(self.histograms, noise_multiplier=histograms)
+        changed = replace(self, gradients=steps, rows=number, histograms=scores)
+        delta = self.budget.delta
+        return replace(
+            changed,
+            training_epsilon=epsilon(changed.training_events, delta),
+            holdout_epsilon=epsilon(changed.holdout_events, delta),
+        )
 
     @property
     def step(self) -> SampledGaussian:

@@ -7,6 +7,7 @@ from hanse.api.v1 import round_pb2 as pb
 from hanse.audit import Event
 from hanse.errors import TrainingError
 from hanse.learning import SCORE_EDGES, n_cells
+from hanse.learning.shared_run import NoiseLevels
 from hanse.policies import RULES, Agreement
 
 MAX_ABSOLUTE = 1e9
@@ -64,9 +65,12 @@ def check_ready(ready: pb.Ready, step: str, statement: Event | None, agreement: 
 
     Raises:
         TrainingError: ``run.update-rejected``, with P32 if it has not stated the same.
+        ProtocolError: ``protocol.malformed`` if the noise that it needs is none.
     """
     _rows([ready.training, ready.holdout], agreement)
     _epsilon("planned_epsilon", ready.planned_epsilon, agreement)
+    if step == "prepared" and agreement.privacy is not None:
+        NoiseLevels(ready.noise.gradients, ready.noise.rows, ready.noise.histograms)
     _over_stated(None if step == "evaluated" else ready.training, ready.holdout, statement)
 
 

@@ -414,6 +414,8 @@ class Coordinator:
             epsilon=dict(outcome.epsilon),
             members=outcome.members,
             cell_counts=outcome.cell_counts,
+            rows=outcome.account.rows,
+            certificate=outcome.account.certificate,
             created_at=self._clock(),
             robustness=robustness_report(record, agreement),
             contributions=run_contributions(record, agreement),

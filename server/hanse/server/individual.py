@@ -20,10 +20,11 @@ from hanse.learning import (
 )
 from hanse.learning.robustness import combine, judge
 from hanse.learning.update_shares import shares_of_round
+from hanse.privacy import make_certificate, make_plan
 from hanse.server.algorithms import Algorithm
 from hanse.server.evaluation import Metrics, evaluate
 from hanse.server.party import Party
-from hanse.server.steps import Prepared, Round
+from hanse.server.steps import Account, Prepared, Round
 
 
 class IndividualSteps:
@@ -81,6 +82,20 @@ class IndividualSteps:
         replies = party.ask({"evaluate": step}, "evaluated")
         party.spent({member: reply.evaluated.epsilon for member, reply in replies.items()})
         return evaluate([reply.evaluated.histogram for reply in replies.values()])
+
+    def account(self, state: bytes) -> Account:
+        """What a run costs with the noise of a fresh budget; a member with less left adds more."""
+        del state
+        agreement = self._party.agreement
+        if agreement.privacy is None:
+            return Account()
+        plan = make_plan(agreement.training, agreement.privacy, len(agreement.columns))
+        members = len(agreement.members)
+        return Account(
+            make_certificate(
+                plan.training_events, plan.holdout_events, plan.delta, members=members, honest_shares=1
+            )
+        )
 
     def _updates(self, replies: dict[str, pb.Reply], size: int, number: int) -> Sequence[Update]:
         """The updates that may be combined; who sent what is no update, or a turned one, leaves the run."""

@@ -25,7 +25,7 @@ from hanse.server.checkpoints import OpenedSums
 from hanse.server.checks import check_ready
 from hanse.server.evaluation import Metrics
 from hanse.server.party import Asked, Party
-from hanse.server.steps import Prepared, Round
+from hanse.server.steps import Account, Prepared, Round
 from hanse.server.sums import Epochs, Exchange, SecureAggregator, Work, open_message
 
 SUMS: Final = 4
@@ -72,47 +72,56 @@ class SecureSteps:
         agreement = self._party.agreement
         work = {"prepare": pb.Prepare(agreement=self._party.context.note)}
 
-        def fit(members: SecureAggregator) -> preprocessing.Fitted:
+        def fit(members: SecureAggregator, _: Readies) -> preprocessing.Fitted:
             return preprocessing.fit(members, agreement.columns, agreement.cohort)
 
         fitted, ready = self._phase(work, "prepared", None, fit)
         planned = {member: own.planned_epsilon for member, own in ready.items()}
-        return Prepared(fitted.transform, (), planned, _rows(ready))
+        return Prepared(fitted.transform, (), planned, rows_of(ready))
 
     def train(self, number: int, algorithm: Algorithm, state: bytes, transform: Transform) -> Round:
         """Conducts a round of the algorithm, and evaluates the state before it."""
 
-        def learn(members: SecureAggregator) -> tuple[Learned, Evaluation]:
-            return algorithm.round(members, number, state), evaluate_sums(members, self._plan())
+        def learn(members: SecureAggregator, _: Readies) -> tuple[Learned, Evaluation]:
+            return algorithm.round(members, number, state), evaluate_sums(members, plan)
 
+        plan = self._plan(state)
         work = {"train": pb.Train(round=number, state=state, transform=transform.to_json())}
         sums = algorithm.sums + EVALUATION
         (learned, evaluation), ready = self._phase(work, "trained", number, learn, sums)
-        return Round(learned.state, self._metrics(evaluation), learned.members, _rows(ready))
+        return Round(learned.state, self._metrics(evaluation, plan), learned.members, rows_of(ready))
 
     def evaluate(self, state: bytes, transform: Transform) -> Metrics:
         """Evaluates the final state."""
         step = pb.Evaluate(state=state, transform=transform.to_json())
+        plan = self._plan(state)
         evaluation, _ = self._phase(
-            {"evaluate": step}, "evaluated", None, lambda members: evaluate_sums(members, self._plan())
+            {"evaluate": step}, "evaluated", None, lambda members, _: evaluate_sums(members, plan)
         )
-        return self._metrics(evaluation)
+        return self._metrics(evaluation, plan)
 
-    def _plan(self) -> Plan:
+    def account(self, state: bytes) -> Account:
+        """Nothing bounds what a run without a budget tells."""
+        del state
+        return Account()
+
+    def _plan(self, state: bytes) -> Plan:
+        """What to ask of the scores of a state."""
+        del state
         agreement = self._party.agreement
         return Plan.of(agreement.label, agreement.training, agreement.cohort.suppress_below, {})
 
-    def _metrics(self, evaluation: Evaluation) -> Metrics:
+    def _metrics(self, evaluation: Evaluation, plan: Plan) -> Metrics:
         measures = evaluation.labels[self._party.agreement.label.name]
         error = _standard_error(measures.auc, measures.auc_interval)
-        return Metrics(measures.auc, error, measures.log_loss, 0.0)
+        return Metrics(measures.auc, error, measures.log_loss, plan.noise_std)
 
     def _phase(
         self,
         work: Mapping[str, Any],
         stated: str,
         number: int | None,
-        algorithm: Callable[[SecureAggregator], ResultT],
+        algorithm: Callable[[SecureAggregator, Readies], ResultT],
         sums: int = SUMS,
     ) -> tuple[ResultT, Readies]:
         """Conducts one phase from its command to its replies.
@@ -121,7 +130,7 @@ class SecureSteps:
             work: Field of the phase and its message.
             stated: Name of the step in statements.
             number: The round.
-            algorithm: Asks the members.
+            algorithm: Asks the members, who have said with what they are ready.
             sums: How many sums an epoch prepares.
 
         Returns:
@@ -137,7 +146,7 @@ class SecureSteps:
             terms = Work(digest, stated, number, sums)
             members = SecureAggregator(party, exchange, self._epochs, terms, self._opened)
             ready = self._ready(asked, members, stated)
-            result = algorithm(members)
+            result = algorithm(members, ready)
         replies = party.collect(asked)
         party.spent({member: reply.phased.epsilon for member, reply in replies.items()})
         return result, ready
@@ -185,5 +194,6 @@ def _standard_error(area: float | None, interval: Interval | None) -> float | No
     return area * (1 - area) * reach / _WIDTH_95
 
 
-def _rows(ready: Readies) -> dict[str, tuple[pb.AdmittedRows, pb.AdmittedRows]]:
+def rows_of(ready: Readies) -> dict[str, tuple[pb.AdmittedRows, pb.AdmittedRows]]:
+    """Training and held-out rows, by member."""
     return {member: (own.training, own.holdout) for member, own in ready.items()}

@@ -1,14 +1,15 @@
 """The rounds of one run: prepare, train, evaluate, record; or the rest of them, if another process began.
 
 This is the whole protocol of a horizontal run as the coordinator sees it. It does no I/O of its own. How a
-step is made is for :mod:`hanse.server.phases`, where the coordinator learns sums over the members alone, and
-:mod:`hanse.server.individual`, where each of them sends its own figures; the agreement decides. Who is asked,
-and who is lost, is for :mod:`hanse.server.party`.
+step is made is for :mod:`hanse.server.phases`, where the coordinator learns sums over the members alone, for
+:mod:`hanse.server.private`, where they share noise, and for :mod:`hanse.server.individual`, where each of
+them sends its own figures; the agreement decides. Who is asked, and who is lost, is for
+:mod:`hanse.server.party`.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from hanse.api.v1 import round_pb2 as pb
 from hanse.crypto import SigningKey, sha256_hex
@@ -21,11 +22,10 @@ from hanse.server.evaluation import Metrics
 from hanse.server.individual import IndividualSteps
 from hanse.server.party import Journal, Party, RunContext
 from hanse.server.phases import SecureSteps, Sessions
+from hanse.server.private import PrivateSteps
 from hanse.server.statements import Statements
+from hanse.server.steps import Account, Steps
 from hanse.server.transport import Transport
-
-if TYPE_CHECKING:
-    from hanse.server.steps import Steps
 
 
 class RunStore(Protocol):
@@ -71,6 +71,7 @@ class Outcome:
         epsilon: Epsilon spent per member; empty when the agreement has no privacy budget.
         members: Members whose rows are in it.
         cell_counts: Rows per cell over all members, with each one's noise; empty without privacy.
+        account: What it has cost the people in the data.
         last_entry: Index of the last entry of the shared log about it.
     """
 
@@ -80,6 +81,7 @@ class Outcome:
     epsilon: Mapping[str, float]
     members: tuple[str, ...]
     cell_counts: tuple[float, ...]
+    account: Account
     last_entry: int
 
 
@@ -129,11 +131,7 @@ class Rounds:
     ) -> None:
         self._party = Party(context, means.transport, key, journal, means.statements)
         self._store = store
-        self._steps: Steps = (
-            SecureSteps(self._party, means.sessions, store.opened)
-            if context.agreement.secure_sums
-            else IndividualSteps(self._party)
-        )
+        self._steps = _steps_of(self._party, means.sessions, store.opened)
 
     def conduct(self, resumed: Resumed | None = None) -> Outcome:
         """Runs all rounds.
@@ -166,6 +164,7 @@ class Rounds:
             dict(party.epsilon),
             tuple(sorted(party.active)),
             checkpoint.cell_counts,
+            self._steps.account(done.state),
             done.entry or 0,
         )
 
@@ -191,7 +190,7 @@ class Rounds:
             "planned_epsilon": dict(prepared.planned),
             "rows": party.rows(prepared.rows),
         }
-        state = algorithm_of(party.agreement, transform, party.context.run).start()
+        state = algorithm_of(party.agreement, transform, party.context.run, prepared.opening).start()
         checkpoint = Checkpoint(
             run=party.context.run,
             agreement=party.context.signed.digest,
@@ -257,6 +256,13 @@ class Rounds:
         entry = self._party.record(STEPS[checkpoint.step], checkpoint.facts, number, checkpoint.state)
         self._store.opened.clear()
         return entry
+
+
+def _steps_of(party: Party, sessions: Sessions, opened: OpenedSums) -> Steps:
+    """How the members' figures come together, by the agreement."""
+    if not party.agreement.secure_sums:
+        return IndividualSteps(party)
+    return (SecureSteps if party.agreement.privacy is None else PrivateSteps)(party, sessions, opened)
 
 
 def _require_supported(agreement: Agreement) -> None:

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from hanse.learning import Transform
-from hanse.server.algorithms import Algorithm
+from hanse.server.algorithms import Algorithm, Opening
 from hanse.server.evaluation import Metrics
 from hanse.server.party import Parts
 
@@ -19,12 +19,27 @@ class Prepared:
         cell_counts: Rows per cell over all members, with each one's noise; empty without privacy.
         planned: Epsilon that the whole run will have spent, by member.
         rows: Rows by member, as it has stated them.
+        opening: What the members have settled of shared noise; None without.
     """
 
     transform: Transform
     cell_counts: tuple[float, ...]
     planned: Mapping[str, float]
     rows: Parts
+    opening: Opening | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What a run has cost the people in the data, and what it may say of how many they are.
+
+    Attributes:
+        certificate: By :func:`hanse.privacy.make_certificate`; None without a budget.
+        rows: The noisy number of training records; None if none was asked for.
+    """
+
+    certificate: dict[str, Any] | None = None
+    rows: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,4 +74,8 @@ class Steps(Protocol):
 
     def evaluate(self, state: bytes, transform: Transform) -> Metrics:
         """Evaluates the final state."""
+        ...
+
+    def account(self, state: bytes) -> Account:
+        """What a whole run with that state has cost."""
         ...

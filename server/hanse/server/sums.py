@@ -27,6 +27,7 @@ from hanse.aggregation import (
 )
 from hanse.api.v1 import round_pb2 as pb
 from hanse.errors import HanseError, ProtocolError
+from hanse.learning import required_members
 from hanse.server.checkpoints import OpenedSums
 from hanse.server.party import ATTEMPT_BITS, Party
 
@@ -96,7 +97,7 @@ class Epochs:
             epoch,
             context.agreement.purpose,
             self._party.verifiers,
-            context.agreement.cohort.minimum_members,
+            required_members(context.agreement),
             sums,
         )
 

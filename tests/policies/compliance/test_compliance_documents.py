@@ -179,7 +179,15 @@ def test_the_limits_are_told(configured: Callable[..., Configuration]) -> None:
         ({"scoring.callers": []}, set(), {"extraction"}),
         ({"columns.2.classification": "basic", "columns.2.special": None}, set(), {"sensitive"}),
     ],
-    ids=["no budget", "individual", "two members", "no minors", "significant", "no callers", "nothing sensitive"],
+    ids=[
+        "no budget",
+        "individual",
+        "two members",
+        "no minors",
+        "significant",
+        "no callers",
+        "not sensitive",
+    ],
 )
 def test_risks_follow_from_the_configuration(
     changes: dict[str, Any], come: set[str], go: set[str], configured: Callable[..., Configuration]

@@ -10,8 +10,7 @@ from hanse.client.session import Session
 from hanse.enforcement import AdmittedRecords
 from hanse.errors import ProtocolError
 from hanse.learning import Predictor, Transform, weights_from_bytes
-from hanse.learning.models import check_weights
-from hanse.learning.training import MAX_WEIGHT
+from hanse.learning.shapes import MAX_WEIGHT, check_weights
 from hanse.policies import Training
 
 MODEL: Final = "model."

@@ -58,10 +58,10 @@ class Aggregation(Document):
     """How the members' figures come together.
 
     Attributes:
-        mode: ``secure``: from three members on, the coordinator learns sums over them and nothing of one; with
-            a privacy budget the members share the noise of each sum. Two members have no sum that would hide
-            either, and send figures of their own. ``individual``: every member sends figures of its own, with
-            all the noise that a budget asks for, so that the coordinator can compare updates.
+        mode: ``secure``: from three members on, the coordinator learns sums over them and nothing of one;
+            with a privacy budget the members share the noise of each sum. Two members have no sum that would
+            hide either, and send figures of their own. ``individual``: every member sends figures of its own,
+            with all the noise that a budget asks for, so that the coordinator can compare updates.
     """
 
     mode: Literal["secure", "individual"] = "secure"

@@ -115,8 +115,8 @@ RISKS: Final[tuple[Risk, ...]] = (
         Wording("a person whom several members know pays several times", "为多个成员所知的个人累计受损"),
         Wording(
             "The budget holds for one record. For one person's records at several members the costs add up, "
-            "and where members share the noise of sums, to more than the sum of them: the model's certificate "
-            "says to how much. The software does not know who is the same person.",
+            "and where members share the noise of sums, to more than the sum of them: the certificate of the "
+            "model says to how much. The software does not know who is the same person.",
             "预算就单条记录成立。同一个人在多个成员处的记录，其损失累加；"
             "成员分担求和噪声时，累加后的损失大于各项之和，具体数值见模型证书。软件不知道何者为同一人。",
         ),

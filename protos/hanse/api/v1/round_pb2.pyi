@@ -685,26 +685,64 @@ class Ready(_message.Message):
     TRAINING_FIELD_NUMBER: _builtins.int
     HOLDOUT_FIELD_NUMBER: _builtins.int
     PLANNED_EPSILON_FIELD_NUMBER: _builtins.int
+    NOISE_FIELD_NUMBER: _builtins.int
     planned_epsilon: _builtins.float
     """Epsilon that the whole run will have spent at this member when it completes."""
     @_builtins.property
     def training(self) -> Global___AdmittedRows: ...
     @_builtins.property
     def holdout(self) -> Global___AdmittedRows: ...
+    @_builtins.property
+    def noise(self) -> Global___Noise:
+        """Of a preparation with a privacy budget: the least noise with which the run stays within what is left of it
+        at this member. All members use the largest of each.
+        """
+
     def __init__(
         self,
         *,
         training: Global___AdmittedRows | None = ...,
         holdout: Global___AdmittedRows | None = ...,
         planned_epsilon: _builtins.float = ...,
+        noise: Global___Noise | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["holdout", b"holdout", "training", b"training"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["holdout", b"holdout", "noise", b"noise", "training", b"training"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["holdout", b"holdout", "planned_epsilon", b"planned_epsilon", "training", b"training"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["holdout", b"holdout", "noise", b"noise", "planned_epsilon", b"planned_epsilon", "training", b"training"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Ready: _TypeAlias = Ready  # noqa: Y015
+
+@_typing.final
+class Noise(_message.Message):
+    """Noise multipliers: standard deviation over L2 sensitivity."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GRADIENTS_FIELD_NUMBER: _builtins.int
+    ROWS_FIELD_NUMBER: _builtins.int
+    HISTOGRAMS_FIELD_NUMBER: _builtins.int
+    gradients: _builtins.float
+    """Of each gradient sum."""
+    rows: _builtins.float
+    """Of the number of training records."""
+    histograms: _builtins.float
+    """Of each score histogram."""
+    def __init__(
+        self,
+        *,
+        gradients: _builtins.float = ...,
+        rows: _builtins.float = ...,
+        histograms: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["gradients", b"gradients", "histograms", b"histograms", "rows", b"rows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Noise: _TypeAlias = Noise  # noqa: Y015
 
 @_typing.final
 class FromCoordinator(_message.Message):
