@@ -23,7 +23,8 @@ from hanse.learning.boosting import (
 )
 from hanse.learning.federated import average, recommend_federated
 from hanse.learning.federated.update import MemberRows, UpdateContributor
-from hanse.learning.private import PrivateGradientContributor, PrivateRun, PrivateSgdCoordinator
+from hanse.learning.private import PrivateRun, PrivateSgdCoordinator
+from hanse.learning.private_gradients import PrivateGradientContributor
 from hanse.learning.training import LocalTrainer
 from hanse.policies import Training
 

@@ -72,9 +72,9 @@ def draft(
     dictionary: Any, epsilon: float | None, rounds: int = 3, round_timeout_s: int = 30, **changes: Any
 ) -> Draft:
     """An agreement over the bundled data; short, so that tests are quick."""
-    training = recommend("logistic", 1000, 3, epsilon).model_copy(
-        update={"rounds": rounds, "round_timeout_s": round_timeout_s}
-    )
+    schedule = {"rounds": rounds, "round_timeout_s": round_timeout_s}
+    schedule |= {name: changes.pop(name) for name in ("local_steps",) if name in changes}
+    training = recommend("logistic", 1000, 3, epsilon).model_copy(update=schedule)
     values = {
         "identifier": "propensity",
         "title": "Test",

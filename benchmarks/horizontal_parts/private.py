@@ -21,7 +21,8 @@ from hanse.learning import (
     recommend_honest_shares,
     recommend_private,
 )
-from hanse.learning.private import PrivateGradientContributor, PrivateRun, PrivateSgdCoordinator
+from hanse.learning.private import PrivateRun, PrivateSgdCoordinator
+from hanse.learning.private_gradients import PrivateGradientContributor
 from hanse.privacy import Budget, SharedPlan, make_shared_plan
 from real_data import Fold, Indices
 

@@ -76,6 +76,7 @@ class World:
         agreement = SimpleNamespace(
             purpose="a purpose",
             cohort=SimpleNamespace(minimum_members=self.minimum),
+            privacy=None,
             training=SimpleNamespace(round_timeout_s=self.timeout_s),
         )
         signed = SimpleNamespace(digest=AGREEMENT)

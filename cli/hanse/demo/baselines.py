@@ -39,6 +39,7 @@ from hanse.learning import (
     initial_weights,
     rare_below,
     recommend,
+    recommend_shared,
     roc_auc,
 )
 from hanse.learning.boosting import (
@@ -134,8 +135,12 @@ def _training(agreement: Agreement, n_rows: int, members: int, epsilon: float | 
     if agreement.training.trees is not None:
         return agreement.training
     model: Recommended = "mlp" if agreement.training.hidden else "logistic"
-    rate = recommend(model, n_rows, members, epsilon).learning_rate
-    return agreement.training.model_copy(update={"learning_rate": rate})
+    alike = (
+        recommend(model, n_rows, members, epsilon)
+        if epsilon is None or not agreement.secure_sums
+        else recommend_shared(model, agreement.columns, n_rows * members, epsilon)
+    )
+    return agreement.training.model_copy(update={"learning_rate": alike.learning_rate})
 
 
 def train_one(

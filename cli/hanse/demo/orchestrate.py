@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,7 +34,7 @@ from hanse.demo.results import DemoResult, ScoringCall
 from hanse.demo.steps import Steps
 from hanse.demo.tables import members_table, rounds_table, rules_table, summary_table
 from hanse.errors import ConfigurationError
-from hanse.learning import LoadedModel, Recommended, SecureRandom, recommend
+from hanse.learning import LoadedModel, Recommended, SecureRandom, recommend_for
 from hanse.policies import (
     DEFAULT_PACKS,
     Agreement,
@@ -173,7 +174,7 @@ def _draft(options: DemoOptions, data: DemoData, members: int) -> Draft:
         columns=_columns(options, data),
         label=dictionary.label,
         positive=dictionary.positive,
-        training=recommend(options.model, rows, members, options.epsilon),
+        training=recommend_for(options.model, dictionary.columns, rows, members, options.epsilon),
         epsilon=options.epsilon,
         delta=DELTA,
         minimum_rows=MINIMUM_ROWS,
@@ -195,7 +196,26 @@ def _budget(agreement: Agreement) -> str:
     privacy = agreement.privacy
     if privacy is None:
         return "no privacy budget: figures carry no noise"
-    return f"epsilon {privacy.epsilon:g}, delta {privacy.delta:g} per {privacy.unit} ({privacy.adjacency})"
+    noise = "members share the noise of each sum" if agreement.secure_sums else "each adds all of the noise"
+    unit = f"per {privacy.unit} ({privacy.adjacency})"
+    return f"epsilon {privacy.epsilon:g}, delta {privacy.delta:g} {unit}; {noise}"
+
+
+def _certified(model: LoadedModel) -> Iterator[str]:
+    """What the model's certificate says, and what it does not."""
+    found: dict[str, Any] | None = model.manifest.certificate
+    if found is None:
+        return
+    known = ", ".join(f"{_figure(cost)} known to {k}" for k, cost in found["person"].items())
+    yield (
+        f"the run has cost a record epsilon {_figure(found['epsilon'])} at delta {found['delta']:g} "
+        f"({found['adjacency']}); a person with a record at several members: {known}"
+    )
+    yield f"this assumes: {found['assumption']}. Exact row counts and scores are outside it"
+
+
+def _figure(epsilon: float | None) -> str:
+    return "no bound" if epsilon is None else f"{epsilon:.2f}"
 
 
 def _train(run: DemoRun, steps: Steps) -> None:
@@ -217,6 +237,8 @@ def _train(run: DemoRun, steps: Steps) -> None:
                     _withdraw_one(run, event.round)
         _, run.model = fetch_model(client, brand.home, str(run.events[-1][1].facts["model"]), run.signed)
     steps.console.print("[green]✓[/] trained, evaluated, registered and signed", highlight=False)
+    for line in _certified(run.model):
+        steps.say(line)
     if run.withdrawn is not None:
         steps.say(
             f"one subject of {run.withdrawn[0]} withdrew after round {run.withdrawn[1]}; "

@@ -9,7 +9,7 @@ from hanse.client.drafting import Draft, Effects, Party
 from hanse.client.questions import Site
 from hanse.client.replies import Answers, count, day, names, number, yes
 from hanse.errors import ConfigurationError
-from hanse.learning import Recommended, recommend
+from hanse.learning import Recommended, recommend_for
 from hanse.policies import Border, Caller, Column, Contract, RulePack, builtin_pack
 from hanse.policies.agreement import Retention
 from hanse.policies.fields import problems
@@ -37,6 +37,7 @@ def draft_of(answers: Answers, site: Site, adopted: Sequence[RulePack]) -> Draft
     epsilon = number(answers["epsilon"])
     model: Recommended = "mlp" if answers["model"] == "mlp" else "logistic"
     model = "trees" if answers["model"] == "trees" else model
+    individual = answers.get("aggregation") == "individual"
     try:
         return Draft(
             identifier=answers["id"],
@@ -46,8 +47,15 @@ def draft_of(answers: Answers, site: Site, adopted: Sequence[RulePack]) -> Draft
             columns=[_column(column, answers) for column in site.columns],
             label=answers["label"],
             positive=answers["positive"],
-            mode="individual" if answers.get("aggregation") == "individual" else "secure",
-            training=recommend(model, count(answers["rows"]), len(site.members), epsilon),
+            mode="individual" if individual else "secure",
+            training=recommend_for(
+                model,
+                site.columns,
+                count(answers["rows"]),
+                len(site.members),
+                epsilon,
+                individual=individual,
+            ),
             epsilon=epsilon,
             delta=number(answers.get("delta", "1e-5")) or 0.0,
             minimum_rows=count(answers["minimum_rows"]),

@@ -56,8 +56,10 @@ from hanse.learning.recipe import (
     PrivateSchedule,
     Recommended,
     recommend,
+    recommend_for,
     recommend_honest_shares,
     recommend_private,
+    recommend_shared,
     required_members,
 )
 from hanse.learning.shapes import initial_weights, layer_shapes, parameter_count
@@ -96,8 +98,10 @@ __all__ = [
     "rare_below",
     "read_manifest",
     "recommend",
+    "recommend_for",
     "recommend_honest_shares",
     "recommend_private",
+    "recommend_shared",
     "required_members",
     "roc_auc",
     "score_histogram",

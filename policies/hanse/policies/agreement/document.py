@@ -188,10 +188,12 @@ class Agreement(WrittenDocument):
     @model_validator(mode="after")
     def _updates_are_seen(self) -> Self:
         if self.robustness != Robustness() and self.secure_sums:
-            raise PydanticCustomError("robustness", "leave out robustness: in secure sums no update is seen")
+            raise PydanticCustomError(
+                "robustness", "leave it out, or let aggregation be individual: sums hide updates"
+            )
         if self.contributions and self.secure_sums:
             raise PydanticCustomError(
-                "contributions", "leave out contributions: in secure sums nobody sees who added what"
+                "contributions", "leave them out, or let aggregation be individual: sums hide who added what"
             )
         if len(self.members) < self.robustness.fewest:
             raise PydanticCustomError("robustness", "let fewer be faulty: the rule needs more members")
