@@ -35,7 +35,7 @@ def private(federation: Federation, monkeypatch: pytest.MonkeyPatch) -> Federati
 
 
 def plan_of(local: Any, spent: Spent | None = None) -> Any:
-    """The plan of every member; made here first, all of them find its figures and need not make them at once."""
+    """The plan of every member; made here first, so that not all of them make its figures at once."""
     return make_shared_plan(
         Budget(3.0, 1e-5),
         steps=ROUNDS * STEPS,
