@@ -21,7 +21,8 @@ from hanse.errors import PrivacyError
 from hanse.learning import SecureRandom, parameter_count, recommend_honest_shares
 from hanse.learning.auditing import CANARIES, PrivacyAudit, Procedure, audit_privacy
 from hanse.learning.auditing.canaries import VALUE
-from hanse.learning.private import PrivateGradientContributor, PrivateRun, PrivateSgdCoordinator
+from hanse.learning.private import PrivateRun, PrivateSgdCoordinator
+from hanse.learning.private_gradients import PrivateGradientContributor
 from hanse.learning.recipe import PrivateSchedule
 from hanse.learning.training import LocalTrainer
 from hanse.policies import Agreement, Training

@@ -204,9 +204,9 @@ class Agreement(WrittenDocument):
         trees = self.training.trees
         if trees is None:
             return self
-        if len(self.members) < FEWEST_IN_SUM:
+        if not self.secure_sums:
             raise PydanticCustomError(
-                "trees", "grow trees between at least three members: a sum over two hides neither"
+                "trees", "grow trees in sums over at least three members: a sum over two hides neither"
             )
         if self.privacy is not None:
             raise PydanticCustomError(
