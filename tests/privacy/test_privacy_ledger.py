@@ -261,7 +261,7 @@ def test_a_file_that_is_no_database_is_refused(path: Path) -> None:
 
 
 class LedgerMachine(RuleBasedStateMachine):
-    """Runs plan, spend, close and restart in any order; a model of the ledger knows what was acknowledged."""
+    """Plans, spends and ends in any order, by two processes that restart; a model knows what was told."""
 
     path: Path
 
@@ -270,6 +270,7 @@ class LedgerMachine(RuleBasedStateMachine):
         for file in self.path.parent.glob(f"{self.path.name}*"):
             file.unlink()
         self.ledger = PrivacyLedger(self.path)
+        self.other = PrivacyLedger(self.path)
         self.reserved: dict[str, int] = {}
         self.spent: dict[str, int] = {}
         self.closed: set[str] = set()
@@ -302,11 +303,30 @@ class LedgerMachine(RuleBasedStateMachine):
             self.ledger.close_run(KEY, run)
             self.closed.add(run)
 
+    @rule(keep=st.sets(runs))
+    def abandon(self, keep: set[str]) -> None:
+        """What a node does when a run begins: whatever an earlier process left is over."""
+        ended = self.ledger.close_abandoned(keep)
+        assert set(ended) == self.reserved.keys() - self.closed - keep
+        self.closed.update(ended)
+
     @rule()
     def restart(self) -> None:
         head = self.ledger.head()
         self.ledger = PrivacyLedger(self.path)
         self.ledger.check_contains(head)
+
+    @rule()
+    def go_on_in_the_other_process(self) -> None:
+        """One whose memory is of the last time that it was asked."""
+        self.ledger, self.other = self.other, self.ledger
+
+    @rule(run=runs, count=st.integers(1, 20))
+    def retry(self, run: str, count: int) -> None:
+        """A step whose answer is not known to have left is charged anew, by a process that knows nothing."""
+        self.spend(run, count)
+        self.restart()
+        self.spend(run, count)
 
     @invariant()
     def spending_is_what_was_acknowledged_and_within_the_grant(self) -> None:
@@ -324,7 +344,7 @@ def test_no_order_of_steps_exceeds_the_grant(tmp_path: Path) -> None:
     run_state_machine_as_test(
         LedgerMachine,
         settings=settings(
-            max_examples=20,
+            max_examples=15,
             stateful_step_count=20,
             deadline=None,
             suppress_health_check=[HealthCheck.too_slow],
