@@ -121,6 +121,17 @@ def test_learned_cells_have_public_bounds(
         Column.model_validate(document)
 
 
+def test_how_figures_come_together_is_in_the_text_only_where_it_is_no_default(agreement: Agreement) -> None:
+    document = agreement.model_dump(mode="json")
+    assert "aggregation" not in document  # what was signed before there was a choice keeps its digest
+    assert Agreement.model_validate(document | {"aggregation": {"mode": "secure"}}) == agreement
+    own = Agreement.model_validate(document | {"aggregation": {"mode": "individual"}})
+    assert own.model_dump(mode="json")["aggregation"] == {"mode": "individual"}
+    assert not agreement.secure_sums  # of two members, neither would be hidden
+    with pytest.raises(ValidationError):
+        Agreement.model_validate(document | {"aggregation": {"mode": "clear"}})
+
+
 def test_a_scorecard_has_cells_to_give_points_for(agreement: Agreement) -> None:
     document = agreement.model_dump()
     document["training"] |= {"model": "scorecard", "scale": SCALE}
