@@ -560,7 +560,7 @@ def test_services_need_a_folder(hanse: Callable[..., Result], command: str) -> N
 def test_demo_refuses_a_model_that_there_is_not(hanse: Callable[..., Result]) -> None:
     result = hanse("demo --model forest")
     assert result.code == 3
-    assert "logistic or mlp" in result.err
+    assert "logistic, mlp or trees" in result.err
 
 
 def test_the_folder_can_be_named_by_the_environment(

@@ -7,6 +7,7 @@ somebody compares the two. Two sides that agree to tell the same untruth are not
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from hanse.audit.checkpoint import Checkpoint
 from hanse.audit.entry import Entry, parse_time
@@ -73,6 +74,13 @@ def roots_at(leaves: Iterable[bytes], sizes: Collection[int]) -> dict[int, bytes
     return roots
 
 
+_COMPLETED: Final = {
+    EventType.RUN_PREPARED: "prepared",
+    EventType.ROUND_AGGREGATED: "trained",
+    EventType.RUN_EVALUATED: "evaluated",
+}
+
+
 @dataclass(slots=True)
 class _Comparison:
     member: str
@@ -97,12 +105,8 @@ class _Comparison:
             yield from self._statement(index, entry, run)
         elif entry.type is EventType.MEMBER_LEFT and entry.peer == self.member:
             self.left.add(run)
-        elif entry.type is EventType.ROUND_AGGREGATED and run not in self.left:
-            step = (run, "trained", entry.round)
-            if step in self.story.steps and step not in self.stated:
-                at = self.story.steps[step][-1].at
-                detail = f"aggregated at entry {index} of the shared log"
-                yield Finding("round-unshared", at, self.member, detail, run, entry.round)
+        elif entry.type in _COMPLETED and run not in self.left:
+            yield from self._completed(index, entry, (run, _COMPLETED[entry.type], entry.round))
         elif entry.type in ENDS:
             yield from self._end(index, entry, run)
 
@@ -126,6 +130,17 @@ class _Comparison:
         if abs(parse_time(entry.time) - parse_time(done.entry.time)) > CLOCK_SLACK:
             detail = f"{entry.time} in the shared log, {done.entry.time} in the member's"
             yield self._finding("clocks-differ", index, entry, detail)
+
+    def _completed(self, index: int, entry: Entry, step: Step) -> Iterator[Finding]:
+        """What the coordinator completed with this member in it, which an interrupted step is not."""
+        taken = self.story.steps.get(step, [])
+        if step not in self.stated:
+            if taken and entry.type is EventType.ROUND_AGGREGATED:
+                detail = f"aggregated at entry {index} of the shared log"
+                yield Finding("round-unshared", taken[-1].at, self.member, detail, entry.run, entry.round)
+        elif taken and all(done.entry is done.decided for done in taken):
+            detail = f"{step[1]}: the member's own log has only the decision"
+            yield self._finding("step-unlogged", index, entry, detail)
 
     def _checkpoint(self, index: int, entry: Entry, checkpoint: Checkpoint) -> Iterator[Finding]:
         if checkpoint.size > self.story.size:
