@@ -90,7 +90,15 @@ def survive(local: Any, monkeypatch: pytest.MonkeyPatch, name: str, count: int) 
     return outcome, record
 
 
-@pytest.mark.parametrize(("name", "count"), [("opened", 0), ("find", 2), ("save", 1), ("record", 3)], ids=str)
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [
+        ("opened", 0),
+        ("find", 2),
+        pytest.param("save", 1, marks=pytest.mark.slow),
+        pytest.param("record", 3, marks=pytest.mark.slow),
+    ],
+)
 def test_a_run_in_sums_goes_on(
     federation: Federation, monkeypatch: pytest.MonkeyPatch, name: str, count: int
 ) -> None:

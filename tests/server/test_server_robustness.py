@@ -79,6 +79,7 @@ def area(local: Any, transform: Transform, weights: NDArray[np.float32]) -> floa
     return roc_auc(predictor.scores(transform.apply(rows.columns)), rows.labels.astype(np.float32)) or 0.0
 
 
+@pytest.mark.slow
 def test_four_attackers_of_nine_are_named_and_cost_the_model_little(
     federation_of_nine: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -103,6 +103,7 @@ def test_trees_of_a_run_are_those_of_all_rows_in_one_place(
     ]
 
 
+@pytest.mark.slow
 def test_who_vanishes_within_a_tree_is_lost_and_three_go_on(
     trees: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
