@@ -11,10 +11,6 @@ from hanse.demo.federation import COORDINATOR
 pytestmark = [pytest.mark.federation, pytest.mark.timeout(300)]
 
 
-@pytest.mark.xfail(
-    strict=False,
-    reason="a node that was waiting to hand in a result may miss the first command after the restart",
-)
 def test_a_run_with_a_budget_survives_its_coordinator_and_then_a_node(start: Callable[..., Any]) -> None:
     running = start(members=2, rounds=4, round_timeout_s=60)
     drill = Drill(running)

@@ -15,8 +15,9 @@ from typing import Any
 
 from cryptography.hazmat.primitives.serialization import load_ssh_public_key
 from flwr.app import Context
+from flwr.common.constant import Status
 from flwr.common.serde import context_from_proto, context_to_proto, fab_to_proto, run_from_proto
-from flwr.proto.control_pb2 import RegisterNodeRequest, StartRunRequest
+from flwr.proto.control_pb2 import ListRunsRequest, RegisterNodeRequest, StartRunRequest, StopRunRequest
 from flwr.proto.runtime_pb2 import AcquireTaskRequest, PullTaskInputRequest, PushTaskOutputRequest
 from flwr.serverapp import Grid, ServerApp
 from flwr.supercore.control import ControlHttpClient
@@ -94,6 +95,7 @@ class FlowerEngine:
     def start(self) -> None:
         """Starts Flower; nodes can be registered, and cannot connect yet. See :meth:`SuperLink.start`."""
         self._link.start()
+        self._end_left_runs()
 
     def open_door(self) -> None:
         """Lets registered nodes connect. One that asked before it is registered would be turned away."""
@@ -148,6 +150,17 @@ class FlowerEngine:
         finally:
             self._busy.release()
 
+    def _end_left_runs(self) -> None:
+        """Ends what a process before this one began.
+
+        Flower would notice after a minute without heartbeats. Until then, a node that had a command in hand
+        would wait for the objects of the dead run, and not ask for a command of the next.
+        """
+        with self._control() as control:
+            for run_id, run in control.ListRuns(ListRunsRequest()).run_dict.items():
+                if run.status.status != Status.FINISHED:
+                    control.StopRun(StopRunRequest(run_id=run_id))
+
     def _start_flower_run(self) -> int:
         bundle = build_bundle()
         with self._control() as control:
@@ -158,24 +171,12 @@ class FlowerEngine:
         return run_id
 
     def _take_task(self, run_id: int) -> str:
-        """Takes this run's server task; tasks that a killed coordinator left behind are closed."""
+        """Takes this run's server task, the only one there is."""
         with self._runtime(self._task_secret) as runtime:
-            while True:
-                answer = runtime.AcquireTask(AcquireTaskRequest(supported_task_types=[SERVER_TASK]))
-                if not answer.token:
-                    raise TrainingError("run.engine", "Flower has no task for the run")
-                if answer.task.run_id == run_id:
-                    return str(answer.token)
-                self._close_task(answer.token)
-
-    def _close_task(self, token: str) -> None:
-        grid = HttpGrid(self._address, False, self._authority, token=token)  # noqa: FBT003 - Flower's interface
-        try:
-            runtime = grid._runtime_client  # noqa: SLF001 - Flower offers no public client for a task token
-            runtime.PullTaskInput(PullTaskInputRequest())
-            runtime.PushTaskOutput(PushTaskOutputRequest(sub_status="failed", details="coordinator stopped"))
-        finally:
-            grid.close()
+            answer = runtime.AcquireTask(AcquireTaskRequest(supported_task_types=[SERVER_TASK]))
+        if not answer.token or answer.task.run_id != run_id:
+            raise TrainingError("run.engine", "Flower has no task for the run")
+        return str(answer.token)
 
     def _serve(self, grid: HttpGrid, work: Callable[[Grid], None]) -> None:
         runtime = grid._runtime_client  # noqa: SLF001 - Flower offers no public client for a task token
