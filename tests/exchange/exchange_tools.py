@@ -36,7 +36,7 @@ RUN = "run-20260101-000000-abcdef"
 SMALL = Limits(piece_bytes=400, message_bytes=5_000, window_bytes=2_000, unacknowledged_bytes=40_000)
 QUICK = Timing(heartbeat_s=0.2, silence_s=6.0, resume_s=10.0, idle_s=60.0)
 HASTY = Timing(resume_s=0.5)
-BOUNDS = Bounds(sessions=3, calls=4, hello_s=1.0, announce_s=0.3, linger_s=0.5)
+BOUNDS = Bounds(sessions=3, calls=4, hello_s=3.0, announce_s=0.3, linger_s=0.5)
 WAIT_S = 20.0
 """Longer than anything takes on a busy machine; nothing waits for its end."""
 

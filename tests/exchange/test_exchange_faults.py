@@ -156,10 +156,8 @@ def test_a_member_at_fault_is_told_and_loses_its_session_alone(
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(frames=st.lists(st.binary(max_size=40), min_size=1, max_size=4))
 def test_garbage_is_refused_and_the_next_call_is_served(world: GrpcWorld, frames: list[bytes]) -> None:
-    # A machine that is busy takes longer than there is for a greeting: then the call is cut.
-    refusals = {"protocol.malformed", "protocol.version", "run.unknown", "INTERNAL", "CANCELLED"}
     with raw(world, "ann") as call:
-        assert call(*frames) in refusals
+        assert call(*frames) in {"protocol.malformed", "protocol.version", "run.unknown", "INTERNAL"}
         assert call(hello(world, protocol=9)) == "protocol.version"
 
 
