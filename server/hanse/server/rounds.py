@@ -153,12 +153,12 @@ class Rounds:
         while checkpoint.step != "evaluated":
             number = checkpoint.round
             if number == party.agreement.training.rounds or algorithm.finished(done.state):
-                done = self._evaluate(done, algorithm.final(done.state), transform)
+                done = self._evaluate(done, transform)
             else:
                 done = self._round(done, number + 1, algorithm, transform)
             checkpoint = done.checkpoint
         return Outcome(
-            algorithm.model_file(algorithm.final(done.state)),
+            algorithm.model_file(done.state),
             transform,
             Metrics(**checkpoint.metrics),  # type: ignore[arg-type]
             dict(party.epsilon),
@@ -230,8 +230,8 @@ class Rounds:
         }
         return self._complete(done.checkpoint.model_copy(update=changed), learned.state)
 
-    def _evaluate(self, done: Done, final: bytes, transform: Transform) -> Done:
-        metrics = self._steps.evaluate(final, transform).as_facts()
+    def _evaluate(self, done: Done, transform: Transform) -> Done:
+        metrics = self._steps.evaluate(done.state, transform).as_facts()
         facts = {
             "evaluated_round": done.checkpoint.round,
             **metrics,

@@ -56,10 +56,6 @@ class Algorithm(Protocol):
         """Whether no further round would gain anything."""
         ...
 
-    def final(self, state: bytes) -> bytes:
-        """The state that a run ends with: the best of its rounds, where it watches them."""
-        ...
-
     def model_file(self, state: bytes) -> bytes:
         """The model's file of a model folder (:mod:`hanse.learning.artifact`)."""
         ...

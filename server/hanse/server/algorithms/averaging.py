@@ -43,10 +43,6 @@ class Averaging:
         del state
         return False
 
-    def final(self, state: bytes) -> bytes:
-        """The last one."""
-        return state
-
     def model_file(self, state: bytes) -> bytes:
         """The weights."""
         return encode_weights(weights_from_bytes(state))

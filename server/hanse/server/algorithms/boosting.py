@@ -69,10 +69,6 @@ class Boosting:
         """When a round has ended early, because there was nothing left to split."""
         return self._trees(state).iterations % self._training.local_steps != 0
 
-    def final(self, state: bytes) -> bytes:
-        """All trees."""
-        return state
-
     def model_file(self, state: bytes) -> bytes:
         """The trees."""
         return state

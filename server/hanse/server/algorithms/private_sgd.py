@@ -78,10 +78,6 @@ class PrivateSgd:
         del state
         return False
 
-    def final(self, state: bytes) -> bytes:
-        """The last one."""
-        return state
-
     def model_file(self, state: bytes) -> bytes:
         """The weights."""
         return encode_weights(self._read(state).weights)
