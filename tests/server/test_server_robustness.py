@@ -15,7 +15,6 @@ from hanse.client.session import Session
 from hanse.crypto import SigningKey
 from hanse.demo.data import load
 from hanse.learning import Predictor, Transform, Update, aggregate, recommend, roc_auc, weights_from_bytes
-from hanse.policies import Agreement
 from hanse.server.findings import robustness_report, run_contributions
 
 PLAIN = tuple(column for column in load().dictionary.columns if column.classification != "sensitive")
@@ -25,14 +24,13 @@ FACTORS = {SIGNS: -1.0, TEN: 10.0, NAN: np.nan}
 
 
 @pytest.fixture
-def federation_of_nine(federation: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> Any:
+def federation_of_nine(federation: Callable[..., Any]) -> Any:
     """Nine members, each of whose updates is seen."""
-    monkeypatch.setattr(Agreement, "secure_sums", property(lambda _: False))
     # Whole batches: which records a step draws would decide how much small members agree.
     training = recommend("logistic", 1000, 9, None).model_copy(
         update={"rounds": 1, "local_steps": 10, "sample_rate": 1.0}
     )
-    local = federation(9, None, training=training, columns=PLAIN)
+    local = federation(9, None, training=training, columns=PLAIN, mode="individual")
     # Nobody's signature is about it in this process; members need not know.
     local.agreement = local.agreement.model_copy(update={"contributions": True})
     local.signed = replace(local.signed, agreement=local.agreement)
