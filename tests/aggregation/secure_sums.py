@@ -2,15 +2,19 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
+import pytest
+from google.protobuf.message import Message
 
 from hanse.aggregation import AgreedTerms, CoordinatorEpoch, CoordinatorSum, MemberEpoch, SumHistory, SumTerms
 from hanse.aggregation.fixed_point import RingVector
 from hanse.aggregation.local import Absent, LocalEpoch
 from hanse.crypto import SigningKey
+from hanse.errors import HanseError
 
 Entropy = Callable[[int], bytes]
 AGREEMENT = "a" * 64
@@ -127,3 +131,34 @@ def staged(federation: Federation, sums: int = 1, epoch: int = 1) -> Stage:
     """A new epoch of a federation."""
     terms = federation.terms(sums, epoch)
     return Stage(federation, terms, federation.members(), CoordinatorEpoch(terms))
+
+
+@contextmanager
+def refused(code: str, *named: str) -> Iterator[None]:
+    with pytest.raises(HanseError) as caught:
+        yield
+    assert caught.value.code == code, caught.value
+    for name in named:
+        assert name in caught.value.detail
+
+
+def zeros() -> np.ndarray[tuple[int], np.dtype[np.uint32]]:
+    return np.zeros(2, "<u4")
+
+
+def prepared(size: int = 5, sums: int = 2, minimum: int = 3) -> Stage:
+    stage = staged(Federation(size, minimum), sums)
+    stage.prepare()
+    return stage
+
+
+def edited(data: bytes, kind: type[Message], change: Callable[..., object]) -> bytes:
+    message = kind.FromString(data)
+    change(message)
+    result: bytes = message.SerializeToString()
+    return result
+
+
+def certified(size: int = 5, silent: tuple[str, ...] = ()) -> tuple[Stage, dict[str, bytes]]:
+    stage = prepared(size)
+    return stage, stage.sign(stage.gather(silent=silent))

@@ -1,46 +1,24 @@
 """A coordinator that lies is refused, with a code and the name of whom it lied about, and learns nothing."""
 
-import hashlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from itertools import combinations, combinations_with_replacement
 
-import numpy as np
 import pytest
-from google.protobuf.message import Message
-from tests.aggregation.secure_sums import QUESTION, Federation, Stage, staged
+from tests.aggregation.secure_sums import (
+    QUESTION,
+    Federation,
+    certified,
+    edited,
+    prepared,
+    refused,
+    staged,
+    zeros,
+)
 
-from hanse.aggregation import CoordinatorEpoch, SumTerms
+from hanse.aggregation import SumTerms
 from hanse.api.v1 import aggregation_pb2 as pb
 from hanse.crypto import SigningKey
 from hanse.errors import HanseError, PolicyError
-
-
-@contextmanager
-def refused(code: str, *named: str) -> Iterator[None]:
-    with pytest.raises(HanseError) as caught:
-        yield
-    assert caught.value.code == code, caught.value
-    for name in named:
-        assert name in caught.value.detail
-
-
-def zeros() -> np.ndarray[tuple[int], np.dtype[np.uint32]]:
-    return np.zeros(2, "<u4")
-
-
-def prepared(size: int = 5, sums: int = 2, minimum: int = 3) -> Stage:
-    stage = staged(Federation(size, minimum), sums)
-    stage.prepare()
-    return stage
-
-
-def edited(data: bytes, kind: type[Message], change: Callable[..., object]) -> bytes:
-    message = kind.FromString(data)
-    change(message)
-    result: bytes = message.SerializeToString()
-    return result
-
 
 # Opening
 
@@ -409,11 +387,6 @@ def test_lists_and_certificates_of_another_sum_epoch_or_run_are_refused() -> Non
 # Reveal
 
 
-def certified(size: int = 5, silent: tuple[str, ...] = ()) -> tuple[Stage, dict[str, bytes]]:
-    stage = prepared(size)
-    return stage, stage.sign(stage.gather(silent=silent))
-
-
 def test_both_share_kinds_of_one_peer_are_never_given() -> None:
     """A member has given its share of m4's seed; now the coordinator wants that of m4's key."""
     stage, certificates = certified()
@@ -569,86 +542,3 @@ def test_whatever_the_members_are_told_one_list_is_opened(size: int, cases: int)
     if one_more < size:
         camps = combinations_with_replacement(lists, size - one_more)
         assert any(set.intersection(*opened(terms, one_more, told)) for told in camps)
-
-
-# What the coordinator checks of members
-
-
-def test_a_member_cannot_speak_for_another_or_twice_or_late() -> None:
-    stage = staged(Federation(4))
-    advertisement = stage.members["m0"].open(stage.terms.opening())
-    with refused("sum.foreign", "m1"):
-        stage.coordinator.take_advertisement("m1", advertisement)
-    stage.coordinator.take_advertisement("m0", advertisement)
-    with refused("protocol.replayed", "m0"):
-        stage.coordinator.take_advertisement("m0", advertisement)
-    with refused("protocol.unexpected-step"):
-        stage.coordinator.take_advertisement("x", advertisement)
-
-    stage = prepared(size=4)
-    state = stage.gather(silent=["m3"])
-    with refused("protocol.replayed", "m0"):
-        state.take_input("m0", b"")
-    state.close_inputs()
-    with refused("protocol.unexpected-step", "m3"):
-        state.take_input("m3", b"")
-
-
-def test_vectors_and_shares_of_another_length_are_refused() -> None:
-    stage = prepared()
-    state = stage.coordinator.sum(0, QUESTION, zeros())
-    with refused("protocol.malformed", "m0"):
-        state.take_input("m0", stage.members["m0"].mask(0, QUESTION, np.zeros(3, "<u4")))
-    state = stage.gather(1, question=b"another")
-    for name, certificate in stage.sign(state).items():
-        data = stage.members[name].reveal(certificate)
-        with refused("protocol.malformed", name):
-            state.take_reveal(name, edited(data, pb.SumReveal, lambda m: setattr(m, "shares", b"")))
-
-
-@pytest.mark.parametrize("silent", [(), ("m2",)])
-def test_shares_that_are_not_genuine_are_noticed(silent: tuple[str, ...]) -> None:
-    stage = prepared()
-    state = stage.gather(silent=silent)
-    for name, certificate in stage.sign(state).items():
-        data = stage.members[name].reveal(certificate)
-        if name == "m1":
-            shares = bytearray(pb.SumReveal.FromString(data).shares)
-            shares[2 * 33 + 20] ^= 1
-            data = edited(data, pb.SumReveal, lambda m, s=bytes(shares): setattr(m, "shares", s))
-        state.take_reveal(name, data)
-    with refused("sum.bad-share", "m2"):
-        state.total()
-
-
-def test_a_sum_is_begun_once() -> None:
-    stage = prepared(sums=1)
-    stage.gather()
-    with refused("sum.repeated"):
-        stage.coordinator.sum(0, QUESTION, zeros())
-    with refused("sum.foreign"):
-        stage.coordinator.sum(1, QUESTION, zeros())
-    with refused("protocol.unexpected-step"):
-        CoordinatorEpoch(stage.terms).sum(0, QUESTION, zeros())
-
-
-def test_what_one_sum_reveals_opens_no_other() -> None:
-    """All that is revealed of a sum is 33 bytes for each pair of members, and every sum has its own."""
-    stage = prepared(sums=2)
-    reveals = []
-    for number, question in enumerate((QUESTION, hashlib.sha256(b"another").digest())):
-        state = stage.gather(number, question=question)
-        certificates = stage.sign(state)
-        reveals.append(
-            {
-                name: pb.SumReveal.FromString(stage.members[name].reveal(made)).shares
-                for name, made in certificates.items()
-            }
-        )
-    pieces = [
-        shares[at : at + 33]
-        for revealed in reveals
-        for shares in revealed.values()
-        for at in range(0, 165, 33)
-    ]
-    assert len(pieces) == len(set(pieces)) == 2 * 5 * 5
