@@ -43,7 +43,7 @@ class Party:
             SimpleNamespace(minimum_members=MINIMUM),
             SimpleNamespace(round_timeout_s=TIMEOUT_S),
         )
-        self.agreement = SimpleNamespace(cohort=cohort, training=training, purpose=PURPOSE)
+        self.agreement = SimpleNamespace(cohort=cohort, training=training, purpose=PURPOSE, privacy=None)
         signed = SimpleNamespace(digest=AGREEMENT)
         self.context = SimpleNamespace(signed=signed, run=RUN, agreement=self.agreement)
 

@@ -3,12 +3,12 @@
 See README.md in this folder for what is measured and how.
 """
 
-import multiprocessing
+import json
+import os
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import asdict, dataclass
+from typing import Final, NoReturn
 
 from common import Figure, finish, parse_options
 from growth_work import FEATURES, Cost, Size, measured
@@ -84,11 +84,32 @@ def grown(sweep: Sweep, work: str) -> Iterator[Figure]:
 
 
 def cost_of(work: str, size: Size) -> Cost:
-    """Measured in a process of its own, whose memory nobody else has used; what it imports is loaded once."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["growth_work"])
-    with ProcessPoolExecutor(1, mp_context=context) as pool:
-        return pool.submit(measured, work, size).result()
+    """Measured in a forked process, whose memory nobody else has used, and in which all is imported.
+
+    This process never computes, so it has no threads whose locks a fork would keep.
+    """
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        _report(work, size, writing)
+    os.close(writing)
+    with os.fdopen(reading, encoding="utf-8") as file:
+        told = file.read()
+    _, status = os.waitpid(child, 0)
+    if status:
+        raise RuntimeError(f"{work}, {size}: the process ended with {status}")
+    return Cost(**json.loads(told))
+
+
+def _report(work: str, size: Size, writing: int) -> NoReturn:
+    """What the forked process does."""
+    code = 1
+    try:
+        with os.fdopen(writing, "w", encoding="utf-8") as file:
+            json.dump(asdict(measured(work, size)), file)
+        code = 0
+    finally:
+        os._exit(code)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,12 @@
 """What both sides of the benchmark of trees over members share: the rows, the columns, the settings."""
 
-import json
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 
 from hanse.learning.boosting import BinnedColumn, Binning, BoostingContributor, BoostingSettings
+from setting_file import SettingFile
 
 ROWS: Final = 24_000
 DEPTH: Final = 4
@@ -31,7 +30,7 @@ BINNING: Final = Binning(
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(SettingFile):
     """What a member's process is told, in a file.
 
     Attributes:
@@ -49,15 +48,6 @@ class Setting:
     member: str
     trees: int
     leaves: int
-
-    def save(self, path: Path) -> None:
-        """Writes the file."""
-        path.write_text(json.dumps(asdict(self)), encoding="utf-8")
-
-    @classmethod
-    def load(cls, path: Path) -> "Setting":
-        """Reads the file."""
-        return cls(**json.loads(path.read_text(encoding="utf-8")))
 
 
 def chosen(trees: int) -> BoostingSettings:

@@ -1,15 +1,14 @@
 """What both sides of the secure sum benchmark share: messages, the roster, the vectors."""
 
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import IntEnum
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hanse.aggregation import AgreedTerms, FixedPoint, Query
 from hanse.crypto import VerifierKey
+from setting_file import SettingFile
 
 AGREEMENT, RUN, PHASE, PURPOSE, MINIMUM = "0" * 64, "run", "sums", "benchmark", 3
 
@@ -28,7 +27,7 @@ class Kind(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(SettingFile):
     """What a process of members is told, in a file.
 
     Attributes:
@@ -44,15 +43,6 @@ class Setting:
     roster: dict[str, str]
     members: list[str]
     length: int
-
-    def save(self, path: Path) -> None:
-        """Writes the file."""
-        path.write_text(json.dumps(asdict(self)), encoding="utf-8")
-
-    @classmethod
-    def load(cls, path: Path) -> "Setting":
-        """Reads the file."""
-        return cls(**json.loads(path.read_text(encoding="utf-8")))
 
 
 def agreed(roster: dict[str, str]) -> AgreedTerms:
