@@ -5,10 +5,10 @@ See README.md in this folder for what is measured and how.
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from sklearn.ensemble import HistGradientBoostingClassifier
 
@@ -85,7 +85,7 @@ def growing(arm: TreesArm, members: Sequence[Indices]) -> Callable[[], object]:
 def scikit(arm: TreesArm, fold: Fold) -> Callable[[], object]:
     """scikit-learn's histogram boosting with as many trees of the same depth, on the same bins."""
     codes = arm.binning.encode(fold.data.rows.take(fold.train).columns)
-    settings: Mapping[str, object] = {
+    settings: dict[str, Any] = {  # the types that scikit-learn's signature admits are wider than its stubs say
         "max_iter": TREES,
         "learning_rate": SETTINGS.learning_rate,
         "max_depth": SETTINGS.depth,

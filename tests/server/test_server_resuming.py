@@ -17,7 +17,7 @@ from hanse.audit.completeness import check_against, check_member, check_shared, 
 from hanse.crypto import SigningKey
 from hanse.demo.data import load
 from hanse.errors import TrainingError
-from hanse.privacy import LedgerKey, PrivacyLedger
+from hanse.privacy import LedgerKey, PrivacyLedger, SampledGaussian
 from hanse.server.checkpoints import Checkpoint, OpenedSums, read_sums
 from hanse.server.party import RunContext
 from hanse.server.resuming import RunStory
@@ -153,7 +153,7 @@ def test_what_was_sent_with_a_budget_is_sent_again_as_it_was_and_costs_nothing(
     assert len(set(sent)) == 2
     for site in local.federation.sites:
         ledger = PrivacyLedger(site.home.privacy)
-        steps = [event for event in ledger.spent_events(TRAINING) if hasattr(event, "steps")]
+        steps = [event for event in ledger.spent_events(TRAINING) if isinstance(event, SampledGaussian)]
         assert [event.steps for event in steps] == [2 * local.agreement.training.local_steps]
         assert ledger.spent(TRAINING, 1e-5) <= 3.0
     assert all(0 < epsilon <= 3.0 for epsilon in outcome.epsilon.values())

@@ -42,8 +42,8 @@ class Values:
     value: float
     asked: list[Query] = field(default_factory=list)
 
-    def contribute(self, asked: Query) -> Vector:
-        self.asked.append(asked)
+    def contribute(self, query: Query) -> Vector:
+        self.asked.append(query)
         return np.full(3, self.value)
 
 
