@@ -85,7 +85,8 @@ def growing(arm: TreesArm, members: Sequence[Indices]) -> Callable[[], object]:
 def scikit(arm: TreesArm, fold: Fold) -> Callable[[], object]:
     """scikit-learn's histogram boosting with as many trees of the same depth, on the same bins."""
     codes = arm.binning.encode(fold.data.rows.take(fold.train).columns)
-    settings: dict[str, Any] = {  # the types that scikit-learn's signature admits are wider than its stubs say
+    # What the signature admits is wider than what the stubs say.
+    settings: dict[str, Any] = {
         "max_iter": TREES,
         "learning_rate": SETTINGS.learning_rate,
         "max_depth": SETTINGS.depth,
