@@ -10,10 +10,24 @@ bounded memory on both sides. What carries the frames is not in here: the gRPC s
 * :mod:`hanse.exchange.inbound`: the receiving half: order, messages, what is granted.
 * :mod:`hanse.exchange.endpoint`: both halves of one end. Pure, as the two above.
 * :mod:`hanse.exchange.link`: an endpoint that several threads use, with deadlines.
+* :mod:`hanse.exchange.peers`: what protocols between two parties are written against.
 """
 
 from hanse.exchange.endpoint import Endpoint
 from hanse.exchange.limits import FRAME_COST, INCARNATION_BYTES, PROTOCOL, Limits, Timing
 from hanse.exchange.link import Link
+from hanse.exchange.peers import LONGEST_BODY_BYTES, MemoryChannel, PeerChannel, memory_pair
 
-__all__ = ["FRAME_COST", "INCARNATION_BYTES", "PROTOCOL", "Endpoint", "Limits", "Link", "Timing"]
+__all__ = [
+    "FRAME_COST",
+    "INCARNATION_BYTES",
+    "LONGEST_BODY_BYTES",
+    "PROTOCOL",
+    "Endpoint",
+    "Limits",
+    "Link",
+    "MemoryChannel",
+    "PeerChannel",
+    "Timing",
+    "memory_pair",
+]
