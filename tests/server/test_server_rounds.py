@@ -149,55 +149,62 @@ def test_an_absent_member_is_not_waited_for_and_two_of_three_go_on(federation: F
     assert left(record) == {"media": "run.insufficient-members"}
 
 
-@pytest.mark.parametrize(
-    ("change", "code"),
-    [
-        (
-            lambda r: setattr(r.trained, "delta", b"\x00\x00\xc0\x7f" * (len(r.trained.delta) // 4)),
-            "run.update-rejected",
+LIES: tuple[tuple[str, Callable[[pb.Reply], None]], ...] = (
+    (
+        "run.update-rejected",
+        lambda r: setattr(r.trained, "delta", b"\x00\x00\xc0\x7f" * (len(r.trained.delta) // 4)),
+    ),
+    ("run.update-rejected", lambda r: setattr(r.trained, "delta", r.trained.delta[:-4])),
+    ("protocol.malformed", lambda r: setattr(r.trained, "delta", r.trained.delta[:-1])),
+    (
+        "run.update-rejected",
+        lambda r: setattr(
+            r.trained, "delta", weights_to_bytes(np.full(len(r.trained.delta) // 4, 1e6, dtype=np.float32))
         ),
-        (lambda r: setattr(r.trained, "delta", r.trained.delta[:-4]), "run.update-rejected"),
-        (lambda r: setattr(r.trained, "delta", r.trained.delta[:-1]), "protocol.malformed"),
-        (
-            lambda r: setattr(
-                r.trained,
-                "delta",
-                weights_to_bytes(np.full(len(r.trained.delta) // 4, 1e6, dtype=np.float32)),
-            ),
-            "run.update-rejected",
-        ),
-        (lambda r: setattr(r.trained.training, "rows", 0), "run.update-rejected"),
-        (lambda r: setattr(r.trained, "epsilon", 99.0), "run.update-rejected"),
-        (lambda r: r.trained.histogram.positives.pop(), "run.update-rejected"),
-        (lambda r: r.trained.histogram.negatives.__setitem__(0, float("nan")), "run.update-rejected"),
-        (lambda r: setattr(r, "sequence", 1), "protocol.replayed"),
-        (lambda r: setattr(r, "run", "another"), "protocol.replayed"),
-        (lambda r: r.evaluated.SetInParent(), "protocol.unexpected-step"),
-    ],
+    ),
+    ("run.update-rejected", lambda r: setattr(r.trained.training, "rows", 0)),
+    ("run.update-rejected", lambda r: setattr(r.trained, "epsilon", 99.0)),
+    ("run.update-rejected", lambda r: r.trained.histogram.positives.pop()),
+    ("run.update-rejected", lambda r: r.trained.histogram.negatives.__setitem__(0, float("nan"))),
+    ("protocol.replayed", lambda r: setattr(r, "sequence", 1)),
+    ("protocol.replayed", lambda r: setattr(r, "run", "another")),
+    ("protocol.unexpected-step", lambda r: r.evaluated.SetInParent()),
 )
-def test_a_reply_that_does_not_check_costs_the_member_its_place(
-    federation: Federation, change: Callable[[pb.Reply], None], code: str
-) -> None:
-    local = federation(members=3, rounds=1)
+"""What a member may change in its reply to a round, and what it is turned away for."""
+
+
+def test_a_reply_that_does_not_check_costs_the_member_its_place(federation: Federation) -> None:
+    local = federation(members=len(LIES) + 2, rounds=1)
+    honest = ("brand", "insurer")
+    liars = [site.data.name for site in local.federation.sites if site.data.name not in honest]
     transport = local.transport()
     rounds, record = local.rounds(transport)
-    trained = rewrite(local, "media", change)
-    transport.tamper = lambda member, body: trained(member, body) if len(transport.sent) == 2 else body
+    tampers = [rewrite(local, liar, change) for liar, (_, change) in zip(liars, LIES, strict=True)]
 
+    def tamper(member: str, body: bytes) -> bytes:
+        if len(transport.sent) != 2:
+            return body
+        for change in tampers:
+            body = change(member, body)
+        return body
+
+    transport.tamper = tamper
     outcome = rounds.conduct()
 
-    assert outcome.members == ("brand", "insurer")
-    assert left(record) == {"media": code}
+    assert outcome.members == honest
+    assert left(record) == {liar: code for liar, (code, _) in zip(liars, LIES, strict=True)}
 
 
-@pytest.mark.parametrize("garbage", [b"", b"\xff" * 40, b"\x0a\x00"])
-def test_garbage_and_foreign_signatures_are_refused(federation: Federation, garbage: bytes) -> None:
-    local = federation(members=3, rounds=1)
+def test_garbage_and_foreign_signatures_are_refused(federation: Federation) -> None:
+    local = federation(members=5, rounds=1)
+    liars = [site.data.name for site in local.federation.sites if site.data.name not in {"brand", "insurer"}]
+    garbage = dict(zip(liars, (b"", b"\xff" * 40, b"\x0a\x00"), strict=True))
     transport = local.transport()
     rounds, record = local.rounds(transport)
-    transport.tamper = lambda member, body: garbage if member == "media" else body
+    transport.tamper = garbage.get
     assert rounds.conduct().members == ("brand", "insurer")
-    assert left(record)["media"] in {"protocol.malformed", "identity.bad-signature"}
+    assert set(left(record)) == set(liars)
+    assert set(left(record).values()) <= {"protocol.malformed", "identity.bad-signature"}
 
 
 def test_without_a_log_the_run_stops(federation: Federation, monkeypatch: pytest.MonkeyPatch) -> None:
