@@ -29,7 +29,7 @@ def left(record: Any) -> dict[str, str]:
     return {e.facts["member"]: e.facts["code"] for e in record._events if e.type == "member.left"}
 
 
-def rewrite(local: Any, name: str, change: Callable[[pb.Reply], None]) -> Callable[[str, bytes], bytes]:
+def rewrite(local: Any, name: str, change: Callable[[pb.Reply], object]) -> Callable[[str, bytes], bytes]:
     """A member that changes its reply and signs what it changed, as a dishonest one would."""
     site = next(site for site in local.federation.sites if site.data.name == name)
     key = SigningKey.load(site.home.node_key)
@@ -149,7 +149,7 @@ def test_an_absent_member_is_not_waited_for_and_two_of_three_go_on(federation: F
     assert left(record) == {"media": "run.insufficient-members"}
 
 
-LIES: tuple[tuple[str, Callable[[pb.Reply], None]], ...] = (
+LIES: tuple[tuple[str, Callable[[pb.Reply], object]], ...] = (
     (
         "run.update-rejected",
         lambda r: setattr(r.trained, "delta", b"\x00\x00\xc0\x7f" * (len(r.trained.delta) // 4)),
