@@ -17,6 +17,7 @@ from hanse.client.refusals import keep
 from hanse.client.remote import CoordinatorClient
 from hanse.client.setup import DatasetHints, Organisation, init_member
 from hanse.crypto import sha256_hex, write_atomic
+from hanse.demo.data import load
 from hanse.errors import AuditError, HanseError, TrainingError
 from hanse.learning.artifact import MANIFEST_FILE
 from hanse.policies import Identity
@@ -28,6 +29,8 @@ from hanse.server.ports import free_port
 from hanse.server.runs import RunBook
 from hanse.server.service import CoordinatorService, serve
 from hanse.server.witnesses import Witnesses
+
+PLAIN = tuple(column for column in load().dictionary.columns if column.classification != "sensitive")
 
 
 class LocalEngine:
@@ -61,7 +64,7 @@ class Served:
 
 @pytest.fixture
 def served(federation: Callable[..., Any]) -> Iterator[Served]:
-    local = federation(members=2, rounds=1)
+    local = federation(2, None, rounds=1, columns=PLAIN)
     engine = LocalEngine(local.transport())
     home = local.home
     evidence = Evidence(local.statements, Witnesses(local.shared_log), timeout_s=5)
@@ -121,9 +124,7 @@ def test_an_unsigned_or_altered_agreement_is_refused(served: Served) -> None:
     note = served.local.signed.note
     with served.client() as client:
         assert code(lambda: client.submit(note[: note.rindex(b"\xe2\x80\x94")])) == "policy.unsigned"
-        assert (
-            code(lambda: client.submit(note.replace(b'"epsilon":3.0', b'"epsilon":9.0'))) == "policy.invalid"
-        )
+        assert code(lambda: client.submit(note.replace(b'"rounds":1', b'"rounds":9'))) == "policy.invalid"
         assert code(lambda: client.submit(b"\xff")) == "policy.invalid"
         assert code(lambda: list(client.start("0" * 64))) == "policy.invalid"
         assert code(lambda: list(client.start("../" * 3))) == "policy.invalid"
