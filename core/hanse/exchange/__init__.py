@@ -11,12 +11,14 @@ bounded memory on both sides. What carries the frames is not in here: the gRPC s
 * :mod:`hanse.exchange.endpoint`: both halves of one end. Pure, as the two above.
 * :mod:`hanse.exchange.link`: an endpoint that several threads use, with deadlines.
 * :mod:`hanse.exchange.peers`: what protocols between two parties are written against.
+* :mod:`hanse.exchange.transcript`: what was said, as digests that both parties can compare.
 """
 
 from hanse.exchange.endpoint import Endpoint
 from hanse.exchange.limits import FRAME_COST, INCARNATION_BYTES, PROTOCOL, Limits, Timing
 from hanse.exchange.link import Link
 from hanse.exchange.peers import LONGEST_BODY_BYTES, MemoryChannel, PeerChannel, memory_pair
+from hanse.exchange.transcript import Said, Transcript
 
 __all__ = [
     "FRAME_COST",
@@ -28,6 +30,8 @@ __all__ = [
     "Link",
     "MemoryChannel",
     "PeerChannel",
+    "Said",
     "Timing",
+    "Transcript",
     "memory_pair",
 ]
