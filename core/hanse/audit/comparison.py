@@ -106,7 +106,8 @@ class _Comparison:
         elif entry.type is EventType.MEMBER_LEFT and entry.peer == self.member:
             self.left.add(run)
         elif entry.type in _COMPLETED and run not in self.left:
-            yield from self._completed(index, entry, (run, _COMPLETED[entry.type], entry.round))
+            number = None if entry.type is EventType.RUN_EVALUATED else entry.round
+            yield from self._completed(index, entry, (run, _COMPLETED[entry.type], number))
         elif entry.type in ENDS:
             yield from self._end(index, entry, run)
 

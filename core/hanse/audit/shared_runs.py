@@ -123,7 +123,9 @@ class SharedRun:
         """A step is done: every member that takes part must have stated it, all of them the same set."""
         if entry.type is EventType.ROUND_AGGREGATED:
             yield from self._aggregated(index, entry)
-        of_step = {name: stated for name, stated in self.stated.items() if stated.round == entry.round}
+        # An evaluation may name the round whose state is kept; what members state of it names none.
+        number = None if entry.type is EventType.RUN_EVALUATED else entry.round
+        of_step = {name: stated for name, stated in self.stated.items() if stated.round == number}
         for member in sorted(self.members - set(of_step)):
             detail = f"{_COMPLETED[entry.type]} without a statement of {member}"
             yield self._finding("step-unstated", index, entry, detail)

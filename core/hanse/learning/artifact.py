@@ -50,6 +50,24 @@ _TEXT_LINES: Final = 4  # the last one is empty
 _TENSOR: Final = "weights"
 
 
+class KeptRound(Document):
+    """Of which round a model is, where an agreement has patience.
+
+    Attributes:
+        kept: The round whose state was the best; 0 for the start.
+        done: Rounds that the run did.
+    """
+
+    kept: Annotated[int, Field(ge=0)]
+    done: Count
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.kept > self.done:
+            raise ValueError("a round that was never done")
+        return self
+
+
 class ModelManifest(Document):
     """What a model version is, where it comes from and how good it is.
 
@@ -76,6 +94,8 @@ class ModelManifest(Document):
         created_at: When it was registered.
         robustness: What was found of updates, where each one is seen; None elsewhere.
         contributions: What each member added, where the agreement has it computed.
+        rounds: Of which round the model is, where the agreement has patience; its metrics are then of the
+            rows that chose it. None where it is that of the last round.
     """
 
     schema_version: Literal[1] = 1
@@ -97,6 +117,7 @@ class ModelManifest(Document):
     created_at: UtcTime
     robustness: RobustnessReport | None = Field(default=None, exclude_if=lambda given: given is None)
     contributions: RunContributions | None = Field(default=None, exclude_if=lambda given: given is None)
+    rounds: KeptRound | None = Field(default=None, exclude_if=lambda given: given is None)
 
     @model_validator(mode="after")
     def _counts_fit(self) -> Self:

@@ -24,6 +24,7 @@ from hanse.audit.event import Digest, Document, PeerName, RunId
 from hanse.crypto import JsonInput, canonical_json, parse_canonical_json, sha256_hex
 from hanse.errors import HanseError, TrainingError
 from hanse.learning import Transform
+from hanse.server.best import Best
 
 STEPS: Final[Mapping[str, EventType]] = {
     "prepared": EventType.RUN_PREPARED,
@@ -49,6 +50,7 @@ class Checkpoint(Document):
         epsilon: Epsilon that each member has told that it has spent.
         metrics: The evaluation of the step.
         facts: What watchers are told of the step.
+        best: The best state so far, where the agreement has patience; of an evaluation, the one that is kept.
     """
 
     version: Literal[1] = 1
@@ -62,6 +64,7 @@ class Checkpoint(Document):
     epsilon: dict[PeerName, float]
     metrics: dict[str, float | None] = Field(default_factory=dict)
     facts: dict[str, Any]
+    best: Best | None = None
 
     @classmethod
     def parse(cls, data: bytes) -> Self:
@@ -84,10 +87,16 @@ class Checkpoint(Document):
         """As :meth:`parse` reads it."""
         return canonical_json(self.model_dump(mode="json"))
 
+    @property
+    def recorded(self) -> tuple[int | None, str]:
+        """Round and digest of the state that the entry of the step names."""
+        if self.step == "evaluated" and self.best is not None:
+            return self.best.round or None, self.best.state
+        return self.round if self.step == "aggregated" else None, self.state
+
     def fits(self, event: EventType, number: int | None, state: str | None) -> bool:
         """Whether an entry of the shared log is the one that followed this checkpoint."""
-        rounds = self.round if self.step == "aggregated" else 0
-        return (event, number or 0, state) == (STEPS[self.step], rounds, self.state)
+        return (event, (number, state)) == (STEPS[self.step], self.recorded)
 
 
 class OpenedSums:

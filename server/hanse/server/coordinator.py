@@ -15,7 +15,7 @@ from hanse.audit.proof_file import ProofFile, format_proof
 from hanse.crypto import SigningKey, canonical_json, fingerprint, sha256_hex, unverified_text, write_atomic
 from hanse.errors import HanseError, IdentityError, PolicyError, ServingError, TrainingError
 from hanse.learning import LoadedModel, ModelManifest, write_model
-from hanse.learning.artifact import MANIFEST_FILE, WEIGHTS_FILE, load_model
+from hanse.learning.artifact import MANIFEST_FILE, WEIGHTS_FILE, KeptRound, load_model
 from hanse.policies import (
     BUILTIN,
     Agreement,
@@ -419,6 +419,7 @@ class Coordinator:
             created_at=self._clock(),
             robustness=robustness_report(record, agreement),
             contributions=run_contributions(record, agreement),
+            rounds=None if outcome.kept is None else KeptRound(kept=outcome.kept.round, done=outcome.rounds),
         )
         digest = write_model(
             self._folders.models / manifest.reference, manifest, outcome.model_file, self._key

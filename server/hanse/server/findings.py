@@ -18,8 +18,11 @@ def run_contributions(record: RunRecord, agreement: Agreement) -> RunContributio
         return None
     rounds = {facts["evaluated_round"]: facts for facts in record.told(EventType.ROUND_AGGREGATED)}
     ends = record.told(EventType.RUN_EVALUATED)[-1:]
-    numbers = sorted(rounds)
-    losses = [facts["log_loss"] for facts in [*(rounds[number] for number in numbers), *ends]]
+    # What came after the state that is kept has added nothing to the model.
+    kept = ends[0].get("kept_round", len(rounds)) if ends else len(rounds)
+    numbers = sorted(number for number in rounds if number < kept)
+    last = [facts for facts in ends if facts["evaluated_round"] == kept] or [rounds.get(kept, {})]
+    losses = [facts.get("log_loss") for facts in [*(rounds[number] for number in numbers), *last]]
     shares = [rounds[number].get("shares", {}) for number in numbers]
     return divide_run([member.name for member in agreement.members], losses, shares)
 
@@ -41,7 +44,7 @@ def robustness_report(record: RunRecord, agreement: Agreement) -> RobustnessRepo
     left = {facts["member"] for facts in record.told(EventType.MEMBER_LEFT) if facts["step"] == "update"}
     return RobustnessReport(
         mode="individual",
-        rounds=agreement.training.rounds,
+        rounds=len(record.told(EventType.ROUND_AGGREGATED)),
         findings=tuple(findings),
         excluded=tuple(sorted(named & left)),
         rolled_back=(),

@@ -17,6 +17,7 @@ from hanse.errors import TrainingError
 from hanse.learning import Transform
 from hanse.policies import Agreement
 from hanse.server.algorithms import Algorithm, algorithm_of
+from hanse.server.best import Best, better
 from hanse.server.checkpoints import STEPS, Checkpoint, OpenedSums
 from hanse.server.evaluation import Metrics
 from hanse.server.individual import IndividualSteps
@@ -38,6 +39,10 @@ class RunStore(Protocol):
 
     def keep(self, round_number: int, state: bytes) -> None:
         """Stores what was learned after a round (0: before the first); atomic and durable."""
+        ...
+
+    def state(self, round_number: int, digest: str) -> bytes:
+        """What was kept of a round; raises ``run.interrupted`` if that is not there any more."""
         ...
 
     def save(self, checkpoint: Checkpoint) -> None:
@@ -73,6 +78,8 @@ class Outcome:
         cell_counts: Rows per cell over all members, with each one's noise; empty without privacy.
         account: What it has cost the people in the data.
         last_entry: Index of the last entry of the shared log about it.
+        rounds: Rounds that were done.
+        kept: The state that the model is of, where the agreement has patience; None for that of the last round.
     """
 
     model_file: bytes
@@ -83,6 +90,8 @@ class Outcome:
     cell_counts: tuple[float, ...]
     account: Account
     last_entry: int
+    rounds: int
+    kept: Best | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,13 +161,16 @@ class Rounds:
         algorithm = algorithm_of(party.agreement, transform, party.context.run)
         while checkpoint.step != "evaluated":
             number = checkpoint.round
-            if number == party.agreement.training.rounds or algorithm.finished(done.state):
+            over = number == party.agreement.training.rounds or algorithm.finished(done.state)
+            if over or self._stopped(checkpoint):
                 done = self._evaluate(done, transform)
             else:
                 done = self._round(done, number + 1, algorithm, transform)
             checkpoint = done.checkpoint
+        kept = checkpoint.best
+        state = done.state if kept is None else self._store.state(kept.round, kept.state)
         return Outcome(
-            algorithm.model_file(done.state),
+            algorithm.model_file(state),
             transform,
             Metrics(**checkpoint.metrics),  # type: ignore[arg-type]
             dict(party.epsilon),
@@ -166,6 +178,8 @@ class Rounds:
             checkpoint.cell_counts,
             self._steps.account(done.state),
             done.entry or 0,
+            checkpoint.round,
+            kept,
         )
 
     def _begin(self, resumed: Resumed | None) -> Done:
@@ -209,9 +223,17 @@ class Rounds:
         step = pb.Finish(model=model, manifest_digest=manifest_digest, error_code=error_code)
         self._party.tell({"finish": step})
 
+    def _stopped(self, checkpoint: Checkpoint) -> bool:
+        """Whether so many rounds have gained nothing that the agreement has no more patience."""
+        patience = self._party.agreement.training.patience
+        # The state of the last round is evaluated in the next one.
+        return checkpoint.best is not None and checkpoint.best.over(patience, checkpoint.round - 1)
+
     def _round(self, done: Done, number: int, algorithm: Algorithm, transform: Transform) -> Done:
         learned = self._steps.train(number, algorithm, done.state, transform)
         metrics = learned.metrics.as_facts()
+        before = Best(round=number - 1, state=done.checkpoint.state, metrics=metrics)
+        best = better(done.checkpoint.best, before, self._party.agreement.training.patience)
         facts = {
             "members": list(learned.members),
             "evaluated_round": number - 1,
@@ -219,6 +241,7 @@ class Rounds:
             "epsilon": dict(self._party.epsilon),
             "rows": self._party.rows(learned.rows),
             **({"shares": dict(learned.shares)} if learned.shares else {}),
+            **({"best_round": best.round} if best else {}),
         }
         changed = {
             "step": "aggregated",
@@ -227,21 +250,31 @@ class Rounds:
             "epsilon": dict(self._party.epsilon),
             "metrics": metrics,
             "facts": facts,
+            "best": best,
         }
         return self._complete(done.checkpoint.model_copy(update=changed), learned.state)
 
     def _evaluate(self, done: Done, transform: Transform) -> Done:
+        """Evaluates the state of the last round, and keeps the best.
+
+        No state is evaluated twice: from two sums, one of them without a member, that member's own would follow.
+        """
+        checkpoint = done.checkpoint
         metrics = self._steps.evaluate(done.state, transform).as_facts()
+        last = Best(round=checkpoint.round, state=checkpoint.state, metrics=metrics)
+        kept = better(checkpoint.best, last, self._party.agreement.training.patience)
         facts = {
-            "evaluated_round": done.checkpoint.round,
+            "evaluated_round": checkpoint.round,
             **metrics,
             "epsilon": dict(self._party.epsilon),
+            **({"kept_round": kept.round} if kept else {}),
         }
         changed = {
             "step": "evaluated",
             "epsilon": dict(self._party.epsilon),
-            "metrics": metrics,
+            "metrics": kept.metrics if kept else metrics,
             "facts": facts,
+            "best": kept,
         }
         return self._complete(done.checkpoint.model_copy(update=changed), done.state)
 
@@ -252,8 +285,7 @@ class Rounds:
         return Done(checkpoint, state, self._record(checkpoint))
 
     def _record(self, checkpoint: Checkpoint) -> int:
-        number = checkpoint.round if checkpoint.step == "aggregated" else None
-        entry = self._party.record(STEPS[checkpoint.step], checkpoint.facts, number, checkpoint.state)
+        entry = self._party.record(STEPS[checkpoint.step], checkpoint.facts, *checkpoint.recorded)
         self._store.opened.clear()
         return entry
 
@@ -268,5 +300,5 @@ def _steps_of(party: Party, sessions: Sessions, opened: OpenedSums) -> Steps:
 def _require_supported(agreement: Agreement) -> None:
     """What people agreed on is done or refused, never left out without a word."""
     training = agreement.training
-    if training.targets or training.patience or training.adaptive_step:
-        raise TrainingError("run.unsupported", "further targets, patience, or an adaptive step")
+    if training.targets or training.adaptive_step:
+        raise TrainingError("run.unsupported", "further targets, or an adaptive step")

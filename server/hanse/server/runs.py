@@ -130,6 +130,22 @@ class RunRecord:
         """Stores what was learned after a round; the file appears whole."""
         write_atomic(self._folder / f"round-{round_number:04d}.state", state)
 
+    def state(self, round_number: int, digest: str) -> bytes:
+        """What :meth:`keep` stored.
+
+        Args:
+            round_number: After which round.
+            digest: SHA-256 of it.
+
+        Raises:
+            TrainingError: ``run.interrupted`` if it is not there, or another one.
+        """
+        file = self._folder / f"round-{round_number:04d}.state"
+        state = file.read_bytes() if file.is_file() else b""
+        if sha256_hex(state) != digest:
+            raise TrainingError("run.interrupted", "the state of a round is not the one that was kept")
+        return state
+
     def save(self, checkpoint: Checkpoint) -> None:
         """Stores a checkpoint instead of the one before."""
         write_atomic(self._folder / CHECKPOINT, checkpoint.to_bytes())
@@ -144,11 +160,9 @@ class RunRecord:
         if not path.exists():
             return None
         checkpoint = Checkpoint.parse(path.read_bytes())
-        file = self._folder / f"round-{checkpoint.round:04d}.state"
-        state = file.read_bytes() if file.is_file() else b""
-        if checkpoint.run != self.run or sha256_hex(state) != checkpoint.state:
-            raise TrainingError("run.interrupted", "the checkpoint and its state do not belong together")
-        return checkpoint, state
+        if checkpoint.run != self.run:
+            raise TrainingError("run.interrupted", "the checkpoint is of another run")
+        return checkpoint, self.state(checkpoint.round, checkpoint.state)
 
     def repair(self, events: Sequence[RunEvent]) -> None:
         """Completes the events by those that the shared log has and a crash has kept from the file.

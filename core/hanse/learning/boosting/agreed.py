@@ -25,6 +25,8 @@ def agreed_settings(training: Training, rounds: int) -> BoostingSettings:
         training: What the members agreed on, with ``trees``.
         rounds: So many; all of them are the model's.
 
+    When a run has gained enough is for the rounds to see: growing itself watches nothing.
+
     Raises:
         TrainingError: ``run.unsupported`` for another model.
     """
@@ -39,7 +41,6 @@ def agreed_settings(training: Training, rounds: int) -> BoostingSettings:
         learning_rate=training.learning_rate,
         subsample=training.sample_rate,
         positive_weight=training.positive_weight,
-        patience=training.patience * training.local_steps,
     )
 
 
