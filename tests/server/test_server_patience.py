@@ -65,6 +65,7 @@ def test_a_run_in_sums_keeps_its_best_round(federation: Federation, trees: bool)
     outcome = rounds.conduct()
     rounds.finish("propensity@1", "0" * 64, "")
     assert seen == [0, 1, 2, 3]
+    assert outcome.kept is not None
     assert (outcome.kept.round, outcome.rounds) == (1, 3)
     digests = states(local, record)
     assert outcome.kept.state == digests[1] == said(local).model_out
@@ -88,6 +89,8 @@ def test_who_stops_early_has_spent_less_and_a_resumed_run_keeps_the_same(
     judged(rounds, FALLING_ONCE)
     outcome = rounds.conduct(resumed)
     rounds.finish("propensity@1", "0" * 64, "")
+    assert outcome.kept is not None
+    assert outcome.account.certificate is not None
     assert (outcome.kept.round, outcome.kept.state) == (1, states(local, record)[1])
     assert said(local).model_out == outcome.kept.state
     for site in local.federation.sites:

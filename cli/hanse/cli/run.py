@@ -56,6 +56,8 @@ def run(
     console().print(removed_table(removed(events), signed.agreement.cohort.suppress_below))
     if model.manifest.robustness is not None and model.manifest.robustness.findings:
         console().print(findings_table(model.manifest.robustness))
+    if model.manifest.rounds is not None:
+        say(f"it is the state after round {model.manifest.rounds.kept} of {model.manifest.rounds.done}")
     say(f"model {folder.name} is in {folder}. Next: hanse serve {folder.name} --home {home}")
 
 

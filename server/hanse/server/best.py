@@ -1,9 +1,9 @@
 """The best state of a run so far, where the agreement has patience.
 
 Each round evaluates the state before it on the held-out rows of all members, and the run's end evaluates one
-state more, the last one. So nothing is asked that a run without patience does not ask: with a privacy budget the figures are
-noisy and paid for, and choosing by them costs nothing more. What is chosen by noise is chosen a little by
-chance; and a state that was chosen by held-out rows looks a little better on them than it is.
+state more, the last one. So nothing is asked that a run without patience does not ask: with a privacy budget
+the figures are noisy and paid for, and choosing by them costs nothing more. What is chosen by noise is chosen
+a little by chance; and a state that was chosen by held-out rows looks a little better on them than it is.
 """
 
 from typing import Annotated

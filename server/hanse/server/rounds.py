@@ -79,7 +79,7 @@ class Outcome:
         account: What it has cost the people in the data.
         last_entry: Index of the last entry of the shared log about it.
         rounds: Rounds that were done.
-        kept: The state that the model is of, where the agreement has patience; None for that of the last round.
+        kept: What the model is of, where the agreement has patience; None for the state of the last round.
     """
 
     model_file: bytes
@@ -257,7 +257,7 @@ class Rounds:
     def _evaluate(self, done: Done, transform: Transform) -> Done:
         """Evaluates the state of the last round, and keeps the best.
 
-        No state is evaluated twice: from two sums, one of them without a member, that member's own would follow.
+        No state is evaluated twice: from two sums, one of them without a member, its own would follow.
         """
         checkpoint = done.checkpoint
         metrics = self._steps.evaluate(done.state, transform).as_facts()

@@ -1,11 +1,12 @@
 """When a run has nothing more to gain: a rule over the losses of its rounds, without memory of its own.
 
 The loss is that on rows which members keep from training, before the round; it follows from sums over the
-members and names none. The weights of the best round are kept, so a run loses nothing by going on for a while.
+members and names none. The weights of the best round are kept, so a run loses nothing by going on for a
+while.
 
 Rows that choose the round flatter the model that they chose. :func:`hanse.learning.federated.train` is given
-rows for that which are neither trained on nor held out. A run has the held-out rows alone, and its metrics are
-from the rows that chose: the more rounds and the fewer rows, the more they flatter.
+rows for that which are neither trained on nor held out. A run has the held-out rows alone, and its metrics
+are from the rows that chose: the more rounds and the fewer rows, the more they flatter.
 """
 
 from dataclasses import dataclass
