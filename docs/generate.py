@@ -41,6 +41,7 @@ AREAS = {
     "sum": "A secure sum is refused, because it would show more than a sum, or cannot be opened.",
     "run": "A run cannot go on.",
     "exchange": "A session between a member's node and the coordinator is refused, broken or over.",
+    "sealed": "A sealed conversation between two members is refused, broken or cut short.",
     "model": "A model version is not acceptable.",
     "scoring": "A scoring call is not acceptable.",
     "internal": "Something failed that no other code names.",

@@ -11,7 +11,12 @@ from hanse.exchange import LONGEST_BODY_BYTES, memory_pair
 def test_messages_arrive_in_order_and_are_counted() -> None:
     here, there = memory_pair("brand", "insurer")
     assert (here.peer, there.peer) == ("insurer", "brand")
-    sender = threading.Thread(target=lambda: [here.send(bytes([number])) for number in range(50)])
+
+    def sending() -> None:
+        for number in range(50):
+            here.send(bytes([number]))
+
+    sender = threading.Thread(target=sending)
     sender.start()
     assert [there.receive() for _ in range(50)] == [bytes([number]) for number in range(50)]
     sender.join()

@@ -6,6 +6,7 @@
 * :mod:`hanse.crypto.checkpoint`: what a log commits to (C2SP tlog-checkpoint).
 * :mod:`hanse.crypto.cosigning`: what witnesses say of it (C2SP tlog-cosignature).
 * :mod:`hanse.crypto.files`: files that appear whole or not at all, and secrets that others cannot read.
+* :mod:`hanse.crypto.sealed`: sealed conversations between two members.
 * :mod:`hanse.crypto.tls`: certificates of a federation, and the keys of Flower's nodes.
 """
 

@@ -154,6 +154,14 @@ CATALOGUE: Final = MappingProxyType(
         "exchange.lost": ErrorSpec(_S.UNAVAILABLE, "The connection did not come back in time."),
         "exchange.idle": ErrorSpec(_S.ABORTED, "The session was not used for too long."),
         "exchange.closed": ErrorSpec(_S.ABORTED, "The session has ended."),
+        # Sealed conversations between members
+        "sealed.foreign": ErrorSpec(_S.FAILED_PRECONDITION, "Two members mean different conversations."),
+        "sealed.broken": ErrorSpec(
+            _S.DATA_LOSS, "What a member said was altered, repeated, reordered, left out or is not its own."
+        ),
+        "sealed.truncated": ErrorSpec(
+            _S.ABORTED, "A conversation between members stopped before both had ended it."
+        ),
         # Serving
         "model.not-found": ErrorSpec(_S.NOT_FOUND, "There is no such model version."),
         "model.invalid": ErrorSpec(_S.FAILED_PRECONDITION, "The model version is not valid."),

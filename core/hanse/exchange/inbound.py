@@ -1,7 +1,8 @@
 """The receiving half of a session: pieces in order become messages; who sends too much is stopped."""
 
 from collections import deque
-from collections.abc import Container
+from collections.abc import Container, Iterator
+from contextlib import contextmanager
 
 from hanse.api.v1.exchange_pb2 import Frame
 from hanse.errors import CATALOGUE, ProtocolError
@@ -31,6 +32,7 @@ class Inbound:
         self._partial_cost = 0
         self._partial_peer = ""
         self._cost = 0
+        self._waiting = 0
         self.received = 0
         self.granted = limits.window_bytes
         self.end: str | None = None
@@ -119,6 +121,16 @@ class Inbound:
         self._grant()
         return body
 
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """While somebody waits for a message that is not there, and others may stand before it."""
+        self._waiting += 1
+        self._grant()
+        try:
+            yield
+        finally:
+            self._waiting -= 1
+
     @property
     def held(self) -> int:
         """What is held now, in bytes with the cost of frames."""
@@ -126,5 +138,8 @@ class Inbound:
 
     def _grant(self) -> None:
         """A message that is not whole does not count, so that the longest one gets through."""
-        room = self._limits.window_bytes - self._ready_cost
+        window = self._limits.window_bytes
+        room = window - self._ready_cost
+        if self._waiting:
+            room = min(window, room + self._limits.reserve_bytes)
         self.granted = max(self.granted, self._cost + max(0, room))

@@ -18,19 +18,23 @@ class Limits:
 
     A receiver holds at most ``window_bytes`` of whole messages that nobody has taken, the message that made
     it reach that figure, and the pieces of the next: ``window_bytes + message_bytes``, and 256 bytes for each
-    frame. A sender holds at most ``unacknowledged_bytes``, or one message that is larger.
+    frame. While somebody waits for a message of one peer, those of others may take ``reserve_bytes`` more. A
+    sender holds at most ``unacknowledged_bytes``, or one message that is larger.
 
     Attributes:
         piece_bytes: Longest piece of a message in one frame.
         message_bytes: Longest message.
         window_bytes: What a sender may be ahead of its reader, whole messages.
         unacknowledged_bytes: What a sender keeps until it is acknowledged, before it has to wait.
+        reserve_bytes: What this end may be sent beyond the window while somebody waits for a message
+            of one peer and those of others stand before it.
     """
 
     piece_bytes: int = 256 * 1024
     message_bytes: int = 64 * 1024 * 1024
     window_bytes: int = 8 * 1024 * 1024
     unacknowledged_bytes: int = 64 * 1024 * 1024
+    reserve_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

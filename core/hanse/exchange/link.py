@@ -93,14 +93,23 @@ class Link:
         """
         deadline_s = self._clock() + timeout_s
         with self._lock:
-            while (body := self._endpoint.incoming.take(peer)) is None:
-                self._require_open()
-                left_s = deadline_s - self._clock()
-                if left_s <= 0:
-                    raise TrainingError("exchange.timeout", f"{self.name} was silent for {timeout_s:g} s")
-                self._readable.wait(left_s)
+            body = self._endpoint.incoming.take(peer)
+            if body is None:
+                with self._endpoint.incoming.waiting():
+                    body = self._awaited(deadline_s, peer, timeout_s)
             self._wake_writer()  # for the credit
             return body
+
+    def _awaited(self, deadline_s: float, peer: str, timeout_s: float) -> bytes:
+        self._wake_writer()  # for the credit
+        while (body := self._endpoint.incoming.take(peer)) is None:
+            self._require_open()
+            left_s = deadline_s - self._clock()
+            if left_s <= 0:
+                whom = peer or self.name
+                raise TrainingError("exchange.timeout", f"{whom} was silent for {timeout_s:g} s")
+            self._readable.wait(left_s)
+        return body
 
     def move(self, peer: str, offer: Callable[[bytes], bool]) -> bool:
         """Hands on messages for a peer; returns whether all of them found room. One thread at a time."""

@@ -16,6 +16,8 @@ SEND_TIMEOUT_S: Final = 30.0
 CLOSE_TIMEOUT_S: Final = 10.0
 FIRST_PAUSE_S: Final = 0.05
 LONGEST_PAUSE_S: Final = 2.0
+RESERVE_BYTES: Final = 256 * 1024 * 1024
+"""What other members' messages may take while this one waits for a certain one's (:class:`Limits`)."""
 
 TRY_AGAIN: Final = frozenset({"run.engine", "exchange.unknown-session", "exchange.limit"})
 """What may be otherwise a moment later: a broken connection, or a session that is about to be opened."""
@@ -57,7 +59,7 @@ class ExchangeChannel:
         dialler: Makes its connections; closed with the channel.
         run: The run.
         phase: The phase of it, as the coordinator named it.
-        limits: Sizes; those of the coordinator.
+        limits: Sizes; those of the coordinator, the reserve excepted.
         timing: Times.
     """
 
@@ -74,7 +76,9 @@ class ExchangeChannel:
         self._phase = phase
         self._timing = timing or Timing()
         incarnation = token_bytes(INCARNATION_BYTES)
-        self._link = Link("the coordinator", incarnation, limits or Limits(), self._timing)
+        self._link = Link(
+            "the coordinator", incarnation, limits or Limits(reserve_bytes=RESERVE_BYTES), self._timing
+        )
         self._known = b""
         self._pause_s = FIRST_PAUSE_S
         self._stopping = threading.Event()
