@@ -89,6 +89,9 @@ CATALOGUE: Final = MappingProxyType(
         "policy.software": ErrorSpec(
             _S.FAILED_PRECONDITION, "The installed software is not the one that the agreement names."
         ),
+        "policy.leakage": ErrorSpec(
+            _S.PERMISSION_DENIED, "Training leaked more than the agreement allows; no model is released."
+        ),
         # Refusals by the budget
         "privacy.exhausted": ErrorSpec(_S.RESOURCE_EXHAUSTED, "The privacy budget does not cover this."),
         "privacy.unsupported": ErrorSpec(_S.INVALID_ARGUMENT, "The privacy mechanism is not supported."),

@@ -1,0 +1,1 @@
+"""Models of parties that have different columns of the same people."""

@@ -1,0 +1,100 @@
+"""The attacks find what is there, find nothing in what is masked, and block a release."""
+
+import numpy as np
+import pytest
+
+from hanse.errors import PolicyError
+from hanse.learning.vertical.leakage import (
+    Finding,
+    LeakageReport,
+    Surface,
+    attack_labels,
+    check_release,
+    ring_surfaces,
+)
+from hanse.learning.vertical.leakage.attacks import (
+    area,
+    cosine_area,
+    norm_scores,
+    probe_area,
+    recovered_share,
+    spectral_scores,
+)
+
+ROWS = 4000
+
+
+def gradients(
+    noise: float, epochs: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rank-one gradients of 20 % positives, noised anew in each epoch: the first, the sum, the labels."""
+    labels = rng.random(ROWS) < 0.2
+    plain = np.where(labels, -0.8, 0.2)[:, None] * rng.normal(size=8)
+    seen = [plain + noise * rng.normal(size=plain.shape) for _ in range(epochs)]
+    return seen[0], np.sum(seen, axis=0), labels
+
+
+def test_every_attack_finds_plain_gradients() -> None:
+    rng = np.random.default_rng(1)
+    first, total, labels = gradients(0.0, 2, rng)
+    found = attack_labels([Surface("first", first), Surface("total", total)], labels, rng)
+    assert {finding.attack for finding in found} == {"norm", "cosine", "spectral", "probe"}
+    assert min(finding.area for finding in found) > 0.99
+
+
+def test_averaging_over_epochs_undoes_noise_that_is_drawn_anew() -> None:
+    rng = np.random.default_rng(2)
+    first, total, labels = gradients(4.0, 60, rng)
+    assert area(norm_scores(first), labels, signed=False) < 0.56
+    assert cosine_area(first, labels, rng) < 0.62
+    assert area(spectral_scores(total), labels, signed=False) > 0.9
+
+
+def test_nothing_is_found_in_ring_elements_under_masks_and_all_without() -> None:
+    rng = np.random.default_rng(3)
+    labels = rng.random(ROWS) < 0.2
+    plain = np.where(labels, -800, 200).astype(np.int64)[:, None].astype(np.uint32)
+    masked = [[plain + rng.integers(1 << 32, size=(ROWS, 4), dtype=np.uint32)] for _ in range(5)]
+    # 32 figures with a standard deviation of .011 or less: .56 is more than five of them.
+    hidden = attack_labels(ring_surfaces("masked", masked), labels, rng)
+    assert max(finding.area for finding in hidden) < 0.56
+    open_ = attack_labels(ring_surfaces("open", [[plain]]), labels, rng)
+    assert min(finding.area for finding in open_) > 0.99
+
+
+def test_only_what_the_run_adds_counts_as_leaked() -> None:
+    finding = Finding(attack="probe", seen="embeddings", area=0.75, without=0.72)
+    assert finding.leaked == pytest.approx(0.53)
+    assert finding.model_copy(update={"without": 0.8}).leaked == 0.5
+    assert finding.model_copy(update={"without": None}).leaked == 0.75
+    assert finding.model_copy(update={"without": 0.3}).leaked == 0.75
+
+
+def test_the_policys_maximum_blocks_a_release() -> None:
+    calm = LeakageReport(party="partner", mode="trees", rows=10, known=1)
+    loud = calm.model_copy(update={"findings": (Finding(attack="cosine", seen="gradients", area=0.61),)})
+    check_release((calm,))
+    check_release((loud,), 0.62)
+    with pytest.raises(PolicyError, match=r"policy\.leakage.*cosine attack on gradients at partner"):
+        check_release((calm, loud))
+    with pytest.raises(PolicyError, match="no leakage report"):
+        check_release(())
+    assert LeakageReport.model_validate_json(loud.model_dump_json()) == loud
+
+
+def test_a_probe_completes_a_model_and_recovers_columns() -> None:
+    rng = np.random.default_rng(4)
+    columns = rng.normal(size=(ROWS, 5))
+    labels = columns[:, 0] > 1
+    sent = columns @ rng.normal(size=(5, 5))
+    assert probe_area(sent, labels, 200, rng) > 0.95
+    assert recovered_share(sent, columns, 200, rng) > 0.95
+    assert recovered_share(rng.normal(size=(ROWS, 5)), columns, 200, rng) < 0.05
+
+
+def test_without_a_class_nothing_can_be_told() -> None:
+    rng = np.random.default_rng(5)
+    seen = rng.normal(size=(50, 2))
+    for labels in (np.zeros(50, dtype=np.bool_), np.ones(50, dtype=np.bool_)):
+        for finding in attack_labels([Surface("seen", seen)], labels, rng):
+            assert finding.area == 0.5
