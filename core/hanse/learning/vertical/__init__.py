@@ -1,1 +1,1 @@
-"""Models of parties that have different columns of the same people."""
+"""Models over parties that hold different columns of the same people."""

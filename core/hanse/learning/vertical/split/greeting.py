@@ -1,14 +1,16 @@
 """The first words of a run: both sides compare what they agreed on, and find where to go on."""
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from hanse.crypto import JsonInput
 from hanse.errors import ProtocolError
 from hanse.exchange import PeerChannel
 from hanse.learning.vertical.split.checkpoints import common_epoch
 from hanse.learning.vertical.split.messages import receive, send
 from hanse.learning.vertical.split.settings import SplitSettings
+
+if TYPE_CHECKING:
+    from hanse.crypto import JsonInput
 
 _MOST_OFFERS: Final = 8
 
