@@ -7,13 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hanse.audit import Actor, Event, EventType, Frontier
-from hanse.audit.entry import Frame, format_time, read_ends, write_entry
+from hanse.audit import Actor, Event, EventType, Frontier, replay
+from hanse.audit.entry import Frame, format_time, write_entry
 from hanse.audit.replay import Replay
-from hanse.audit.store import CHUNK_ENTRIES
-from hanse.audit.store.rows import Piece
+from hanse.audit.store import CHUNK_ENTRIES, Piece
 from hanse.crypto import SigningKey
 from hanse.errors import AuditError
+from hanse.pieces import summary
+from hanse.pieces.ends import read_ends
 
 KEY = SigningKey("brand.example/log", bytes(32))
 ACTORS = [Actor(organisation=f'A "{name}"', key_id="00c0ffee", role="member").canonical() for name in "ab"]
@@ -57,37 +58,41 @@ def log_of(faults: Sequence[int], actors: Sequence[str]) -> list[bytes]:
     return leaves
 
 
-def outcome(state: Replay, follow: Callable[[], None]) -> object:
-    """What is known after it, or what was wrong."""
+def pieces_of(leaves: Sequence[bytes], count: int) -> list[Piece]:
+    """The log in pieces, with the right hashes."""
+    tree = Frontier()
+    beside = [tree.append(leaf) for leaf in leaves]
+    return [
+        Piece(first, tuple(leaves[first : first + count]), tuple(beside[first : first + count]))
+        for first in range(0, len(leaves), count)
+    ]
+
+
+def outcome(leaves: Sequence[bytes], count: int, monkeypatch: pytest.MonkeyPatch) -> object:
+    """What is known after a log in pieces of so many entries, or what was wrong."""
+    for module in (replay, summary):
+        monkeypatch.setattr(module, "CHUNK_ENTRIES", count)
+    state = Replay(detailed=False)
     try:
-        follow()
+        for piece in pieces_of(leaves, count):
+            state.take(piece)
     except AuditError as error:
         return error.entry, str(error)
-    return state.last_time, state.sequences, state.last_entries, state.rotations
+    return state.tree, state.last_time, state.sequences, state.last_entries, state.rotations
 
 
 @pytest.mark.parametrize("actors", [ACTORS[:1], ACTORS])
 @pytest.mark.parametrize("first", range(FAULTS))
-def test_many_at_a_time_find_what_one_by_one_finds(first: int, actors: list[str]) -> None:
+def test_many_at_a_time_find_what_one_by_one_finds(
+    first: int, actors: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A fault alone and with each other one, in each place, in one piece and in two."""
     for second in range(FAULTS):
         for faults in ((0, first, 0, second), (first, second, 0, 0)):
             leaves = log_of(faults, actors)
-            for cut in (0, 1, 3):
-                check_pieces(leaves, cut)
-
-
-def check_pieces(leaves: list[bytes], cut: int) -> None:
-    whole, single = Replay(detailed=False), Replay(detailed=False)
-
-    def by_pieces() -> None:
-        whole._follow(0, leaves[:cut])
-        whole._follow(cut, leaves[cut:])
-
-    def one_by_one() -> None:
-        single._follow_each(0, leaves, [read_ends([data])[0] for data in leaves])
-
-    assert outcome(whole, by_pieces) == outcome(single, one_by_one)
+            one_by_one = outcome(leaves, 1, monkeypatch)
+            assert outcome(leaves, 2, monkeypatch) == one_by_one
+            assert outcome(leaves, 4, monkeypatch) == one_by_one
 
 
 @settings(max_examples=50)
@@ -113,18 +118,28 @@ def test_an_end_has_one_form() -> None:
 def test_pieces_make_the_tree_that_leaves_make(rest: int) -> None:
     tree, state = Frontier(), Replay(detailed=False)
     leaves = [
-        write_entry(EVENTS[0], Frame(ACTORS[0], seq, format_time(START))) for seq in range(CHUNK_ENTRIES)
+        write_entry(EVENTS[0], Frame(ACTORS[0], seq, format_time(START)))
+        for seq in range(CHUNK_ENTRIES + rest)
     ]
-    for piece in (leaves, [leaves[0]] * rest):
-        assert state._hash(piece) == [tree.append(data) for data in piece]
+    for piece in pieces_of(leaves, CHUNK_ENTRIES):
+        state.take(piece)
+        for leaf in piece.data:
+            tree.append(leaf)
         assert state.tree == tree
 
 
 def test_the_first_hash_that_differs_is_named() -> None:
-    leaves = tuple(write_entry(EVENTS[0], Frame(ACTORS[0], seq, format_time(START))) for seq in range(6))
-    hashes = Replay()._hash(leaves)
-    for place, what in ((2, "its leaf hash"), (3, "the tree")):
-        wrong = [*hashes]
-        wrong[place] = bytes(32) if place == 2 else hashes[place][:-1] + b"x"
+    leaves = [write_entry(EVENTS[0], Frame(ACTORS[0], seq, format_time(START))) for seq in range(6)]
+    (right,) = pieces_of(leaves, CHUNK_ENTRIES)
+    for place, wrong, what in (
+        (2, bytes(32), "its leaf hash"),
+        (3, right.hashes[3][:-1] + b"x", "the tree"),
+        (5, right.hashes[5] + bytes(32), "the tree"),
+    ):
+        hashes = (*right.hashes[:place], wrong, *right.hashes[place + 1 :])
         with pytest.raises(AuditError, match=f"entry {place} .* {what}"):
-            Replay(detailed=False).take(Piece(0, leaves, tuple(wrong)))
+            Replay(detailed=False).take(right._replace(hashes=hashes))
+
+
+def test_the_type_of_an_entry_that_changes_the_key() -> None:
+    assert EventType.LOG_KEY_ROTATED.value.encode() == summary.ROTATED

@@ -8,9 +8,9 @@ from typing_extensions import override
 
 from hanse.audit.entry import Entry
 from hanse.audit.reader import LogReader
-from hanse.audit.replay import BLOCK_ENTRIES, block_digest
 from hanse.audit.tree import leaf_hash
 from hanse.errors import AuditError
+from hanse.pieces.summary import BLOCK_ENTRIES, block_digest
 
 
 class Leaves(Sequence[bytes]):

@@ -11,6 +11,7 @@ from hanse.audit.entry import Entry
 from hanse.audit.hashes import root_at
 from hanse.audit.policy_file import TrustPolicy
 from hanse.audit.replay import Replay
+from hanse.audit.replay_processes import replay
 from hanse.audit.rotation import signatures_of
 from hanse.audit.store import Head, Rows, read_only
 from hanse.audit.witnessed import Lines, Witnessed, check_witnessed, of_log
@@ -93,7 +94,7 @@ def verify_log(
             raise AuditError("audit.integrity", f"this is the log {log.origin}, not {origin}", entry=0)
         if saved is not None:
             log.require_reach(saved)
-        state = log.replay(progress, detailed=detailed)
+        state = replay(rows, log.head.size, progress, detailed=detailed)
         keys = log.keys(state, verifier)
         log.check_checkpoints(state, keys)
         log.check_tables(state)
@@ -128,15 +129,6 @@ class _LogCheck:
                 f" has {saved.size}",
                 entry=self.head.size,
             )
-
-    def replay(self, progress: Callable[[int, int], None] | None, *, detailed: bool) -> Replay:
-        """Reads every entry; afterwards the hashes beside them are known to be theirs."""
-        state = Replay(detailed)
-        for piece in self.rows.entries(0, self.head.size):
-            state.take(piece)
-            if progress is not None:
-                progress(state.tree.size, self.head.size)
-        return state
 
     def keys(self, state: Replay, verifier: VerifierKey) -> tuple[VerifierKey, ...]:
         """The keys of the log in order, one of which the reviewer knows.

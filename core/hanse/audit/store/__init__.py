@@ -6,7 +6,8 @@
 """
 
 from hanse.audit.store.database import LogStore, create_store, read_only, require_log
-from hanse.audit.store.rows import CHUNK_ENTRIES, Head, Piece, PlainRow, Rows, StoredEntry, WritableRows
+from hanse.audit.store.rows import Head, PlainRow, Rows, StoredEntry, WritableRows
+from hanse.pieces.summary import CHUNK_ENTRIES, Piece
 
 __all__ = [
     "CHUNK_ENTRIES",

@@ -15,8 +15,8 @@ from hanse.audit.hashes import Node
 from hanse.audit.store import tables
 from hanse.audit.tree import HASH_BYTES
 from hanse.errors import AuditError
+from hanse.pieces.summary import CHUNK_ENTRIES, Piece
 
-CHUNK_ENTRIES: Final = 2_048
 MAX_HASHES_BYTES: Final = 64 * HASH_BYTES
 _DATA: Final = f"CASE WHEN length(data) <= {MAX_ENTRY_BYTES} THEN data END"
 _HASHES: Final = f"CASE WHEN length(hashes) <= {MAX_HASHES_BYTES} THEN hashes END"
@@ -51,20 +51,6 @@ class StoredEntry(NamedTuple):
 
 PlainRow: TypeAlias = tuple[int, bytes, bytes]
 """What :class:`StoredEntry` has, as a plain tuple: the driver takes and gives those faster."""
-
-
-class Piece(NamedTuple):
-    """Rows of the log that follow each other, by column: a reviewer reads millions.
-
-    Attributes:
-        first: Index of the first entry.
-        data: See :class:`StoredEntry`.
-        hashes: Likewise.
-    """
-
-    first: int
-    data: tuple[bytes, ...]
-    hashes: tuple[bytes, ...]
 
 
 class Rows:
