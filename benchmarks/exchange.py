@@ -1,4 +1,6 @@
-"""The exchange: round trips and throughput between a coordinator and five members, in processes of their own.
+"""The exchange: round trips and throughput between a coordinator and five members, and between two of them.
+
+Every member is a process of its own. What two members say to each other is sealed, and unsealed beside it.
 
 See README.md in this folder for what is measured and how.
 """
@@ -15,6 +17,7 @@ from typing import TypeAlias
 
 from common import Children, Figure, Options, children, finish, parse_options
 from exchanging.bare import serving_bare
+from exchanging.between import between_members
 from exchanging.coordinator import coordinating, make_sites
 from hanse.errors import HanseError
 from hanse.server.exchange import Exchange
@@ -38,12 +41,17 @@ BAR_SECONDS_PER_100_MB = 1.0
 
 def main() -> int:
     """Measures, and returns the exit code."""
-    options = parse_options(__doc__ or "")
+    options = parse_options(__doc__ or "", ("coordinator", "members"))
     with tempfile.TemporaryDirectory(prefix="hanse-exchange-") as name, ExitStack() as stack:
         folder = Path(name)
         make_sites(folder, MEMBERS)
-        arms = _arms(folder, stack, stack.enter_context(children(folder / "output")))
-        figures = measure(arms, options)
+        processes = stack.enter_context(children(folder / "output"))
+        figures: list[Figure] = []
+        if "members" in options.parts:
+            with ExitStack() as own:
+                figures += between_members(folder, (MEMBERS[0], MEMBERS[1]), own, processes, options)
+        if "coordinator" in options.parts:
+            figures += measure(_arms(folder, stack, processes), options)
     return finish("Exchange, five members", figures, options)
 
 
