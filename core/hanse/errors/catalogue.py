@@ -145,6 +145,23 @@ CATALOGUE: Final = MappingProxyType(
         "run.cancelled": ErrorSpec(_S.ABORTED, "The run was cancelled."),
         "run.member-refused": ErrorSpec(_S.PERMISSION_DENIED, "A member refused to take part."),
         "run.engine": ErrorSpec(_S.INTERNAL, "The federated engine failed.", retryable=True),
+        # Alignment
+        "alignment.identifiers": ErrorSpec(
+            _S.FAILED_PRECONDITION, "The identifiers of this site cannot be used as they are."
+        ),
+        "alignment.terms": ErrorSpec(_S.FAILED_PRECONDITION, "The members align by different terms."),
+        "alignment.nobody": ErrorSpec(_S.FAILED_PRECONDITION, "The members have nobody in common."),
+        "alignment.too-few": ErrorSpec(
+            _S.FAILED_PRECONDITION, "The members have fewer people in common than the agreement asks for."
+        ),
+        "alignment.root": ErrorSpec(_S.ABORTED, "The members did not find the same people in common."),
+        "alignment.worker": ErrorSpec(_S.INTERNAL, "A process that computes for the alignment ended."),
+        "alignment.repeated": ErrorSpec(
+            _S.PERMISSION_DENIED, "Too many alignments, or of sets that are nearly the same."
+        ),
+        "alignment.history": ErrorSpec(
+            _S.DATA_LOSS, "The record of earlier alignments cannot be used; nothing is aligned."
+        ),
         # The exchange between members and coordinator
         "exchange.unknown-session": ErrorSpec(_S.NOT_FOUND, "There is no such session.", retryable=True),
         "exchange.unknown-peer": ErrorSpec(_S.PERMISSION_DENIED, "The session has no such member."),

@@ -1,0 +1,110 @@
+"""Group operations on blocks of values, and a process that does nothing else.
+
+The process is started as ``python -m hanse.alignment.worker``; it reads jobs from its standard input and
+writes results to its standard output, until the input ends. A job is: length of what follows (4 bytes,
+big-endian), kind (1), key (32), length of the tag (1), the tag, then values of 32 bytes without gaps. A
+result is: length of what follows (4 bytes), 0 and the values, or 1 if a value of the job is no point.
+Nothing is serialised otherwise, nothing is written to disk, and keys are in no command line.
+"""
+
+import hashlib
+import struct
+import sys
+from enum import IntEnum
+from typing import IO, Final
+
+from hanse.alignment.curve import KEY_BYTES, POINT_BYTES, hash_to_field, map_to_curve, multiply
+
+DERIVED_BYTES: Final = 48
+"""What is derived from a point: see :func:`derive`."""
+
+LENGTH: Final = struct.Struct(">I")
+
+
+class Job(IntEnum):
+    """What is done with every value of a block."""
+
+    HASH_MULTIPLY = 0  # 32 bytes are hashed to the curve and multiplied: a point
+    MULTIPLY = 1  # a point is multiplied: a point
+    HASH_MULTIPLY_DERIVE = 2  # as the first, then derived
+    MULTIPLY_DERIVE = 3  # as the second, then derived
+
+
+def derive(points: list[bytes], tag: bytes) -> list[bytes]:
+    """48 bytes that look random to who does not have the point: of SHA-512 over tag and point."""
+    start = hashlib.sha512(b"hanse alignment v1 derive\0" + bytes([len(tag)]) + tag)
+    derived = []
+    for point in points:
+        state = start.copy()
+        state.update(point)
+        derived.append(state.digest()[:DERIVED_BYTES])
+    return derived
+
+
+def compute(job: Job, key: bytes, tag: bytes, values: bytes) -> bytes:
+    """Does a job.
+
+    Args:
+        job: What is done.
+        key: The key that is multiplied with, 32 bytes.
+        tag: The domain separation tag of the hashing and the deriving.
+        values: Values of 32 bytes without gaps.
+
+    Returns:
+        Points of 32 bytes, or derived values of :data:`DERIVED_BYTES`, in the same order.
+
+    Raises:
+        ValueError: If a value is no point with a multiple.
+    """
+    points = [values[at : at + POINT_BYTES] for at in range(0, len(values), POINT_BYTES)]
+    if job in {Job.HASH_MULTIPLY, Job.HASH_MULTIPLY_DERIVE}:
+        points = map_to_curve(hash_to_field(points, tag))
+    points = multiply(points, key)
+    if job in {Job.HASH_MULTIPLY_DERIVE, Job.MULTIPLY_DERIVE}:
+        points = derive(points, tag)
+    return b"".join(points)
+
+
+def write_job(stream: IO[bytes], job: Job, key: bytes, tag: bytes, values: bytes) -> None:
+    """Writes a job as the process reads it."""
+    head = bytes([job]) + key + bytes([len(tag)]) + tag
+    stream.write(LENGTH.pack(len(head) + len(values)) + head)
+    stream.write(values)
+    stream.flush()
+
+
+def read_result(stream: IO[bytes]) -> bytes | None:
+    """Reads a result; None if a value was no point.
+
+    Raises:
+        EOFError: If the process is gone.
+    """
+    body = _read_frame(stream)
+    if body is None:
+        raise EOFError("the process ended")
+    return None if body[0] else body[1:]
+
+
+def _read_frame(stream: IO[bytes]) -> bytes | None:
+    head = stream.read(LENGTH.size)
+    if len(head) < LENGTH.size:
+        return None
+    body = stream.read(LENGTH.unpack(head)[0])
+    return body if len(body) == LENGTH.unpack(head)[0] else None
+
+
+def serve(jobs: IO[bytes], results: IO[bytes]) -> None:
+    """Does jobs until there are no more."""
+    while (frame := _read_frame(jobs)) is not None:
+        key = frame[1 : 1 + KEY_BYTES]
+        start = 2 + KEY_BYTES + frame[1 + KEY_BYTES]
+        try:
+            made = b"\x00" + compute(Job(frame[0]), key, frame[2 + KEY_BYTES : start], frame[start:])
+        except ValueError:
+            made = b"\x01"
+        results.write(LENGTH.pack(len(made)) + made)
+        results.flush()
+
+
+if __name__ == "__main__":
+    serve(sys.stdin.buffer, sys.stdout.buffer)
