@@ -15,8 +15,9 @@ def main() -> None:
     size = int(sys.argv[1])
     client_ids = [f"person{number:07d}@shop.test" for number in range(size)]
     server_ids = [f"person{number:07d}@shop.test" for number in range(size // 2, size // 2 + size)]
+    reveal = True  # whom they have in common, not only how many
     before = time.process_time()
-    client, server = psi.client.CreateWithNewKey(True), psi.server.CreateWithNewKey(True)
+    client, server = psi.client.CreateWithNewKey(reveal), psi.server.CreateWithNewKey(reveal)
     setup = server.CreateSetupMessage(1e-9, size, server_ids, psi.DataStructure.GCS)
     request = client.CreateRequest(client_ids)
     response = server.ProcessRequest(request)

@@ -140,9 +140,7 @@ def _read(
         raise _refusal(where, f"{_rows(numbers)}: an identifier that stands at more than one row")
     if not len(once):
         raise _refusal(where, f"no row has an identifier {rule.kind} that can be used")
-    counts = Counts(
-        len(once), len(column.values) - len(rows) - len(malformed), len(malformed), len(repeated)
-    )
+    counts = Counts(len(once), len(column.values) - len(rows) - len(malformed), len(malformed), len(repeated))
     return (hashes[once], np.asarray(rows, np.int64)[once]), counts
 
 
@@ -186,7 +184,8 @@ def _texts(values: Sequence[object], where: str) -> Iterator[tuple[int, str]]:
         first = first or kind
         if kind != first:
             raise _refusal(
-                f"{where}, row {row + 1}", f"{kind}, but the rows before hold {first}; store the column as text"
+                f"{where}, row {row + 1}",
+                f"{kind}, but the rows before hold {first}; store the column as text",
             )
         yield row, text
 

@@ -129,8 +129,8 @@ def hear_table(channel: PeerChannel) -> tuple[Table, int]:
         raise malformed(channel, "the size of its table is out of range")
     if len(arrays) != 1 or arrays[0].dtype != np.uint64 or arrays[0].shape != (3,):
         raise malformed(channel, "the seed of its table is of another form")
-    slots = gather((rows for rows, _ in hear_rows(channel, "slots", VALUE_BYTES, slots_for(keys))), VALUE_BYTES)
-    return Table(arrays[0], slots), keys
+    slots = (rows for rows, _ in hear_rows(channel, "slots", VALUE_BYTES, slots_for(keys)))
+    return Table(arrays[0], gather(slots, VALUE_BYTES)), keys
 
 
 def gather(parts: Iterator[Rows], width: int) -> Rows:

@@ -1,4 +1,4 @@
-"""What both sides of a pass have in common. A pass finds whom the members have in common by one identifier."""
+"""What both sides of a pass share. A pass finds whom the members have in common by one kind of identifier."""
 
 import hashlib
 from collections.abc import Callable, Iterator

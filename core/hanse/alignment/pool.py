@@ -69,9 +69,7 @@ class GroupPool:
             TrainingError: ``alignment.worker`` if a process ended.
         """
         coming = iter(blocks)
-        begun = [
-            self.submit(job, key, tag, block) for block in islice(coming, 2 * max(1, self.processes))
-        ]
+        begun = [self.submit(job, key, tag, block) for block in islice(coming, 2 * max(1, self.processes))]
         while begun:
             made = take(begun.pop(0), origin)
             begun += [self.submit(job, key, tag, block) for block in islice(coming, 1)]
@@ -84,7 +82,9 @@ class GroupPool:
             write_job(to, job, key, tag, values)
             return read_result(back)
         except (OSError, EOFError, ValueError) as error:
-            raise TrainingError("alignment.worker", "a process that computes for the alignment ended") from error
+            raise TrainingError(
+                "alignment.worker", "a process that computes for the alignment ended"
+            ) from error
         finally:
             self._idle.put(process)
 

@@ -105,9 +105,7 @@ def _places(derived: Values, seed: NDArray[np.uint64], size: int) -> NDArray[np.
     return ((high * np.uint64(part)) >> _HALF).astype(np.int64) + np.arange(_PARTS) * part
 
 
-def _peel(
-    places: NDArray[np.int64], size: int
-) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]] | None:
+def _peel(places: NDArray[np.int64], size: int) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]] | None:
     """Which keys each round takes out and which slots determine them; None if some remain."""
     degree = np.bincount(places.reshape(-1), minlength=size)
     sums = np.zeros(size, np.int64)  # of the keys that are left at each slot: with one left, that key

@@ -7,8 +7,8 @@
    pairs. The pass of the first kind must reach the minimum by itself.
 3. *Order*: the coins are opened. The hash of each common identifier under the coins together says where its
    row stands: an order that is the same for all, and random for each.
-4. *Root*: over these hashes in their order, a Merkle tree as of RFC 6962. All members compare it, and log it;
-   it tells a reader of the log nothing, as only the members know the coins.
+4. *Root*: SHA-256 over these hashes in their order. All members compare it, and log it; it tells a reader of
+   the log nothing, as only the members know the coins.
 
 Every two members need a channel: feature holders share secrets that the label holder must not know.
 """
@@ -38,7 +38,6 @@ from hanse.alignment.messages import (
 from hanse.alignment.passing import Pass, Progress
 from hanse.alignment.pool import GroupPool
 from hanse.alignment.terms import Terms
-from hanse.audit.tree import root_hash
 from hanse.errors import ConfigurationError, PolicyError, ProtocolError
 from hanse.exchange.peers import PeerChannel
 
@@ -102,7 +101,7 @@ def take_part(
     joint = _open_coins(me, peers, coin, coins)
     keys = _keys(hashes, joint)
     order = np.argsort(as_keys(keys))
-    root = root_hash(row.tobytes() for row in keys[order])
+    root = _root(keys[order])
     _compare(peers, root)
     return Alignment(rows[order], root, commitments, found, sizes)
 
@@ -121,7 +120,9 @@ def _greet(
         if header.get("version") != VERSION:
             raise ProtocolError("protocol.version", f"{name} aligns by another version of the protocol")
         if differing := [field for field, value in stated.items() if header.get(field) != value]:
-            raise PolicyError("alignment.terms", f"{name} aligns with another {differing[0]} than this member")
+            raise PolicyError(
+                "alignment.terms", f"{name} aligns with another {differing[0]} than this member"
+            )
         if len(arrays) != 1 or arrays[0].dtype != np.uint8 or arrays[0].shape != (2 * SECRET_BYTES,):
             raise malformed(channel, "its commitments are of another form")
         commitments[name] = arrays[0][:SECRET_BYTES].tobytes()
@@ -146,7 +147,8 @@ class _Member:
         leads = self.me == self.terms.label_holder
         shared = {} if leads else self._share()
         rows, hashes = np.empty(0, np.int64), np.empty((0, HASH_BYTES), np.uint8)
-        found, sizes = {}, {}
+        found: dict[str, int] = {}
+        sizes: dict[str, tuple[int, ...]] = {}
         for position, rule in enumerate(self.terms.rules.identifiers):
             of_kind, places = self.identifiers.kinds[position]
             left = np.flatnonzero(~np.isin(places, rows))
@@ -233,6 +235,10 @@ def _keys(hashes: Hashes, joint: bytes) -> Hashes:
         state.update(row.tobytes())
         made += state.digest()
     return as_rows(bytes(made), HASH_BYTES)
+
+
+def _root(keys: Hashes) -> bytes:
+    return _join(b"aligned set", [len(keys).to_bytes(8, "big"), keys.tobytes()])
 
 
 def _coin_commitment(name: str, coin: bytes) -> bytes:

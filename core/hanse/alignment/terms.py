@@ -36,9 +36,13 @@ class Terms:
 
     def __post_init__(self) -> None:
         if len(set(self.members)) != len(self.members) or len(self.members) < 2:  # noqa: PLR2004
-            raise ConfigurationError("config.invalid", "an alignment is between two different members or more")
+            raise ConfigurationError(
+                "config.invalid", "an alignment is between two different members or more"
+            )
         if self.label_holder not in self.members:
-            raise ConfigurationError("config.invalid", "the label holder of an alignment is one of its members")
+            raise ConfigurationError(
+                "config.invalid", "the label holder of an alignment is one of its members"
+            )
 
     @property
     def feature_holders(self) -> tuple[str, ...]:

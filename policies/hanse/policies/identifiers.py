@@ -4,9 +4,9 @@
   small. There is one ``@`` with something on both sides, and no space. The letters before the ``@`` become
   small too: no provider of note tells them apart.
 * ``email_untagged``: likewise, and what follows a ``+`` before the ``@`` goes.
-* ``phone``: E.164, ``+`` and 7 to 15 digits. Spaces and ``- . / ( )`` go, as does ``(0)`` after a country code;
-  a leading ``00`` becomes ``+``. A number without ``+`` is national: its trunk prefix goes, the agreement's
-  country code is put before it; without a country code in the agreement it is malformed. No table of
+* ``phone``: E.164, ``+`` and 7 to 15 digits. Spaces and ``- . / ( )`` go, as does ``(0)`` after a country
+  code; a leading ``00`` becomes ``+``. A number without ``+`` is national: its trunk prefix goes, the
+  agreement's country code is put before it; without one in the agreement it is malformed. No table of
   numbering plans is used: with another edition of it, members would get other numbers.
 * ``code``: NFKC, without spaces and ``- . / _``, letters small: contract and vehicle numbers.
 * ``exact``: NFC and nothing else.
@@ -22,7 +22,7 @@ from typing import Final
 from hanse.policies.agreement.alignment import IdentifierRule, Normalisation
 
 MOST_CHARACTERS: Final = 320
-"""Of an identifier: the longest e-mail address (RFC 3696, erratum 1690, has 254; 64 + 1 + 255 are possible)."""
+"""Of an identifier: an e-mail address has up to 64, an ``@``, and up to 255 (RFC 5321, section 4.5.3.1)."""
 
 _EMAIL: Final = re.compile(r"[^@\s]+@[^@\s]+")
 _PHONE_PUNCTUATION: Final = re.compile(r"[\s\-./()\u2010-\u2015]")
@@ -44,8 +44,13 @@ def normalise(rule: IdentifierRule, value: str) -> str | None:
     return None if made is None or len(made) > MOST_CHARACTERS else made
 
 
+def _plain(value: str) -> str:
+    """Ordinary small letters; composed again, as small letters may be combined otherwise than great ones."""
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", value).lower())
+
+
 def _email(_: IdentifierRule, value: str) -> str | None:
-    text = unicodedata.normalize("NFKC", value).strip().lower()
+    text = _plain(value).strip()
     return text if not text or _EMAIL.fullmatch(text) else None
 
 
@@ -76,7 +81,7 @@ def _phone(rule: IdentifierRule, value: str) -> str | None:
 
 
 def _code(_: IdentifierRule, value: str) -> str | None:
-    return _CODE_PUNCTUATION.sub("", unicodedata.normalize("NFKC", value)).lower()
+    return _plain(_CODE_PUNCTUATION.sub("", unicodedata.normalize("NFKC", value)))
 
 
 def _exact(_: IdentifierRule, value: str) -> str | None:

@@ -81,5 +81,5 @@ def bucket(size: int, smallest: int) -> int:
         than the larger.
     """
     wanted = max(size, smallest)
-    unit = 10 ** max(0, len(str(wanted)) - 2)
+    unit = int("1" + "0" * max(0, len(str(wanted)) - 2))
     return -(-wanted // unit) * unit
