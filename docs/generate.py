@@ -40,6 +40,7 @@ AREAS = {
     "audit": "The audit log cannot be written, or does not verify.",
     "sum": "A secure sum is refused, because it would show more than a sum, or cannot be opened.",
     "run": "A run cannot go on.",
+    "alignment": "Members do not find out whom they have in common, or must not.",
     "exchange": "A session between a member's node and the coordinator is refused, broken or over.",
     "sealed": "A sealed conversation between two members is refused, broken or cut short.",
     "model": "A model version is not acceptable.",

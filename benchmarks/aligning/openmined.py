@@ -7,7 +7,7 @@ import json
 import sys
 import time
 
-import private_set_intersection.python as psi
+import private_set_intersection.python as psi  # pyright: ignore[reportMissingImports]
 
 
 def main() -> None:

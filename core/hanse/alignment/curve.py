@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
-from gmpy2 import invert, jacobi, mpz
+from gmpy2 import invert, jacobi, mpz  # pyright: ignore[reportAttributeAccessIssue] # it has no stubs
 
 POINT_BYTES: Final = 32
 KEY_BYTES: Final = 32
