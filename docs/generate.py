@@ -43,6 +43,7 @@ AREAS = {
     "alignment": "Members do not find out whom they have in common, or must not.",
     "exchange": "A session between a member's node and the coordinator is refused, broken or over.",
     "sealed": "A sealed conversation between two members is refused, broken or cut short.",
+    "vertical": "Parties that hold different columns of the same people cannot trust a run.",
     "model": "A model version is not acceptable.",
     "scoring": "A scoring call is not acceptable.",
     "internal": "Something failed that no other code names.",

@@ -45,5 +45,30 @@ def apply_masks(vector: RingVector, add: Sequence[bytes], subtract: Sequence[byt
             operation(piece, mask[: len(piece)], out=piece)
 
 
+class MaskStream:
+    """A mask as it is made, from its beginning on.
+
+    Args:
+        key: What makes it, 32 bytes.
+    """
+
+    def __init__(self, key: bytes) -> None:
+        self._stream = _stream(key)
+        self._buffer = bytearray(_BLOCK_BYTES + _AES_BLOCK_BYTES)
+
+    def fill(self, target: RingVector) -> None:
+        """Overwrites a vector with the next ring elements.
+
+        Args:
+            target: Contiguous, one axis, any length.
+        """
+        block = _BLOCK_BYTES // target.itemsize
+        mask = np.frombuffer(self._buffer, dtype=target.dtype, count=block)
+        for start in range(0, len(target), block):
+            piece = target[start : start + block]
+            self._stream.update_into(_ZEROS[: piece.nbytes], self._buffer)
+            piece[:] = mask[: len(piece)]
+
+
 def _stream(key: bytes) -> AEADEncryptionContext:
     return Cipher(AES128(key[:_AES_KEY_BYTES]), GCM(key[_AES_KEY_BYTES:])).encryptor()

@@ -176,6 +176,9 @@ CATALOGUE: Final = MappingProxyType(
         "sealed.truncated": ErrorSpec(
             _S.ABORTED, "A conversation between members stopped before both had ended it."
         ),
+        # Vertical runs
+        "vertical.dealing": ErrorSpec(_S.DATA_LOSS, "The dealer's random numbers do not fit together."),
+        "vertical.sums": ErrorSpec(_S.DATA_LOSS, "The sums over another party's columns do not add up."),
         # Serving
         "model.not-found": ErrorSpec(_S.NOT_FOUND, "There is no such model version."),
         "model.invalid": ErrorSpec(_S.FAILED_PRECONDITION, "The model version is not valid."),

@@ -6,13 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hanse.aggregation import Query, Vector
-from hanse.errors import ConfigurationError, PolicyError, ProtocolError
+from hanse.errors import PolicyError, ProtocolError
 from hanse.learning.boosting.columns import Binning, Codes, Layout, check_left_codes, sampled_columns
-from hanse.learning.boosting.forest import descend
-from hanse.learning.boosting.histograms import node_sums
 from hanse.learning.boosting.messages import (
     LEVEL,
-    MAX_ROWS,
     START,
     Level,
     agreed_digest,
@@ -22,19 +19,10 @@ from hanse.learning.boosting.messages import (
     start_length,
 )
 from hanse.learning.boosting.model import BoostedTrees
-from hanse.learning.boosting.objective import (
-    Floats,
-    gradients,
-    losses,
-    prepare_targets,
-    quantise,
-    row_weights,
-)
+from hanse.learning.boosting.rows import Rows
 from hanse.learning.boosting.settings import BoostingSettings
-from hanse.learning.boosting.splits import CHANNELS
 from hanse.learning.random_source import SecureRandom
 
-_BAD_DATA: Final = "config.bad-data"
 _DUE: Final = "protocol.unexpected-step"
 
 
@@ -75,22 +63,13 @@ class BoostingContributor:
         self._digest = agreed_digest(settings, binning)
         self._layout = binning.layout
         self._codes = codes
-        rows = len(self._codes)
-        self._targets = _targets(settings, labels, rows)
-        self._weights = row_weights(settings, self._targets, _weights(settings, weights, rows))
-        self._validation = np.zeros(rows, dtype=np.bool_) if validation is None else validation
-        if self._validation.shape != (rows,) or self._validation.dtype != np.bool_ or rows > MAX_ROWS:
-            raise ConfigurationError(_BAD_DATA, "not one mark per row, or too many rows")
-        self._coins = SecureRandom() if coins is None else coins
-        self._raw = np.zeros(self._targets.shape) if start is None else start.raw(self._codes).T.copy()
+        self._rows = Rows(settings, labels, len(codes), weights=weights, validation=validation, coins=coins)
+        if start is not None:
+            self._rows.raw[:] = start.raw(codes).T
         self._tree = 0 if start is None else start.iterations
         self._begun = False
         self._last: tuple[tuple[str, bytes, int], Vector] | None = None
         self._due = {(self._tree, 0)}  # iteration and level of the questions that may come next
-        self._in_bag = np.zeros(self._targets.shape, dtype=np.bool_)
-        self._gradients = self._hessians = np.zeros(self._targets.shape)
-        self._tree_of = np.arange(settings.labels)
-        self._plant()
         self._newest = 0, 0  # before the first iteration there is nothing to split
 
     def contribute(self, query: Query) -> Vector:
@@ -116,7 +95,7 @@ class BoostingContributor:
     def learns_from(self, codes: Codes, labels: NDArray[Any]) -> bool:
         """Whether these are the rows that it was given."""
         same = np.array_equal(self._codes, codes)
-        return same and np.array_equal(self._targets[0], labels.astype(np.float64))
+        return same and np.array_equal(self._rows.targets[0], labels.astype(np.float64))
 
     def _answer(self, query: Query) -> Vector:
         if query.kind == START:
@@ -139,18 +118,15 @@ class BoostingContributor:
         if query.length != start_length(self._settings):
             raise ProtocolError("protocol.malformed", "an answer would have another length")
         self._begun = True
-        learns = ~self._validation
-        weights = quantise(self._settings, self._weights[:, learns])
-        weighted = quantise(self._settings, self._weights * np.nan_to_num(self._targets))[:, learns]
-        per_label = np.stack([weights.sum(axis=1), weighted.sum(axis=1)], axis=1)
-        return np.concatenate([[learns.sum(), self._validation.sum()], per_label.ravel()])
+        learning, kept, per_label = self._rows.begin()
+        return np.concatenate([[learning, kept], per_label.ravel()])
 
     def _check(self, level: Level, length: int) -> None:
         """Refuses what is not due, and what is not a step of growing trees as agreed."""
         if not self._begun or (level.tree, level.level) not in self._due:
             raise ProtocolError(_DUE, "this question is not due, or was answered before")
         self._check_splits(level)
-        first, made = self._next_node, 2 * len(level.splits.nodes)
+        first, made = self._rows.nodes, 2 * len(level.splits.nodes)
         if len(level.values) != (first + made if level.level == 0 else 0):
             raise ProtocolError("protocol.malformed", "not one value for each node of the iteration")
         if not self._may_ask(level):
@@ -160,7 +136,7 @@ class BoostingContributor:
 
     def _may_ask(self, level: Level) -> bool:
         """Whether the nodes are those whose sums a coordinator needs."""
-        asked, first = level.asked, self._next_node
+        asked, first = level.asked, self._rows.nodes
         if level.level == 0:
             ends = self._settings.patience > 0 and not len(asked)
             begins = np.array_equal(asked, np.arange(self._settings.labels))
@@ -182,71 +158,27 @@ class BoostingContributor:
 
     def _apply(self, level: Level) -> None:
         """Moves rows to the children; at the roots, adds the leaves' values and begins the iteration."""
-        splits, first = level.splits, self._next_node
-        for label, positions in enumerate(self._positions):
-            self._positions[label] = descend(positions, self._codes, splits, first)
-        self._tree_of = np.concatenate([self._tree_of, np.repeat(self._tree_of[splits.nodes], 2)])
-        self._newest = first, self._next_node
+        first = self._rows.nodes
+        self._rows.move(self._codes, level.splits)
+        self._newest = first, self._rows.nodes
         if level.level == 0:
-            self._raw += level.values[self._positions]
-            self._plant()
-            self._derive()
+            self._rows.next_iteration(level.values)
+            self._newest = 0, self._rows.nodes
         self._tree = level.tree
         over = not len(level.asked)
         deeper = level.level + 1 < self._settings.depth
         self._due = set() if over else {(level.tree + 1, 0)}
         self._due |= {(level.tree, level.level + 1)} if deeper and not over else set()
 
-    def _plant(self) -> None:
-        """All rows at the roots."""
-        labels = np.arange(self._settings.labels)
-        self._positions = np.repeat(labels.astype(np.int32)[:, None], len(self._codes), axis=1)
-        self._tree_of = labels
-        self._newest = 0, len(labels)
-
-    def _derive(self) -> None:
-        """Gradients at the scores so far, of the rows that take part in this iteration."""
-        settings = self._settings
-        self._gradients, self._hessians = gradients(settings, self._raw, self._targets, self._weights)
-        learns = ~self._validation
-        if settings.subsample < 1:
-            learns &= self._coins.uniform(len(learns)) < settings.subsample
-        self._in_bag = learns & (self._weights > 0)
-
     def _sums(self, level: Level) -> Vector:
         layout = self._layout_of(level.tree)
         codes = self._codes
         if layout != self._layout:
             codes = codes[:, self._columns_of(level.tree)]
-        sums = np.zeros((len(level.asked), layout.total, CHANNELS))
-        for label in np.unique(self._tree_of[level.asked]).tolist():
-            mine = np.flatnonzero(self._tree_of[level.asked] == label)
-            slot_of = np.full(self._next_node, -1, dtype=np.int64)
-            slot_of[level.asked[mine]] = np.arange(len(mine))
-            slots = slot_of[self._positions[label]]
-            rows = np.flatnonzero((slots >= 0) & self._in_bag[label])
-            sums[mine] = node_sums(
-                codes[rows],
-                layout,
-                slots[rows],
-                self._gradients[label, rows],
-                self._hessians[label, rows],
-                len(mine),
-            )
-        return np.concatenate([sums.ravel(), self._losses(level).ravel()])
-
-    def _losses(self, level: Level) -> Floats:
-        """Loss and weight of each label over the rows kept aside, if they are due."""
-        settings, kept = self._settings, self._validation
-        if level.level or not settings.patience:
-            return np.zeros((0, 2))
-        weights = self._weights[:, kept]
-        each = losses(settings, self._raw[:, kept], self._targets[:, kept], weights)
-        return np.stack([each.sum(axis=1), quantise(settings, weights).sum(axis=1)], axis=1)
-
-    @property
-    def _next_node(self) -> int:
-        return len(self._tree_of)
+        sums = self._rows.sums(codes, layout, level.asked)
+        due = level.level == 0 and self._settings.patience > 0
+        losses = self._rows.losses() if due else np.zeros((0, 2))
+        return np.concatenate([sums.ravel(), losses.ravel()])
 
     def _columns_of(self, tree: int) -> NDArray[np.int64]:
         settings = self._settings
@@ -254,25 +186,3 @@ class BoostingContributor:
 
     def _layout_of(self, tree: int) -> Layout:
         return self._layout.take(self._columns_of(tree))
-
-
-def _targets(settings: BoostingSettings, labels: NDArray[Any], rows: int) -> Floats:
-    """Targets of each label, shape (labels, rows)."""
-    values = np.asarray(labels)
-    shapes = {(rows, settings.labels)} | ({(rows,)} if settings.labels == 1 else set())
-    if values.dtype.kind not in "biuf" or values.shape not in shapes:
-        raise ConfigurationError(_BAD_DATA, f"labels are not numbers of shape ({rows}, {settings.labels})")
-    numbers = values.astype(np.float64).reshape(rows, settings.labels).T
-    known = numbers[~np.isnan(numbers)]
-    if settings.objective == "logistic" and not np.isin(known, (0.0, 1.0)).all():
-        raise ConfigurationError(_BAD_DATA, "a label is neither 0 nor 1")
-    return prepare_targets(settings, numbers)
-
-
-def _weights(settings: BoostingSettings, weights: NDArray[Any] | None, rows: int) -> Floats:
-    if weights is None:
-        return np.ones(rows)
-    numbers = np.asarray(weights, dtype=np.float64)
-    if numbers.shape != (rows,) or not ((numbers >= 0) & (numbers <= settings.max_weight)).all():
-        raise ConfigurationError(_BAD_DATA, f"weights are not in [0, {settings.max_weight:g}], one per row")
-    return numbers

@@ -1,0 +1,142 @@
+"""The label holder's half: it grows the trees, and keeps rows' nodes, gradients and hessians to itself."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hanse.aggregation.masks import SEED_BYTES
+from hanse.errors import ConfigurationError
+from hanse.exchange.peers import PeerChannel
+from hanse.learning.boosting.columns import Binning
+from hanse.learning.boosting.engine import Engine, Progress
+from hanse.learning.boosting.rows import Rows
+from hanse.learning.random_source import SecureRandom
+from hanse.learning.vertical.trees.dealing import COIN_BYTES
+from hanse.learning.vertical.trees.feature_holder import pair_of
+from hanse.learning.vertical.trees.masks import Masks
+from hanse.learning.vertical.trees.messages import BEGIN, OVER, SEED, check_array, hear_step, malformed, say
+from hanse.learning.vertical.trees.parts import HolderCuts, LabelPart, with_cuts
+from hanse.learning.vertical.trees.remote import MAX_COLUMNS, Remote
+from hanse.learning.vertical.trees.sums import SharedSums
+from hanse.learning.vertical.trees.terms import TreesTerms
+
+_TWO: Final = 2  # codes of a cut
+
+
+class LabelHolder:
+    """Conducts one run over columns of its own and those of feature holders.
+
+    With no feature holder in the terms it grows trees over its own columns, without a dealer: the model to
+    compare with, and to fall back on.
+
+    Args:
+        terms: The run's.
+        binning: Of own columns.
+        columns: Values of the aligned rows in their common order, by column name.
+        labels: Shape (rows,) or (rows, labels): 0 and 1, or numbers; NaN where unknown.
+        weights: Of the rows; None for 1 each.
+        validation: Which rows are kept aside for early stopping; None for none. Nobody else learns which.
+        coins: For row sampling; None for new ones.
+
+    Raises:
+        ConfigurationError: ``config.bad-data`` if the data is not as described.
+    """
+
+    def __init__(
+        self,
+        terms: TreesTerms,
+        binning: Binning,
+        columns: Mapping[str, NDArray[Any]],
+        labels: NDArray[Any],
+        *,
+        weights: NDArray[Any] | None = None,
+        validation: NDArray[np.bool_] | None = None,
+        coins: SecureRandom | None = None,
+    ) -> None:
+        self._terms = terms
+        self._settings = terms.exact
+        self._binning = binning
+        self._codes = binning.encode(columns)
+        if len(self._codes) != terms.rows:
+            raise ConfigurationError(
+                "config.bad-data", f"{len(self._codes)} rows of columns for {terms.rows} aligned rows"
+            )
+        self._rows = Rows(
+            self._settings, labels, terms.rows, weights=weights, validation=validation, coins=coins
+        )
+
+    def train(
+        self,
+        peers: Mapping[str, PeerChannel],
+        dealer: PeerChannel | None,
+        entropy: Callable[[int], bytes],
+        progress: Callable[[Progress], None] = lambda _: None,
+    ) -> LabelPart:
+        """Grows a model; nothing of it is kept before every feature holder has checked the dealer.
+
+        Args:
+            peers: Channels to the feature holders, by name.
+            dealer: The channel to the dealer; None if there are no feature holders.
+            entropy: Random bytes.
+            progress: Called after each iteration.
+
+        Returns:
+            This party's part of the model, after as many iterations as early stopping found best.
+
+        Raises:
+            ProtocolError: ``vertical.dealing`` if the dealer's numbers do not fit together, ``vertical.sums``
+                if sums do not add up; ``protocol.malformed`` or ``protocol.unexpected-step`` name the party.
+            HanseError: As :class:`hanse.exchange.peers.PeerChannel`.
+        """
+        remotes = [Remote(self._terms, peers[name]) for name in self._terms.feature_holders]
+        masks = None if dealer is None or not remotes else self._masks(dealer, remotes)
+        if remotes and masks is None:
+            raise ConfigurationError("config.invalid", "feature holders need a dealer")
+        members = (self._terms.label_holder, *self._terms.feature_holders)
+        sums = SharedSums(
+            self._settings, self._binning.layout, self._codes, self._rows, remotes, masks, members
+        )
+        engine = Engine(sums, sums.layout, self._settings)
+        for done in engine.grow():
+            progress(done)
+        numbers, kept = sums.cut_of(engine.forest)
+        coins = [] if masks is None else self._check(masks, remotes, entropy)
+        holders = [
+            HolderCuts(name=remote.name, pair=pair_of(coin), cuts=len(cuts))
+            for remote, coin, cuts in zip(remotes, coins, kept, strict=True)
+        ]
+        part = self._part(engine, numbers, holders)
+        for remote, cuts in zip(remotes, kept, strict=True):
+            remote.end(cuts)
+        if dealer is not None and remotes:
+            say(dealer, OVER)
+        return part
+
+    def _masks(self, dealer: PeerChannel, remotes: list[Remote]) -> Masks:
+        say(dealer, BEGIN, terms=self._terms.digest)
+        header, arrays = hear_step(dealer, SEED)
+        if len(arrays) != 1 or header.get("bins") != [int(remote.bins.sum()) for remote in remotes]:
+            raise malformed(dealer, "it deals for other columns than the feature holders show")
+        seed = check_array(dealer, arrays[0], np.uint8, (SEED_BYTES,)).tobytes()
+        return Masks(self._terms, dealer, seed, [remote.opened for remote in remotes])
+
+    def _check(self, masks: Masks, remotes: list[Remote], entropy: Callable[[int], bytes]) -> list[bytes]:
+        """Lets every feature holder check the dealer; returns the coins."""
+        masks.receive_checks()
+        coins = []
+        for number, remote in enumerate(remotes):
+            coins.append(remote.toss(masks.batches, entropy(COIN_BYTES)))
+            remote.prove(*masks.proof(number, coins[-1]))
+        return coins
+
+    def _part(
+        self, engine: Engine, numbers: Mapping[tuple[int, bytes], int], holders: list[HolderCuts]
+    ) -> LabelPart:
+        own = len(self._binning.columns)
+        if own + len(numbers) > MAX_COLUMNS:
+            raise ConfigurationError("config.invalid", "the trees have more cuts than a model can hold")
+        width = max(_TWO if numbers else 0, self._binning.layout.width)
+        forest = with_cuts(engine.forest, own, numbers, width)
+        return LabelPart.make(self._settings, engine.base, self._binning, forest, holders)

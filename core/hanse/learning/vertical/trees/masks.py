@@ -1,0 +1,118 @@
+"""The label holder's supply of masks: columns to hide gradients behind, and its shares of their sums."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hanse.errors import ProtocolError
+from hanse.exchange.peers import PeerChannel
+from hanse.learning.vertical.trees.dealing import check_columns, combined, label_columns
+from hanse.learning.vertical.trees.messages import DEAL, DEALT, DEALT_CHECK, receive_matrix, say
+from hanse.learning.vertical.trees.ring import Ring, multiply
+from hanse.learning.vertical.trees.terms import TreesTerms
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Some masks, each for one use.
+
+    Attributes:
+        columns: V, shape (columns, rows).
+        shares: Of each feature holder ``V E + S_L``, shape (columns, bins).
+    """
+
+    columns: Ring
+    shares: tuple[Ring, ...]
+
+
+class Masks:
+    """Asks the dealer for batches, one ahead, and hands out their columns once each.
+
+    Args:
+        terms: The run's.
+        dealer: The channel.
+        seed: The label holder's, from the dealer.
+        opened: Of each feature holder E, shape (rows, bins).
+    """
+
+    def __init__(self, terms: TreesTerms, dealer: PeerChannel, seed: bytes, opened: Sequence[Ring]) -> None:
+        self._terms = terms
+        self._dealer = dealer
+        self._seed = seed
+        self._opened = tuple(opened)
+        self._asked = 0
+        self._dealt: list[list[Ring]] = []
+        self._used = terms.batch  # columns of the newest batch
+        self._newest: Taken | None = None
+        self._checks: list[Ring] = []
+        self._ask()
+
+    @property
+    def batches(self) -> int:
+        """Those of which some columns were handed out."""
+        return len(self._dealt)
+
+    def take(self, most: int) -> Taken:
+        """The next masks.
+
+        Args:
+            most: How many, at least one.
+
+        Returns:
+            As many, or as many as are left of a batch.
+
+        Raises:
+            ProtocolError: If the dealer does not send what is due.
+        """
+        if self._newest is None or self._used == self._terms.batch:
+            self._newest, self._used = self._next(), 0
+        part = slice(self._used, min(self._used + most, self._terms.batch))
+        self._used = part.stop
+        return Taken(self._newest.columns[part], tuple(share[part] for share in self._newest.shares))
+
+    def proof(self, holder: int, coin: bytes) -> tuple[Ring, Ring]:
+        """What a feature holder checks the dealer by; see :mod:`hanse.learning.vertical.trees.dealing`.
+
+        Args:
+            holder: Number of the feature holder, whose check columns are used up by this.
+            coin: The joint one.
+
+        Returns:
+            W, shape (combinations, rows), and the combined shares, shape (combinations, bins).
+        """
+        terms, size = self._terms, self._terms.combinations
+        columns = check_columns(self._seed, holder, size, terms.rows)
+        share = self._checks[holder].copy()
+        for batch, dealt in enumerate(self._dealt):
+            columns += combined(coin, batch, size, label_columns(self._seed, batch, terms.batch, terms.rows))
+            share += combined(coin, batch, size, dealt[holder])
+        return columns, share
+
+    def receive_checks(self) -> None:
+        """Gets the dealer's shares for the check: everything is dealt now, and coins may be tossed."""
+        if self._asked > len(self._dealt):
+            self._receive()  # the batch that was asked for ahead, and is not needed
+        say(self._dealer, DEALT_CHECK)
+        size = self._terms.combinations
+        self._checks = [
+            receive_matrix(self._dealer, DEALT_CHECK, (size, opened.shape[1])) for opened in self._opened
+        ]
+
+    def _ask(self) -> None:
+        if self._asked < self._terms.max_batches:
+            say(self._dealer, DEAL)
+            self._asked += 1
+
+    def _receive(self) -> list[Ring]:
+        size = self._terms.batch
+        return [receive_matrix(self._dealer, DEALT, (size, opened.shape[1])) for opened in self._opened]
+
+    def _next(self) -> Taken:
+        batch = len(self._dealt)
+        if batch == self._asked:
+            raise ProtocolError("protocol.unexpected-step", "the run needs more masks than it may")
+        dealt = self._receive()
+        self._ask()
+        self._dealt.append(dealt)
+        columns = label_columns(self._seed, batch, self._terms.batch, self._terms.rows)
+        pairs = zip(self._opened, dealt, strict=True)
+        return Taken(columns, tuple(multiply(columns, opened) + share for opened, share in pairs))
