@@ -54,6 +54,8 @@ class LeakageReport(Document):
         mode: How the model was trained.
         rows: People.
         findings: Of the attacks on labels; none if nothing that depends on labels went to the party.
+        disclosed: Of attacks on what the agreement lets the party know, as its half of a scorecard:
+            shown, not judged.
         label_epsilon: Of randomised response on labels; None where labels are not what is noised.
         columns_recovered: Share of the variance of the party's columns that a linear model recovers from what
             it sent, knowing the columns of ``known`` people; None where it was not measured.
@@ -65,6 +67,7 @@ class LeakageReport(Document):
     mode: Text
     rows: Count
     findings: Annotated[Many[Finding], Field(max_length=64)] = ()
+    disclosed: Annotated[Many[Finding], Field(max_length=64)] = ()
     label_epsilon: Annotated[float, Field(gt=0)] | None = None
     columns_recovered: Area | None = None
     known: Count

@@ -1,11 +1,10 @@
 """What a party saw, as numbers per person, and the attacks on it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hanse.learning.vertical.leakage.attacks import (
     Floats,
@@ -63,38 +62,6 @@ def attack_labels(
             without = None if surface.without is None else _area(attack, surface.without, labels, seed)
             findings.append(Finding(attack=attack, seen=surface.name, area=found, without=without))
     return tuple(findings)
-
-
-def ring_surfaces(
-    name: str, messages: Sequence[Sequence[NDArray[np.unsignedinteger[Any]]]]
-) -> tuple[Surface, Surface]:
-    """Ring elements that a party received of every person, as an attacker who takes them for numbers.
-
-    Masked ones are uniform, so that every attack should fail; a protocol that forgot a mask shows here.
-
-    Args:
-        name: In words.
-        messages: For each epoch (tree, iteration) the arrays of shape (rows, any width), unsigned.
-
-    Returns:
-        What was seen in the first epoch; and the sums over all epochs, column by column.
-    """
-    first, *_ = sums = [_side_by_side(epoch) for epoch in messages]
-    width = max(table.shape[1] for table in sums)
-    total = np.zeros((len(first), width))
-    for table in sums:
-        total[:, : table.shape[1]] += table
-    return Surface(f"{name}, first", first), Surface(f"{name}, averaged", total)
-
-
-def _side_by_side(arrays: Sequence[NDArray[np.unsignedinteger[Any]]]) -> Floats:
-    tables = [array.view(np.dtype(f"i{array.itemsize}")).astype(np.float64) for array in arrays]
-    joined: Floats = np.concatenate([table.reshape(len(table), -1) for table in tables], axis=1)[
-        :, :MAX_WIDTH
-    ]
-    return joined / max(
-        1.0, float(np.abs(joined).max(initial=0.0))
-    )  # squares of 2^63 lose nothing that counts
 
 
 def _area(attack: Attack, seen: Floats, labels: Labels, seed: int) -> float:

@@ -1,0 +1,93 @@
+"""What another party is sent of every person, noted by whoever sends it, while a protocol runs.
+
+The label holder runs its protocol over a :class:`Recorder` in the place of the channel; afterwards it attacks
+what the other party saw with the labels that only it has.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hanse.aggregation.body import decode_body
+from hanse.exchange import PeerChannel
+from hanse.learning.vertical.leakage.surfaces import MAX_WIDTH, Surface
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(slots=True)
+class _Noted:
+    """Of one step of a protocol: the first table of a person a row, and the sums of all."""
+
+    first: Floats
+    total: Floats
+    times: int = 1
+
+    def add(self, table: Floats) -> None:
+        width = max(self.total.shape[1], table.shape[1])
+        total = np.zeros((len(table), width))
+        total[:, : self.total.shape[1]] = self.total
+        total[:, : table.shape[1]] += table
+        self.total = total
+        self.times += 1
+
+
+class Recorder:
+    """A :class:`PeerChannel` that notes what is sent of every person.
+
+    Every array with an axis as long as there are people is taken for one, whatever else it is; integers are
+    taken for signed ones, as an attacker would who hopes that a mask was forgotten.
+
+    Args:
+        channel: What carries the messages.
+        rows: How many people there are.
+    """
+
+    def __init__(self, channel: PeerChannel, rows: int) -> None:
+        self._channel = channel
+        self._rows = rows
+        self._noted: dict[str, _Noted] = {}
+
+    @property
+    def peer(self) -> str:
+        """The other party."""
+        return self._channel.peer
+
+    def send(self, body: bytes) -> None:
+        """As :meth:`PeerChannel.send`."""
+        self._channel.send(body)
+        header, arrays = decode_body(body)
+        for array in arrays:
+            if self._rows in array.shape and array.ndim <= 2:  # noqa: PLR2004
+                self._note(str(header.get("step", "message")), array)
+
+    def receive(self) -> bytes:
+        """As :meth:`PeerChannel.receive`."""
+        return self._channel.receive()
+
+    def surfaces(self) -> tuple[Surface, ...]:
+        """What was seen, for :func:`hanse.learning.vertical.leakage.attack_labels`: once, and averaged."""
+        surfaces = []
+        for step, noted in self._noted.items():
+            surfaces.append(Surface(f"{step}, first", noted.first))
+            if noted.times > 1:
+                surfaces.append(Surface(f"{step}, averaged over {noted.times}", noted.total))
+        return tuple(surfaces)
+
+    def _note(self, step: str, array: NDArray[Any]) -> None:
+        table = _per_person(array, self._rows)
+        if step in self._noted:
+            self._noted[step].add(table)
+        else:
+            self._noted[step] = _Noted(table, table.copy())
+
+
+def _per_person(array: NDArray[Any], rows: int) -> Floats:
+    table = array[:, None] if array.ndim == 1 else array
+    table = (table if len(table) == rows else table.T)[:, :MAX_WIDTH]
+    signed = table.view(np.dtype(f"i{table.itemsize}")) if table.dtype.kind == "u" else table
+    scale = 2.0 ** (8 * signed.itemsize - 1) if signed.dtype.kind == "i" else 1.0
+    values: Floats = signed.astype(np.float64) / scale
+    return values

@@ -1,0 +1,86 @@
+"""A party's half of the card: whole points for each of its cells, as on a card of one party.
+
+Log-odds of a cell are against the average person of its column, so that halves need no correction for each
+other: a person's points are the base and the cells' of both halves. Points mean what they mean on
+:mod:`hanse.learning.scorecard`.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hanse.learning.boosting.columns import BinnedColumn, Binning, Codes
+from hanse.learning.scorecard import Row, Scorecard, factor_and_offset
+from hanse.learning.transform import ColumnFeatures, cell_names
+from hanse.policies import PointScale
+
+
+@dataclass(frozen=True, slots=True)
+class HalfCard:
+    """Points of one party's cells.
+
+    Attributes:
+        scale: What points mean.
+        binning: Its columns.
+        points: Of each cell, shape (cells,).
+        base: That everybody starts with; 0 at a feature holder.
+    """
+
+    scale: PointScale
+    binning: Binning
+    points: NDArray[np.int64]
+    base: int
+
+    @classmethod
+    def of(
+        cls, scale: PointScale, binning: Binning, log_odds: NDArray[np.float64], base: float | None
+    ) -> "HalfCard":
+        """Rounds log-odds to points.
+
+        Args:
+            scale: What points mean.
+            binning: The party's columns.
+            log_odds: Of each cell, shape (cells,).
+            base: Log-odds of the average person; None at a feature holder.
+        """
+        factor, offset = factor_and_offset(scale)
+        points = np.rint(log_odds * factor).astype(np.int64)
+        return cls(scale, binning, points, 0 if base is None else round(base * factor + offset))
+
+    def score(self, codes: Codes) -> NDArray[np.int64]:
+        """Points of people by their cells, with the base, shape (rows,)."""
+        at = codes.astype(np.int64) + self.binning.layout.offsets
+        points: NDArray[np.int64] = self.points[at].sum(axis=1) + self.base
+        return points
+
+    def rows(self) -> tuple[Row, ...]:
+        """The half as lines of a table."""
+        names = [(column.name, cell) for column in self.binning.columns for cell in _words(column)]
+        return tuple(
+            Row(column, cell, points)
+            for (column, cell), points in zip(names, self.points.tolist(), strict=True)
+        )
+
+
+def _words(column: BinnedColumn) -> tuple[str, ...]:
+    described = ColumnFeatures.model_construct(**column.model_dump(), scale=None, buckets=0, features=())
+    return cell_names(described)
+
+
+def whole_card(label_half: HalfCard, *others: tuple[Row, ...]) -> Scorecard:
+    """The card of all parties, where each shows its half to an auditor.
+
+    Args:
+        label_half: The label holder's.
+        others: Lines of the feature holders'.
+    """
+    rows = label_half.rows() + tuple(row for half in others for row in half)
+    return Scorecard(label_half.scale, label_half.base, rows)
+
+
+def probabilities(scale: PointScale, points: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Of yes, at totals of points."""
+    factor, offset = factor_and_offset(scale)
+    values: NDArray[np.float64] = 1 / (1 + np.exp(-(points - offset) / factor))
+    return values
