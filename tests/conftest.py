@@ -30,6 +30,7 @@ from hanse.client.exchange import ExchangeChannel
 from hanse.client.gate import Gate
 from hanse.client.home import MemberHome
 from hanse.client.kept import RunFile
+from hanse.client.leaving import LeftRuns
 from hanse.client.main import make_site
 from hanse.client.node import Node
 from hanse.client.peers import coordinator_of
@@ -191,7 +192,9 @@ class LocalFederation:
         key_of_site = read_secret(site.home.pseudonym_key)
         gate = Gate(DataSource(settings.dataset), ledger, key_of_site, sets, log, utc_now)
         privacy, kept = PrivacyLedger(site.home.privacy), RunFile(site.home.run)
-        tools = SessionTools(gate, privacy, settings.dataset.name, kept, site.home.audits)
+        tools = SessionTools(
+            gate, privacy, settings.dataset.name, kept, LeftRuns(site.home.left), site.home.audits
+        )
         shared = LocalSharedLog(settings.name, self.statements)
         statements = OwnStatements(settings.name, log, key, shared, lambda: None)
         return Node(

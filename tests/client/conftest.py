@@ -18,6 +18,7 @@ from hanse.client.drafting import Draft, draft_agreement, known_identities
 from hanse.client.gate import Gate, Step
 from hanse.client.home import MemberHome
 from hanse.client.kept import RunFile
+from hanse.client.leaving import LeftRuns
 from hanse.client.main import make_site
 from hanse.client.node import Node
 from hanse.client.session import SessionTools
@@ -254,7 +255,11 @@ class World:
 
     def make_node(self, gate: Gate | None = None) -> Node:
         tools = SessionTools(
-            gate or self.gate(), PrivacyLedger(self.home.privacy), "customers", RunFile(self.home.run)
+            gate or self.gate(),
+            PrivacyLedger(self.home.privacy),
+            "customers",
+            RunFile(self.home.run),
+            LeftRuns(self.home.left),
         )
         log = self.log()
         statements = Statements("brand", log, self.key, self.shared, self.trusted)

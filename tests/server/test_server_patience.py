@@ -12,7 +12,7 @@ from tests.server.test_server_trees import TRAINING as TREES
 from hanse.audit.completeness import check_shared
 from hanse.crypto import sha256_hex
 from hanse.demo.data import load
-from hanse.privacy import LedgerKey, PrivacyLedger, SampledGaussian
+from hanse.privacy import LedgerKey, PrivacyLedger, SampledGaussian, make_plan
 from hanse.server.best import Best, better
 from hanse.server.findings import run_contributions
 from hanse.server.rounds import Rounds
@@ -80,6 +80,7 @@ def test_who_stops_early_has_spent_less_and_a_resumed_run_keeps_the_same(
     federation: Federation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     local = federation(2, 3.0, rounds=9, local_steps=2, patience=1)
+    make_plan(local.agreement.training, local.agreement.privacy, len(local.agreement.columns))
     rounds, record = local.rounds(local.transport())
     judged(rounds, FALLING_ONCE)
     kill_at(record, monkeypatch, "save", 3)

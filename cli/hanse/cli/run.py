@@ -11,6 +11,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from hanse.cli.common import Home
 from hanse.cli.output import Json, console, print_json, say, table
 from hanse.client.home import MemberHome
+from hanse.client.kept import RunFile
+from hanse.client.leaving import LeftRuns
 from hanse.client.models import fetch_model
 from hanse.client.progress import ROUND_AGGREGATED, RUN_FINISHED, auc_text, describe, registered_model
 from hanse.client.remote import CoordinatorClient, RunEvent
@@ -76,6 +78,23 @@ def cancel(
     with CoordinatorClient(MemberHome(home), settings.coordinator_address) as client:
         client.cancel(name)
     say(f"{name} will end; its last entry in the log says so: hanse audit show --home {home}")
+
+
+def leave(
+    name: Annotated[str, typer.Argument(help="The run, as `hanse run` and this site's log name it.")],
+    home: Home = Path(),
+) -> None:
+    """Take this site out of a run for good; the others go on if enough of them are left.
+
+    Example: [bold]hanse leave run-20260301-120000-a1b2c3 --home brand[/]
+
+    Give it where the node works, whether it runs or not. From now on the node refuses whatever it is asked
+    for this run (`run.left`), in the middle of a round too; both logs say so, and what was reserved of a
+    privacy budget is free again. What the site has sent before stays in the model. It cannot be taken back.
+    """
+    site = MemberHome(home)
+    LeftRuns(site.left).leave(name, RunFile(site.run))
+    say(f"this site has left {name}; it is in the logs as soon as the coordinator asks for anything")
 
 
 def follow(events: Iterable[RunEvent], signed: SignedAgreement, *, quiet: bool) -> list[RunEvent]:

@@ -127,6 +127,11 @@ class MemberHome:
         return self.root / "state" / "run.json"
 
     @property
+    def left(self) -> Path:
+        """Runs that this site has left for good; it must never be set back."""
+        return self.root / "state" / "left"
+
+    @property
     def witness(self) -> Path:
         """What this site's witness has co-signed; it must never be set back."""
         return self.root / "state" / "witness.db"

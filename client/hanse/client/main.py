@@ -16,6 +16,7 @@ from hanse.client.flower import prepare_environment
 from hanse.client.gate import Gate
 from hanse.client.home import MemberHome
 from hanse.client.kept import RunFile
+from hanse.client.leaving import LeftRuns
 from hanse.client.packs import adopted
 from hanse.client.peers import coordinator_of
 from hanse.client.settings import NodeSettings
@@ -72,7 +73,7 @@ def run_node(
     sets = SubjectSets(home.subject_sets)
     gate = Gate(source, open_ledger(home), read_secret(home.pseudonym_key), sets, audit_log, utc_now)
     ledger, kept = PrivacyLedger(home.privacy), RunFile(home.run)
-    tools = SessionTools(gate, ledger, settings.dataset.name, kept, home.audits)
+    tools = SessionTools(gate, ledger, settings.dataset.name, kept, LeftRuns(home.left), home.audits)
     site = make_site(home, settings.name, key)
     witness = make_site_witness(home, coordinator_of(home), audit_log, utc_now)
     connection = NodeConnection(settings.fleet_address, home.authority, home.flower_key, home.flower_state)

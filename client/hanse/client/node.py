@@ -21,6 +21,7 @@ from hanse.client.algorithms import algorithm_of
 from hanse.client.begun import open_run
 from hanse.client.gate import Admitted
 from hanse.client.kept import Answer, Kept
+from hanse.client.leaving import end_open_run
 from hanse.client.own_audit import keep_own_audit
 from hanse.client.parts import Logged, Part, Several
 from hanse.client.session import Session, SessionTools
@@ -132,6 +133,8 @@ class Node:
             self._attempt(command, reply)
         except HanseError as error:
             log.warning("refused: %s", error)
+            if error.code == "run.left":
+                self._leave(command.run)
             self._log.append(_refusal(command, error))
             reply.refused.CopyFrom(
                 pb.Refused(code=error.code, public_message=error.public_message, rule=error.rule or "")
@@ -154,6 +157,7 @@ class Node:
 
     def _answer(self, command: pb.Command, reply: pb.Reply) -> None:
         step = command.WhichOneof("step")
+        self._tools.left.require_in(command.run)
         begins = command.prepare if step == "prepare" else command.phase.prepare
         session = (
             self._begin(command, begins)
@@ -224,17 +228,16 @@ class Node:
         """Ends what is still open of earlier runs: there is one run at a time, so they are over."""
         self._sessions.clear()
         self._tools.ledger.close_abandoned(keep=(run,))
-        # The log and not the ledger says which: a run without a budget is in no ledger.
-        left = open_run(self._log)
-        if left is not None and left.run != run:
-            event = Event(
-                type=EventType.RUN_FAILED,
-                agreement=left.agreement,
-                run=left.run,
-                purpose=left.purpose,
-                reasons=("run.interrupted",),
-            )
-            self._log.append(event)
+        end_open_run(self._log, "run.interrupted", but=run)
+
+    def _leave(self, run: str) -> None:
+        """Ends a run that the site has left: what was reserved and never spent is free again."""
+        session = self._sessions.pop(run, None)
+        if session is not None:
+            session.close()
+        else:  # there is one run at a time, and it was begun by an earlier process if at all
+            self._tools.ledger.close_abandoned(keep=tuple(self._sessions))
+        end_open_run(self._log, "run.left", only=run)
 
     def _check_agreement(self, signed: SignedAgreement, policy: Policy) -> None:
         agreement = signed.agreement
@@ -275,13 +278,17 @@ class Node:
         number = command.train.round if step == "train" else None
         if step != "prepare":
             _model(session, work.state, work.transform)  # what is none is no step
+        late = session.comes_late(number)
         again = self._take(session, step, work, number)
+        if late:
+            self._log.append(self._event(session, EventType.MEMBER_JOINED, round=number))
         answer = session.kept.answer if again else None
         if answer is None:
             admitted, outcome = self._compute(session, command, step)
             answer = Answer.of(admitted.event, outcome.SerializeToString())
             # Before it leaves: what is not kept has not left.
             session.finished(answer)
+        self._tools.left.require_in(session.run)
         self._state(_STATED[step], session, answer.admitted)
         return answer.outcome
 

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from hanse.aggregation import AgreedTerms, Contributor, SumHistory
 from hanse.client.gate import Admitted, Gate, Step
 from hanse.client.kept import Answer, Kept, RunFile, Taken
+from hanse.client.leaving import LeftRuns
 from hanse.client.shared_budget import Preparation, Remembered, SharedBudget
 from hanse.crypto import VerifierKey
 from hanse.enforcement import AdmittedExamples, AdmittedRecords
@@ -61,6 +62,7 @@ class SessionTools:
         ledger: The site's privacy ledger.
         population: Name of the data set; training and held-out records are two populations of it.
         kept: What outlives the process.
+        left: Runs that the site has left.
         audits: Where the site keeps how well its rows can be recognised in a model; None for nowhere.
     """
 
@@ -68,6 +70,7 @@ class SessionTools:
     ledger: PrivacyLedger
     population: str
     kept: RunFile
+    left: LeftRuns
     audits: Path | None = None
 
 
@@ -148,11 +151,20 @@ class Session:
         return again
 
     def _follows(self, work: str, number: int) -> bool:
-        """Whether a step is the next one; a run may be evaluated after fewer rounds than were agreed."""
+        """Whether a step is the next one; a run may be evaluated after fewer rounds than were agreed.
+
+        Where figures leave by themselves, a member that came late begins with a later round.
+        """
         last, done = self.kept.taken, self.kept.done
         if last is None or done is None:
             return last is None and number == 0
-        return number > last.number if work == "evaluate" else number == last.number + 1
+        any_later = work == "evaluate" or (last.number == 0 and not self.signed.agreement.secure_sums)
+        return number > last.number if any_later else number == last.number + 1
+
+    def comes_late(self, round_number: int | None) -> bool:
+        """Whether a round is the first one of this member, and not the run's."""
+        taken = self.kept.taken
+        return taken is not None and taken.number == 0 and (round_number or 0) > 1
 
     def finished(self, answer: Answer | None = None) -> None:
         """Keeps that the step was finished, before its answer leaves.

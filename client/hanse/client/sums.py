@@ -81,6 +81,8 @@ class MemberSums:
                 channel.send(answer.SerializeToString())
 
     def _answer(self, data: bytes) -> pb.FromMember | None:
+        # Who has left the run gives no figure any more, and no share of others' masks either.
+        self._session.tools.left.require_in(self._session.run)
         message = pb.FromCoordinator()
         try:
             message.ParseFromString(data)

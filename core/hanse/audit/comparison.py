@@ -105,6 +105,8 @@ class _Comparison:
             yield from self._statement(index, entry, run)
         elif entry.type is EventType.MEMBER_LEFT and entry.peer == self.member:
             self.left.add(run)
+        elif entry.type is EventType.MEMBER_JOINED and entry.peer == self.member:
+            self.left.discard(run)
         elif entry.type in _COMPLETED and run not in self.left:
             number = None if entry.type is EventType.RUN_EVALUATED else entry.round
             yield from self._completed(index, entry, (run, _COMPLETED[entry.type], number))
@@ -179,8 +181,8 @@ class _Comparison:
 
     def _end(self, index: int, entry: Entry, run: str) -> Iterator[Finding]:
         own = self.story.ends.get(run)
-        # A node that did not hear of the end calls the run interrupted.
-        if own is None or "run.interrupted" in own.reasons:
+        # A node that did not hear of the end calls the run interrupted; a site may leave before the end.
+        if own is None or {"run.interrupted", "run.left"} & set(own.reasons):
             return
         if own.type is not entry.type:
             detail = f"{entry.type} in the shared log, {own.type} in the member's"

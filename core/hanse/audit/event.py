@@ -93,6 +93,7 @@ class EventType(StrEnum):
     BUDGET_SPENT = "budget.spent"
     MEMBER_LEFT = "member.left"
     MEMBER_RETURNED = "member.returned"
+    MEMBER_JOINED = "member.joined"
     ROUND_SUBMITTED = "round.submitted"
     MODEL_REGISTERED = "model.registered"
     MODEL_WITHHELD = "model.withheld"

@@ -3,7 +3,8 @@
 The node writes ``agreement.accepted`` with the run, plans its budget (``budget.planned``), and then, before
 each step touches a row, ``round.admitted`` or ``round.denied``; the step itself follows as ``run.prepared``,
 ``round.trained`` or ``run.evaluated``. A step that fails after its admission leaves a refusal or an end.
-After ``run.resumed`` the last step may be taken again.
+After ``run.resumed`` the last step may be taken again; a member that came late says with ``member.joined``
+which round is its first.
 """
 
 from collections.abc import Iterator
@@ -78,6 +79,8 @@ class MemberRun:
         elif entry.type in _GIVEN_UP:
             self.admission = None
             self.refused = True
+        elif entry.type is EventType.MEMBER_JOINED:
+            self.round = max(self.round, (entry.round or 1) - 1)
         elif entry.type is EventType.RUN_RESUMED:
             self.admission = None
             self.resumed = True

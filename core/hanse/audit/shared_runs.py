@@ -2,7 +2,8 @@
 
 The coordinator writes ``run.started``, then every member states each step before it answers it
 (``round.submitted``), or leaves (``member.left``); ``run.prepared``, ``round.aggregated`` and
-``run.evaluated`` complete a step. Who states the preparation takes part until it leaves. After
+``run.evaluated`` complete a step. Who states the preparation takes part until it leaves; who was not there
+states it later, and takes part from ``member.joined`` on. After
 ``run.resumed`` the step that was under way may be stated anew, with other rows; after ``member.returned`` by
 that member, whose node was restarted.
 """
@@ -71,11 +72,8 @@ class SharedRun:
             yield self._finding("agreement-differs", index, entry, "not the agreement that it began under")
         if entry.type is EventType.ROUND_SUBMITTED:
             yield from self._statement(index, entry)
-        elif entry.type is EventType.MEMBER_LEFT and entry.peer is not None:
-            self.members.discard(entry.peer)
-            self.left.setdefault(entry.peer, entry.round or self.round)
-        elif entry.type is EventType.MEMBER_RETURNED:
-            self.stated.pop(entry.peer or "", None)
+        elif entry.peer is not None:
+            self._member(entry.type, entry.peer, entry.round or self.round)
         elif entry.type is EventType.RUN_RESUMED:
             self.resumed = True
         elif entry.type in _COMPLETED:
@@ -86,6 +84,17 @@ class SharedRun:
                 yield self._finding("run-unevaluated", index, entry, "a model was registered before that")
         elif entry.type is EventType.RUN_FINISHED:
             yield from self._finished(index, entry)
+
+    def _member(self, kind: EventType, member: str, number: int) -> None:
+        """A member comes or goes."""
+        if kind is EventType.MEMBER_LEFT:
+            self.members.discard(member)
+            self.left.setdefault(member, number)
+        elif kind is EventType.MEMBER_JOINED:
+            self.left.pop(member, None)
+            self.members.add(member)
+        elif kind is EventType.MEMBER_RETURNED:
+            self.stated.pop(member, None)
 
     def _statement(self, index: int, entry: Entry) -> Iterator[Finding]:
         yield from self._rows(index, entry)

@@ -143,6 +143,11 @@ CATALOGUE: Final = MappingProxyType(
         "run.busy": ErrorSpec(_S.RESOURCE_EXHAUSTED, "Another run is active.", retryable=True),
         "run.interrupted": ErrorSpec(_S.ABORTED, "The coordinator stopped during the run.", retryable=True),
         "run.cancelled": ErrorSpec(_S.ABORTED, "The run was cancelled."),
+        "run.absent": ErrorSpec(_S.UNAVAILABLE, "The member was not connected when the run began."),
+        "run.late": ErrorSpec(
+            _S.FAILED_PRECONDITION, "The member came late to a run in sums, which takes in nobody any more."
+        ),
+        "run.left": ErrorSpec(_S.ABORTED, "The member has left the run for good."),
         "run.member-refused": ErrorSpec(_S.PERMISSION_DENIED, "A member refused to take part."),
         "run.engine": ErrorSpec(_S.INTERNAL, "The federated engine failed.", retryable=True),
         # Alignment

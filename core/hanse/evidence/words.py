@@ -33,6 +33,7 @@ SAYS: Final = MappingProxyType(
         EventType.BUDGET_SPENT: "Privacy budget was spent",
         EventType.MEMBER_LEFT: "A member left the run",
         EventType.MEMBER_RETURNED: "A member's node was restarted and asked again",
+        EventType.MEMBER_JOINED: "A member that came late joined the run",
         EventType.MODEL_REGISTERED: "A model version was registered",
         EventType.MODEL_WITHHELD: "A model version is withheld: nobody gets it",
         EventType.CONSENT_RECORDED: "Consent was recorded",

@@ -36,7 +36,6 @@ class IndividualSteps:
 
     def __init__(self, party: Party) -> None:
         self._party = party
-        self._found_out = 0
 
     def prepare(self) -> Prepared:
         """Lets every member check the agreement, and fits the preprocessing on their summed counts."""
@@ -59,12 +58,15 @@ class IndividualSteps:
         """Combines the members' updates, and evaluates the weights before them."""
         del algorithm  # nothing else is done with figures of one member each
         party, agreement = self._party, self._party.agreement
+        # Who was not there when the run began pays for its own figures, and its update is seen like any.
+        if come := party.latecomers():
+            party.take_in(come, {"prepare": pb.Prepare(agreement=party.context.note)}, "prepared")
         weights = weights_from_bytes(state)
         step = pb.Train(round=number, state=state, transform=transform.to_json())
         replies = party.ask({"train": step}, "trained", number)
         updates = self._updates(replies, weights.size, number)
         minimum = agreement.cohort.minimum_members
-        updated = combine(agreement.robustness, weights, updates, minimum, self._found_out)
+        updated = combine(agreement.robustness, weights, updates, minimum, party.found_out)
         party.spent({member: reply.trained.epsilon for member, reply in replies.items()})
         return Round(
             weights_to_bytes(updated),
@@ -119,6 +121,6 @@ class IndividualSteps:
             party.found(finding)
         for member in sorted(judged.excluded):
             party.lose(member, "run.update-rejected", "update", number)
-        self._found_out += len(judged.excluded)
+        party.found_out += len(judged.excluded)
         party.require_enough()
         return judged.accepted

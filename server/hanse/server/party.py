@@ -85,6 +85,21 @@ class Asked:
     pending: Pending
 
 
+@dataclass(frozen=True, slots=True)
+class LeftOff:
+    """Who is in a run that goes on in another process.
+
+    Attributes:
+        active: Who is still in it.
+        late: Who was not there when it began, and has not come since.
+        found_out: How many members left because of their updates.
+    """
+
+    active: frozenset[str]
+    late: frozenset[str] = frozenset()
+    found_out: int = 0
+
+
 class Party:
     """See the module docstring.
 
@@ -103,6 +118,8 @@ class Party:
         fewest: How many members must be left; a way of making steps may need more than the agreement does.
         epsilon: What each member has told that it has spent; empty without a privacy budget.
         attempt: How often the run was resumed.
+        late: Who was not there when the run began, and has not come since.
+        found_out: How many members left because of their updates.
     """
 
     def __init__(
@@ -120,6 +137,8 @@ class Party:
         self.fewest = self.agreement.cohort.minimum_members
         self.epsilon: dict[str, float] = {}
         self.attempt = 0
+        self.late = frozenset[str]()
+        self.found_out = 0
         self._transport = transport
         self._key = key
         self._journal = journal
@@ -129,32 +148,62 @@ class Party:
     def gather(self) -> None:
         """Waits for the members to be connected, and goes on without those that are not."""
         self.record(EventType.RUN_STARTED, {"members": sorted(self.active)})
-        self._await_all()
+        self.late = self._await_all("run.absent")
 
-    def rejoin(self, attempt: int, active: frozenset[str], epsilon: Mapping[str, float]) -> None:
+    def rejoin(self, attempt: int, left_off: "LeftOff", epsilon: Mapping[str, float]) -> None:
         """Goes on with a run of an earlier process: waits for those who were in it.
 
         What is numbered goes on above everything that was sent before, of which nobody knows here.
 
         Args:
             attempt: How often the run was resumed, this time included.
-            active: Who is still in the run.
+            left_off: Who is still in the run.
             epsilon: What members have told that they have spent.
         """
         self.attempt = attempt
-        self.active = active
+        self.active, self.late = left_off.active, left_off.late
+        self.found_out = left_off.found_out
         self.epsilon = dict(epsilon)
         self._sequence = attempt << ATTEMPT_BITS
-        self.record(EventType.RUN_RESUMED, {"attempt": attempt, "members": sorted(active)})
-        self._await_all()
+        self.record(EventType.RUN_RESUMED, {"attempt": attempt, "members": sorted(self.active)})
+        self._await_all("run.insufficient-members")
 
-    def _await_all(self) -> None:
-        present = self._transport.wait_for(self.active, GATHER_TIMEOUT_S)
-        for member in sorted(self.active - present):
-            self.lose(member, "run.insufficient-members", "not connected")
+    def _await_all(self, code: str) -> frozenset[str]:
+        """Who is not there, and has left the run therefore."""
+        absent = self.active - self._transport.wait_for(self.active, GATHER_TIMEOUT_S)
+        for member in sorted(absent):
+            self.lose(member, code, "not connected")
         self.require_enough()
+        return absent
 
-    def begin(self, step: Mapping[str, Any], expected: str, stated: str, number: int | None = None) -> Asked:
+    def latecomers(self) -> frozenset[str]:
+        """Who is there by now of those who were not when the run began; each of them is told of once."""
+        come = self._transport.wait_for(self.late, 0.0) if self.late else frozenset[str]()
+        self.late -= come
+        return come
+
+    def take_in(self, members: frozenset[str], step: Mapping[str, Any], expected: str) -> None:
+        """Lets members that came late do the preparation; who does it takes part from then on.
+
+        Args:
+            members: Who.
+            step: The preparation.
+            expected: Field of the reply.
+        """
+        self.active |= members
+        replies = self.collect(self.begin(step, expected, expected, members=members))
+        for member in sorted(replies):
+            event = self._event(EventType.MEMBER_JOINED, None, ()).model_copy(update={"peer": member})
+            self._journal.record(event, {"member": member})
+
+    def begin(
+        self,
+        step: Mapping[str, Any],
+        expected: str,
+        stated: str,
+        number: int | None = None,
+        members: frozenset[str] | None = None,
+    ) -> Asked:
         """Sends one step to every member and returns.
 
         Args:
@@ -162,8 +211,9 @@ class Party:
             expected: Field of the reply.
             stated: Name of the step in the members' statements.
             number: The round.
+            members: Only to these.
         """
-        commands = self._commands(step, self.active)
+        commands = self._commands(step, self.active if members is None else members)
         members = frozenset(commands)
         self._statements.expect(Step(self.context.run, self.context.signed, stated, number, members))
         return Asked(step, commands, expected, number, self._transport.begin(self._signed(commands)))

@@ -85,6 +85,9 @@ class SecureSteps:
         def learn(members: SecureAggregator, _: Readies) -> tuple[Learned, Evaluation]:
             return algorithm.round(members, number, state), evaluate_sums(members, plan)
 
+        # With the state held still, whoever may let members in chooses the sets whose sums differ by one.
+        for member in sorted(self._party.latecomers()):
+            self._party.lose(member, "run.late", "late", number)
         plan = self._plan(state)
         work = {"train": pb.Train(round=number, state=state, transform=transform.to_json())}
         sums = algorithm.sums + EVALUATION

@@ -11,8 +11,9 @@ from typing import Final
 
 from hanse.audit import AuditLog, Entry, EventType
 from hanse.errors import TrainingError
-from hanse.policies import SignedAgreement
+from hanse.policies import Agreement, SignedAgreement
 from hanse.server.checkpoints import STEPS, Checkpoint
+from hanse.server.party import LeftOff
 from hanse.server.rounds import Done, Resumed
 from hanse.server.runs import FINAL, RunEvent
 
@@ -94,11 +95,23 @@ class RunStory:
             raise TrainingError(
                 "run.interrupted", "the run is over, or was never begun, or resumed too often"
             )
-        active = {member.name for member in signed.agreement.members}
+        return Resumed(attempt, self._left_off(signed.agreement), self._done(signed.digest, kept))
+
+    def _left_off(self, agreement: Agreement) -> LeftOff:
+        active = {member.name for member in agreement.members}
+        late, screened, found_out = set[str](), set[str](), set[str]()
         for _, entry in self.entries:
+            member = str(entry.peer)
             if entry.type is EventType.MEMBER_LEFT:
-                active.discard(str(entry.peer))
-        return Resumed(attempt, frozenset(active), self._done(signed.digest, kept))
+                active.discard(member)
+                late = late | {member} if entry.reasons[:1] == ("run.absent",) else late - {member}
+                found_out |= screened & {member} if "run.update-rejected" in entry.reasons else set()
+            elif entry.type is EventType.MEMBER_JOINED:
+                active.add(member)
+                late.discard(member)
+            elif entry.type is EventType.UPDATE_SCREENED:
+                screened.add(member)
+        return LeftOff(frozenset(active), frozenset(late), len(found_out))
 
     def _done(self, agreement: str, kept: tuple[Checkpoint, bytes] | None) -> Done | None:
         steps = [(index, entry) for index, entry in self.entries if entry.type in _DONE]

@@ -21,7 +21,7 @@ from hanse.server.best import Best, better
 from hanse.server.checkpoints import STEPS, Checkpoint, OpenedSums
 from hanse.server.evaluation import Metrics
 from hanse.server.individual import IndividualSteps
-from hanse.server.party import Journal, Party, RunContext
+from hanse.server.party import Journal, LeftOff, Party, RunContext
 from hanse.server.phases import SecureSteps, Sessions
 from hanse.server.private import PrivateSteps
 from hanse.server.statements import Statements
@@ -115,12 +115,12 @@ class Resumed:
 
     Attributes:
         attempt: How often it was resumed, this time included.
-        active: Who is still in it.
+        left_off: Who is still in it, and who is not.
         done: How far it has come; None if it was not prepared.
     """
 
     attempt: int
-    active: frozenset[str]
+    left_off: LeftOff
     done: Done | None
 
 
@@ -189,7 +189,7 @@ class Rounds:
             party.gather()
             return self._prepare()
         done = resumed.done
-        party.rejoin(resumed.attempt, resumed.active, done.checkpoint.epsilon if done else {})
+        party.rejoin(resumed.attempt, resumed.left_off, done.checkpoint.epsilon if done else {})
         if done is None:
             return self._prepare()
         return done if done.entry is not None else replace(done, entry=self._record(done.checkpoint))
