@@ -235,10 +235,10 @@ def test_an_old_beginning_does_not_end_the_run_in_hand(prepared: World) -> None:
     assert prepared.ask(prepared.command(run="run-2", train=step)).WhichOneof("outcome") == "trained"
 
 
-@pytest.mark.parametrize("number", [0, 3, 7])
+@pytest.mark.parametrize("number", [0, 1, 7])
 def test_a_round_out_of_order_is_refused_before_anything_is_read(prepared: World, number: int) -> None:
-    if number == 3:  # who came late begins with a later round, and skips none from then on
-        prepared.ask(train(prepared))
+    if number == 1:  # who came late begins with a later round, and does not go back
+        prepared.ask(train(prepared, 2))
     before = len(prepared.entries())
     assert prepared.refused(train(prepared, number)).code == "protocol.unexpected-step"
     assert len(prepared.entries()) == before + 1
