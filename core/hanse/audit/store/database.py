@@ -109,6 +109,7 @@ class LogStore:
         self._database = Database(place, USE, create=False)
         self._file = None if isinstance(place, str) and "://" in place else Path(place)
         self._connection: Connection | None = None
+        self._rows: WritableRows | None = None  # of that connection
         self._opened: tuple[int, int, int] | None = None
 
     @contextmanager
@@ -137,7 +138,7 @@ class LogStore:
             if self._opened is not None and opened[0] != self._opened[0]:
                 # A connection must not cross a fork. Closing it would close it for the parent as well.
                 _abandoned.append(self._connection)
-                self._connection = None
+                self._connection = self._rows = None
             else:
                 self.close()  # the file was replaced by another
         self._opened = opened
@@ -154,8 +155,10 @@ class LogStore:
 
     def _begin_on(self, connection: Connection) -> WritableRows:
         """On the driver's own connection: SQLAlchemy's transactions would take longer than the statements."""
-        _driver(connection).execute(self._database.begin_writing)
-        return WritableRows(connection)
+        if self._rows is None:
+            self._rows = WritableRows(connection)
+        self._rows.begin(self._database.begin_writing)
+        return self._rows
 
     def _is_broken(self, connection: Connection) -> bool:
         return not self._database.is_sqlite and bool(_driver(connection).closed)
@@ -170,7 +173,7 @@ class LogStore:
         if self._file is None:
             return os.getpid(), 0, 0
         try:
-            found = self._file.stat()
+            found = os.stat(self._file)  # noqa: PTH116 - for every commit, and half as long
         except OSError as error:
             self.close()
             raise AuditError("audit.unavailable", f"the audit log, {self._file}: {error.strerror}") from error
@@ -178,13 +181,13 @@ class LogStore:
 
     def commit(self) -> None:
         """Makes the transaction durable."""
-        if self._connection is None:
+        if self._rows is None:
             raise AuditError("audit.unavailable", "the audit log has no transaction")
-        _driver(self._connection).commit()
+        self._rows.commit()
 
     def close(self) -> None:
         """Ends what was not committed, and gives the connection up; the next transaction makes another."""
-        connection, self._connection = self._connection, None
+        connection, self._connection, self._rows = self._connection, None, None
         if connection is not None:
             with suppress(DBAPIError):
                 connection.close()

@@ -209,6 +209,17 @@ class Rows:
 class WritableRows(Rows):
     """Writes, in the transaction of a writer."""
 
+    def begin(self, statement: str) -> None:
+        """Begins a transaction with the statement that excludes other writers."""
+        self._driver.execute(statement)
+
+    def commit(self) -> None:
+        """Makes the transaction durable."""
+        if self.is_sqlite:
+            self._driver.execute("COMMIT")  # prepared once; commit() prepares it every time
+        else:
+            self._driver.commit()
+
     def insert_entries(self, rows: Sequence[PlainRow]) -> None:
         """Adds entries at the end."""
         insert = _text("INSERT INTO audit_entries (entry, data, hashes) VALUES (?, ?, ?)", self.is_sqlite)
