@@ -5,6 +5,7 @@ import statistics
 import sys
 import time
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 from common import Children, Figure, Options
@@ -59,41 +60,55 @@ class _Measure:
         taken: list[float] = json.loads(self._exchange.receive(self._leader, wait_s))
         return [value / count for value in taken]
 
-    def by_turns(self, count: int, kind: str, size: int) -> dict[str, list[float]]:
-        """Medians over the turns, plain and sealed."""
+    def by_turns(self, count: int, kind: str, size: int) -> "_Taken":
+        """Plain and sealed by turns, which go first by turns."""
         taken: dict[str, list[list[float]]] = {phase: [] for phase in PHASES}
         for phase in PHASES:
             self(phase, count, kind, size)  # a warm-up
         for turn in range(TURNS):
             for phase in PHASES if turn % 2 else reversed(PHASES):
                 taken[phase].append(self(phase, count, kind, size))
-        return {
-            phase: [statistics.median(column) for column in zip(*rows, strict=True)]
-            for phase, rows in taken.items()
-        }
+        return _Taken(taken)
 
 
-def _small(taken: dict[str, list[float]]) -> list[Figure]:
-    (plain_s, plain_cpu_s), (sealed_s, sealed_cpu_s) = taken["plain"], taken["sealed"]
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """Wall and processor seconds of each turn, by phase."""
+
+    turns: dict[str, list[list[float]]]
+
+    def median_s(self, phase: str) -> float:
+        return statistics.median(wall_s for wall_s, _ in self.turns[phase])
+
+    def processor_s(self, phase: str) -> float:
+        return statistics.median(processor_s for _, processor_s in self.turns[phase])
+
+    @property
+    def ratio(self) -> float:
+        """Sealed to plain, of the two of one turn: the machine's other work changes between turns."""
+        pairs = zip(self.turns["sealed"], self.turns["plain"], strict=True)
+        return statistics.median(sealed[0] / plain[0] for sealed, plain in pairs)
+
+
+def _small(taken: _Taken) -> list[Figure]:
     what = "64 bytes to another member and back"
     return [
-        Figure(f"{what}, sealed", sealed_s * 1e6, "µs"),
-        Figure(f"{what}, unsealed", plain_s * 1e6, "µs"),
-        Figure(f"{what}, sealed / unsealed", sealed_s / plain_s, "", BAR_SMALL),
-        Figure("processor of a member for one of 64 bytes and its answer, sealed", sealed_cpu_s * 1e6, "µs"),
-        Figure("the same, unsealed", plain_cpu_s * 1e6, "µs"),
+        Figure(f"{what}, sealed", taken.median_s("sealed") * 1e6, "µs"),
+        Figure(f"{what}, unsealed", taken.median_s("plain") * 1e6, "µs"),
+        Figure(f"{what}, sealed / unsealed", taken.ratio, "", BAR_SMALL),
+        Figure(f"{what}, processor of one, sealed", taken.processor_s("sealed") * 1e6, "µs"),
+        Figure(f"{what}, processor of one, unsealed", taken.processor_s("plain") * 1e6, "µs"),
     ]
 
 
-def _large(taken: dict[str, list[float]]) -> list[Figure]:
-    (plain_s, plain_cpu_s), (sealed_s, sealed_cpu_s) = taken["plain"], taken["sealed"]
+def _large(taken: _Taken) -> list[Figure]:
     what, megabytes = "16 MB to another member", BODY_BYTES / 1e6
     return [
-        Figure(f"{what}, sealed", megabytes / sealed_s, "MB/s"),
-        Figure(f"{what}, unsealed", megabytes / plain_s, "MB/s"),
-        Figure(f"{what}, time sealed / unsealed", sealed_s / plain_s, "", BAR_LARGE),
-        Figure("processor of the sender for 100 MB, sealed", sealed_cpu_s * 100 / megabytes, "s"),
-        Figure("the same, unsealed", plain_cpu_s * 100 / megabytes, "s"),
+        Figure(f"{what}, sealed", megabytes / taken.median_s("sealed"), "MB/s"),
+        Figure(f"{what}, unsealed", megabytes / taken.median_s("plain"), "MB/s"),
+        Figure(f"{what}, time sealed / unsealed", taken.ratio, "", BAR_LARGE),
+        Figure(f"{what}, processor of the sender, sealed", taken.processor_s("sealed") * 1e3, "ms"),
+        Figure(f"{what}, processor of the sender, unsealed", taken.processor_s("plain") * 1e3, "ms"),
     ]
 
 

@@ -2,9 +2,9 @@
 
 It opens the phase ``plain`` and beside it ``sealed``, with a sealed conversation to the other member, whose
 verifier key is KEY. The one that follows answers every message as :func:`exchanging.member.answer` does. The
-one that leads is told by the coordinator, in ``plain``, what to measure: ``plain|sealed COUNT KIND SIZE`` with
-``echo`` for a message of that size and back, ``take`` for one that is answered with a byte; it answers with
-the seconds and the processor seconds that it took.
+one that leads is told by the coordinator, in ``plain``, what to measure: ``plain|sealed COUNT KIND SIZE``,
+with ``echo`` for a message of that size and back, ``take`` for one that is answered with a byte; it answers
+with the seconds and the processor seconds that it took.
 """
 
 import json

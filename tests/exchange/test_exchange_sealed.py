@@ -1,8 +1,8 @@
 """Sealed conversations between members over a coordinator's exchange, honest and hostile."""
 
 import os
+import sys
 import threading
-from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 from tests.exchange.exchange_tools import RUN, SMALL, WAIT_S, MemoryWorld, code, until
-from tests.exchange.hostile_relay import ACTIONS, Action, Fault, HostileRelay
+from tests.exchange.hostile_relay import ACTIONS, Action, Fault, HostileRelay, deviation
 
 from hanse.client.exchange import CoordinatorChannel, ExchangeChannel, SealedPeers, open_peers
 from hanse.crypto import SigningKey
 from hanse.crypto.sealed import HELLO_BYTES, PROOF_BYTES, SealedTerms
 from hanse.errors import HanseError
-from hanse.exchange import Limits, Transcript
+from hanse.exchange import LONGEST_BODY_BYTES, Limits, Transcript
 from hanse.server.exchange import MemberChannel
 
 KEYS = {name: SigningKey(name, name.encode().ljust(32)) for name in ("ann", "bob", "cat", "eve")}
@@ -107,7 +107,7 @@ def test_three_members_and_the_coordinator_over_tls(make_world: Callable[..., An
 def test_the_relay_sees_neither_plaintext_nor_a_pattern(world: Any) -> None:
     relay = HostileRelay(world.hub)
     canary = b"erika.mustermann@example.com"
-    bodies = [canary * 2_000, bytes(400_000), canary, b"\0" * 64]
+    bodies = [canary * 2_000, bytes(600_000), canary, b"\0" * 64]
 
     def speak(channel: ExchangeChannel) -> None:
         with opened(channel, "ann", "bob") as peers:
@@ -127,17 +127,8 @@ def test_the_relay_sees_neither_plaintext_nor_a_pattern(world: Any) -> None:
     everything = b"".join((hello, proof, *records, close))
     for part in (canary, canary[:12], b"mustermann", b"ann", b"bob", bytes(8)):
         assert part not in everything
-    # Pearson's chi-square over the 256 byte values; 255 degrees of freedom. 400 is exceeded once in 10^8.
-    sealed = b"".join((proof, *records, close))
-    expected = len(sealed) / 256
-    counts = Counter(sealed)
-    assert sum((counts[value] - expected) ** 2 / expected for value in range(256)) < 400
-    # The same over pairs, for what single bytes do not show: 65,535 degrees; mean + 6 standard deviations.
-    pairs = Counter(zip(sealed[::2], sealed[1::2], strict=False))
-    expected = (len(sealed) // 2) / 65_536
-    chi_square = sum((count - expected) ** 2 / expected for count in pairs.values())
-    chi_square += (65_536 - len(pairs)) * expected
-    assert abs(chi_square - 65_535) < 6 * (2 * 65_535) ** 0.5
+    assert deviation(b"".join((proof, *records, close))) < 6
+    assert deviation(b"".join(bodies)) > 1_000
 
 
 @pytest.mark.parametrize("action", ACTIONS)
@@ -307,3 +298,29 @@ def test_a_stream_of_one_member_does_not_stand_before_another(
         bob.send(b"behind all of it", peer="ann")
         assert code(lambda: ann.receive(1.0 if not reserve_bytes else WAIT_S, peer="bob")) == expected
         assert [ann.receive(WAIT_S, peer="cat") for _ in bulk] == bulk
+
+
+def test_a_wait_that_was_too_long_may_be_repeated(world: Any) -> None:
+    world.hub.open(RUN, "sum", ["ann", "bob"])
+    with ThreadPoolExecutor(1) as pool, world.member("ann") as ann, world.member("bob") as bob:
+        first = pool.submit(opened, ann, "ann", "bob")
+        patient = opened(bob, "bob", "ann", wait_s=0.05)["ann"]
+        speaker = first.result()["bob"]
+        with pytest.raises(HanseError, match="ann was silent") as caught:
+            patient.receive()
+        assert caught.value.code == "exchange.timeout"
+        speaker.send(b"after all")
+        until(lambda: code(patient.receive) == "no error")
+        assert code(lambda: patient.send(bytes(LONGEST_BODY_BYTES + 1))) == "exchange.too-large"
+
+
+def test_a_member_that_is_interrupted_says_so(world: Any) -> None:
+    def interrupted(channel: ExchangeChannel) -> None:
+        with pytest.raises(SystemExit), opened(channel, "ann", "bob"):
+            sys.exit(3)
+
+    def waits(channel: ExchangeChannel) -> None:
+        with opened(channel, "bob", "ann") as peers:
+            peers["ann"].receive()
+
+    assert both(world, interrupted, waits) == [None, "internal.error"]

@@ -93,7 +93,7 @@ class ExchangeChannel:
         if error is None:
             self.close()
         else:
-            self._end(getattr(error, "code", "internal.error"))
+            self._end(error.code if isinstance(error, HanseError) else "internal.error")
 
     @property
     def attached(self) -> bool:

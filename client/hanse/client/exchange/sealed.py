@@ -24,7 +24,6 @@ WAIT_S: Final = 600.0
 """How long a member waits for another: it may have much to compute before it answers."""
 
 OPEN_S: Final = 120.0
-CLOSE_S: Final = 60.0
 
 
 class Relay(Protocol):
@@ -42,7 +41,8 @@ class Relay(Protocol):
 class SealedChannel:
     """A :class:`hanse.exchange.PeerChannel`; one thread may send while another receives.
 
-    The first error ends it: whatever is asked of it afterwards raises the same.
+    An error ends it, and whatever is asked of it afterwards raises the same; only a wait for a message that
+    was too long may be repeated.
 
     Args:
         relay: Carries the records.
@@ -79,7 +79,7 @@ class SealedChannel:
         """
         with self._receiving:
             self._require_whole()
-            body = self._next(self._wait_s)
+            body = self._next()
             if body is None:
                 raise TrainingError(
                     self._session.opener.end or "exchange.closed", f"{self.peer} has ended the conversation"
@@ -96,43 +96,41 @@ class SealedChannel:
             if not self._session.sealer.closed:
                 self._hand_over(self._session.sealer.close(code))
 
-    def close(self, code: str = "", wait_s: float = CLOSE_S) -> None:
-        """:meth:`finish`, and without a code waits for the other member to be done too.
+    def close(self) -> None:
+        """:meth:`finish`, and waits for the other member to be done too.
 
-        Afterwards both know that the other has said all that it had to say.
-
-        Args:
-            code: As :meth:`finish`.
-            wait_s: How long to wait.
+        Afterwards both know that all was heard that either had to say.
 
         Raises:
             ProtocolError: ``protocol.unexpected-step`` if it says more; as :meth:`receive`.
             TrainingError: ``exchange.timeout``; the code with which it ended.
         """
-        self.finish(code)
-        if code:
-            return
+        self.finish()
         with self._receiving:
             self._require_whole()
-            if self._next(wait_s) is not None:
-                self._fail(ProtocolError("protocol.unexpected-step", f"{self.peer} said more than is due"))
-                self._require_whole()
+            if self._next() is not None:
+                self._failure = ProtocolError(
+                    "protocol.unexpected-step", f"{self.peer} said more than is due"
+                )
+                raise self._failure
             if self._session.opener.end:
                 raise TrainingError(self._session.opener.end, f"{self.peer} has ended the conversation")
 
-    def _next(self, wait_s: float) -> bytes | None:
+    def _next(self) -> bytes | None:
         """The next message; None if the other member has ended."""
         if self._session.opener.end is not None:
             return None
         try:
-            return self._session.opener.open(self._relay.receive(wait_s, self.peer))
+            return self._session.opener.open(self._relay.receive(self._wait_s, self.peer))
         except HanseError as error:
             failure = error
+            if error.code == "exchange.timeout":
+                raise  # nothing is lost: it may be asked again
             if error.code == "exchange.closed":
                 failure = ProtocolError("sealed.truncated", f"{self.peer} had not ended the conversation")
             elif error.code == "sealed.broken":
                 failure = ProtocolError(error.code, f"{self.peer}: {error.detail}")
-            self._fail(failure)
+            self._failure = failure
             raise failure from error
 
     def _hand_over(self, record: bytes) -> None:
@@ -140,11 +138,8 @@ class SealedChannel:
             self._relay.send(record, self.peer, self._wait_s)
         except HanseError as error:
             # It was counted: nothing that is sealed after it would open.
-            self._fail(error)
+            self._failure = error
             raise
-
-    def _fail(self, error: HanseError) -> None:
-        self._failure = self._failure or error
 
     def _require_whole(self) -> None:
         if self._failure is not None:
@@ -179,8 +174,8 @@ class SealedPeers(Mapping[str, SealedChannel]):
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if error is None:
             self.close()
-            return
-        self._tell(getattr(error, "code", "internal.error"))
+        else:
+            self._tell(error.code if isinstance(error, HanseError) else "internal.error")
 
     def close(self) -> None:
         """Tells all that this member is done, then waits for each.

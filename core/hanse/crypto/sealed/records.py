@@ -100,7 +100,7 @@ class Sealer(_Direction):
         Args:
             code: Code of the error that ended the conversation; empty if it is done.
         """
-        record = self._seal(code.encode().ljust(_CODE_BYTES, b"\0"), _CLOSE)
+        record = self._seal(code.encode()[:_CODE_BYTES].ljust(_CODE_BYTES, b"\0"), _CLOSE)
         self.closed = True
         return record
 
