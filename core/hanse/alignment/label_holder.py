@@ -61,8 +61,10 @@ def find_as_label_holder(
         values ^= look_up(table, derived)
         proven[name] = proofs(derived).copy()
     hits = np.flatnonzero(~values.any(axis=1))
+    # Of too few it is not said how many, only whether there is anybody.
+    told = len(hits) if len(hits) >= this.minimum else min(1, len(hits))
     for channel in channels.values():
-        say(channel, "count", count=len(hits))
+        say(channel, "count", count=told)
     this.require_enough(len(hits))
     positions = _hear_order(channels, size)[hits]
     if (positions >= len(hashes)).any():

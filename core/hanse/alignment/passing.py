@@ -53,7 +53,7 @@ class Pass:
             )
         raise PolicyError(
             "alignment.too-few",
-            f"{count} people are in common by {self.kind}, the minimum is {self.minimum}; "
+            f"fewer than {self.minimum} people, the agreement's minimum, are in common by {self.kind}; "
             "who they are was not disclosed",
             rule="P15",
         )

@@ -161,6 +161,12 @@ CATALOGUE: Final = MappingProxyType(
         ),
         "alignment.root": ErrorSpec(_S.ABORTED, "The members did not find the same people in common."),
         "alignment.worker": ErrorSpec(_S.INTERNAL, "A process that computes for the alignment ended."),
+        "alignment.repeated": ErrorSpec(
+            _S.PERMISSION_DENIED, "Too many alignments, or of sets that are nearly the same."
+        ),
+        "alignment.history": ErrorSpec(
+            _S.DATA_LOSS, "The record of earlier alignments cannot be used; nothing is aligned."
+        ),
         # The exchange between members and coordinator
         "exchange.unknown-session": ErrorSpec(_S.NOT_FOUND, "There is no such session.", retryable=True),
         "exchange.unknown-peer": ErrorSpec(_S.PERMISSION_DENIED, "The session has no such member."),

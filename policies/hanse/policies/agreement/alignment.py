@@ -50,10 +50,11 @@ class AlignmentRules(Document):
             ``leave_out`` for these rows in the pass of that kind, as nobody knows who of them is meant.
         malformed: What happens when a value has not the form of its kind: ``refuse``, or ``leave_out``, as
             if the row had none.
-        minimum: Fewest people in common. With fewer, nobody learns who they are, only how many.
+        minimum: Fewest people in common by the first kind. With fewer, nobody learns who they are.
         smallest_set: Sets are filled up with values that match nothing, at least to this size, and above it
             to the next number of two digits and zeros: the others learn no more of a set's size.
-        runs: Most alignments between the same members for this purpose, as long as the agreement lasts.
+        runs: Most alignments of two members for the agreement's purpose, those under its earlier versions
+            included.
     """
 
     identifiers: Annotated[Many[IdentifierRule], Field(min_length=1, max_length=MOST_RULES)]
