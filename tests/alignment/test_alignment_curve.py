@@ -99,11 +99,11 @@ def test_the_neutral_element_is_refused() -> None:
 
 def test_processes_compute_the_same() -> None:
     key, values = os.urandom(32), [os.urandom(32 * count) for count in (3, 1, 2)]
-    for job in Job:
-        points = [compute(Job.HASH_MULTIPLY, key, DST, value) for value in values]
-        with GroupPool(2) as pool:
+    points = [compute(Job.HASH_MULTIPLY, key, DST, value) for value in values]
+    with GroupPool(2) as pool:
+        for job in Job:
             made = list(pool.run(job, key, DST, points, "media"))
-        assert made == [compute(job, key, DST, value) for value in points]
+            assert made == [compute(job, key, DST, value) for value in points]
 
 
 def test_a_process_tells_what_it_cannot_do_and_goes_on() -> None:

@@ -17,7 +17,7 @@ from hanse.alignment.taking_part import Alignment
 from hanse.errors import PolicyError
 from hanse.exchange.peers import MemoryChannel
 
-RULES = make_rules(["email", "code"], minimum=100, smallest_set=400)
+RULES = make_rules(["email", "code"], minimum=40, smallest_set=160)
 
 
 @dataclass(slots=True)
@@ -42,7 +42,7 @@ class Recorded:
         self.inner.close()
 
 
-def tables(*starts: int, size: int = 300) -> dict[str, Columns]:
+def tables(*starts: int, size: int = 120) -> dict[str, Columns]:
     names = ("brand", "insurer", "media")
     return {
         name: {
@@ -70,9 +70,9 @@ def payload(sent: list[bytes], steps: set[str]) -> bytes:
 
 
 def test_what_is_sent_holds_no_identifier_and_is_uniform() -> None:
-    given = tables(0, 100, 150)
+    given = tables(0, 40, 60)
     done, sent = record(given)
-    assert all(isinstance(one, Alignment) and len(one.rows) == 150 for one in done.values())
+    assert all(isinstance(one, Alignment) and len(one.rows) == 60 for one in done.values())
     everything = b"".join(sent)
     prepared = prepare(
         {kind: Column(kind, values) for kind, values in given["brand"].items()}, RULES, "crm.csv", bytes
@@ -88,11 +88,11 @@ def test_what_is_sent_holds_no_identifier_and_is_uniform() -> None:
         counts = np.bincount(values.reshape(-1), minlength=256)
         squares = float((((counts - values.size / 256) ** 2) / (values.size / 256)).sum())
         assert squares < 255 + 6 * np.sqrt(2 * 255)  # chi-square, 255 degrees of freedom, six deviations
-    assert len(points) == 2 * 3 * 400  # two passes; what is asked, and two answers
+    assert len(points) == 2 * 3 * 160  # two passes; what is asked, and two answers
 
 
 def test_no_run_repeats_a_byte_of_another_and_purposes_have_hashes_of_their_own() -> None:
-    given = tables(0, 100)
+    given = tables(0, 40)
     runs = [record(given) for _ in range(2)]
     points = [
         {
@@ -113,23 +113,23 @@ def test_no_run_repeats_a_byte_of_another_and_purposes_have_hashes_of_their_own(
 
 
 def test_sizes_show_rounded_up_only() -> None:
-    for size in (201, 399):
-        done, sent = record({**tables(0, 100), "insurer": tables(0, 0, size=size)["insurer"]})
+    for size in (101, 159):
+        done, sent = record({**tables(0, 40), "insurer": tables(0, 0, size=size)["insurer"]})
         assert isinstance(done["brand"], Alignment)
-        assert done["brand"].sizes == {"insurer": (400, 400)}
+        assert done["brand"].sizes == {"insurer": (160, 160)}
         del sent
 
 
-@pytest.mark.parametrize(("start", "code"), [(250, "alignment.too-few"), (5000, "alignment.nobody")])
+@pytest.mark.parametrize(("start", "code"), [(100, "alignment.too-few"), (5000, "alignment.nobody")])
 def test_with_too_few_nobody_is_told_whom(start: int, code: str) -> None:
     done, sent = record(tables(0, start))
     for error in done.values():
         assert isinstance(error, PolicyError)
         assert error.code == code
-        assert "50" not in error.detail  # how many there are
+        assert "20" not in error.detail  # how many there are
     steps = [decode_body(body)[0] for body in sent]
     assert not {"order", "found", "coin"} & {header["step"] for header in steps}
-    assert [header["count"] for header in steps if header["step"] == "count"] == [int(start == 250)]
+    assert [header["count"] for header in steps if header["step"] == "count"] == [int(start == 100)]
 
 
 def test_the_label_holder_does_not_see_whom_it_shares_with_one_other_only(
@@ -142,20 +142,20 @@ def test_the_label_holder_does_not_see_whom_it_shares_with_one_other_only(
         return seen[-1]
 
     monkeypatch.setattr(label_holder, "look_up", spy)
-    # Of the brand's 300, the insurer has 200 and the media house 150, all of these among the 200.
-    done = align(tables(0, 100, 150), RULES)
+    # Of the brand's 120, the insurer has 80 and the media house 60, all of these among the 80.
+    done = align(tables(0, 40, 60), RULES)
     assert isinstance(done["brand"], Alignment)
     insurer, media = seen[:2]
-    assert (insurer == media).all(axis=1).sum() == 150
-    # What it read for the 50 that only the insurer has looks as for the 100 that nobody else has.
+    assert (insurer == media).all(axis=1).sum() == 60
+    # What it read for the 20 that only the insurer has looks as for the 40 that nobody else has.
     for values in (insurer, media):
         assert len(np.unique(values, axis=0)) == len(values)
         assert abs(np.unpackbits(values).mean() - 0.5) < 6 * 0.5 / np.sqrt(values.size * 8)
     # With the feature holders' shares all zero instead, it would have seen them.
     monkeypatch.setattr("hanse.alignment.feature_holder.zero_shares", _zeros)
     seen.clear()
-    align(tables(0, 100, 150), RULES)
-    assert (~seen[0].any(axis=1)).sum() == 200
+    align(tables(0, 40, 60), RULES)
+    assert (~seen[0].any(axis=1)).sum() == 80
 
 
 def _zeros(hashes: Values, shared: Mapping[str, bytes]) -> Values:
