@@ -30,11 +30,13 @@ class Options:
         json_path: File for the figures; None for none.
         quick: Measure less, in under 50 seconds.
         parts: Of a benchmark that has several, those to measure.
+        sets: Of a benchmark over several data sets, those to measure on.
     """
 
     json_path: Path | None
     quick: bool
     parts: tuple[str, ...] = ()
+    sets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +67,18 @@ class Figure:
         )
 
 
-def parse_options(description: str, parts: Sequence[str] = ()) -> Options:
-    """Reads the command line; a benchmark with several parts takes ``--part`` as well."""
+def parse_options(description: str, parts: Sequence[str] = (), sets: Sequence[str] = ()) -> Options:
+    """Reads the command line; ``--part`` and ``--sets`` where there are several of them."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--json", type=Path, metavar="PATH", help="also write the figures to this file")
     parser.add_argument("--quick", action="store_true", help="measure less, in under 50 seconds")
     if parts:
         parser.add_argument("--part", choices=parts, action="append", help="only this; may be repeated")
+    if sets:
+        parser.add_argument("--sets", choices=sets, nargs="+", help="only on these data sets")
     given = parser.parse_args()
-    return Options(given.json, given.quick, tuple(getattr(given, "part", None) or parts))
+    chosen = (tuple(getattr(given, name, None) or every) for name, every in (("part", parts), ("sets", sets)))
+    return Options(given.json, given.quick, *chosen)
 
 
 def finish(title: str, figures: Sequence[Figure], options: Options) -> int:

@@ -63,11 +63,12 @@ TO_CENTRAL: Final = 0.002
 def main() -> int:
     """Measures, prints, and returns the exit code."""
     torch.set_num_threads(1)
-    options = parse_options(__doc__ or "", tuple(PARTS))
+    options = parse_options(__doc__ or "", tuple(PARTS), SETS)
     folder = data_sets()
     figures: list[Figure] = []
     if folder:
-        sets = [read(folder / name) for name in (QUICK_SETS if options.quick else SETS)]
+        names = [name for name in options.sets if not options.quick or name in QUICK_SETS]
+        sets = [read(folder / name) for name in names]
         for figure in chain.from_iterable(PARTS[p](data, options) for p in options.parts for data in sets):
             print(f"{figure.name}: {figure.value:.4f}", file=sys.stderr)  # the table comes much later
             figures.append(figure)

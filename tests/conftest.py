@@ -74,7 +74,7 @@ def draft(
 ) -> Draft:
     """An agreement over the bundled data; short, so that tests are quick."""
     schedule = {"rounds": rounds, "round_timeout_s": round_timeout_s}
-    schedule |= {name: changes.pop(name) for name in ("local_steps", "patience") if name in changes}
+    schedule |= {name: changes.pop(name) for name in ("local_steps", "patience", "trials") if name in changes}
     training = recommend("logistic", 1000, 3, epsilon).model_copy(update=schedule)
     values = {
         "identifier": "propensity",

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from hanse.policies import Agreement, Override
-from hanse.policies.agreement import Auditor, Contract, Disclosure, Evidence, PointScale, Target, Trees
+from hanse.policies.agreement import Auditor, Contract, Disclosure, Evidence, PointScale, Target, Trees, Trials
 from hanse.policies.agreement.diff import diff_agreements, invalidated
 from hanse.policies.agreement.effects import Effect
 from hanse.policies.agreement.meaning import TERMS, VOCABULARY
@@ -63,6 +63,7 @@ def full(agreement: Agreement, witness_key: Callable[[str], str]) -> Agreement:
             "targets": (Target(name="churned", kind="label", positive="1"),),
             "scale": PointScale(points=600, odds=50, doubling=20),
             "trees": Trees(depth=4, min_rows=20, l2=10.0),
+            "trials": Trials(learning_rate=(0.1, 0.3), rounds=(5, 10), depth=(3, 4), l2=(1, 10)),
         }
     )
     auditor = Auditor(

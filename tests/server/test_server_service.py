@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -64,7 +65,13 @@ class Served:
 
 @pytest.fixture
 def served(federation: Callable[..., Any]) -> Iterator[Served]:
-    local = federation(2, None, rounds=1, columns=PLAIN)
+    with serving(federation(2, None, rounds=1, columns=PLAIN)) as made:
+        yield made
+
+
+@contextmanager
+def serving(local: Any) -> Iterator[Served]:
+    """The coordinator of a federation in this process, with witnesses over the network."""
     engine = LocalEngine(local.transport())
     home = local.home
     evidence = Evidence(local.statements, Witnesses(local.shared_log), timeout_s=5)

@@ -10,6 +10,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from hanse.cli.common import Home
 from hanse.cli.output import Json, console, print_json, say, table
+from hanse.cli.sweep import sweep
 from hanse.client.home import MemberHome
 from hanse.client.kept import RunFile
 from hanse.client.leaving import LeftRuns
@@ -20,6 +21,7 @@ from hanse.client.run_report import Removed, removed
 from hanse.client.settings import NodeSettings
 from hanse.learning.robustness import RobustnessReport
 from hanse.policies import RULES, SignedAgreement, open_agreement
+from hanse.policies.agreement.training import MOST_TRIALS
 
 
 def run(
@@ -27,19 +29,32 @@ def run(
         Path, typer.Argument(help="The agreement that every member has signed.", exists=True, dir_okay=False)
     ],
     home: Home = Path(),
+    trials: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=MOST_TRIALS,
+            help="Try so many of the agreement's training.trials, and keep the best model. 0: no sweep.",
+        ),
+    ] = 0,
     *,
     as_json: Json = False,
 ) -> None:
     """Start a run, follow it to its end, and fetch and check the model.
 
-    Example: [bold]hanse run deal.agreement --home brand[/]
+    Example: [bold]hanse run deal.agreement --home brand[/], or a sweep over six of the settings that the
+    agreement names in training.trials: [bold]hanse run deal.agreement --home brand --trials 6[/]
 
     A run that fails ends with a named error and exit code 7; its entries are in the logs of all who took
-    part.
+    part. Every trial of a sweep is a run of its own. A privacy budget pays for all trials: each has more
+    noise than a run by itself.
     """
     site = MemberHome(home)
     settings = NodeSettings.load(home)
     signed = open_agreement(agreement.read_bytes())
+    if trials:
+        sweep(site, settings.coordinator_address, signed, trials, as_json=as_json)
+        return
     with CoordinatorClient(site, settings.coordinator_address) as client:
         digest = client.submit(signed.note)
         events = follow(client.start(digest), signed, quiet=as_json)

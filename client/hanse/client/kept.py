@@ -47,6 +47,14 @@ class Answer(Document):
         return cls(admitted=admitted, outcome=base64.b64encode(outcome))
 
 
+class KeptTrial(Document):
+    """Which trial of a sweep a run is; attributes as :class:`hanse.policies.Trial`."""
+
+    sweep: RunId
+    number: Annotated[int, Field(ge=1)]
+    of: Annotated[int, Field(ge=1)]
+
+
 class Kept(Document):
     """See the module docstring.
 
@@ -59,6 +67,7 @@ class Kept(Document):
         done: The step that was finished last.
         trained: Rounds that were finished.
         answer: To the last step, where the member has answered it by itself.
+        trial: Which trial of a sweep it is; None for a run by itself.
     """
 
     version: Literal[1] = 1
@@ -70,6 +79,7 @@ class Kept(Document):
     done: Taken | None = None
     trained: Counter = 0
     answer: Answer | None = None
+    trial: KeptTrial | None = None
 
     @classmethod
     def parse(cls, data: bytes) -> Self:

@@ -17,13 +17,15 @@ from pydantic import ValidationError
 from hanse.aggregation import Scoped, work_digest
 from hanse.api.v1 import round_pb2 as pb
 from hanse.audit import AuditLog, Event, EventType, PrivacySpend
+from hanse.audit.shared_runs import TRIAL
 from hanse.client.algorithms import algorithm_of
 from hanse.client.begun import open_run
 from hanse.client.gate import Admitted
-from hanse.client.kept import Answer, Kept
+from hanse.client.kept import Answer, Kept, KeptTrial
 from hanse.client.leaving import end_open_run
 from hanse.client.own_audit import keep_own_audit
 from hanse.client.parts import Logged, Part, Several
+from hanse.client.planned_runs import PlannedRuns
 from hanse.client.session import Session, SessionTools
 from hanse.client.statements import Statements
 from hanse.client.sums import Channel, MemberSums
@@ -39,12 +41,14 @@ from hanse.policies import (
     Policy,
     RulePack,
     SignedAgreement,
+    Trial,
     applicable,
     merge,
     open_agreement,
     require_known,
     require_no_gap,
     suppress,
+    tried,
 )
 
 _STATED: Final = {"prepare": "prepared", "train": "trained", "evaluate": "evaluated"}
@@ -189,14 +193,30 @@ class Node:
         # Read once: what is adopted while a run goes on applies to the next one (P31).
         policy = merge(applicable(signed.agreement.packs, self._site.adopted()))
         self._check_agreement(signed, policy)
-        self._abandon_others(command.run)
-        kept = Kept(run=command.run, note=prepare.agreement.decode(), policy=policy.digest)
-        session = Session(command.run, signed, policy, self._site.name, self._tools, kept)
+        note = prepare.agreement.decode()
+        kept = Kept(run=command.run, note=note, policy=policy.digest, trial=_trial(command.run, prepare))
+        session = self._make_session(signed, policy, kept)
+        self._abandon_others(command.run, session.runs)
         self._begun.add(command.run)
         self._log.append(self._event(session, EventType.AGREEMENT_ACCEPTED, decision="permit"))
         self._site.book.accept(signed.agreement)
         self._sessions[command.run] = session
         return session
+
+    def _make_session(
+        self, signed: SignedAgreement, policy: Policy, kept: Kept, *, restored: bool = False
+    ) -> Session:
+        trial = None if kept.trial is None else Trial(**kept.trial.model_dump())
+        return Session(
+            kept.run,
+            tried(signed, trial),
+            policy,
+            self._site.name,
+            self._tools,
+            kept,
+            planned=PlannedRuns.of(kept.run, signed, trial),
+            restored=restored,
+        )
 
     def _known(self, command: pb.Command) -> Session | None:
         """The session of a run that goes on; None if there is none."""
@@ -216,7 +236,7 @@ class Node:
         if policy.digest != kept.policy:
             raise PolicyError("policy.denied", "other rules apply here than when the run began", rule="P31")
         self._check_agreement(signed, policy)
-        session = Session(run, signed, policy, self._site.name, self._tools, kept, restored=True)
+        session = self._make_session(signed, policy, kept, restored=True)
         if kept.done is not None:
             session.reserve()
         self._log.append(self._event(session, EventType.RUN_RESUMED))
@@ -224,10 +244,10 @@ class Node:
         self._sessions[run] = session
         return session
 
-    def _abandon_others(self, run: str) -> None:
+    def _abandon_others(self, run: str, planned: PlannedRuns) -> None:
         """Ends what is still open of earlier runs: there is one run at a time, so they are over."""
         self._sessions.clear()
-        self._tools.ledger.close_abandoned(keep=(run,))
+        self._tools.ledger.close_abandoned(keep=planned.ahead)
         end_open_run(self._log, "run.interrupted", but=run)
 
     def _leave(self, run: str) -> None:
@@ -431,6 +451,8 @@ class Node:
     def _finish(self, session: Session, step: pb.Finish) -> None:
         if step.error_code:
             event = self._event(session, EventType.RUN_FAILED, reasons=(step.error_code,))
+        elif session.kept.trial is not None:
+            event = self._event(session, EventType.RUN_FINISHED, detail=TRIAL)
         else:
             event = self._event(session, EventType.RUN_FINISHED, model_out=step.manifest_digest)
         session.close()
@@ -480,6 +502,20 @@ class Node:
         except ValidationError as error:
             detail = "the command has a field that no entry can hold"
             raise ProtocolError("protocol.malformed", detail) from error
+
+
+def _trial(run: str, prepare: pb.Prepare) -> KeptTrial | None:
+    """Which trial a run is. The run of the first names the sweep, so that no sweep can be begun twice."""
+    if not prepare.HasField("trial"):
+        return None
+    asked = prepare.trial
+    try:
+        trial = KeptTrial(sweep=asked.sweep, number=asked.number, of=asked.of)
+    except ValidationError as error:
+        raise ProtocolError("protocol.malformed", "not a trial of a sweep") from error
+    if (trial.number == 1) != (trial.sweep == run):
+        raise ProtocolError("protocol.malformed", "the first trial, and no other, names its sweep")
+    return trial
 
 
 def _check_way(agreement: Agreement, *, phased: bool) -> None:

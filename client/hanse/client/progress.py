@@ -9,6 +9,7 @@ from hanse.errors import CATALOGUE, HanseError
 RUN_FAILED: Final = "run.failed"
 RUN_FINISHED: Final = "run.finished"
 ROUND_AGGREGATED: Final = "round.aggregated"
+MODEL_REGISTERED: Final = "model.registered"
 MEMBER_LEFT: Final = "member.left"
 MAXIMUM_ERROR: Final = 0.2
 """Standard error of an AUC above which the estimate says nothing."""
@@ -41,6 +42,20 @@ def registered_model(events: Sequence[RunEvent]) -> str:
     if last is None or last.type != RUN_FINISHED or not isinstance(last.facts.get("model"), str):
         raise HanseError("run.engine", "the coordinator stopped telling of the run before its end")
     return str(last.facts["model"])
+
+
+def kept_model(events: Sequence[RunEvent]) -> tuple[str, list[dict[str, Any]]]:
+    """Name and version of the model that a sweep has kept, and all of its trials.
+
+    Raises:
+        HanseError: The error that the sweep ended with, or ``run.engine`` when its end was never told.
+    """
+    last = events[-1] if events else None
+    if last is not None and last.type == RUN_FAILED:
+        raise failure(events)
+    if last is None or last.type != MODEL_REGISTERED or not isinstance(last.facts.get("trials"), list):
+        raise HanseError("run.engine", "the coordinator stopped telling of the sweep before its end")
+    return str(last.facts.get("model")), last.facts["trials"]
 
 
 def failure(events: Sequence[RunEvent]) -> HanseError:

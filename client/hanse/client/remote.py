@@ -69,9 +69,15 @@ class CoordinatorClient:
             request = pb.SubmitAgreementRequest(agreement=note)
             return self._stub.SubmitAgreement(request, timeout=CALL_TIMEOUT_S).agreement_digest
 
-    def start(self, agreement_digest: str) -> Iterator[RunEvent]:
-        """Starts a run and yields its events until it ends."""
-        return self._events(self._stub.StartRun(pb.StartRunRequest(agreement_digest=agreement_digest)))
+    def start(self, agreement_digest: str, trials: int = 0) -> Iterator[RunEvent]:
+        """Starts a run and yields its events until it ends.
+
+        Args:
+            agreement_digest: Of the agreement.
+            trials: How many trials a sweep has; 0 for one run of the training as it was agreed.
+        """
+        request = pb.StartRunRequest(agreement_digest=agreement_digest, trials=trials)
+        return self._events(self._stub.StartRun(request))
 
     def watch(self, run: str) -> Iterator[RunEvent]:
         """Yields the events of a run, from its first to its last."""

@@ -18,6 +18,7 @@ from hanse.aggregation import AgreedTerms, Contributor, SumHistory
 from hanse.client.gate import Admitted, Gate, Step
 from hanse.client.kept import Answer, Kept, RunFile, Taken
 from hanse.client.leaving import LeftRuns
+from hanse.client.planned_runs import PlannedRuns
 from hanse.client.shared_budget import Preparation, Remembered, SharedBudget
 from hanse.crypto import VerifierKey
 from hanse.enforcement import AdmittedExamples, AdmittedRecords
@@ -80,12 +81,13 @@ class Session:
 
     Attributes:
         run: Run identifier.
-        signed: The opened agreement.
+        signed: The opened agreement; in a trial of a sweep, with the training that is tried.
         policy: The rule packs that applied when the run began, merged.
         member: Name of this member.
         plan: Noise and price of the whole run; None unless this member's figures leave with noise of its own.
         shared: Its part of a run whose members share the noise of sums; None for all others.
         kept: What outlives the process: command, step and answer that were the last.
+        planned: What is planned with it; None for itself alone.
         restored: Whether an earlier process began the run: what its secure sums were is not known.
         sums: Which secure sums this member was part of.
         under_way: What answers the questions of a round that are answered in order, by digest of its work: if
@@ -100,6 +102,7 @@ class Session:
     kept: Kept
     plan: PrivacyPlan | None = None
     shared: SharedBudget | None = None
+    planned: PlannedRuns | None = None
     restored: bool = False
     random: SecureRandom = field(default_factory=SecureRandom)
     sums: SumHistory = field(default_factory=SumHistory)
@@ -198,16 +201,29 @@ class Session:
             # Reserved when all have said how much noise they need.
             if self.shared is None:
                 keys = self._key("training"), self._key("holdout")
-                self.shared = SharedBudget(agreement, ledger, *keys, self.run)
+                self.shared = SharedBudget(agreement, ledger, *keys, self.runs)
             return self.shared.planned
+        runs = self.runs
         # Of others: after a restart, what this run has spent is of the plan that is made again here.
-        before = [ledger.spent_events(self._key(part), but=self.run) for part in ("training", "holdout")]
-        spent = Spent(*before)
-        self.plan = make_plan(agreement.training, agreement.privacy, len(agreement.columns), spent)
+        before = [ledger.spent_events(self._key(part), but=runs.lengths) for part in ("training", "holdout")]
+        plan = make_plan(
+            agreement.training, agreement.privacy, len(agreement.columns), Spent(*before), runs.all
+        )
         budget = Budget(agreement.privacy.epsilon, agreement.privacy.delta)
-        training = ledger.plan(self._key("training"), self.run, self.plan.training_events, budget)
-        holdout = ledger.plan(self._key("holdout"), self.run, self.plan.holdout_events, budget)
-        return max(training, holdout)
+        cost = 0.0
+        for name, length in runs.ahead.items():
+            training, holdout = plan.events_of(length)
+            cost = max(
+                ledger.plan(self._key("training"), name, training, budget),
+                ledger.plan(self._key("holdout"), name, holdout, budget),
+            )
+        self.plan = plan
+        return cost
+
+    @property
+    def runs(self) -> PlannedRuns:
+        """The runs that are planned together."""
+        return self.planned or PlannedRuns.of(self.run, self.signed, None)
 
     def admit(self, round_number: int) -> Admitted:
         """Lets the gate decide, log and read for one step."""
@@ -329,7 +345,7 @@ class Session:
             self.shared.close()
         if self.plan is not None:
             for part in ("training", "holdout"):
-                self.tools.ledger.close_run(self._key(part), self.run)
+                self.tools.ledger.close_run(self._key(part), self.runs.own)
 
     def _required_plan(self) -> PrivacyPlan | None:
         """The plan; None only where the agreement has no budget, never because planning failed."""
@@ -358,10 +374,10 @@ class Session:
 
         What was paid and then never kept as an answer has not left the site.
         """
-        key = self._key(part)
-        due = subtract_events(total, self.tools.ledger.spent_events(key, self.run))
+        key, name = self._key(part), self.runs.own
+        due = subtract_events(total, self.tools.ledger.spent_events(key, name))
         if due:
-            self.tools.ledger.spend(key, self.run, due)
+            self.tools.ledger.spend(key, name, due)
 
     def _key(self, part: str) -> LedgerKey:
         return LedgerKey(f"{self.tools.population}:{part}", self.signed.agreement.purpose)

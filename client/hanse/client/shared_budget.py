@@ -9,6 +9,7 @@ leaves before.
 import numpy as np
 
 from hanse.aggregation import Contributor, Query, Vector
+from hanse.client.planned_runs import PlannedRuns
 from hanse.enforcement import AdmittedExamples
 from hanse.errors import PolicyError, PrivacyError
 from hanse.learning.evaluation.questions import SCORES
@@ -17,7 +18,17 @@ from hanse.learning.private_gradients import PrivateGradientContributor
 from hanse.learning.random_source import SecureRandom
 from hanse.learning.shared_run import PLAN_KIND, NoiseLevels, SharedRun
 from hanse.policies import Agreement
-from hanse.privacy import Budget, ChargedReleases, LedgerKey, PrivacyLedger, Spent, epsilon, make_shared_plan
+from hanse.privacy import (
+    Budget,
+    ChargedReleases,
+    GaussianRelease,
+    LedgerKey,
+    PrivacyLedger,
+    SampledGaussian,
+    Spent,
+    epsilon,
+    make_shared_plan,
+)
 
 
 class SharedBudget:
@@ -28,7 +39,7 @@ class SharedBudget:
         ledger: The member's ledger.
         training: Training records and the agreement's purpose, as the ledger has them.
         holdout: Held-out records.
-        run: Name of the run.
+        runs: The run, and what is planned with it.
 
     Attributes:
         run: What follows from the agreement alone.
@@ -43,18 +54,23 @@ class SharedBudget:
     """
 
     def __init__(
-        self, agreement: Agreement, ledger: PrivacyLedger, training: LedgerKey, holdout: LedgerKey, run: str
+        self,
+        agreement: Agreement,
+        ledger: PrivacyLedger,
+        training: LedgerKey,
+        holdout: LedgerKey,
+        runs: PlannedRuns,
     ) -> None:
         if agreement.privacy is None:
             raise PrivacyError("privacy.run-state", "an agreement without a budget")
         self.run = SharedRun(agreement)
-        self._ledger, self._name, self._keys = ledger, run, (training, holdout)
+        self._ledger, self._runs, self._keys = ledger, runs, (training, holdout)
         self._round_steps = agreement.training.local_steps
         self._levels: NoiseLevels | None = None
         self._charges: dict[str, ChargedReleases] = {}
         self.memory: dict[str, tuple[bytes, bytes, Vector]] = {}
         # Of others: after a restart, what this run has spent is of the plan that is made again here.
-        spent = Spent(*(ledger.spent_events(key, but=run) for key in (training, holdout)))
+        spent = Spent(*(ledger.spent_events(key, but=runs.lengths) for key in (training, holdout)))
         delta = agreement.privacy.delta
         self._own = make_shared_plan(
             Budget(agreement.privacy.epsilon, delta),
@@ -63,12 +79,25 @@ class SharedBudget:
             shared=True,
             histograms=agreement.training.rounds + 1,
             spent=spent,
+            sweep=runs.all,
         )
+        released = [self._own.events_of(length) for length in runs.all]
         self.planned = max(
-            epsilon([*spent.training, *self._own.training_events], delta),
-            epsilon([*spent.holdout, *self._own.holdout_events], delta),
+            epsilon([*spent.training, *(event for training, _ in released for event in training)], delta),
+            epsilon([*spent.holdout, *(event for _, holdout in released for event in holdout)], delta),
         )
-        self.needed = NoiseLevels(*self._own.levels)
+        self.needed = self._reserved() or NoiseLevels(*self._own.levels)
+
+    def _reserved(self) -> NoiseLevels | None:
+        """The noise that the run was reserved with before its first trial; None if it was not."""
+        found = [self._ledger.reserved_events(key, self._runs.own) for key in self._keys]
+        if None in found:
+            return None
+        training, holdout = (events or () for events in found)
+        steps = [event.noise_multiplier for event in training if isinstance(event, SampledGaussian)]
+        rows = [event.noise_multiplier for event in training if isinstance(event, GaussianRelease)]
+        scores = [event.noise_multiplier for event in holdout if isinstance(event, GaussianRelease)]
+        return NoiseLevels(max(steps), max(rows), max(scores))
 
     @property
     def levels(self) -> NoiseLevels:
@@ -99,19 +128,20 @@ class SharedBudget:
                 raise PolicyError("policy.denied", "other noise than this site has reserved", rule="P18")
             return
         plan = self._own.louder(levels.gradients, levels.rows, levels.histograms)
-        self._ledger.plan(self._keys[0], self._name, plan.training_events, plan.budget)
-        self._ledger.plan(self._keys[1], self._name, plan.holdout_events, plan.budget)
+        for name, length in self._runs.ahead.items():
+            for key, events in zip(self._keys, plan.events_of(length), strict=True):
+                self._ledger.plan(key, name, events, plan.budget)
         self._levels = levels
         # Steps are charged for a round at a time: of one that breaks off, nothing is answered again.
         training = ChargedReleases(
             self._ledger,
             self._keys[0],
-            self._name,
+            self._runs.own,
             {GRADIENT_KIND: plan.gradients, ROWS_KIND: plan.rows},
             self._round_steps,
         )
         scored = {} if plan.histograms is None else {SCORES: plan.histograms}
-        holdout = ChargedReleases(self._ledger, self._keys[1], self._name, scored, 1)
+        holdout = ChargedReleases(self._ledger, self._keys[1], self._runs.own, scored, 1)
         self._charges = {GRADIENT_KIND: training, ROWS_KIND: training, SCORES: holdout}
 
     def charge(self, kind: str) -> None:
@@ -130,7 +160,7 @@ class SharedBudget:
         """Ends the run: what was reserved and never spent is free again."""
         if self._levels is not None:
             for key in self._keys:
-                self._ledger.close_run(key, self._name)
+                self._ledger.close_run(key, self._runs.own)
 
 
 class Remembered:

@@ -21,7 +21,7 @@ from hanse.audit.figures import excluded_too_many_or_few
 from hanse.audit.findings import Finding
 from hanse.audit.member_runs import MemberRun
 from hanse.audit.order import Order
-from hanse.audit.shared_runs import ENDS, SHARED, SharedRun
+from hanse.audit.shared_runs import ENDS, SHARED, TRIAL, SharedRun
 from hanse.audit.stated import StatedCheckpoints
 
 __all__ = ["Finding", "check_against", "check_member", "check_shared", "roots_at", "stated_sizes"]
@@ -65,6 +65,7 @@ class _Shared:
     agreements: set[str] = field(default_factory=set)
     open: dict[str, tuple[int, SharedRun]] = field(default_factory=dict)
     over: set[str] = field(default_factory=set)
+    tried: dict[str, EventType] = field(default_factory=dict)
 
     def check(self, entries: Iterable[Entry]) -> Iterator[Finding]:
         for index, entry in enumerate(entries):
@@ -80,6 +81,8 @@ class _Shared:
     def _of_run(self, index: int, entry: Entry, run: str) -> Iterator[Finding]:
         if entry.type is EventType.RUN_STARTED:
             yield from self._started(index, entry, run)
+        elif self._chosen(entry, run):
+            self.tried[run] = entry.type
         elif run in self.over:
             yield Finding("run-after-end", index, SHARED, entry.type.value, run, entry.round)
         elif run in self.open:
@@ -91,6 +94,16 @@ class _Shared:
         if entry.type in ENDS:
             self.open.pop(run, None)
             self.over.add(run)
+        if entry.type is EventType.RUN_FINISHED and entry.detail == TRIAL:
+            self.tried[run] = entry.type
+
+    def _chosen(self, entry: Entry, run: str) -> bool:
+        """Whether a model is registered, or then withheld, of a trial that has ended: each once."""
+        before = {
+            EventType.MODEL_REGISTERED: EventType.RUN_FINISHED,
+            EventType.MODEL_WITHHELD: EventType.MODEL_REGISTERED,
+        }.get(entry.type)
+        return before is not None and self.tried.get(run) is before
 
     def _started(self, index: int, entry: Entry, run: str) -> Iterator[Finding]:
         if run in self.open or run in self.over:

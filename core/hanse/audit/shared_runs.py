@@ -21,6 +21,10 @@ SHARED: Final = "shared"
 """Name of the shared log in findings."""
 
 ENDS: Final = frozenset({EventType.RUN_FINISHED, EventType.RUN_FAILED})
+TRIAL: Final = "trial"
+"""Detail of the end of a run that was a trial of a sweep: its model, if it is the one that is kept, is
+registered when all trials have ended."""
+
 _COMPLETED: Final = {
     EventType.RUN_PREPARED: "prepared",
     EventType.ROUND_AGGREGATED: "aggregated",
@@ -173,6 +177,8 @@ class SharedRun:
         for number, at in sorted(self.unaggregated.items()):
             finding = self._finding("round-unaggregated", at, entry, "stated, and never aggregated")
             yield finding._replace(round=number)
+        if self.model is None and entry.detail == TRIAL and entry.model_out is None:
+            return
         if self.model is None:
             yield self._finding("model-unregistered", index, entry, "it finished without that")
         elif entry.model_out != self.model:

@@ -139,6 +139,9 @@ CATALOGUE: Final = MappingProxyType(
         "run.unsupported": ErrorSpec(
             _S.FAILED_PRECONDITION, "The agreement asks for something that runs of this kind do not do."
         ),
+        "run.no-trial": ErrorSpec(
+            _S.FAILED_PRECONDITION, "No trial of the sweep ended with a model that can be judged."
+        ),
         "run.unknown": ErrorSpec(_S.NOT_FOUND, "There is no such run."),
         "run.busy": ErrorSpec(_S.RESOURCE_EXHAUSTED, "Another run is active.", retryable=True),
         "run.interrupted": ErrorSpec(_S.ABORTED, "The coordinator stopped during the run.", retryable=True),

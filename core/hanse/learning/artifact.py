@@ -36,6 +36,7 @@ from hanse.learning.boosting.predictor import open_trees
 from hanse.learning.predictor import Predictor, Predicts
 from hanse.learning.robustness.findings import RobustnessReport
 from hanse.learning.transform import Transform, n_cells
+from hanse.learning.trials import TrialResult
 from hanse.learning.update_shares import RunContributions
 from hanse.policies import Label, Privacy, Training
 from hanse.policies.fields import Count, Document, Name, PurposeKey, Sha256Hex, Text, UtcTime
@@ -96,6 +97,8 @@ class ModelManifest(Document):
         contributions: What each member added, where the agreement has it computed.
         rounds: Of which round the model is, where the agreement has patience; its metrics are then of the
             rows that chose it. None where it is that of the last round.
+        trials: All trials of the sweep that the model is the best of; empty for a run by itself. Epsilon and
+            certificate are those of all of them.
     """
 
     schema_version: Literal[1] = 1
@@ -118,6 +121,7 @@ class ModelManifest(Document):
     robustness: RobustnessReport | None = Field(default=None, exclude_if=lambda given: given is None)
     contributions: RunContributions | None = Field(default=None, exclude_if=lambda given: given is None)
     rounds: KeptRound | None = Field(default=None, exclude_if=lambda given: given is None)
+    trials: tuple[TrialResult, ...] = Field(default=(), exclude_if=lambda given: not given)
 
     @model_validator(mode="after")
     def _counts_fit(self) -> Self:

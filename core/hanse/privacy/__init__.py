@@ -27,7 +27,7 @@ from hanse.privacy.events import (
 )
 from hanse.privacy.ledger import Budget, LedgerHead, LedgerKey, PrivacyLedger
 from hanse.privacy.person import person_epsilon
-from hanse.privacy.plan import PrivacyPlan, Spent, make_plan
+from hanse.privacy.plan import Length, PrivacyPlan, Spent, make_plan, total_of
 from hanse.privacy.shared_plan import SharedPlan, make_shared_plan
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "GaussianRelease",
     "LedgerHead",
     "LedgerKey",
+    "Length",
     "PrivacyEvent",
     "PrivacyLedger",
     "PrivacyPlan",
@@ -52,4 +53,5 @@ __all__ = [
     "merge_events",
     "person_epsilon",
     "subtract_events",
+    "total_of",
 ]

@@ -277,15 +277,29 @@ class PrivacyLedger:
         """
         return epsilon(self.spent_events(key), delta)
 
+    def reserved_events(self, key: LedgerKey, run: str) -> tuple[PrivacyEvent, ...] | None:
+        """What a run has reserved; None if it was not planned.
+
+        Args:
+            key: Population and purpose.
+            run: Name of the run.
+
+        Raises:
+            PrivacyError: ``privacy.ledger``.
+        """
+        with self._reading():
+            known = self._runs(key).get(run)
+            return None if known is None else known.reserved
+
     def spent_events(
-        self, key: LedgerKey, run: str | None = None, *, but: str | None = None
+        self, key: LedgerKey, run: str | None = None, *, but: Collection[str] = ()
     ) -> tuple[PrivacyEvent, ...]:
         """Everything that was ever released about a population for a purpose, merged.
 
         Args:
             key: Population and purpose.
             run: Only what this run released, if given.
-            but: Not what this run released, if given.
+            but: Not what these runs released.
 
         Returns:
             The releases.
@@ -295,7 +309,7 @@ class PrivacyLedger:
         """
         with self._reading():
             runs = self._runs(key).items()
-            chosen = [item for name, item in runs if run in (None, name) and name != but]
+            chosen = [item for name, item in runs if run in (None, name) and name not in but]
             return merge_events(event for item in chosen for event in item.spent)
 
     def _runs(self, key: LedgerKey) -> dict[str, _Run]:

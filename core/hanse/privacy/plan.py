@@ -13,7 +13,8 @@ The numbers of rows that a member reports are exact and outside this guarantee: 
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from hanse.errors import PrivacyError
@@ -75,6 +76,11 @@ class PrivacyPlan:
         """The release of that many steps of DP-SGD, as one round makes it."""
         return SampledGaussian(self.training.noise_multiplier, self.training.sample_rate, steps)
 
+    def events_of(self, length: "Length") -> tuple[tuple[PrivacyEvent, ...], tuple[PrivacyEvent, ...]]:
+        """Releases of a run of another length with the same noise, about training and held-out records."""
+        training = replace(self.training, steps=length.steps)
+        return (self.counts, training), (replace(self.histograms, count=length.histograms),)
+
     def histogram(self) -> GaussianRelease:
         """The release of one score histogram."""
         return GaussianRelease(self.histograms.noise_multiplier)
@@ -86,6 +92,24 @@ class Spent:
 
     training: tuple[PrivacyEvent, ...] = ()
     holdout: tuple[PrivacyEvent, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Length:
+    """What a run releases of each kind.
+
+    Attributes:
+        steps: Of training.
+        histograms: Of scores.
+    """
+
+    steps: int
+    histograms: int
+
+    @classmethod
+    def of(cls, training: Training) -> "Length":
+        """Of a run of this training: a histogram for every round, and one of the final model."""
+        return cls(training.rounds * training.local_steps, training.rounds + 1)
 
 
 def what_is_left(budget: float, delta: float, spent: Spent) -> float:
@@ -105,7 +129,18 @@ def what_is_left(budget: float, delta: float, spent: Spent) -> float:
     return left
 
 
-def make_plan(training: Training, privacy: Privacy, columns: int, spent: Spent | None = None) -> PrivacyPlan:
+def total_of(lengths: Sequence[Length]) -> tuple[int, int, int]:
+    """Runs, and the steps and histograms of all of them."""
+    return len(lengths), sum(each.steps for each in lengths), sum(each.histograms for each in lengths)
+
+
+def make_plan(
+    training: Training,
+    privacy: Privacy,
+    columns: int,
+    spent: Spent | None = None,
+    sweep: Sequence[Length] = (),
+) -> PrivacyPlan:
     """Fixes the noise of a run so that both parts of the records stay within the budget.
 
     Args:
@@ -114,6 +149,8 @@ def make_plan(training: Training, privacy: Privacy, columns: int, spent: Spent |
         columns: Number of columns, each of which puts one row into one cell: the cell counts of one record
             have the L2 norm √columns.
         spent: What earlier runs released; this run has what that leaves of the budget.
+        sweep: All trials of the sweep that the run is a trial of: together they have what is left. Empty for
+            a run by itself.
 
     Returns:
         The plan. Takes about two seconds, and always the same for the same arguments.
@@ -125,14 +162,19 @@ def make_plan(training: Training, privacy: Privacy, columns: int, spent: Spent |
     budget, delta = privacy.epsilon, privacy.delta
     before = Spent() if spent is None else spent
     left = what_is_left(budget, delta, before)
-    counts = GaussianRelease(calibrate(lambda z: [GaussianRelease(z)], COUNT_SHARE * left, delta))
-    releases = training.rounds + 1
-    histograms = GaussianRelease(
-        calibrate(lambda z: [*before.holdout, GaussianRelease(z, releases)], budget, delta), releases
+    own, rate = Length.of(training), training.sample_rate
+    runs, steps, releases = total_of(sweep or (own,))
+    all_counts = GaussianRelease(
+        calibrate(lambda z: [GaussianRelease(z, runs)], COUNT_SHARE * left, delta), runs
     )
-    rate, steps = training.sample_rate, training.rounds * training.local_steps
-    noise = calibrate(lambda z: [*before.training, counts, SampledGaussian(z, rate, steps)], budget, delta)
-    steps_of_run = SampledGaussian(noise, rate, steps)
+    counts = replace(all_counts, count=1)
+    histograms = GaussianRelease(
+        calibrate(lambda z: [*before.holdout, GaussianRelease(z, releases)], budget, delta), own.histograms
+    )
+    noise = calibrate(
+        lambda z: [*before.training, all_counts, SampledGaussian(z, rate, steps)], budget, delta
+    )
+    steps_of_run = SampledGaussian(noise, rate, own.steps)
     return PrivacyPlan(
         delta=delta,
         counts=counts,

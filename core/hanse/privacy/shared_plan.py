@@ -6,6 +6,7 @@ counts if cells are merged, the gradient sums; and the score histograms of held-
 exactly.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -13,7 +14,7 @@ from hanse.errors import PrivacyError
 from hanse.privacy.accountant import calibrate, epsilon
 from hanse.privacy.events import GaussianRelease, PrivacyEvent, SampledGaussian
 from hanse.privacy.ledger import Budget
-from hanse.privacy.plan import COUNT_SHARE, Spent, what_is_left
+from hanse.privacy.plan import COUNT_SHARE, Length, Spent, total_of, what_is_left
 
 ROWS_SHARE: Final = 0.02
 """Share of the budget that the number of records would cost alone; composed, it costs next to nothing."""
@@ -90,6 +91,13 @@ class SharedPlan:
             holdout_epsilon=epsilon(changed.holdout_events, delta),
         )
 
+    def events_of(self, length: Length) -> tuple[tuple[PrivacyEvent, ...], tuple[PrivacyEvent, ...]]:
+        """Releases of a run of another length with the same noise, about training and held-out records."""
+        steps = replace(self.gradients, steps=length.steps)
+        scores = None if self.histograms is None else replace(self.histograms, count=length.histograms)
+        changed = replace(self, gradients=steps, histograms=scores)
+        return changed.training_events, changed.holdout_events
+
     @property
     def step(self) -> SampledGaussian:
         """The release of one step."""
@@ -107,6 +115,7 @@ def make_shared_plan(
     count_cells: bool = False,
     histograms: int = 0,
     spent: Spent | None = None,
+    sweep: Sequence[Length] = (),
 ) -> SharedPlan:
     """Fixes the noise of a run so that every record stays within the budget.
 
@@ -118,6 +127,8 @@ def make_shared_plan(
         count_cells: Whether the run counts rows per cell.
         histograms: Score histograms that the run releases.
         spent: What earlier runs released; this run has what that leaves of the budget.
+        sweep: All trials of the sweep that the run is a trial of: together they have what is left. Empty for
+            a run by itself.
 
     Returns:
         The plan. Takes about two seconds, and always the same for the same arguments.
@@ -127,20 +138,24 @@ def make_shared_plan(
     """
     before, delta = spent or Spent(), budget.delta
     left = what_is_left(budget.epsilon, delta, before)
+    runs, all_steps, releases = total_of(sweep or (Length(steps, histograms),))
 
     def alone(share: float) -> GaussianRelease:
-        noise = calibrate(lambda z: [GaussianRelease(z)], share * left, delta)
+        noise = calibrate(lambda z: [GaussianRelease(z, runs)], share * left, delta)
         return GaussianRelease(noise, shared=shared)
 
     rows, cells = alone(ROWS_SHARE), alone(COUNT_SHARE) if count_cells else None
     counts = (rows,) if cells is None else (rows, cells)
+    counted = [replace(each, count=runs) for each in counts]
     noise = calibrate(
-        lambda z: [*before.training, *counts, SampledGaussian(z, sample_rate, steps)], budget.epsilon, delta
+        lambda z: [*before.training, *counted, SampledGaussian(z, sample_rate, all_steps)],
+        budget.epsilon,
+        delta,
     )
     gradients = SampledGaussian(noise, sample_rate, steps, shared)
     scores = None
     if histograms:
-        noise = calibrate(lambda z: [*before.holdout, GaussianRelease(z, histograms)], budget.epsilon, delta)
+        noise = calibrate(lambda z: [*before.holdout, GaussianRelease(z, releases)], budget.epsilon, delta)
         scores = GaussianRelease(noise, histograms, shared)
     return SharedPlan(
         budget=budget,

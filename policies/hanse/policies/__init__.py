@@ -51,6 +51,7 @@ from hanse.policies.agreement import (
     Target,
     Training,
     Trees,
+    Trials,
 )
 from hanse.policies.check import Gap, check_agreement, explain, require_no_gap
 from hanse.policies.consent import ConsentEvent, Folding, Standing, Terms, current_state
@@ -101,6 +102,7 @@ from hanse.policies.signing import (
 )
 from hanse.policies.snapshot import ConsentSnapshot
 from hanse.policies.subjects import Pseudonymiser
+from hanse.policies.trials import Trial, trainings_of, tried
 
 __all__ = [
     "ALWAYS_PROHIBITED",
@@ -164,6 +166,8 @@ __all__ = [
     "Terms",
     "Training",
     "Trees",
+    "Trial",
+    "Trials",
     "Verdict",
     "Wording",
     "admit",
@@ -194,4 +198,6 @@ __all__ = [
     "sign_agreement",
     "sign_pack",
     "suppress",
+    "trainings_of",
+    "tried",
 ]

@@ -113,8 +113,9 @@ def _privacy(agreement: Agreement) -> dict[str, object]:
 
 def _retention(agreement: Agreement) -> dict[str, object]:
     training, retention = agreement.training, agreement.retention
+    rounds = max(each.rounds for each in (training, *training.points))
     return {
-        "training.longest_run_days": training.rounds * training.round_timeout_s / _SECONDS_PER_DAY,
+        "training.longest_run_days": rounds * training.round_timeout_s / _SECONDS_PER_DAY,
         "retention.rows_days": retention.rows_days,
         "retention.intermediates_days": retention.intermediates_days,
         "retention.model_days": retention.model_days,

@@ -29,6 +29,7 @@ from hanse.policies import (
     require_known,
     require_no_gap,
     resolve,
+    trainings_of,
 )
 from hanse.policies.witnessing import PROOF_FILE, REGISTRATION_FILE, WITHHELD_FILE, trust_policy
 from hanse.server.findings import robustness_report, run_contributions
@@ -38,6 +39,8 @@ from hanse.server.resuming import RunStory
 from hanse.server.rounds import Means, Outcome, Resumed, Rounds
 from hanse.server.runs import RunBook, RunRecord, error_facts
 from hanse.server.statements import Statements
+from hanse.server.sweeping import SweepConductor
+from hanse.server.sweeps import SweepBook, SweepRecord
 from hanse.server.transport import Transport
 from hanse.server.witnesses import Witnesses
 
@@ -125,6 +128,8 @@ class Coordinator:
         self._evidence = evidence
         self._sessions = sessions
         self._clock = clock
+        self._sweeps = SweepBook(book)
+        self._conductor = SweepConductor(self, engine)
         self._peers: dict[str, Identity] = {}
         self._lock = threading.Lock()
         for folder in (folders.agreements, folders.models, folders.peers, folders.packs):
@@ -185,15 +190,16 @@ class Coordinator:
             resolve(agreement.packs, [*BUILTIN.values(), *(pack for pack in copies if pack.digest in named)])
         )
 
-    def start(self, agreement_digest: str, caller: str) -> RunRecord:
-        """Starts a run of an accepted agreement and returns at once.
+    def start(self, agreement_digest: str, caller: str, trials: int = 0) -> RunRecord | SweepRecord:
+        """Starts a run of an accepted agreement, or a sweep, and returns at once.
 
         Args:
             agreement_digest: Which agreement.
             caller: Enrolled name of who asks; must be one of its members.
+            trials: How many trials a sweep has; 0 for one run of the training as it was agreed.
 
         Raises:
-            PolicyError: There is no such agreement, or it is no longer valid.
+            PolicyError: There is no such agreement, or it is no longer valid, or allows no such sweep.
             TrainingError: ``run.busy``.
         """
         path = self._folders.agreements / f"{agreement_digest}.agreement"
@@ -202,6 +208,11 @@ class Coordinator:
         note = path.read_bytes()
         signed = self.accept(note, caller)
         members = frozenset(member.name for member in signed.agreement.members)
+        if trials:
+            trainings_of(signed, trials)
+            sweep = self._sweeps.begin(signed.digest, trials, members)
+            self._conductor.start(sweep, signed, sweep.records[0], None)
+            return sweep
         record = self._book.new(secrets.token_hex(3), members)
         self._start(RunContext(record.run, signed, note), record, None)
         return record
@@ -220,6 +231,7 @@ class Coordinator:
             AuditError: ``audit.unavailable`` if the log cannot be written.
         """
         closed = []
+        going = {}
         for record in self._book.active():
             story = RunStory.of(self._log, record.run)
             try:
@@ -237,8 +249,26 @@ class Coordinator:
                     closed.append(record.run)
             else:
                 log.info("run %s goes on, for the %s. time", record.run, resumed.attempt)
-                self._start(context, record, resumed)
+                if context.trial is None:
+                    self._start(context, record, resumed)
+                else:
+                    going[context.trial.sweep] = record, resumed
+        for sweep in self._sweeps.active():
+            self._take_up_sweep(sweep, *going.get(sweep.run, (None, None)))
         return closed
+
+    def _take_up_sweep(self, sweep: SweepRecord, record: RunRecord | None, resumed: Resumed | None) -> None:
+        """Goes on with the trials that are left."""
+        path = self._folders.agreements / f"{sweep.agreement}.agreement"
+        try:
+            signed = open_agreement(path.read_bytes())
+            require_no_gap(signed.agreement, self._policy(signed.agreement), self._clock())
+        except (OSError, HanseError) as error:
+            log.warning("sweep %s does not go on: %s", sweep.run, error)
+            sweep.end({"code": "run.interrupted"})
+            return
+        log.info("sweep %s goes on, with %s trials to begin", sweep.run, sweep.left)
+        self._conductor.start(sweep, signed, record, resumed)
 
     def _resumable(self, record: RunRecord, story: RunStory) -> tuple[RunContext, Resumed]:
         """How an unfinished run goes on.
@@ -257,7 +287,8 @@ class Coordinator:
         resumed = story.resumed(signed, kept)
         require_no_gap(signed.agreement, self._policy(signed.agreement), self._clock())
         record.opened.load()
-        return RunContext(record.run, signed, note), resumed
+        sweep = self._sweeps.of(record.run)
+        return RunContext(record.run, signed, note, None if sweep is None else sweep.trial(record)), resumed
 
     def model(self, reference: str, caller: str) -> RegisteredModel:
         """A registered model version, with the proof that its registration is in the co-signed log.
@@ -301,35 +332,27 @@ class Coordinator:
         except Exception as error:  # noqa: BLE001 - the run's last entry names it
             if record.interrupted:
                 return  # the next process goes on with it
-            facts = {"code": "run.cancelled"} if record.cancelled() else error_facts(error)
-            log.warning("run %s failed: %s", context.run, error)
-            event = Event(
-                type=EventType.RUN_FAILED,
-                agreement=context.signed.digest,
-                run=context.run,
-                reasons=(facts["code"],),
-            )
-            record.record(event, facts)
+            self.failed(context.signed.digest, record, error)
+
+    def failed(self, agreement: str, record: RunRecord, error: Exception) -> None:
+        """The last entry of a run that an error ended."""
+        facts = {"code": "run.cancelled"} if record.cancelled() else error_facts(error)
+        log.warning("run %s failed: %s", record.run, error)
+        event = Event(
+            type=EventType.RUN_FAILED, agreement=agreement, run=record.run, reasons=(facts["code"],)
+        )
+        record.record(event, facts)
 
     def _rounds(
         self, context: RunContext, record: RunRecord, transport: Transport, resumed: Resumed | None
     ) -> None:
-        means = Means(transport, self._sessions, self._evidence.statements)
-        rounds = Rounds(context, means, self._key, record, record)
+        rounds = self.rounds(context, record, transport)
         try:
             outcome = rounds.conduct(resumed)
-            self._await_quorum(context, record, outcome.last_entry)
-            name, digest = self._register(context, outcome, record)
-            event = Event(
-                type=EventType.MODEL_REGISTERED,
-                agreement=context.signed.digest,
-                run=context.run,
-                purpose=context.agreement.purpose,
-                model_out=digest,
+            manifest = self.manifest(context, outcome, record)
+            name, digest, event = self.publish(
+                context, record, manifest, outcome.model_file, outcome.last_entry
             )
-            with self._released(record, event, name):
-                index = record.record(event, {"model": name, "manifest_digest": digest})
-                self._prove(context, record, name, index)
         except Exception as error:
             if not record.interrupted:
                 rounds.finish("", "", error_facts(error)["code"])
@@ -339,6 +362,43 @@ class Coordinator:
             event.model_copy(update={"type": EventType.RUN_FINISHED}),
             {"model": name, "epsilon": dict(outcome.epsilon), **outcome.metrics.as_facts()},
         )
+
+    def rounds(self, context: RunContext, record: RunRecord, transport: Transport) -> Rounds:
+        """The rounds of a run over a transport."""
+        means = Means(transport, self._sessions, self._evidence.statements)
+        return Rounds(context, means, self._key, record, record)
+
+    @property
+    def logged(self) -> int:
+        """Index of the last entry of the shared log."""
+        with self._evidence.witnesses.reader() as reader:
+            return reader.size - 1
+
+    def proven(self, name: str) -> bool:
+        """Whether a model version has the proof of its registration."""
+        return (self._folders.models / name / PROOF_FILE).is_file()
+
+    def publish(
+        self, context: RunContext, record: RunRecord, manifest: ModelManifest, model_file: bytes, entry: int
+    ) -> tuple[str, str, Event]:
+        """Registers a model version when the witnesses have seen the log up to an entry, and proves that.
+
+        Returns:
+            ``name@version``, the manifest's digest and the entry.
+        """
+        self._await_quorum(context, record, entry)
+        name, digest = self._register(manifest, model_file)
+        event = Event(
+            type=EventType.MODEL_REGISTERED,
+            agreement=context.signed.digest,
+            run=context.run,
+            purpose=context.agreement.purpose,
+            model_out=digest,
+        )
+        with self._released(record, event, name):
+            index = record.record(event, {"model": name, "manifest_digest": digest})
+            self._prove(context, record, name, index)
+        return name, digest, event
 
     def _await_quorum(self, context: RunContext, record: RunRecord, entry: int) -> bytes:
         """The checkpoint over an entry and all before it that the agreement's witnesses have co-signed.
@@ -397,12 +457,20 @@ class Coordinator:
         write_atomic(folder / REGISTRATION_FILE, leaf)
         write_atomic(folder / PROOF_FILE, proof)
 
-    def _register(self, context: RunContext, outcome: Outcome, record: RunRecord) -> tuple[str, str]:
+    def _register(self, manifest: ModelManifest, model_file: bytes) -> tuple[str, str]:
         """Writes the signed model version; returns ``name@version`` and the manifest's digest."""
+        numbered = manifest.model_copy(
+            update={"version": self._next_version(manifest.name), "created_at": self._clock()}
+        )
+        digest = write_model(self._folders.models / numbered.reference, numbered, model_file, self._key)
+        return numbered.reference, digest
+
+    def manifest(self, context: RunContext, outcome: Outcome, record: RunRecord) -> ModelManifest:
+        """What came of a run; version and time of registration are still to come."""
         agreement = context.agreement
-        manifest = ModelManifest(
+        return ModelManifest(
             name=agreement.id,
-            version=self._next_version(agreement.id),
+            version=1,
             agreement_digest=context.signed.digest,
             run=context.run,
             purpose=agreement.purpose,
@@ -421,10 +489,6 @@ class Coordinator:
             contributions=run_contributions(record, agreement),
             rounds=None if outcome.kept is None else KeptRound(kept=outcome.kept.round, done=outcome.rounds),
         )
-        digest = write_model(
-            self._folders.models / manifest.reference, manifest, outcome.model_file, self._key
-        )
-        return manifest.reference, digest
 
     def _next_version(self, name: str) -> int:
         """Versions count up within a name; one run at a time, so no two take the same."""

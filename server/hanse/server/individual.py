@@ -20,7 +20,7 @@ from hanse.learning import (
 )
 from hanse.learning.robustness import combine, judge
 from hanse.learning.update_shares import shares_of_round
-from hanse.privacy import make_certificate, make_plan
+from hanse.privacy import Length, make_certificate, make_plan, merge_events
 from hanse.server.algorithms import Algorithm
 from hanse.server.evaluation import Metrics, evaluate
 from hanse.server.party import Party
@@ -40,7 +40,7 @@ class IndividualSteps:
     def prepare(self) -> Prepared:
         """Lets every member check the agreement, and fits the preprocessing on their summed counts."""
         party, agreement = self._party, self._party.agreement
-        replies = party.ask({"prepare": pb.Prepare(agreement=party.context.note)}, "prepared")
+        replies = party.ask({"prepare": party.context.prepare}, "prepared")
         counts = [np.asarray(reply.prepared.cell_counts, dtype=np.float64) for reply in replies.values()]
         noise_stds = [reply.prepared.noise_std for reply in replies.values()]
         rare = rare_below(agreement.cohort.suppress_below, noise_stds)
@@ -91,11 +91,16 @@ class IndividualSteps:
         agreement = self._party.agreement
         if agreement.privacy is None:
             return Account()
-        plan = make_plan(agreement.training, agreement.privacy, len(agreement.columns))
-        members = len(agreement.members)
+        runs = [Length.of(training) for training in self._party.context.trainings]
+        plan = make_plan(agreement.training, agreement.privacy, len(agreement.columns), None, runs)
+        released = [plan.events_of(length) for length in runs]
         return Account(
             make_certificate(
-                plan.training_events, plan.holdout_events, plan.delta, members=members, honest_shares=1
+                merge_events(event for training, _ in released for event in training),
+                merge_events(event for _, holdout in released for event in holdout),
+                plan.delta,
+                members=len(agreement.members),
+                honest_shares=1,
             )
         )
 

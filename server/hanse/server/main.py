@@ -95,8 +95,7 @@ def run_coordinator(
                 while not stopping.wait(PEERS_RESCAN_S):
                     coordinator.enrol_peers()
             finally:
-                for record in book.active():
-                    record.interrupt()
+                book.interrupt()
                 hub.close()  # its calls end with a named error, not with a broken connection
                 server.stop(grace=1.0).wait()
     finally:

@@ -16,7 +16,7 @@ from hanse.audit import Event, EventType
 from hanse.crypto import SigningKey, VerifierKey
 from hanse.errors import CATALOGUE, HanseError, ProtocolError, TrainingError
 from hanse.learning.robustness import Finding
-from hanse.policies import Agreement, SignedAgreement
+from hanse.policies import Agreement, SignedAgreement, Training, Trial, trainings_of, tried
 from hanse.server.checks import check_figures, check_stated
 from hanse.server.statements import Statements, Step
 from hanse.server.transport import Pending, Transport
@@ -54,16 +54,40 @@ class RunContext:
         run: Run identifier.
         signed: The opened agreement.
         note: Its exact bytes with signatures; members check them themselves.
+        trial: Which trial of a sweep the run is; None for a run by itself.
     """
 
     run: str
     signed: SignedAgreement
     note: bytes
+    trial: Trial | None = None
 
     @property
     def agreement(self) -> Agreement:
-        """The agreement's terms."""
-        return self.signed.agreement
+        """The agreement's terms; in a trial, with the training that is tried."""
+        return tried(self.signed, self.trial).agreement
+
+    @property
+    def trainings(self) -> tuple[Training, ...]:
+        """Of the run, or of all trials of its sweep."""
+        if self.trial is None:
+            return (self.signed.agreement.training,)
+        return trainings_of(self.signed, self.trial.of)
+
+    @property
+    def prepare(self) -> pb.Prepare:
+        """What members are told of it first."""
+        if self.trial is None:
+            return pb.Prepare(agreement=self.note)
+        trial = pb.Trial(sweep=self.trial.sweep, number=self.trial.number, of=self.trial.of)
+        return pb.Prepare(agreement=self.note, trial=trial)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What those who watch are told of it."""
+        if self.trial is None:
+            return {}
+        return {"trial": {"sweep": self.trial.sweep, "number": self.trial.number, "of": self.trial.of}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +171,7 @@ class Party:
 
     def gather(self) -> None:
         """Waits for the members to be connected, and goes on without those that are not."""
-        self.record(EventType.RUN_STARTED, {"members": sorted(self.active)})
+        self.record(EventType.RUN_STARTED, {"members": sorted(self.active), **self.context.facts})
         self.late = self._await_all("run.absent")
 
     def rejoin(self, attempt: int, left_off: "LeftOff", epsilon: Mapping[str, float]) -> None:

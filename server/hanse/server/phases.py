@@ -70,7 +70,7 @@ class SecureSteps:
     def prepare(self) -> Prepared:
         """Lets every member check the agreement, and fits the preprocessing on sums."""
         agreement = self._party.agreement
-        work = {"prepare": pb.Prepare(agreement=self._party.context.note)}
+        work = {"prepare": self._party.context.prepare}
 
         def fit(members: SecureAggregator, _: Readies) -> preprocessing.Fitted:
             return preprocessing.fit(members, agreement.columns, agreement.cohort)

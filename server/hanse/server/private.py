@@ -14,7 +14,7 @@ from hanse.learning.evaluation import COARSE, Plan
 from hanse.learning.evaluation.questions import SCORES
 from hanse.learning.private import PrivateSgdCoordinator
 from hanse.learning.shared_run import NoiseLevels, PrivateState, SharedRun
-from hanse.privacy import GaussianRelease, SampledGaussian, make_certificate
+from hanse.privacy import GaussianRelease, Length, SampledGaussian, make_certificate, total_of
 from hanse.server.algorithms.private_sgd import Opening
 from hanse.server.checkpoints import OpenedSums
 from hanse.server.party import Party
@@ -39,7 +39,7 @@ class PrivateSteps(SecureSteps):
     @override
     def prepare(self) -> Prepared:
         """Lets every member check the agreement and reserve the run."""
-        work = {"prepare": pb.Prepare(agreement=self._party.context.note)}
+        work = {"prepare": self._party.context.prepare}
         opening, ready = self._phase(work, "prepared", None, self._settle)
         planned = {member: own.planned_epsilon for member, own in ready.items()}
         return Prepared(self._shared.transform, (), planned, rows_of(ready), opening)
@@ -50,13 +50,15 @@ class PrivateSteps(SecureSteps):
         agreement, known = self._party.agreement, PrivateState.from_bytes(state, self._shared)
         if agreement.privacy is None:
             raise AssertionError("runs of this sort have a budget")
-        levels, schedule = known.levels, self._shared.schedule
+        levels, rate = known.levels, self._shared.schedule.sample_rate
+        # Of a sweep, all trials have been released, whichever is kept.
+        runs, steps, histograms = total_of([Length.of(each) for each in self._party.context.trainings])
         certificate = make_certificate(
             [
-                GaussianRelease(levels.rows, shared=True),
-                SampledGaussian(levels.gradients, schedule.sample_rate, schedule.steps, shared=True),
+                GaussianRelease(levels.rows, runs, shared=True),
+                SampledGaussian(levels.gradients, rate, steps, shared=True),
             ],
-            [GaussianRelease(levels.histograms, agreement.training.rounds + 1, shared=True)],
+            [GaussianRelease(levels.histograms, histograms, shared=True)],
             agreement.privacy.delta,
             members=len(agreement.members),
             honest_shares=self._shared.honest_shares,

@@ -62,7 +62,7 @@ class RunStory:
     @property
     def ended(self) -> bool:
         """Whether it has ended."""
-        return bool(self.entries) and self.entries[-1][1].type.value in FINAL
+        return any(entry.type.value in FINAL for _, entry in self.entries)
 
     @property
     def registered(self) -> str | None:

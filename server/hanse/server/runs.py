@@ -71,7 +71,12 @@ class RunRecord:
     @property
     def finished(self) -> bool:
         """Whether the run has ended."""
-        return bool(self._events) and self._events[-1].type in FINAL
+        return any(event.type in FINAL for event in self._events)
+
+    @property
+    def folder(self) -> Path:
+        """Where it is kept."""
+        return self._folder
 
     def require_member(self, name: str) -> None:
         """Refuses who takes no part in the run.
@@ -112,7 +117,7 @@ class RunRecord:
         if self._interrupted:
             raise TrainingError("run.interrupted", "the coordinator stops")
         index = self._log.append(event).start
-        time = self._clock().isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        time = told_time(self._clock())
         record = RunEvent(self.run, time, event.type.value, event.round or 0, dict(facts))
         with (self._folder / EVENTS).open("ab") as file:
             file.write(record.line())
@@ -185,7 +190,7 @@ class RunRecord:
                 pending = self._events[sent:]
             yield from pending
             sent += len(pending)
-            if pending and pending[-1].type in FINAL:
+            if any(event.type in FINAL for event in pending):
                 return
 
 
@@ -196,6 +201,7 @@ class RunBook:
         self._folder = folder
         self._log = log
         self._clock = clock
+        self._interrupted = False
         folder.mkdir(parents=True, exist_ok=True)
         self._runs = {
             path.name: RunRecord(path, log, clock)
@@ -209,7 +215,23 @@ class RunBook:
         folder.mkdir()
         record = RunRecord(folder, self._log, self._clock, members)
         self._runs[record.run] = record
+        if self._interrupted:
+            record.interrupt()
         return record
+
+    def interrupt(self) -> None:
+        """Leaves all runs that go on, and those to come, to the next process."""
+        self._interrupted = True
+        for record in self.active():
+            record.interrupt()
+
+    def now(self) -> str:
+        """The time, as events tell it."""
+        return told_time(self._clock())
+
+    def all(self) -> list[RunRecord]:
+        """All runs, by name."""
+        return [self._runs[run] for run in sorted(self._runs)]
 
     def get(self, run: str) -> RunRecord:
         """Finds a run.
@@ -225,6 +247,11 @@ class RunBook:
     def active(self) -> list[RunRecord]:
         """Runs that have not ended."""
         return [record for record in self._runs.values() if not record.finished]
+
+
+def told_time(now: datetime) -> str:
+    """RFC 3339, UTC, to the millisecond."""
+    return now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _read_events(path: Path) -> list[RunEvent]:

@@ -19,6 +19,7 @@ from hanse.server.calls import member_of, stream, unary
 from hanse.server.coordinator import Coordinator
 from hanse.server.exchange import ExchangeService
 from hanse.server.runs import RunBook, RunEvent, RunRecord
+from hanse.server.sweeps import SweepRecord
 
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 WORKERS = 256
@@ -54,7 +55,8 @@ class CoordinatorService(pb_grpc.CoordinatorServicer):
         self, request: pb.StartRunRequest, context: grpc.ServicerContext, caller: Identity
     ) -> Iterator[pb.RunEvent]:
         """See the protocol file."""
-        yield from _events(self._coordinator.start(request.agreement_digest, caller.name), context)
+        started = self._coordinator.start(request.agreement_digest, caller.name, request.trials)
+        yield from _events(started, context)
 
     @override
     @stream
@@ -94,7 +96,7 @@ class CoordinatorService(pb_grpc.CoordinatorServicer):
         )
 
 
-def _events(record: RunRecord, context: grpc.ServicerContext) -> Iterator[pb.RunEvent]:
+def _events(record: RunRecord | SweepRecord, context: grpc.ServicerContext) -> Iterator[pb.RunEvent]:
     return map(_event, record.watch(context.is_active))
 
 

@@ -27,7 +27,7 @@ from hanse.policies.agreement.terms import (
     Robustness,
     Scoring,
 )
-from hanse.policies.agreement.training import Model, PointScale, Target, Training, Trees
+from hanse.policies.agreement.training import Model, PointScale, Target, Training, Trees, Trials
 
 __all__ = [
     "HEADER",
@@ -62,4 +62,5 @@ __all__ = [
     "Target",
     "Training",
     "Trees",
+    "Trials",
 ]

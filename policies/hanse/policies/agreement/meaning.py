@@ -247,6 +247,21 @@ _TABLE: Final[tuple[tuple[str, str, str, Meaning, Meaning], ...]] = (
         LESS_PROTECTION,
     ),
     ("training.trees.l2", "the pull on the values of leaves", "叶值的正则强度", NEUTRAL, NEUTRAL),
+    (
+        "training.trials",
+        "what a sweep may try",
+        "可试验的设置",
+        says(
+            Effect.WIDENS,
+            "several models may be trained, and the best of them kept",
+            "可训练多个模型并保留其中最佳者",
+        ),
+        NARROWS,
+    ),
+    ("training.trials.learning_rate", "the learning rates to try", "可试验的学习率", WIDENS, NARROWS),
+    ("training.trials.rounds", "the numbers of rounds to try", "可试验的轮数", WIDENS, NARROWS),
+    ("training.trials.depth", "the depths of trees to try", "可试验的树深度", WIDENS, NARROWS),
+    ("training.trials.l2", "the pulls on leaves to try", "可试验的叶值正则强度", WIDENS, NARROWS),
     ("training.scale.doubling", "the points that double the odds", "比率翻倍的分数", NEUTRAL, NEUTRAL),
     (
         "privacy",

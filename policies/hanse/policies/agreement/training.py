@@ -5,7 +5,9 @@ digest and its signatures hold.
 """
 
 from collections.abc import Callable
-from typing import Annotated, Final, Literal, Self, TypeAlias
+from itertools import product
+from math import prod
+from typing import Annotated, Any, Final, Literal, Self, TypeAlias
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -19,6 +21,9 @@ Model: TypeAlias = Literal["logistic", "mlp", "wide_and_deep", "scorecard", "tre
 
 MOST_TREES: Final = 10_000
 """Of one model."""
+
+MOST_TRIALS: Final = 64
+"""Combinations that an agreement may have tried."""
 
 _DEEP: Final = ("mlp", "wide_and_deep")
 _Small = Annotated[int, Field(ge=1, le=10_000)]
@@ -86,6 +91,42 @@ class Trees(Document):
     l2: Annotated[float, Field(ge=0, le=1e9)]
 
 
+class Trials(Document):
+    """What may be tried instead of what the training says, to find out what serves the model best.
+
+    Every combination of the choices may be tried once in a sweep. A setting without choices stays as it is.
+
+    Attributes:
+        learning_rate: Choices of the step size.
+        rounds: Of the rounds of one run.
+        depth: Of the depth of ``trees``.
+        l2: Of the pull on the leaves of ``trees``.
+    """
+
+    learning_rate: Many[Positive] = Field(default=(), max_length=MOST_TRIALS, exclude_if=_is(()))
+    rounds: Many[_Small] = Field(default=(), max_length=MOST_TRIALS, exclude_if=_is(()))
+    depth: Many[Annotated[int, Field(ge=1, le=10)]] = Field(default=(), max_length=10, exclude_if=_is(()))
+    l2: Many[Annotated[float, Field(ge=0, le=1e9)]] = Field(
+        default=(), max_length=MOST_TRIALS, exclude_if=_is(())
+    )
+
+    @model_validator(mode="after")
+    def _are_several(self) -> Self:
+        for name, choices in self.choices.items():
+            require_unique(f"the choices of {name}", choices)
+        if not 1 < prod(map(len, self.choices.values())) <= MOST_TRIALS:
+            raise PydanticCustomError(
+                "trials", "let there be 2 to 64 combinations of choices, or leave trials out"
+            )
+        return self
+
+    @property
+    def choices(self) -> dict[str, tuple[float, ...]]:
+        """The choices by setting, without settings that have none."""
+        named = {name: getattr(self, name) for name in ("learning_rate", "rounds", "depth", "l2")}
+        return {name: choices for name, choices in named.items() if choices}
+
+
 class Training(Document):
     """The model and how it is trained.
 
@@ -114,6 +155,7 @@ class Training(Document):
             parameter by what earlier rounds said of it; 0 adds the mean as it is.
         scale: Points of a ``scorecard``; null for the others.
         trees: How ``trees`` are grown; null for the others.
+        trials: What a sweep may try instead of the settings above; null for no sweeps.
     """
 
     model: Model
@@ -133,6 +175,7 @@ class Training(Document):
     adaptive_step: float = Field(default=0.0, ge=0, le=10, exclude_if=_is(0.0))
     scale: PointScale | None = Field(default=None, exclude_if=_is(None))
     trees: Trees | None = Field(default=None, exclude_if=_is(None))
+    trials: Trials | None = Field(default=None, exclude_if=_is(None))
 
     @model_validator(mode="after")
     def _options_fit_model(self) -> Self:
@@ -164,6 +207,31 @@ class Training(Document):
         if self.targets or self.adaptive_step:
             raise PydanticCustomError("trees", "trees have one label and no adaptive_step")
         return self
+
+    @model_validator(mode="after")
+    def _trials_fit(self) -> Self:
+        if self.trials is not None and self.trees is None and (self.trials.depth or self.trials.l2):
+            raise PydanticCustomError(
+                "trials", "give choices of depth and l2 to trees, and to no other model"
+            )
+        if any(point.rounds * point.local_steps > MOST_TREES for point in self.points if point.trees):
+            raise PydanticCustomError("trees", "let rounds times local_steps, the trees, be at most 10000")
+        if any(point.learning_rate > 1 for point in self.points if point.trees):
+            raise PydanticCustomError("trees", "give trees a learning_rate of at most 1")
+        return self
+
+    @property
+    def points(self) -> tuple["Training", ...]:
+        """The training of every combination that may be tried; none of them has trials of its own."""
+        choices = {} if self.trials is None else self.trials.choices
+        combinations = (dict(zip(choices, each, strict=True)) for each in product(*choices.values()))
+        return tuple(self._changed(each) for each in combinations) if choices else ()
+
+    def _changed(self, settings: dict[str, Any]) -> "Training":
+        grown: dict[str, Any] = {name: settings[name] for name in ("depth", "l2") if name in settings}
+        changed = {name: value for name, value in settings.items() if name not in grown}
+        trees = self.trees and self.trees.model_copy(update=grown)
+        return self.model_copy(update={**changed, "trees": trees, "trials": None})
 
     @property
     def outputs(self) -> int:

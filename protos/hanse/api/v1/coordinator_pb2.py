@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ehanse/api/v1/coordinator.proto\x12\x0chanse.api.v1\"+\n\x16SubmitAgreementRequest\x12\x11\n\tagreement\x18\x01 \x01(\x0c\"3\n\x17SubmitAgreementResponse\x12\x18\n\x10\x61greement_digest\x18\x01 \x01(\t\"+\n\x0fStartRunRequest\x12\x18\n\x10\x61greement_digest\x18\x01 \x01(\t\"\x1e\n\x0fWatchRunRequest\x12\x0b\n\x03run\x18\x01 \x01(\t\"\x1f\n\x10\x43\x61ncelRunRequest\x12\x0b\n\x03run\x18\x01 \x01(\t\"\x13\n\x11\x43\x61ncelRunResponse\"Q\n\x08RunEvent\x12\x0b\n\x03run\x18\x01 \x01(\t\x12\x0c\n\x04time\x18\x02 \x01(\t\x12\x0c\n\x04type\x18\x03 \x01(\t\x12\r\n\x05round\x18\x04 \x01(\r\x12\r\n\x05\x66\x61\x63ts\x18\x05 \x01(\t\" \n\x0fGetModelRequest\x12\r\n\x05model\x18\x01 \x01(\t\"g\n\x10GetModelResponse\x12\x10\n\x08manifest\x18\x01 \x01(\x0c\x12\x0f\n\x07weights\x18\x02 \x01(\x0c\x12\x14\n\x0cregistration\x18\x03 \x01(\x0c\x12\x1a\n\x12registration_proof\x18\x04 \x01(\x0c\x32\x90\x03\n\x0b\x43oordinator\x12^\n\x0fSubmitAgreement\x12$.hanse.api.v1.SubmitAgreementRequest\x1a%.hanse.api.v1.SubmitAgreementResponse\x12\x43\n\x08StartRun\x12\x1d.hanse.api.v1.StartRunRequest\x1a\x16.hanse.api.v1.RunEvent0\x01\x12\x43\n\x08WatchRun\x12\x1d.hanse.api.v1.WatchRunRequest\x1a\x16.hanse.api.v1.RunEvent0\x01\x12L\n\tCancelRun\x12\x1e.hanse.api.v1.CancelRunRequest\x1a\x1f.hanse.api.v1.CancelRunResponse\x12I\n\x08GetModel\x12\x1d.hanse.api.v1.GetModelRequest\x1a\x1e.hanse.api.v1.GetModelResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ehanse/api/v1/coordinator.proto\x12\x0chanse.api.v1\"+\n\x16SubmitAgreementRequest\x12\x11\n\tagreement\x18\x01 \x01(\x0c\"3\n\x17SubmitAgreementResponse\x12\x18\n\x10\x61greement_digest\x18\x01 \x01(\t\";\n\x0fStartRunRequest\x12\x18\n\x10\x61greement_digest\x18\x01 \x01(\t\x12\x0e\n\x06trials\x18\x02 \x01(\r\"\x1e\n\x0fWatchRunRequest\x12\x0b\n\x03run\x18\x01 \x01(\t\"\x1f\n\x10\x43\x61ncelRunRequest\x12\x0b\n\x03run\x18\x01 \x01(\t\"\x13\n\x11\x43\x61ncelRunResponse\"Q\n\x08RunEvent\x12\x0b\n\x03run\x18\x01 \x01(\t\x12\x0c\n\x04time\x18\x02 \x01(\t\x12\x0c\n\x04type\x18\x03 \x01(\t\x12\r\n\x05round\x18\x04 \x01(\r\x12\r\n\x05\x66\x61\x63ts\x18\x05 \x01(\t\" \n\x0fGetModelRequest\x12\r\n\x05model\x18\x01 \x01(\t\"g\n\x10GetModelResponse\x12\x10\n\x08manifest\x18\x01 \x01(\x0c\x12\x0f\n\x07weights\x18\x02 \x01(\x0c\x12\x14\n\x0cregistration\x18\x03 \x01(\x0c\x12\x1a\n\x12registration_proof\x18\x04 \x01(\x0c\x32\x90\x03\n\x0b\x43oordinator\x12^\n\x0fSubmitAgreement\x12$.hanse.api.v1.SubmitAgreementRequest\x1a%.hanse.api.v1.SubmitAgreementResponse\x12\x43\n\x08StartRun\x12\x1d.hanse.api.v1.StartRunRequest\x1a\x16.hanse.api.v1.RunEvent0\x01\x12\x43\n\x08WatchRun\x12\x1d.hanse.api.v1.WatchRunRequest\x1a\x16.hanse.api.v1.RunEvent0\x01\x12L\n\tCancelRun\x12\x1e.hanse.api.v1.CancelRunRequest\x1a\x1f.hanse.api.v1.CancelRunResponse\x12I\n\x08GetModel\x12\x1d.hanse.api.v1.GetModelRequest\x1a\x1e.hanse.api.v1.GetModelResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,19 +36,19 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SUBMITAGREEMENTRESPONSE']._serialized_start=93
   _globals['_SUBMITAGREEMENTRESPONSE']._serialized_end=144
   _globals['_STARTRUNREQUEST']._serialized_start=146
-  _globals['_STARTRUNREQUEST']._serialized_end=189
-  _globals['_WATCHRUNREQUEST']._serialized_start=191
-  _globals['_WATCHRUNREQUEST']._serialized_end=221
-  _globals['_CANCELRUNREQUEST']._serialized_start=223
-  _globals['_CANCELRUNREQUEST']._serialized_end=254
-  _globals['_CANCELRUNRESPONSE']._serialized_start=256
-  _globals['_CANCELRUNRESPONSE']._serialized_end=275
-  _globals['_RUNEVENT']._serialized_start=277
-  _globals['_RUNEVENT']._serialized_end=358
-  _globals['_GETMODELREQUEST']._serialized_start=360
-  _globals['_GETMODELREQUEST']._serialized_end=392
-  _globals['_GETMODELRESPONSE']._serialized_start=394
-  _globals['_GETMODELRESPONSE']._serialized_end=497
-  _globals['_COORDINATOR']._serialized_start=500
-  _globals['_COORDINATOR']._serialized_end=900
+  _globals['_STARTRUNREQUEST']._serialized_end=205
+  _globals['_WATCHRUNREQUEST']._serialized_start=207
+  _globals['_WATCHRUNREQUEST']._serialized_end=237
+  _globals['_CANCELRUNREQUEST']._serialized_start=239
+  _globals['_CANCELRUNREQUEST']._serialized_end=270
+  _globals['_CANCELRUNRESPONSE']._serialized_start=272
+  _globals['_CANCELRUNRESPONSE']._serialized_end=291
+  _globals['_RUNEVENT']._serialized_start=293
+  _globals['_RUNEVENT']._serialized_end=374
+  _globals['_GETMODELREQUEST']._serialized_start=376
+  _globals['_GETMODELREQUEST']._serialized_end=408
+  _globals['_GETMODELRESPONSE']._serialized_start=410
+  _globals['_GETMODELRESPONSE']._serialized_end=513
+  _globals['_COORDINATOR']._serialized_start=516
+  _globals['_COORDINATOR']._serialized_end=916
 # @@protoc_insertion_point(module_scope)

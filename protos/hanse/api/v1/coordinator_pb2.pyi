@@ -62,15 +62,21 @@ class StartRunRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     AGREEMENT_DIGEST_FIELD_NUMBER: _builtins.int
+    TRIALS_FIELD_NUMBER: _builtins.int
     agreement_digest: _builtins.str
+    trials: _builtins.int
+    """How many trials the agreement's sweep has; 0 for a run of the training as it was agreed. The events are
+    those of all trials, one after the other, and then model.registered of the best, or run.failed.
+    """
     def __init__(
         self,
         *,
         agreement_digest: _builtins.str = ...,
+        trials: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement_digest", b"agreement_digest"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement_digest", b"agreement_digest", "trials", b"trials"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18hanse/api/v1/round.proto\x12\x0chanse.api.v1\"@\n\rSignedMessage\x12\x0c\n\x04\x62ody\x18\x01 \x01(\x0c\x12\x0e\n\x06signer\x18\x02 \x01(\t\x12\x11\n\tsignature\x18\x03 \x01(\x0c\"\xb6\x02\n\x07\x43ommand\x12\x10\n\x08protocol\x18\x01 \x01(\r\x12\x18\n\x10\x61greement_digest\x18\x02 \x01(\t\x12\x0b\n\x03run\x18\x03 \x01(\t\x12\x0e\n\x06member\x18\x04 \x01(\t\x12\x10\n\x08sequence\x18\x05 \x01(\r\x12(\n\x07prepare\x18\n \x01(\x0b\x32\x15.hanse.api.v1.PrepareH\x00\x12$\n\x05train\x18\x0b \x01(\x0b\x32\x13.hanse.api.v1.TrainH\x00\x12*\n\x08\x65valuate\x18\x0c \x01(\x0b\x32\x16.hanse.api.v1.EvaluateH\x00\x12&\n\x06\x66inish\x18\r \x01(\x0b\x32\x14.hanse.api.v1.FinishH\x00\x12$\n\x05phase\x18\x0e \x01(\x0b\x32\x13.hanse.api.v1.PhaseH\x00\x42\x06\n\x04step\"\x9c\x01\n\x05Phase\x12\x0f\n\x07session\x18\x01 \x01(\t\x12(\n\x07prepare\x18\n \x01(\x0b\x32\x15.hanse.api.v1.PrepareH\x00\x12$\n\x05train\x18\x0b \x01(\x0b\x32\x13.hanse.api.v1.TrainH\x00\x12*\n\x08\x65valuate\x18\x0c \x01(\x0b\x32\x16.hanse.api.v1.EvaluateH\x00\x42\x06\n\x04work\"\x1c\n\x07Prepare\x12\x11\n\tagreement\x18\x01 \x01(\x0c\"8\n\x05Train\x12\r\n\x05round\x18\x01 \x01(\r\x12\r\n\x05state\x18\x02 \x01(\x0c\x12\x11\n\ttransform\x18\x03 \x01(\x0c\",\n\x08\x45valuate\x12\r\n\x05state\x18\x01 \x01(\x0c\x12\x11\n\ttransform\x18\x02 \x01(\x0c\"D\n\x06\x46inish\x12\r\n\x05model\x18\x01 \x01(\t\x12\x17\n\x0fmanifest_digest\x18\x02 \x01(\t\x12\x12\n\nerror_code\x18\x03 \x01(\t\"\xf5\x02\n\x05Reply\x12\x10\n\x08protocol\x18\x01 \x01(\r\x12\x18\n\x10\x61greement_digest\x18\x02 \x01(\t\x12\x0b\n\x03run\x18\x03 \x01(\t\x12\x0e\n\x06member\x18\x04 \x01(\t\x12\x10\n\x08sequence\x18\x05 \x01(\r\x12(\n\x07refused\x18\n \x01(\x0b\x32\x15.hanse.api.v1.RefusedH\x00\x12*\n\x08prepared\x18\x0b \x01(\x0b\x32\x16.hanse.api.v1.PreparedH\x00\x12(\n\x07trained\x18\x0c \x01(\x0b\x32\x15.hanse.api.v1.TrainedH\x00\x12,\n\tevaluated\x18\r \x01(\x0b\x32\x17.hanse.api.v1.EvaluatedH\x00\x12*\n\x08\x66inished\x18\x0e \x01(\x0b\x32\x16.hanse.api.v1.FinishedH\x00\x12&\n\x06phased\x18\x0f \x01(\x0b\x32\x14.hanse.api.v1.PhasedH\x00\x42\t\n\x07outcomeJ\x04\x08\x06\x10\x07\"=\n\x07Refused\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x16\n\x0epublic_message\x18\x02 \x01(\t\x12\x0c\n\x04rule\x18\x03 \x01(\t\"\xc7\x03\n\x0c\x41\x64mittedRows\x12\x0c\n\x04rows\x18\x01 \x01(\r\x12\x18\n\x10subject_set_root\x18\x02 \x01(\x0c\x12\x12\n\nconsidered\x18\x03 \x01(\r\x12H\n\x10\x65xcluded_by_rule\x18\x04 \x03(\x0b\x32..hanse.api.v1.AdmittedRows.ExcludedByRuleEntry\x12\x44\n\x0ehidden_by_rule\x18\x05 \x03(\x0b\x32,.hanse.api.v1.AdmittedRows.HiddenByRuleEntry\x12H\n\x10hidden_by_column\x18\x06 \x03(\x0b\x32..hanse.api.v1.AdmittedRows.HiddenByColumnEntry\x1a\x35\n\x13\x45xcludedByRuleEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\r:\x02\x38\x01\x1a\x33\n\x11HiddenByRuleEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\r:\x02\x38\x01\x1a\x35\n\x13HiddenByColumnEntry\x12\x0b\n\x03key\x18\x01 \x01(\r\x12\r\n\x05value\x18\x02 \x01(\r:\x02\x38\x01\"I\n\x0eScoreHistogram\x12\x11\n\tpositives\x18\x01 \x03(\x01\x12\x11\n\tnegatives\x18\x02 \x03(\x01\x12\x11\n\tnoise_std\x18\x03 \x01(\x01\"\xa6\x01\n\x08Prepared\x12,\n\x08training\x18\x01 \x01(\x0b\x32\x1a.hanse.api.v1.AdmittedRows\x12+\n\x07holdout\x18\x02 \x01(\x0b\x32\x1a.hanse.api.v1.AdmittedRows\x12\x13\n\x0b\x63\x65ll_counts\x18\x03 \x03(\x01\x12\x11\n\tnoise_std\x18\x04 \x01(\x01\x12\x17\n\x0fplanned_epsilon\x18\x05 \x01(\x01\"\xc4\x01\n\x07Trained\x12\r\n\x05round\x18\x01 \x01(\r\x12,\n\x08training\x18\x02 \x01(\x0b\x32\x1a.hanse.api.v1.AdmittedRows\x12+\n\x07holdout\x18\x03 \x01(\x0b\x32\x1a.hanse.api.v1.AdmittedRows\x12\r\n\x05\x64\x65lta\x18\x04 \x01(\x0c\x12/\n\thistogram\x18\x05 \x01(\x0b\x32\x1c.hanse.api.v1.ScoreHistogram\x12\x0f\n\x07\x65psilon\x18\x06 \x01(\x01\"z\n\tEvaluated\x12+\n\x07holdout\x18\x01 \x01(\x0b\x32\x1a.hanse.api.v1.AdmittedRows\x12/\n\thistogram\x18\x02 \x01(\x0b\x32\x1c.hanse.api.v1.ScoreHistogram\x12\x0f\n\x07\x65psilon\x18\x03 \x01(\x01\"\n\n\x08\x46inished\"\'\n\x06Phased\x12\x0c\n\x04sums\x18\x01 \x01(\r\x12\x0f\n\x07\x65psilon\x18\x02 \x01(\x01\"\xa0\x01\n\nFromMember\x12$\n\x05ready\x18\x01 \x01(\x0b\x32\x13.hanse.api.v1.ReadyH\x00\x12\x17\n\radvertisement\x18\x02 \x01(\x0cH\x00\x12\x10\n\x06shares\x18\x03 \x01(\x0cH\x00\x12\x0f\n\x05input\x18\x04 \x01(\x0cH\x00\x12\x13\n\tsignature\x18\x05 \x01(\x0cH\x00\x12\x10\n\x06reveal\x18\x06 \x01(\x0cH\x00\x42\t\n\x07\x63ontent\"\x9f\x01\n\x05Ready\x12,\n\x08training\x18\x01 \x01(\x0b\x32\x1a.hanse.api.v1.AdmittedRows\x12+\n\x07holdout\x18\x02 \x01(\x0b\x32\x1a.hanse.api.v1.AdmittedRows\x12\x17\n\x0fplanned_epsilon\x18\x03 \x01(\x01\x12\"\n\x05noise\x18\x04 \x01(\x0b\x32\x13.hanse.api.v1.Noise\"<\n\x05Noise\x12\x11\n\tgradients\x18\x01 \x01(\x01\x12\x0c\n\x04rows\x18\x02 \x01(\x01\x12\x12\n\nhistograms\x18\x03 \x01(\x01\"\xb3\x01\n\x0f\x46romCoordinator\x12\x11\n\x07opening\x18\x01 \x01(\x0cH\x00\x12\x18\n\x0e\x61\x64vertisements\x18\x02 \x01(\x0cH\x00\x12\x10\n\x06shares\x18\x03 \x01(\x0cH\x00\x12*\n\x08question\x18\x04 \x01(\x0b\x32\x16.hanse.api.v1.QuestionH\x00\x12\x13\n\tsurvivors\x18\x05 \x01(\x0cH\x00\x12\x15\n\x0b\x63\x65rtificate\x18\x06 \x01(\x0cH\x00\x42\t\n\x07\x63ontent\"\x92\x01\n\x08Question\x12\x0b\n\x03sum\x18\x01 \x01(\r\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0c\n\x04\x62ody\x18\x03 \x01(\x0c\x12\x0e\n\x06length\x18\x04 \x01(\r\x12\r\n\x05\x62ound\x18\x05 \x01(\x01\x12\x14\n\x0c\x63ontributors\x18\x06 \x01(\r\x12\x15\n\rfraction_bits\x18\x07 \x01(\r\x12\x11\n\tring_bits\x18\x08 \x01(\rb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18hanse/api/v1/round.proto\x12\x0chanse.api.v1\"@\n\rSignedMessage\x12\x0c\n\x04\x62ody\x18\x01 \x01(\x0c\x12\x0e\n\x06signer\x18\x02 \x01(\t\x12\x11\n\tsignature\x18\x03 \x01(\x0c\"\xb6\x02\n\x07\x43ommand\x12\x10\n\x08protocol\x18\x01 \x01(\r\x12\x18\n\x10\x61greement_digest\x18\x02 \x01(\t\x12\x0b\n\x03run\x18\x03 \x01(\t\x12\x0e\n\x06member\x18\x04 \x01(\t\x12\x10\n\x08sequence\x18\x05 \x01(\r\x12(\n\x07prepare\x18\n \x01(\x0b\x32\x15.hanse.api.v1.PrepareH\x00\x12$\n\x05train\x18\x0b \x01(\x0b\x32\x13.hanse.api.v1.TrainH\x00\x12*\n\x08\x65valuate\x18\x0c \x01(\x0b\x32\x16.hanse.api.v1.EvaluateH\x00\x12&\n\x06\x66inish\x18\r \x01(\x0b\x32\x14.hanse.api.v1.FinishH\x00\x12$\n\x05phase\x18\x0e \x01(\x0b\x32\x13.hanse.api.v1.PhaseH\x00\x42\x06\n\x04step\"\x9c\x01\n\x05Phase\x12\x0f\n\x07session\x18\x01 \x01(\t\x12(\n\x07prepare\x18\n \x01(\x0b\x32\x15.hanse.api.v1.PrepareH\x00\x12$\n\x05train\x18\x0b \x01(\x0b\x32\x13.hanse.api.v1.TrainH\x00\x12*\n\x08\x65valuate\x18\x0c \x01(\x0b\x32\x16.hanse.api.v1.EvaluateH\x00\x42\x06\n\x04work\"@\n\x07Prepare\x12\x11\n\tagreement\x18\x01 \x01(\x0c\x12\"\n\x05trial\x18\x02 \x01(\x0b\x32\x13.hanse.api.v1.Trial\"2\n\x05Trial\x12\r\n\x05sweep\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\r\x12\n\n\x02of\x18\x03 \x01(\r\"8\n\x05Train\x12\r\n\x05round\x18\x01 \x01(\r\x12\r\n\x05state\x18\x02 \x01(\x0c\x12\x11\n\ttransform\x18\x03 \x01(\x0c\",\n\x08\x45valuate\x12\r\n\x05state\x18\x01 \x01(\x0c\x12\x11\n\ttransform\x18\x02 \x01(\x0c\"D\n\x06\x46inish\x12\r\n\x05model\x18\x01 \x01(\t\x12\x17\n\x0fmanifest_digest\x18\x02 \x01(\t\x12\x12\n\nerror_code\x18\x03 \x01(\t\"\xf5\x02\n\x05Reply\x12\x10\n\x08protocol\x18\x01 \x01(\r\x12\x18\n\x10\x61greement_digest\x18\x02 \x01(\t\x12\x0b\n\x03run\x18\x03 \x01(\t\x12\x0e\n\x06member\x18\x04 \x01(\t\x12\x10\n\x08sequence\x18\x05 \x01(\r\x12(\n\x07refused\x18\n \x01(\x0b\x32\x15.hanse.api.v1.RefusedH\x00\x12*\n\x08prepared\x18\x0b \x01(\x0b\x32\x16.hanse.api.v1.PreparedH\x00\x12(\n\x07trained\x18\x0c \x01(\x0b\x32\x15.hanse.api.v1.TrainedH\x00\x12,\n\tevaluated\x18\r \x01(\x0b\x32\x17.hanse.api.v1.EvaluatedH\x00\x12*\n\x08\x66inished\x18\x0e \x01(\x0b\x32\x16.hanse.api.v1.FinishedH\x00\x12&\n\x06phased\x18\x0f \x01(\x0b\x32\x14.hanse.api.v1.PhasedH\x00\x42\t\n\x07outcomeJ\x04\x08\x06\x10\x07\"=\n\x07Refused\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x16\n\x0epublic_message\x18\x02 \x01(\t\x12\x0c\n\x04rule\x18\x03 \x01(\t\"\xc7\x03\n\x0c\x41\x64mittedRows\x12\x0c\n\x04rows\x18\x01 \x01(\r\x12\x18\n\x10subject_set_root\x18\x02 \x01(\x0c\x12\x12\n\nconsidered\x18\x03 \x01(\r\x12H\n\x10\x65xcluded_by_rule\x18\x04 \x03(\x0b\x32..hanse.api.v1.AdmittedRows.ExcludedByRuleEntry\x12\x44\n\x0ehidden_by_rule\x18\x05 \x03(\x0b\x32,.hanse.api.v1.AdmittedRows.HiddenByRuleEntry\x12H\n\x10hidden_by_column\x18\x06 \x03(\x0b\x32..hanse.api.v1.AdmittedRows.HiddenByColumnEntry\x1a\x35\n\x13\x45xcludedByRuleEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\r:\x02\x38\x01\x1a\x33\n\x11HiddenByRuleEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\r:\x02\x38\x01\x1a\x35\n\x13HiddenByColumnEntry\x12\x0b\n\x03key\x18\x01 \x01(\r\x12\r\n\x05value\x18\x02 \x01(\r:\x02\x38\x01\"I\n\x0eScoreHistogram\x12\x11\n\tpositives\x18\x01 \x03(\x01\x12\x11\n\tnegatives\x18\x02 \x03(\x01\x12\x11\n\tnoise_std\x18\x03 \x01(\x01\"\xa6\x01\n\x08Prepared\x12,\n\x08training\x18\x01 \x01(\x0b\x32\x1a.hanse.api.v1.AdmittedRows\x12+\n\x07holdout\x18\x02 \x01(\x0b\x32\x1a.hanse.api.v1.AdmittedRows\x12\x13\n\x0b\x63\x65ll_counts\x18\x03 \x03(\x01\x12\x11\n\tnoise_std\x18\x04 \x01(\x01\x12\x17\n\x0fplanned_epsilon\x18\x05 \x01(\x01\"\xc4\x01\n\x07Trained\x12\r\n\x05round\x18\x01 \x01(\r\x12,\n\x08training\x18\x02 \x01(\x0b\x32\x1a.hanse.api.v1.AdmittedRows\x12+\n\x07holdout\x18\x03 \x01(\x0b\x32\x1a.hanse.api.v1.AdmittedRows\x12\r\n\x05\x64\x65lta\x18\x04 \x01(\x0c\x12/\n\thistogram\x18\x05 \x01(\x0b\x32\x1c.hanse.api.v1.ScoreHistogram\x12\x0f\n\x07\x65psilon\x18\x06 \x01(\x01\"z\n\tEvaluated\x12+\n\x07holdout\x18\x01 \x01(\x0b\x32\x1a.hanse.api.v1.AdmittedRows\x12/\n\thistogram\x18\x02 \x01(\x0b\x32\x1c.hanse.api.v1.ScoreHistogram\x12\x0f\n\x07\x65psilon\x18\x03 \x01(\x01\"\n\n\x08\x46inished\"\'\n\x06Phased\x12\x0c\n\x04sums\x18\x01 \x01(\r\x12\x0f\n\x07\x65psilon\x18\x02 \x01(\x01\"\xa0\x01\n\nFromMember\x12$\n\x05ready\x18\x01 \x01(\x0b\x32\x13.hanse.api.v1.ReadyH\x00\x12\x17\n\radvertisement\x18\x02 \x01(\x0cH\x00\x12\x10\n\x06shares\x18\x03 \x01(\x0cH\x00\x12\x0f\n\x05input\x18\x04 \x01(\x0cH\x00\x12\x13\n\tsignature\x18\x05 \x01(\x0cH\x00\x12\x10\n\x06reveal\x18\x06 \x01(\x0cH\x00\x42\t\n\x07\x63ontent\"\x9f\x01\n\x05Ready\x12,\n\x08training\x18\x01 \x01(\x0b\x32\x1a.hanse.api.v1.AdmittedRows\x12+\n\x07holdout\x18\x02 \x01(\x0b\x32\x1a.hanse.api.v1.AdmittedRows\x12\x17\n\x0fplanned_epsilon\x18\x03 \x01(\x01\x12\"\n\x05noise\x18\x04 \x01(\x0b\x32\x13.hanse.api.v1.Noise\"<\n\x05Noise\x12\x11\n\tgradients\x18\x01 \x01(\x01\x12\x0c\n\x04rows\x18\x02 \x01(\x01\x12\x12\n\nhistograms\x18\x03 \x01(\x01\"\xb3\x01\n\x0f\x46romCoordinator\x12\x11\n\x07opening\x18\x01 \x01(\x0cH\x00\x12\x18\n\x0e\x61\x64vertisements\x18\x02 \x01(\x0cH\x00\x12\x10\n\x06shares\x18\x03 \x01(\x0cH\x00\x12*\n\x08question\x18\x04 \x01(\x0b\x32\x16.hanse.api.v1.QuestionH\x00\x12\x13\n\tsurvivors\x18\x05 \x01(\x0cH\x00\x12\x15\n\x0b\x63\x65rtificate\x18\x06 \x01(\x0cH\x00\x42\t\n\x07\x63ontent\"\x92\x01\n\x08Question\x12\x0b\n\x03sum\x18\x01 \x01(\r\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0c\n\x04\x62ody\x18\x03 \x01(\x0c\x12\x0e\n\x06length\x18\x04 \x01(\r\x12\r\n\x05\x62ound\x18\x05 \x01(\x01\x12\x14\n\x0c\x63ontributors\x18\x06 \x01(\r\x12\x15\n\rfraction_bits\x18\x07 \x01(\r\x12\x11\n\tring_bits\x18\x08 \x01(\rb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,45 +44,47 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PHASE']._serialized_start=422
   _globals['_PHASE']._serialized_end=578
   _globals['_PREPARE']._serialized_start=580
-  _globals['_PREPARE']._serialized_end=608
-  _globals['_TRAIN']._serialized_start=610
-  _globals['_TRAIN']._serialized_end=666
-  _globals['_EVALUATE']._serialized_start=668
-  _globals['_EVALUATE']._serialized_end=712
-  _globals['_FINISH']._serialized_start=714
-  _globals['_FINISH']._serialized_end=782
-  _globals['_REPLY']._serialized_start=785
-  _globals['_REPLY']._serialized_end=1158
-  _globals['_REFUSED']._serialized_start=1160
-  _globals['_REFUSED']._serialized_end=1221
-  _globals['_ADMITTEDROWS']._serialized_start=1224
-  _globals['_ADMITTEDROWS']._serialized_end=1679
-  _globals['_ADMITTEDROWS_EXCLUDEDBYRULEENTRY']._serialized_start=1518
-  _globals['_ADMITTEDROWS_EXCLUDEDBYRULEENTRY']._serialized_end=1571
-  _globals['_ADMITTEDROWS_HIDDENBYRULEENTRY']._serialized_start=1573
-  _globals['_ADMITTEDROWS_HIDDENBYRULEENTRY']._serialized_end=1624
-  _globals['_ADMITTEDROWS_HIDDENBYCOLUMNENTRY']._serialized_start=1626
-  _globals['_ADMITTEDROWS_HIDDENBYCOLUMNENTRY']._serialized_end=1679
-  _globals['_SCOREHISTOGRAM']._serialized_start=1681
-  _globals['_SCOREHISTOGRAM']._serialized_end=1754
-  _globals['_PREPARED']._serialized_start=1757
-  _globals['_PREPARED']._serialized_end=1923
-  _globals['_TRAINED']._serialized_start=1926
-  _globals['_TRAINED']._serialized_end=2122
-  _globals['_EVALUATED']._serialized_start=2124
-  _globals['_EVALUATED']._serialized_end=2246
-  _globals['_FINISHED']._serialized_start=2248
-  _globals['_FINISHED']._serialized_end=2258
-  _globals['_PHASED']._serialized_start=2260
-  _globals['_PHASED']._serialized_end=2299
-  _globals['_FROMMEMBER']._serialized_start=2302
-  _globals['_FROMMEMBER']._serialized_end=2462
-  _globals['_READY']._serialized_start=2465
-  _globals['_READY']._serialized_end=2624
-  _globals['_NOISE']._serialized_start=2626
-  _globals['_NOISE']._serialized_end=2686
-  _globals['_FROMCOORDINATOR']._serialized_start=2689
-  _globals['_FROMCOORDINATOR']._serialized_end=2868
-  _globals['_QUESTION']._serialized_start=2871
-  _globals['_QUESTION']._serialized_end=3017
+  _globals['_PREPARE']._serialized_end=644
+  _globals['_TRIAL']._serialized_start=646
+  _globals['_TRIAL']._serialized_end=696
+  _globals['_TRAIN']._serialized_start=698
+  _globals['_TRAIN']._serialized_end=754
+  _globals['_EVALUATE']._serialized_start=756
+  _globals['_EVALUATE']._serialized_end=800
+  _globals['_FINISH']._serialized_start=802
+  _globals['_FINISH']._serialized_end=870
+  _globals['_REPLY']._serialized_start=873
+  _globals['_REPLY']._serialized_end=1246
+  _globals['_REFUSED']._serialized_start=1248
+  _globals['_REFUSED']._serialized_end=1309
+  _globals['_ADMITTEDROWS']._serialized_start=1312
+  _globals['_ADMITTEDROWS']._serialized_end=1767
+  _globals['_ADMITTEDROWS_EXCLUDEDBYRULEENTRY']._serialized_start=1606
+  _globals['_ADMITTEDROWS_EXCLUDEDBYRULEENTRY']._serialized_end=1659
+  _globals['_ADMITTEDROWS_HIDDENBYRULEENTRY']._serialized_start=1661
+  _globals['_ADMITTEDROWS_HIDDENBYRULEENTRY']._serialized_end=1712
+  _globals['_ADMITTEDROWS_HIDDENBYCOLUMNENTRY']._serialized_start=1714
+  _globals['_ADMITTEDROWS_HIDDENBYCOLUMNENTRY']._serialized_end=1767
+  _globals['_SCOREHISTOGRAM']._serialized_start=1769
+  _globals['_SCOREHISTOGRAM']._serialized_end=1842
+  _globals['_PREPARED']._serialized_start=1845
+  _globals['_PREPARED']._serialized_end=2011
+  _globals['_TRAINED']._serialized_start=2014
+  _globals['_TRAINED']._serialized_end=2210
+  _globals['_EVALUATED']._serialized_start=2212
+  _globals['_EVALUATED']._serialized_end=2334
+  _globals['_FINISHED']._serialized_start=2336
+  _globals['_FINISHED']._serialized_end=2346
+  _globals['_PHASED']._serialized_start=2348
+  _globals['_PHASED']._serialized_end=2387
+  _globals['_FROMMEMBER']._serialized_start=2390
+  _globals['_FROMMEMBER']._serialized_end=2550
+  _globals['_READY']._serialized_start=2553
+  _globals['_READY']._serialized_end=2712
+  _globals['_NOISE']._serialized_start=2714
+  _globals['_NOISE']._serialized_end=2774
+  _globals['_FROMCOORDINATOR']._serialized_start=2777
+  _globals['_FROMCOORDINATOR']._serialized_end=2956
+  _globals['_QUESTION']._serialized_start=2959
+  _globals['_QUESTION']._serialized_end=3105
 # @@protoc_insertion_point(module_scope)

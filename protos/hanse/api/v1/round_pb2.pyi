@@ -158,20 +158,56 @@ class Prepare(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     AGREEMENT_FIELD_NUMBER: _builtins.int
+    TRIAL_FIELD_NUMBER: _builtins.int
     agreement: _builtins.bytes
     """The signed agreement, as a signed note."""
+    @_builtins.property
+    def trial(self) -> Global___Trial:
+        """Which trial of a sweep the run is; absent for a run by itself."""
+
     def __init__(
         self,
         *,
         agreement: _builtins.bytes = ...,
+        trial: Global___Trial | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["trial", b"trial"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "trial", b"trial"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Prepare: _TypeAlias = Prepare  # noqa: Y015
+
+@_typing.final
+class Trial(_message.Message):
+    """One of several runs that differ in what the agreement's trials name, and in nothing else."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SWEEP_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
+    OF_FIELD_NUMBER: _builtins.int
+    sweep: _builtins.str
+    """The run of the first trial, which names the sweep."""
+    number: _builtins.int
+    """From 1."""
+    of: _builtins.int
+    """Trials of the sweep; a member reserves the privacy budget of all of them before the first."""
+    def __init__(
+        self,
+        *,
+        sweep: _builtins.str = ...,
+        number: _builtins.int = ...,
+        of: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["number", b"number", "of", b"of", "sweep", b"sweep"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Trial: _TypeAlias = Trial  # noqa: Y015
 
 @_typing.final
 class Train(_message.Message):
@@ -241,9 +277,9 @@ class Finish(_message.Message):
     MANIFEST_DIGEST_FIELD_NUMBER: _builtins.int
     ERROR_CODE_FIELD_NUMBER: _builtins.int
     model: _builtins.str
-    """Name and version of the registered model; empty when the run failed."""
+    """Name and version of the registered model; empty when the run failed, or was a trial of a sweep."""
     manifest_digest: _builtins.str
-    """SHA-256 of the model manifest, lower-case hex; empty when the run failed."""
+    """SHA-256 of the model manifest, lower-case hex; empty when there is no model."""
     error_code: _builtins.str
     """Error code that ended the run; empty when it succeeded."""
     def __init__(
