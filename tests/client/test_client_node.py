@@ -273,6 +273,23 @@ def test_an_altered_agreement(world: World) -> None:
     assert refused_agreement(world, altered).code == "policy.invalid"
 
 
+@pytest.mark.parametrize(
+    ("trial", "code"),
+    [
+        (("run-1", 1, 2), "policy.denied"),  # the agreement has no trials
+        (("run-0", 1, 2), "protocol.malformed"),
+        (("run-1", 2, 2), "protocol.malformed"),
+        (("run-1", 0, 2), "protocol.malformed"),
+        (("../1", 2, 2), "protocol.malformed"),
+    ],
+)
+def test_a_trial_that_is_not_agreed(world: World, trial: tuple[str, int, int], code: str) -> None:
+    named = pb.Trial(sweep=trial[0], number=trial[1], of=trial[2])
+    command = world.prepare(prepare=pb.Prepare(agreement=world.signed.note, trial=named))
+    assert world.refused(command).code == code
+    assert "agreement.accepted" not in [entry.type for entry in world.entries()]
+
+
 def test_an_agreement_that_lacks_a_signature(world: World) -> None:
     note = world.signed.note.rsplit(b"\n", 2)[0] + b"\n"
     assert refused_agreement(world, note).code == "policy.unsigned"

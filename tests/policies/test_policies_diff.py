@@ -12,7 +12,16 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from hanse.policies import Agreement, Override
-from hanse.policies.agreement import Auditor, Contract, Disclosure, Evidence, PointScale, Target, Trees, Trials
+from hanse.policies.agreement import (
+    Auditor,
+    Contract,
+    Disclosure,
+    Evidence,
+    PointScale,
+    Target,
+    Trees,
+    Trials,
+)
 from hanse.policies.agreement.diff import diff_agreements, invalidated
 from hanse.policies.agreement.effects import Effect
 from hanse.policies.agreement.meaning import TERMS, VOCABULARY

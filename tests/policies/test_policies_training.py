@@ -1,13 +1,26 @@
 """What can be agreed on about models, their targets and columns whose cells are learned."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
 from hanse.crypto import SigningKey
-from hanse.policies import Agreement, Column, Target, Training
+from hanse.errors import PolicyError
+from hanse.policies import (
+    Agreement,
+    Column,
+    SignedAgreement,
+    Target,
+    Training,
+    Trial,
+    Trials,
+    trainings_of,
+    tried,
+)
 
 BASE: dict[str, Any] = {
     "model": "logistic",
@@ -36,6 +49,8 @@ VALUE = {"name": "spent", "kind": "amount", "bound": 5000.0}
         {"model": "scorecard", "scale": SCALE},
         {"targets": [CHURN, VALUE], "patience": 3, "positive_weight": 5.0},
         TREES,
+        {"trials": {"learning_rate": [0.1, 0.3]}},
+        TREES | {"trials": {"depth": [3, 4], "l2": [1.0, 10.0], "rounds": [5]}},
     ],
 )
 def test_options_that_fit_their_model_are_accepted(options: dict[str, Any]) -> None:
@@ -46,6 +61,13 @@ def test_options_that_fit_their_model_are_accepted(options: dict[str, Any]) -> N
     "options",
     [
         {"hidden": [4]},
+        {"trials": {}},
+        {"trials": {"rounds": [5]}},
+        {"trials": {"rounds": [5, 5]}},
+        {"trials": {"depth": [3, 4]}},
+        {"trials": {"rounds": list(range(1, 66))}},
+        TREES | {"trials": {"learning_rate": [0.1, 1.5]}},
+        TREES | {"trials": {"rounds": [10, 1000]}},
         {"model": "mlp"},
         {"model": "mlp", "hidden": [4], "embedding": 2},
         {"model": "wide_and_deep", "hidden": [4]},
@@ -183,3 +205,28 @@ def test_a_target_is_no_column_and_not_the_label(agreement: Agreement, name: str
     document["training"]["targets"] = [Target(name=name, kind="label", positive="1").model_dump()]
     with pytest.raises(ValidationError):
         Agreement.model_validate(document)
+
+
+def test_a_trial_is_one_of_the_agreed_combinations_in_an_order_of_the_digest(
+    agreement: Agreement,
+) -> None:
+    signed = SignedAgreement(agreement, "0" * 64, (), b"")
+    trials = Trials(learning_rate=(0.1, 0.3), rounds=(1, 2, 3))
+    training = signed.agreement.training.model_copy(update={"trials": trials})
+    agreed = replace(signed, agreement=signed.agreement.model_copy(update={"training": training}))
+    all_of_them = trainings_of(agreed, 6)
+    assert {(each.learning_rate, each.rounds) for each in all_of_them} == set(
+        product(trials.learning_rate, trials.rounds)
+    )
+    assert {each.trials for each in all_of_them} == {None}
+    assert trainings_of(agreed, 2) == all_of_them[:2]
+    orders = {trainings_of(replace(agreed, digest=f"{number:064}"), 6) for number in range(5)}
+    assert len(orders) > 1
+    second = tried(agreed, Trial("run", 2, 6))
+    assert (second.agreement.training, second.digest) == (all_of_them[1], signed.digest)
+    assert tried(agreed, None) is agreed
+    for refused in (Trial("run", 1, 7), Trial("run", 0, 6), Trial("run", 7, 6)):
+        with pytest.raises(PolicyError, match=r"policy\.denied"):
+            tried(agreed, refused)
+    with pytest.raises(PolicyError, match="no sweep"):
+        trainings_of(signed, 1)

@@ -80,7 +80,7 @@ def test_the_best_trial_is_kept_and_no_other_can_be_fetched(federation: Federati
     assert [(entry.run, entry.detail, entry.model_out) for entry in ends] == [
         (result["run"], "trial", None) for result in results
     ]
-    assert not findings(local) - {"step-uncovered"}  # found of every run in this process
+    assert not findings(local) - {"step-uncovered"}  # of every run in sums
     assert trials_table(results).row_count == 2
 
 
