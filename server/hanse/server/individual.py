@@ -60,7 +60,7 @@ class IndividualSteps:
         party, agreement = self._party, self._party.agreement
         # Who was not there when the run began pays for its own figures, and its update is seen like any.
         if come := party.latecomers():
-            party.take_in(come, {"prepare": pb.Prepare(agreement=party.context.note)}, "prepared")
+            party.take_in(come, {"prepare": party.context.prepare}, "prepared")
         weights = weights_from_bytes(state)
         step = pb.Train(round=number, state=state, transform=transform.to_json())
         replies = party.ask({"train": step}, "trained", number)
