@@ -67,13 +67,26 @@ class Figure:
         )
 
 
-def parse_options(description: str, parts: Sequence[str] = (), sets: Sequence[str] = ()) -> Options:
-    """Reads the command line; ``--part`` and ``--sets`` where there are several of them."""
+def parse_options(
+    description: str,
+    parts: Sequence[str] = (),
+    sets: Sequence[str] = (),
+    only_named: Sequence[str] = (),
+) -> Options:
+    """Reads the command line; ``--part`` and ``--sets`` where there are several of them.
+
+    Args:
+        description: For ``--help``.
+        parts: Of the benchmark.
+        sets: Data sets that it can be run on.
+        only_named: More parts, which are measured only when they are named.
+    """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--json", type=Path, metavar="PATH", help="also write the figures to this file")
     parser.add_argument("--quick", action="store_true", help="measure less, in under 50 seconds")
     if parts:
-        parser.add_argument("--part", choices=parts, action="append", help="only this; may be repeated")
+        every_part = [*parts, *only_named]
+        parser.add_argument("--part", choices=every_part, action="append", help="only this; may be repeated")
     if sets:
         parser.add_argument("--sets", choices=sets, nargs="+", help="only on these data sets")
     given = parser.parse_args()

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hanse.aggregation.masks import SEED_BYTES
-from hanse.errors import ConfigurationError, PolicyError, ProtocolError
+from hanse.errors import ConfigurationError, PolicyError, ProtocolError, ServingError
 from hanse.exchange.peers import PeerChannel
 from hanse.learning.boosting.columns import Binning, Codes, check_left_codes
 from hanse.learning.boosting.model import unpack_codes
@@ -164,23 +164,30 @@ class FeatureHolder:
 
     def _answer_sides(self, label: PeerChannel, arrays: tuple[NDArray[Any], ...]) -> None:
         """Sides of all rows, so that the question does not say which rows are in the node."""
-        if len(arrays) != 2:  # noqa: PLR2004
+        columns, left = self._read_cuts(label, arrays)
+        if len(self._cuts) + len(columns) > self._terms.max_cuts:
+            raise malformed(label, "more splits than the run needs")
+        sides = [codes[self.codes[:, column]] for column, codes in zip(columns, left, strict=True)]
+        for column, codes in zip(columns, left, strict=True):
+            self._cuts.append(Cut(column=column, left=tuple(np.flatnonzero(codes).tolist())))
+        say(label, SIDES, np.packbits(np.stack(sides), axis=1, bitorder="little"))
+
+    def _read_cuts(
+        self, label: PeerChannel, arrays: tuple[NDArray[Any], ...]
+    ) -> tuple[list[int], NDArray[np.bool_]]:
+        if len(arrays) != 2 or arrays[0].ndim != 1 or not 0 < len(arrays[0]) <= _MAX_CUTS_AT_ONCE:  # noqa: PLR2004
             raise malformed(label, "a question for sides has another form")
-        columns = check_array(label, arrays[0], np.int64, (len(arrays[0]),)) if arrays[0].ndim else arrays[0]
-        if not columns.ndim or not 0 < len(columns) <= _MAX_CUTS_AT_ONCE:
-            raise malformed(label, "a question for sides has another form")
-        left = unpack_codes(arrays[1], self.layout.width)
+        columns = check_array(label, arrays[0], np.int64, arrays[0].shape)
+        try:
+            left = unpack_codes(arrays[1], self.layout.width)
+        except ServingError as error:
+            raise malformed(label, error.detail) from error
         known = bool(((columns >= 0) & (columns < len(self.layout.codes))).all()) and len(left) == len(
             columns
         )
         if not known or not check_left_codes(self.layout, columns, left):
             raise malformed(label, "a split that cannot be made")
-        if len(self._cuts) + len(columns) > self._terms.max_cuts:
-            raise malformed(label, "more splits than the run needs")
-        sides = [codes[self.codes[:, column]] for column, codes in zip(columns.tolist(), left, strict=True)]
-        for column, codes in zip(columns.tolist(), left, strict=True):
-            self._cuts.append(Cut(column=column, left=tuple(np.flatnonzero(codes).tolist())))
-        say(label, SIDES, np.packbits(np.stack(sides), axis=1, bitorder="little"))
+        return columns.tolist(), left
 
     def _check(
         self,

@@ -109,12 +109,12 @@ class SharedSums:
         secret = self._rows.columns(asked).reshape(-1, self._rows.count)
         totals = secret.sum(axis=1, dtype=np.int64)
         sums = np.zeros((len(secret), self.layout.total - self._own.total))
-        own_sums: Floats | None = None
+        own_sums = np.zeros((len(asked), self._own.total, CHANNELS))
         for part, taken in self._taken(self._masks, len(secret)):
             masked = secret[part].view(np.uint32) - taken.columns
             for remote in self._remotes:
                 remote.ask(masked)
-            if own_sums is None:  # while the others are at work
+            if not part.start:  # while the others are at work
                 own_sums = self._rows.sums(self._codes, self._own, asked)
             heard = [
                 remote.hear(share, totals[part])

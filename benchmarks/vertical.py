@@ -1,0 +1,155 @@
+"""Boosted trees over two parties' columns and a dealer, each a process of its own, beside their rivals.
+
+See README.md in this folder for what is measured and how.
+"""
+
+import sys
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from rich.console import Console
+
+from common import Figure, Options, finish, parse_options
+from hanse.learning.boosting import BoostingSettings
+from real_data import data_sets
+from vertical_parts.parties import Outcome, run
+from vertical_parts.rivals import alone_and_fused, area, plain, xgboost
+from vertical_parts.tables import FEATURE, LABEL, MadeTable, RealTable
+
+QUALITY, SPEED, GROWTH, LARGE = "quality", "speed", "growth", "large"
+SETS: Final = ("default_credit", "bank_full", "adult", "telco")
+FOLDS, QUICK_FOLDS = (0, 1, 2), (0,)
+SETTINGS: Final = BoostingSettings()
+QUICK_TREES: Final = 15
+SPEED_SETTINGS: Final = BoostingSettings(trees=100, depth=3, max_bins=32)
+
+CPU_S_PER_TREE: Final = 0.5
+TIMES_PLAIN: Final = 10.0
+SHORT_OF_RIVAL: Final = 0.002
+GAIN: Final = 0.9
+LARGE_MIB: Final = 4096.0
+
+GROWTH_TREES: Final = 10
+GROWING: Final[dict[str, Sequence[int]]] = {
+    "rows": (6_000, 12_000, 24_000, 48_000, 96_000),
+    "columns": (5, 10, 20, 40),
+    "depth": (2, 3, 4, 5, 6),
+}
+GROWTH_BASE: Final = {"rows": 24_000, "columns": 10, "depth": 3}
+
+
+def quality(folder: Path, options: Options) -> Iterator[Figure]:
+    """Areas under the ROC curve, means over folds."""
+    settings = SETTINGS.model_copy(update={"trees": QUICK_TREES} if options.quick else {})
+    for name in ("telco",) if options.quick else options.sets:
+        numbers = QUICK_FOLDS if options.quick else FOLDS
+        tables = [RealTable(folder / name, settings, number) for number in numbers]
+        yield from _areas(name, tables, with_bars=not options.quick)
+
+
+def _areas(name: str, tables: Sequence[RealTable], *, with_bars: bool) -> Iterator[Figure]:
+    found: dict[str, list[float]] = {}
+    for table in tables:
+        alone, fused = alone_and_fused(table)
+        joint = run(lambda table=table: table, table.rows)  # type: ignore[misc]
+        arms = {
+            "label holder alone": alone,
+            "late fusion": fused,
+            "joint": joint.scores,
+            "pooled": plain(table, LABEL, FEATURE).scores,
+            "XGBoost": xgboost(table),
+        }
+        for arm, scores in arms.items():
+            found.setdefault(arm, []).append(np.nan if scores is None else area(table, scores))
+    mean = {arm: float(np.mean(areas)) for arm, areas in found.items()}
+    for arm, value in mean.items():
+        yield Figure(f"{name}: {arm}", None if np.isnan(value) else value, "AUC")
+    short = -SHORT_OF_RIVAL if with_bars else None
+    against = None if np.isnan(mean["XGBoost"]) else mean["joint"] - mean["XGBoost"]
+    yield Figure(f"{name}: joint less XGBoost", against, "AUC", floor=short)
+    yield Figure(f"{name}: joint less late fusion", mean["joint"] - mean["late fusion"], "AUC", floor=short)
+    gain = (mean["joint"] - mean["label holder alone"]) / (mean["pooled"] - mean["label holder alone"])
+    yield Figure(f"{name}: part of the pooled gain", gain, "ratio", floor=GAIN if with_bars else None)
+
+
+def speed(folder: Path, options: Options) -> Iterator[Figure]:
+    """What a tree takes, next to the same engine in one place, before and after."""
+    settings = SPEED_SETTINGS.model_copy(update={"trees": QUICK_TREES} if options.quick else {})
+    table = RealTable(folder / "default_credit", settings)
+    plain(table, LABEL, FEATURE)  # reads the data
+    before = plain(table, LABEL, FEATURE)
+    joint = run(lambda: table, table.rows)
+    after = plain(table, LABEL, FEATURE)
+    label = f"default_credit, {table.rows} rows, depth {settings.depth}, {settings.max_bins} bins"
+    yield from _costs(label, joint)
+    ratio = 2 * joint.seconds / (before.seconds + after.seconds)
+    yield Figure(f"{label}: three processes against one, clock", ratio, "times", TIMES_PLAIN)
+    times = joint.cpu_s_per_tree * joint.trees * 2 / (before.cpu_s + after.cpu_s)
+    yield Figure(f"{label}: three processes against one, processor", times, "times")
+
+
+def _costs(label: str, outcome: Outcome) -> Iterator[Figure]:
+    yield Figure(f"{label}: one tree, all parties", outcome.cpu_s_per_tree, "CPU-s", CPU_S_PER_TREE)
+    for party, cost in outcome.costs.items():
+        yield Figure(f"{label}: one tree, {party}", cost.cpu_s / outcome.trees, "CPU-s")
+        yield Figure(f"{label}: {party} sends for {outcome.trees} trees", cost.sent_mib, "MiB")
+        yield Figure(f"{label}: {party}, most memory", cost.peak_mib, "MiB")
+    yield Figure(f"{label}: until the first tree", outcome.first_tree_s, "s")
+
+
+def growth(options: Options) -> Iterator[Figure]:
+    """Processor time and bytes of a tree, as one size grows; half of the columns are the label holder's."""
+    for axis, sizes in GROWING.items():
+        for size in sizes[:2] if options.quick else sizes:
+            chosen = {**GROWTH_BASE, axis: size}
+            settings = BoostingSettings(trees=GROWTH_TREES, depth=chosen["depth"], max_bins=32)
+            table = MadeTable(chosen["rows"], chosen["columns"], chosen["columns"], settings)
+            outcome = run(partial(lambda table: table, table), table.rows)
+            label = f"a tree, {size:,} {axis}"
+            yield Figure(f"{label}: processor time", outcome.cpu_s_per_tree, "CPU-s")
+            yield Figure(f"{label}: sent", outcome.sent_mib_per_tree, "MiB")
+
+
+def large() -> Iterator[Figure]:
+    """500,000 rows, 25 columns at each party, a hundred trees of depth 5."""
+    settings = BoostingSettings(trees=100, depth=5, max_bins=32)
+    table = MadeTable(500_000, 25, 25, settings)
+    outcome = run(lambda: table, table.rows)
+    label = "500,000 rows x 50, depth 5"
+    yield Figure(f"{label}: {outcome.trees} trees", outcome.seconds, "s")
+    for party, cost in outcome.costs.items():
+        yield Figure(f"{label}: {party}, most memory", cost.peak_mib, "MiB", LARGE_MIB)
+        yield Figure(f"{label}: one tree, {party}", cost.cpu_s / outcome.trees, "CPU-s")
+        yield Figure(f"{label}: {party} sends", cost.sent_mib, "MiB")
+
+
+def measure(options: Options) -> Iterator[Figure]:
+    """The parts that were asked for."""
+    folder = data_sets() if {QUALITY, SPEED} & set(options.parts) else None
+    if SPEED in options.parts and folder:
+        yield from speed(folder, options)
+    if QUALITY in options.parts and folder:
+        yield from quality(folder, options)
+    if GROWTH in options.parts:
+        yield from growth(options)
+    if LARGE in options.parts:
+        yield from large()
+
+
+def main() -> int:
+    """Measures, prints, and returns the exit code."""
+    options = parse_options(__doc__ or "", (QUALITY, SPEED, GROWTH), SETS, (LARGE,))
+    console = Console(highlight=False)
+    figures = []
+    for figure in measure(options):
+        value = "not measured" if figure.value is None else f"{figure.value:.4g} {figure.unit}"
+        console.print(f"{figure.name}: {value}", soft_wrap=True)
+        figures.append(figure)
+    return finish("Boosted trees over columns of two parties, and a dealer", figures, options)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
