@@ -2,17 +2,21 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from tests.server.test_server_phases import left
 from tests.server.test_server_resuming import PLAIN, TRAINING, KilledError, again, entries, kill_at, own
 
+from hanse.audit import EventType
 from hanse.audit.completeness import check_against, check_member, check_shared, roots_at, stated_sizes
 from hanse.client.kept import RunFile
 from hanse.client.leaving import LeftRuns
 from hanse.errors import TrainingError
 from hanse.privacy import PrivacyLedger, make_plan
+from hanse.server.party import LeftOff
+from hanse.server.resuming import RunStory
 
 Federation = Callable[..., Any]
 TERMS = {"rounds": 2, "local_steps": 2}
@@ -145,3 +149,19 @@ def test_runs_that_were_left_are_known_after_a_restart(tmp_path: Path) -> None:
     assert "run-" not in runs
     with pytest.raises(TrainingError, match=r"run\.left"):
         runs.require_in("run-1")
+
+
+def test_members_that_were_found_out_are_counted_after_a_restart() -> None:
+    def entry(kind: str, peer: str, *reasons: str) -> Any:
+        return SimpleNamespace(type=EventType(kind), peer=peer, reasons=reasons)
+
+    told = [
+        entry("member.left", "late", "run.absent"),
+        entry("update.screened", "ann"),  # shortened, and still there
+        entry("update.screened", "bob"),
+        entry("member.left", "bob", "run.update-rejected"),
+        entry("member.left", "eve", "run.update-rejected"),  # says so itself, and nothing was found
+    ]
+    agreement = SimpleNamespace(members=[SimpleNamespace(name=n) for n in ("ann", "bob", "eve", "late")])
+    left_off = RunStory(tuple(enumerate(told)))._left_off(agreement)  # type: ignore[arg-type]
+    assert left_off == LeftOff(frozenset({"ann"}), frozenset({"late"}), 1)

@@ -1,6 +1,7 @@
 """``hanse run``: train under a signed agreement, and take the model home."""
 
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,11 +12,20 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from hanse.cli.common import Home
 from hanse.cli.output import Json, console, print_json, say, table
 from hanse.cli.sweep import sweep
+from hanse.client.following import start_and_follow
 from hanse.client.home import MemberHome
 from hanse.client.kept import RunFile
 from hanse.client.leaving import LeftRuns
 from hanse.client.models import fetch_model
-from hanse.client.progress import ROUND_AGGREGATED, RUN_FINISHED, auc_text, describe, registered_model
+from hanse.client.progress import (
+    ROUND_AGGREGATED,
+    RUN_EVALUATED,
+    RUN_FINISHED,
+    auc_text,
+    describe,
+    registered_model,
+    seconds_text,
+)
 from hanse.client.remote import CoordinatorClient, RunEvent
 from hanse.client.run_report import Removed, removed
 from hanse.client.settings import NodeSettings
@@ -39,6 +49,10 @@ def run(
     ] = 0,
     *,
     as_json: Json = False,
+    as_events: Annotated[
+        bool,
+        typer.Option("--events", help="Print each event of a single run as a line of JSON when it comes."),
+    ] = False,
 ) -> None:
     """Start a run, follow it to its end, and fetch and check the model.
 
@@ -46,8 +60,9 @@ def run(
     agreement names in training.trials: [bold]hanse run deal.agreement --home brand --trials 6[/]
 
     A run that fails ends with a named error and exit code 7; its entries are in the logs of all who took
-    part. Every trial of a sweep is a run of its own. A privacy budget pays for all trials: each has more
-    noise than a run by itself.
+    part. If the coordinator is started again meanwhile, the command waits for it up to ten minutes and goes
+    on. Every trial of a sweep is a run of its own. A privacy budget pays for all trials: each has more noise
+    than a run by itself.
     """
     site = MemberHome(home)
     settings = NodeSettings.load(home)
@@ -57,7 +72,8 @@ def run(
         return
     with CoordinatorClient(site, settings.coordinator_address) as client:
         digest = client.submit(signed.note)
-        events = follow(client.start(digest), signed, quiet=as_json)
+        coming = start_and_follow(client, digest, _aside)
+        events = follow(_printed(coming) if as_events else coming, signed, quiet=as_json or as_events)
         folder, model = fetch_model(client, site, registered_model(events), signed)
     if as_json:
         print_json(
@@ -68,6 +84,8 @@ def run(
                 "events": [asdict(event) for event in events],
             }
         )
+        return
+    if as_events:
         return
     console().print(rounds_table(events))
     console().print(removed_table(removed(events), signed.agreement.cohort.suppress_below))
@@ -132,6 +150,18 @@ def follow(events: Iterable[RunEvent], signed: SignedAgreement, *, quiet: bool) 
     return collected
 
 
+def _aside(text: str) -> None:
+    """Says something beside the results, which may be for a machine."""
+    typer.echo(text, err=True)
+
+
+def _printed(events: Iterable[RunEvent]) -> Iterator[RunEvent]:
+    """Prints each event as a line of JSON."""
+    for event in events:
+        typer.echo(json.dumps(asdict(event), sort_keys=True))
+        yield event
+
+
 def _completed(event: RunEvent, rounds: int) -> int | None:
     if event.type == ROUND_AGGREGATED:
         return event.round
@@ -142,15 +172,14 @@ def rounds_table(events: Iterable[RunEvent]) -> Any:  # noqa: ANN401 - a rich ta
     """Per evaluated model: AUC with its standard error, loss, members and the largest epsilon."""
     rows = []
     for event in events:
-        if event.type in (ROUND_AGGREGATED, "run.evaluated"):
+        if event.type in (ROUND_AGGREGATED, RUN_EVALUATED):
             facts = event.facts
             epsilon = facts.get("epsilon") or {}
             spent = f"{max(epsilon.values()):.3f}" if epsilon else "no budget"
-            rows.append((facts["evaluated_round"], auc_text(facts), _loss(facts), spent))
+            rows.append((facts["evaluated_round"], auc_text(facts), _loss(facts), spent, seconds_text(facts)))
     note = "held-out rows of all members; AUC ± standard error, privacy noise included"
-    return table(
-        f"Models after each round ({note})", ("after round", "AUC", "log loss", "largest epsilon spent"), rows
-    )
+    heads = ("after round", "AUC", "log loss", "largest epsilon spent", "evaluated within")
+    return table(f"Models after each round ({note})", heads, rows)
 
 
 def removed_table(found: Removed, suppress_below: int) -> Any:  # noqa: ANN401 - a rich table

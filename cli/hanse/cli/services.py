@@ -22,7 +22,7 @@ def server(
 
     Example: [bold]hanse server --home hub[/]
 
-    It sees no row and no label. Ctrl-C ends it; an active run ends with a named error.
+    It sees no row and no label. Ctrl-C ends it; an active run goes on when it is started again.
     """
     # Imported here: the other commands need not wait for it.
     from hanse.server.main import run_coordinator  # noqa: PLC0415

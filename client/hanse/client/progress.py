@@ -6,20 +6,39 @@ from typing import Any, Final
 from hanse.client.remote import RunEvent
 from hanse.errors import CATALOGUE, HanseError
 
+RUN_STARTED: Final = "run.started"
 RUN_FAILED: Final = "run.failed"
 RUN_FINISHED: Final = "run.finished"
 ROUND_AGGREGATED: Final = "round.aggregated"
 MODEL_REGISTERED: Final = "model.registered"
+RUN_PREPARED: Final = "run.prepared"
+RUN_EVALUATED: Final = "run.evaluated"
 MEMBER_LEFT: Final = "member.left"
 MAXIMUM_ERROR: Final = 0.2
 """Standard error of an AUC above which the estimate says nothing."""
 
 
 def describe(event: RunEvent) -> str:
-    """One line about an event, for a progress bar."""
+    """One line about an event and what comes next, for a progress bar."""
     if event.type == ROUND_AGGREGATED:
-        return f"round {event.round}: AUC {auc_text(event.facts)} going in"
-    return event.type.replace(".", " ")
+        over = event.facts.get("next") == "evaluation"
+        then = "evaluating" if over else f"round {event.round + 1} goes on"
+        return f"round {event.round}{_took(event)}: AUC {auc_text(event.facts)} going in; {then}"
+    if event.type == RUN_PREPARED:
+        return f"prepared{_took(event)}; round 1 goes on"
+    if event.type == RUN_EVALUATED:
+        return f"evaluated{_took(event)}; registering the model"
+    return "waiting for members, preparing" if event.type == RUN_STARTED else event.type.replace(".", " ")
+
+
+def seconds_text(facts: Mapping[str, Any]) -> str:
+    """How long a step took, if the coordinator says it."""
+    seconds = facts.get("seconds")
+    return f"{seconds:.1f} s" if isinstance(seconds, int | float) else "not known"
+
+
+def _took(event: RunEvent) -> str:
+    return f" in {seconds_text(event.facts)}" if "seconds" in event.facts else ""
 
 
 def auc_text(facts: Mapping[str, Any]) -> str:

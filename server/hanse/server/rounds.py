@@ -7,6 +7,7 @@ them sends its own figures; the agreement decides. Who is asked, and who is lost
 :mod:`hanse.server.party`.
 """
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -140,6 +141,7 @@ class Rounds:
     ) -> None:
         self._party = Party(context, means.transport, key, journal, means.statements)
         self._store = store
+        self._since_s = time.monotonic()
         self._steps = _steps_of(self._party, means.sessions, store.opened)
 
     def conduct(self, resumed: Resumed | None = None) -> Outcome:
@@ -160,12 +162,10 @@ class Rounds:
         transform = Transform.from_json(checkpoint.transform.encode())
         algorithm = algorithm_of(party.agreement, transform, party.context.run)
         while checkpoint.step != "evaluated":
-            number = checkpoint.round
-            over = number == party.agreement.training.rounds or algorithm.finished(done.state)
-            if over or self._stopped(checkpoint):
+            if self._over(checkpoint.round, done.state, checkpoint.best, algorithm):
                 done = self._evaluate(done, transform)
             else:
-                done = self._round(done, number + 1, algorithm, transform)
+                done = self._round(done, checkpoint.round + 1, algorithm, transform)
             checkpoint = done.checkpoint
         kept = checkpoint.best
         state = done.state if kept is None else self._store.state(kept.round, kept.state)
@@ -187,8 +187,10 @@ class Rounds:
         party = self._party
         if resumed is None:
             party.gather()
+            self._since_s = time.monotonic()
             return self._prepare()
         done = resumed.done
+        self._since_s = time.monotonic()
         party.rejoin(resumed.attempt, resumed.left_off, done.checkpoint.epsilon if done else {})
         if done is None:
             return self._prepare()
@@ -223,11 +225,13 @@ class Rounds:
         step = pb.Finish(model=model, manifest_digest=manifest_digest, error_code=error_code)
         self._party.tell({"finish": step})
 
-    def _stopped(self, checkpoint: Checkpoint) -> bool:
-        """Whether so many rounds have gained nothing that the agreement has no more patience."""
-        patience = self._party.agreement.training.patience
+    def _over(self, number: int, state: bytes, best: Best | None, algorithm: Algorithm) -> bool:
+        """Whether there is no round after this one: it is the last, or no other would gain anything."""
+        training = self._party.agreement.training
+        if number == training.rounds or algorithm.finished(state):
+            return True
         # The state of the last round is evaluated in the next one.
-        return checkpoint.best is not None and checkpoint.best.over(patience, checkpoint.round - 1)
+        return best is not None and best.over(training.patience, number - 1)
 
     def _round(self, done: Done, number: int, algorithm: Algorithm, transform: Transform) -> Done:
         learned = self._steps.train(number, algorithm, done.state, transform)
@@ -242,6 +246,7 @@ class Rounds:
             "rows": self._party.rows(learned.rows),
             **({"shares": dict(learned.shares)} if learned.shares else {}),
             **({"best_round": best.round} if best else {}),
+            "next": "evaluation" if self._over(number, learned.state, best, algorithm) else "round",
         }
         changed = {
             "step": "aggregated",
@@ -280,6 +285,9 @@ class Rounds:
 
     def _complete(self, checkpoint: Checkpoint, state: bytes) -> Done:
         """Makes a step durable here, and then in the shared log."""
+        now_s = time.monotonic()
+        took = {"seconds": round(now_s - self._since_s, 3)}
+        checkpoint, self._since_s = checkpoint.model_copy(update={"facts": checkpoint.facts | took}), now_s
         self._store.keep(checkpoint.round, state)
         self._store.save(checkpoint)
         return Done(checkpoint, state, self._record(checkpoint))
