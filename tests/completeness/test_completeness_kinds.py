@@ -116,8 +116,8 @@ def forked(story: Story) -> Callable[[list[Entry]], list[Entry]]:
 
 
 def uncovered(story: Story) -> list[Finding]:
-    """A true checkpoint of the brand, but of the time before it had trained."""
-    size = at(story.logs["brand"], T.ROUND_TRAINED)
+    """A true checkpoint of the brand, but of the time before it had decided on the rows of the round."""
+    size = at(story.logs["brand"], T.ROUND_ADMITTED, round=1)
     root = roots_at(story.verified["brand"].leaves, {size})[size]
     return compared(story, with_note(size, root, "trained"))
 

@@ -20,8 +20,8 @@ from hanse.server.resuming import RunStory
 
 Federation = Callable[..., Any]
 TERMS = {"rounds": 2, "local_steps": 2}
-UNRELATED = {"agreement-unaccepted", "model-unregistered", "step-uncovered"}
-"""What these runs are not about: no model is registered, and in sums a step is stated before it is logged."""
+UNRELATED = {"agreement-unaccepted", "model-unregistered"}
+"""What these runs are not about: no model is registered."""
 
 
 def planned(federation: Federation) -> Any:

@@ -126,8 +126,9 @@ class _Comparison:
             detail = f"{entry.detail or 'a step'}: the member's own log does not have it"
             yield self._finding("step-unlogged", index, entry, detail)
             return
-        if checkpoint is not None and checkpoint.size <= done.at:
-            detail = f"stated with {checkpoint.size} entries, it is entry {done.at}"
+        # In sums a step is stated before it is taken, and what it may use is decided by then in any case.
+        if checkpoint is not None and checkpoint.size <= done.since:
+            detail = f"stated with {checkpoint.size} entries, the decision is entry {done.since}"
             yield self._finding("step-uncovered", index, entry, detail)
         yield from self._figures(index, entry, done)
         if abs(parse_time(entry.time) - parse_time(done.entry.time)) > CLOCK_SLACK:

@@ -133,7 +133,9 @@ KINDS: Final = MappingProxyType(
         "checkpoint-differs": Kind("A member's log is not the one that it signed for: rewritten.", _ASK),
         "checkpoint-foreign": Kind("A statement in a member's name is not signed by it.", _BOTH),
         "step-unlogged": Kind("A member stated a step that its own log does not have.", _BOTH),
-        "step-uncovered": Kind("A step was stated before it was in the member's log.", _NODE),
+        "step-uncovered": Kind(
+            "A member stated a step before it had logged the decision on its rows.", _NODE
+        ),
         "round-unshared": Kind("A member trained in an aggregated round that it did not state.", _BOTH),
         "run-unshared": Kind("A member took part in a run that the shared log does not have.", _BOTH),
         "subjects-differ": Kind("A statement names another subject set than the member's log.", _ROWS),
