@@ -42,6 +42,14 @@ class Running:
                 on_event(event)
         return events
 
+    def start_coordinator(self) -> None:
+        """Starts it again on the ports that it had."""
+        ports = self.federation.ports
+        words = ["server", "--home", str(self.federation.hub)]
+        words += ["--fleet-port", str(ports.fleet), "--port", str(ports.people)]
+        self.processes.start(COORDINATOR, words, {})
+        self.processes.wait_until_ready(COORDINATOR)
+
     def log(self, name: str) -> list[Entry]:
         """The verified entries of one site's log."""
         home = self.federation.folder / name

@@ -168,11 +168,10 @@ class Drill:
         processes, federation = self.running.processes, self.running.federation
         processes.kill(kill.victim)
         if kill.victim == COORDINATOR:
-            ports = ["--fleet-port", str(federation.ports.fleet), "--port", str(federation.ports.people)]
-            processes.start(COORDINATOR, ["server", "--home", str(federation.hub), *ports], {})
+            self.running.start_coordinator()
         else:
             federation.start_node(processes, self.sites[kill.victim])
-        processes.wait_until_ready(kill.victim)
+            processes.wait_until_ready(kill.victim)
 
 
 def _watch(run: str, client: Any) -> Any:
