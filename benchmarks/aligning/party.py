@@ -69,6 +69,12 @@ def spent_s() -> float:
     return own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
 
 
+def most_memory_mib(processes: int) -> float:
+    """Of this process and, as if they shared nothing, of those that computed for it."""
+    own, children = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return (own.ru_maxrss + processes * children.ru_maxrss) / 1024
+
+
 def tell(stage: str, done: int, of: int, reported: dict[str, int]) -> None:
     """Progress in tenths, on standard error."""
     tenth = 10 * done // of
@@ -105,12 +111,7 @@ def main() -> None:
         "sent_bytes": channel.sent_bytes,
         "found": len(done.rows),
         "root": done.root.hex(),
-        # Of this process and, as if they shared nothing, of those that computed for it.
-        "memory_mb": (
-            resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-            + given.processes * resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-        )
-        / 1024,
+        "memory_mb": most_memory_mib(given.processes),
         "exact": {values[row] for row in done.rows.tolist()}
         == set(emails(MEMBERS[0], given.size)) & set(emails(MEMBERS[1], given.size)),
     }

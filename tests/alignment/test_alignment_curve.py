@@ -12,6 +12,7 @@ from hanse.alignment.pool import BLOCK, GroupPool
 from hanse.alignment.worker import LENGTH, Job, compute, read_result, serve, write_job
 from hanse.errors import ProtocolError, TrainingError
 
+CONTEXT = b"c" * 32
 DST = b"QUUX-V01-CS02-with-curve25519_XMD:SHA-512_ELL2_NU_"
 
 # RFC 9380, appendix J.4.2: message, u[0], Q.x, P.x.
@@ -94,28 +95,28 @@ def test_a_key_is_undone_under_another(values: list[bytes]) -> None:
 
 def test_the_neutral_element_is_refused() -> None:
     with GroupPool(0) as pool, pytest.raises(ProtocolError, match="a value from media is no point"):
-        list(pool.run(Job.MULTIPLY, os.urandom(32), DST, [bytes(32)], "media"))
+        list(pool.run(Job.MULTIPLY, os.urandom(32), CONTEXT, [bytes(32)], "media"))
 
 
 def test_processes_compute_the_same() -> None:
     key, values = os.urandom(32), [os.urandom(32 * count) for count in (3, 1, 2)]
-    points = [compute(Job.HASH_MULTIPLY, key, DST, value) for value in values]
+    points = [compute(Job.HASH_MULTIPLY, key, CONTEXT, value) for value in values]
     with GroupPool(2) as pool:
         for job in Job:
-            made = list(pool.run(job, key, DST, points, "media"))
-            assert made == [compute(job, key, DST, value) for value in points]
+            made = list(pool.run(job, key, CONTEXT, points, "media"))
+            assert made == [compute(job, key, CONTEXT, value) for value in points]
 
 
 def test_a_process_tells_what_it_cannot_do_and_goes_on() -> None:
     jobs, results = io.BytesIO(), io.BytesIO()
     for values in (bytes(32), b"\x09" + bytes(31)):
-        write_job(jobs, Job.MULTIPLY, bytes(32), DST, values)
+        write_job(jobs, Job.MULTIPLY, bytes(32), CONTEXT, values)
     jobs.write(LENGTH.pack(9) + b"cut")
     jobs.seek(0)
     serve(jobs, results)
     results.seek(0)
     assert read_result(results) is None
-    assert read_result(results) == compute(Job.MULTIPLY, bytes(32), DST, b"\x09" + bytes(31))
+    assert read_result(results) == compute(Job.MULTIPLY, bytes(32), CONTEXT, b"\x09" + bytes(31))
 
 
 def test_a_process_that_died_is_named() -> None:
@@ -124,4 +125,4 @@ def test_a_process_that_died_is_named() -> None:
             process.kill()
             process.wait()
         with pytest.raises(TrainingError, match=r"alignment\.worker"):
-            list(pool.run(Job.MULTIPLY, bytes(32), DST, [bytes(32 * BLOCK)], "media"))
+            list(pool.run(Job.MULTIPLY, bytes(32), CONTEXT, [bytes(32 * BLOCK)], "media"))

@@ -50,10 +50,10 @@ def find_as_feature_holder(
     key = this.entropy(KEY_BYTES)
     # The label holder waits for these values, so they come before the own ones.
     evaluating = [
-        this.pool.submit(Job.MULTIPLY, key, this.tag, rows.tobytes())
+        this.pool.submit(Job.MULTIPLY, key, this.context, rows.tobytes())
         for rows, _ in hear_rows(channel, "blinded", POINT_BYTES)
     ]
-    own = [this.pool.submit(Job.HASH_MULTIPLY_DERIVE, key, this.tag, block) for block in blocks(hashes)]
+    own = [this.pool.submit(Job.HASH_MULTIPLY_DERIVE, key, this.context, block) for block in blocks(hashes)]
     evaluated = _collect(this, evaluating, POINT_BYTES, channel.peer, "answering")
     say_rows(channel, "evaluated", evaluated[permutation(order, len(evaluated))])
     derived = _collect(this, own, DERIVED_BYTES, "this member", "hashing")

@@ -7,6 +7,7 @@ and never a value.
 
 import hashlib
 import math
+from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -133,7 +134,7 @@ def _read(
     hashed, rows, malformed = _hashes(column.values, rule, where)
     if malformed and rules.malformed == "refuse":
         raise _refusal(where, f"{_rows(malformed)}: not of the form {rule.normalisation}")
-    hashes = np.frombuffer(b"".join(hashed), np.uint8).reshape(-1, HASH_BYTES)
+    hashes = np.frombuffer(hashed, np.uint8).reshape(-1, HASH_BYTES)
     once, repeated = _once(hashes)
     if len(repeated) and rules.duplicates == "refuse":
         numbers = [rows[at] for at in repeated]
@@ -146,10 +147,11 @@ def _read(
 
 def _hashes(
     values: Sequence[object], rule: IdentifierRule, where: str
-) -> tuple[list[bytes], list[int], list[int]]:
+) -> tuple[bytearray, "array[int]", list[int]]:
     """Hash and row of each identifier, and the rows of what is none."""
     start = hashlib.sha256(b"hanse identifier v1\0" + rule.kind.encode() + b"\0")
-    hashed, rows, malformed = [], [], []
+    hashed, rows = bytearray(), array("q")
+    malformed = []
     for row, text in _texts(values, where):
         form = normalise(rule, text)
         if form is None:
@@ -157,7 +159,7 @@ def _hashes(
         elif form:
             state = start.copy()
             state.update(form.encode())
-            hashed.append(state.digest())
+            hashed += state.digest()
             rows.append(row)
     return hashed, rows, malformed
 
@@ -196,7 +198,8 @@ def _text(value: object, where: str) -> tuple[str, str]:
         case bool():
             pass
         case str():
-            return "text", _utf8(value.encode(errors="surrogateescape"), where)
+            plain = value.isascii()  # most are, and need no closer look
+            return "text", value if plain else _utf8(value.encode(errors="surrogateescape"), where)
         case bytes():
             return "text", _utf8(value, where)
         case int():

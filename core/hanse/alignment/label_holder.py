@@ -81,7 +81,7 @@ def _send_blinded(this: Pass, hashes: Hashes, size: int, channels: Mapping[str, 
     fillers = as_rows(this.entropy((size - len(hashes)) * HASH_BYTES), HASH_BYTES)
     padded = np.concatenate([hashes, fillers])
     sent = 0
-    for block in this.pool.run(Job.HASH_MULTIPLY, key, this.tag, blocks(padded), "this member"):
+    for block in this.pool.run(Job.HASH_MULTIPLY, key, this.context, blocks(padded), "this member"):
         rows = as_rows(block, POINT_BYTES)
         for channel in channels.values():
             say(channel, "blinded", rows, at=sent, of=size)
@@ -94,7 +94,7 @@ def _hear_evaluated(this: Pass, channel: PeerChannel, undo: bytes, size: int) ->
     """Step 2, for one feature holder."""
     coming = (rows.tobytes() for rows, _ in hear_rows(channel, "evaluated", POINT_BYTES, size))
     parts, done = [], 0
-    for block in this.pool.run(Job.MULTIPLY_DERIVE, undo, this.tag, coming, channel.peer):
+    for block in this.pool.run(Job.MULTIPLY_DERIVE, undo, this.context, coming, channel.peer):
         parts.append(as_rows(block, DERIVED_BYTES))
         done += len(parts[-1])
         this.progress(f"comparing with {channel.peer}", done, size)

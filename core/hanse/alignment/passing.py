@@ -22,7 +22,7 @@ class Pass:
 
     Attributes:
         kind: Of the identifiers, for messages.
-        tag: Domain separation tag.
+        context: What hashes depend on beside identifiers, 32 bytes.
         minimum: Fewest people in common; 0 when an earlier pass has already found enough.
         smallest_set: As in the agreement.
         pool: Does the group operations.
@@ -31,7 +31,7 @@ class Pass:
     """
 
     kind: str
-    tag: bytes
+    context: bytes
     minimum: int
     smallest_set: int
     pool: GroupPool

@@ -43,24 +43,26 @@ class GroupPool:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def submit(self, job: Job, key: bytes, tag: bytes, values: bytes) -> Future[bytes | None]:
+    def submit(self, job: Job, key: bytes, context: bytes, values: bytes) -> Future[bytes | None]:
         """Begins a job; the result is that of :func:`hanse.alignment.worker.compute`, None for no point."""
         if self._started:
-            return self._threads.submit(self._elsewhere, job, key, tag, values)
+            return self._threads.submit(self._elsewhere, job, key, context, values)
         done: Future[bytes | None] = Future()
         try:
-            done.set_result(compute(job, key, tag, values))
+            done.set_result(compute(job, key, context, values))
         except ValueError:
             done.set_result(None)
         return done
 
-    def run(self, job: Job, key: bytes, tag: bytes, blocks: Iterable[bytes], origin: str) -> Iterator[bytes]:
+    def run(
+        self, job: Job, key: bytes, context: bytes, blocks: Iterable[bytes], origin: str
+    ) -> Iterator[bytes]:
         """Does one job with many blocks, a few at a time, and gives the results in order.
 
         Args:
             job: As in :meth:`submit`.
             key: Likewise.
-            tag: Likewise.
+            context: Likewise.
             blocks: Values, block by block; taken as results are.
             origin: Whose values they are.
 
@@ -69,17 +71,19 @@ class GroupPool:
             TrainingError: ``alignment.worker`` if a process ended.
         """
         coming = iter(blocks)
-        begun = [self.submit(job, key, tag, block) for block in islice(coming, 2 * max(1, self.processes))]
+        begun = [
+            self.submit(job, key, context, block) for block in islice(coming, 2 * max(1, self.processes))
+        ]
         while begun:
             made = take(begun.pop(0), origin)
-            begun += [self.submit(job, key, tag, block) for block in islice(coming, 1)]
+            begun += [self.submit(job, key, context, block) for block in islice(coming, 1)]
             yield made
 
-    def _elsewhere(self, job: Job, key: bytes, tag: bytes, values: bytes) -> bytes | None:
+    def _elsewhere(self, job: Job, key: bytes, context: bytes, values: bytes) -> bytes | None:
         process = self._idle.get()
         try:
             to, back = _pipes(process)
-            write_job(to, job, key, tag, values)
+            write_job(to, job, key, context, values)
             return read_result(back)
         except (OSError, EOFError, ValueError) as error:
             raise TrainingError(

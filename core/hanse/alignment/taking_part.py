@@ -168,7 +168,7 @@ class _Member:
         rules = self.terms.rules
         return Pass(
             kind=rules.identifiers[position].kind,
-            tag=self.terms.tag(position),
+            context=self.terms.context(position),
             minimum=minimum,
             smallest_set=rules.smallest_set,
             pool=self.pool,
@@ -179,7 +179,7 @@ class _Member:
     def _find(
         self, this: Pass, hashes: Hashes, shared: Mapping[str, bytes]
     ) -> tuple[NDArray[np.int64], dict[str, int]]:
-        secrets = {name: _derive(secret, this.tag) for name, secret in shared.items()}
+        secrets = {name: _derive(secret, this.context) for name, secret in shared.items()}
         order = secrets.pop("")
         holder = self.terms.label_holder
         at, size = find_as_feature_holder(this, hashes, self.peers[holder], secrets, order)
@@ -245,8 +245,8 @@ def _coin_commitment(name: str, coin: bytes) -> bytes:
     return _join(b"coin", [name.encode(), coin])
 
 
-def _derive(secret: bytes, tag: bytes) -> bytes:
-    return _join(b"pass", [secret, tag])
+def _derive(secret: bytes, context: bytes) -> bytes:
+    return _join(b"pass", [secret, context])
 
 
 def _join(label: bytes, parts: Iterable[bytes]) -> bytes:

@@ -11,8 +11,6 @@ from hanse.policies.agreement.alignment import AlignmentRules
 MOST_IDENTIFIERS: Final = 20_000_000
 """Of one member in one pass."""
 
-_SUITE: Final = "curve25519_XMD:SHA-512_ELL2_NU_"
-
 
 @dataclass(frozen=True, slots=True)
 class Terms:
@@ -60,11 +58,11 @@ class Terms:
             "rules": hashlib.sha256(canonical_json(self.rules.model_dump(mode="json"))).hexdigest(),
         }
 
-    def tag(self, position: int) -> bytes:
-        """The domain separation tag of a pass: another run, purpose or kind has another hash to the group.
+    def context(self, position: int) -> bytes:
+        """What a pass's hash to the group depends on, 32 bytes: agreement, run, purpose, members, kind.
 
         Args:
             position: Of the pass's kind in the rules.
         """
         context = canonical_json({**self.stated(), "kind": self.rules.identifiers[position].kind})
-        return f"HANSE-V01-alignment-{hashlib.sha256(context).hexdigest()}-with-{_SUITE}".encode()
+        return hashlib.sha256(b"hanse alignment v1 context\0" + context).digest()

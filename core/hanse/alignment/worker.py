@@ -2,8 +2,8 @@
 
 The process is started as ``python -m hanse.alignment.worker``; it reads jobs from its standard input and
 writes results to its standard output, until the input ends. A job is: length of what follows (4 bytes,
-big-endian), kind (1), key (32), length of the tag (1), the tag, then values of 32 bytes without gaps. A
-result is: length of what follows (4 bytes), 0 and the values, or 1 if a value of the job is no point.
+big-endian), kind (1), key (32), context (32), then values of 32 bytes without gaps. A result is: length of
+what follows (4 bytes), 0 and the values, or 1 if a value of the job is no point.
 Nothing is serialised otherwise, nothing is written to disk, and keys are in no command line.
 """
 
@@ -18,6 +18,11 @@ from hanse.alignment.curve import KEY_BYTES, POINT_BYTES, hash_to_field, map_to_
 DERIVED_BYTES: Final = 48
 """What is derived from a point: see :func:`derive`."""
 
+CONTEXT_BYTES: Final = 32
+
+DST: Final = b"HANSE-V01-curve25519_XMD:SHA-512_ELL2_NU_"
+"""Short, so that each of the two hashes of an identifier is one block; the context is in the message."""
+
 LENGTH: Final = struct.Struct(">I")
 
 
@@ -30,24 +35,19 @@ class Job(IntEnum):
     MULTIPLY_DERIVE = 3  # as the second, then derived
 
 
-def derive(points: list[bytes], tag: bytes) -> list[bytes]:
-    """48 bytes that look random to who does not have the point: of SHA-512 over tag and point."""
-    start = hashlib.sha512(b"hanse alignment v1 derive\0" + bytes([len(tag)]) + tag)
-    derived = []
-    for point in points:
-        state = start.copy()
-        state.update(point)
-        derived.append(state.digest()[:DERIVED_BYTES])
-    return derived
+def derive(points: list[bytes], context: bytes) -> list[bytes]:
+    """48 bytes that look random to who does not have the point: of SHA-512 over context and point."""
+    sha512, start = hashlib.sha512, b"hanse alignment v1 derive\0" + context
+    return [sha512(start + point).digest()[:DERIVED_BYTES] for point in points]
 
 
-def compute(job: Job, key: bytes, tag: bytes, values: bytes) -> bytes:
+def compute(job: Job, key: bytes, context: bytes, values: bytes) -> bytes:
     """Does a job.
 
     Args:
         job: What is done.
         key: The key that is multiplied with, 32 bytes.
-        tag: The domain separation tag of the hashing and the deriving.
+        context: What the hashing and the deriving depend on beside the values, 32 bytes.
         values: Values of 32 bytes without gaps.
 
     Returns:
@@ -58,16 +58,16 @@ def compute(job: Job, key: bytes, tag: bytes, values: bytes) -> bytes:
     """
     points = [values[at : at + POINT_BYTES] for at in range(0, len(values), POINT_BYTES)]
     if job in {Job.HASH_MULTIPLY, Job.HASH_MULTIPLY_DERIVE}:
-        points = map_to_curve(hash_to_field(points, tag))
+        points = map_to_curve(hash_to_field([context + value for value in points], DST))
     points = multiply(points, key)
     if job in {Job.HASH_MULTIPLY_DERIVE, Job.MULTIPLY_DERIVE}:
-        points = derive(points, tag)
+        points = derive(points, context)
     return b"".join(points)
 
 
-def write_job(stream: IO[bytes], job: Job, key: bytes, tag: bytes, values: bytes) -> None:
+def write_job(stream: IO[bytes], job: Job, key: bytes, context: bytes, values: bytes) -> None:
     """Writes a job as the process reads it."""
-    head = bytes([job]) + key + bytes([len(tag)]) + tag
+    head = bytes([job]) + key + context
     stream.write(LENGTH.pack(len(head) + len(values)) + head)
     stream.write(values)
     stream.flush()
@@ -96,10 +96,10 @@ def _read_frame(stream: IO[bytes]) -> bytes | None:
 def serve(jobs: IO[bytes], results: IO[bytes]) -> None:
     """Does jobs until there are no more."""
     while (frame := _read_frame(jobs)) is not None:
-        key = frame[1 : 1 + KEY_BYTES]
-        start = 2 + KEY_BYTES + frame[1 + KEY_BYTES]
+        start = 1 + KEY_BYTES + CONTEXT_BYTES
+        key, context = frame[1 : 1 + KEY_BYTES], frame[1 + KEY_BYTES : start]
         try:
-            made = b"\x00" + compute(Job(frame[0]), key, frame[2 + KEY_BYTES : start], frame[start:])
+            made = b"\x00" + compute(Job(frame[0]), key, context, frame[start:])
         except ValueError:
             made = b"\x01"
         results.write(LENGTH.pack(len(made)) + made)

@@ -46,6 +46,8 @@ def normalise(rule: IdentifierRule, value: str) -> str | None:
 
 def _plain(value: str) -> str:
     """Ordinary small letters; composed again, as small letters may be combined otherwise than great ones."""
+    if value.isascii():
+        return value.lower()
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", value).lower())
 
 
