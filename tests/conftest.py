@@ -192,9 +192,8 @@ class LocalFederation:
         key_of_site = read_secret(site.home.pseudonym_key)
         gate = Gate(DataSource(settings.dataset), ledger, key_of_site, sets, log, utc_now)
         privacy, kept = PrivacyLedger(site.home.privacy), RunFile(site.home.run)
-        tools = SessionTools(
-            gate, privacy, settings.dataset.name, kept, LeftRuns(site.home.left), site.home.audits
-        )
+        left, home = LeftRuns(site.home.left), site.home
+        tools = SessionTools(gate, privacy, settings.dataset.name, kept, left, home.audits, home.parts)
         shared = LocalSharedLog(settings.name, self.statements)
         statements = OwnStatements(settings.name, log, key, shared, lambda: None)
         return Node(

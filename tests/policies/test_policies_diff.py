@@ -24,6 +24,7 @@ from hanse.policies.agreement import (
 )
 from hanse.policies.agreement.diff import diff_agreements, invalidated
 from hanse.policies.agreement.effects import Effect
+from hanse.policies.agreement import AlignmentRules, Holding, IdentifierRule, Trust, Vertical
 from hanse.policies.agreement.meaning import TERMS, VOCABULARY
 from hanse.policies.rules import RULES
 
@@ -75,6 +76,21 @@ def full(agreement: Agreement, witness_key: Callable[[str], str]) -> Agreement:
             "trials": Trials(learning_rate=(0.1, 0.3), rounds=(5, 10), depth=(3, 4), l2=(1, 10)),
         }
     )
+    vertical = Vertical(
+        label_holder="brand",
+        holdings=(Holding(member="brand", columns=("age",)), Holding(member="insurer", columns=("income",))),
+        alignment=AlignmentRules(
+            identifiers=(IdentifierRule(kind="phone", normalisation="phone", country_code="49"),),
+            duplicates="refuse",
+            malformed="leave_out",
+            minimum=1000,
+            smallest_set=1000,
+            runs=10,
+        ),
+        minimum_bin_rows=20,
+        trust=Trust(mode="dealer", dealer="coordinator", coordinator_colludes_with_no_member=True),
+        maximum_leakage=0.55,
+    )
     auditor = Auditor(
         name="watchdog", organisation="Wachhund KG", witness_key=witness_key("watchdog-witness")
     )
@@ -82,6 +98,7 @@ def full(agreement: Agreement, witness_key: Callable[[str], str]) -> Agreement:
         update={
             "members": (first.model_copy(update={"contract": contract}), *others),
             "training": training,
+            "vertical": vertical,
             "columns": (column, *agreement.columns[1:]),
             "evidence": Evidence(quorum=2, auditors=(auditor,)),
             "overrides": (Override(member="brand", basis="contract", reason="Because"),),

@@ -10,6 +10,7 @@ from rich.text import Text
 from hanse.audit import Event, EventType
 from hanse.cli import agreement_documents, agreement_new, agreement_versions
 from hanse.cli.agreement_files import AnyHome, File, is_note, policy_here, read_agreement, said, signatures
+from hanse.cli.agreement_vertical import ASSUMED, vertical_facts
 from hanse.cli.common import Home, member_log, utc_now
 from hanse.cli.output import Json, console, print_json, say, table
 from hanse.cli.policy import LEGAL_NOTE, Lang, Language
@@ -17,6 +18,7 @@ from hanse.client.home import MemberHome
 from hanse.client.packs import policy_of
 from hanse.crypto import SigningKey, write_atomic
 from hanse.policies import Agreement, Column, Gap, Member, check_agreement, require_no_gap, sign_agreement
+from hanse.policies.agreement.vertical import ASSUMPTION
 from hanse.policies.agreement.words import listed, same, value, word
 from hanse.policies.fields import format_time
 from hanse.policies.rules import Wording
@@ -61,6 +63,8 @@ def check(file: File, home: AnyHome = None, lang: Lang = Language.EN, *, as_json
         say(LEGAL_NOTE)
     else:
         say(f"no gaps. Digest {agreement.digest}. Next, at every member: hanse agreement sign {file}")
+        if agreement.vertical is not None:
+            say(f"{said(ASSUMED, lang)} {said(ASSUMPTION, lang)}")
     if gaps:
         raise typer.Exit(4)
 
@@ -135,6 +139,9 @@ def show(file: File, lang: Lang = Language.EN, *, as_json: Json = False) -> None
     cells = [_column(column, lang) for column in agreement.columns]
     names = ("name", "kind", "class", "public cells", "required", "goes to", "necessity")
     out.print(table("Columns", names, cells))
+    if agreement.vertical is not None:
+        rows_of_terms = [(name, said(text, lang)) for name, text in vertical_facts(agreement.vertical)]
+        out.print(table("Vertical collaboration", ("", ""), rows_of_terms))
     callers = [
         (
             c.name,

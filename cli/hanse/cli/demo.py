@@ -7,6 +7,7 @@ import typer
 
 from hanse.cli.common import model_kind
 from hanse.cli.output import console
+from hanse.errors import ConfigurationError
 
 
 def demo(
@@ -34,6 +35,16 @@ def demo(
             "and therefore without sensitive columns."
         ),
     ] = "logistic",
+    vertical: Annotated[
+        bool,
+        typer.Option(
+            "--vertical",
+            help="Members know different things about the same people: align privately, train trees on "
+            "everybody's columns.",
+        ),
+    ] = False,
+    people: Annotated[int, typer.Option(min=1000, help="With --vertical: customers of the brand.")] = 6000,
+    trees: Annotated[int, typer.Option(min=1, max=1000, help="With --vertical: trees of the model.")] = 40,
     folder: Annotated[
         Path, typer.Option(help="Folder for the sites, the logs and the report; replaced by each demo.")
     ] = Path("hanse-demo"),
@@ -45,11 +56,15 @@ def demo(
 
     Example: [bold]hanse demo[/], or with your own number of members:
     [bold]hanse demo --members 6 --epsilon 1[/], or with boosted trees:
-    [bold]hanse demo --model trees --members 4[/]
+    [bold]hanse demo --model trees --members 4[/], or between members that know different things about the
+    same people: [bold]hanse demo --vertical[/]
 
     Identifiers and consent events are generated and labelled so; everything else is what a deployment does.
     Ends with a summary, a report in HTML, and exit code 0. Ctrl-C stops all processes.
     """
+    if vertical:
+        _vertical(data, members, people, trees, folder, json_path)
+        return
     # Imported here: charts and training are needed by this command only.
     from hanse.demo.orchestrate import DemoOptions, run_demo  # noqa: PLC0415
 
@@ -62,3 +77,14 @@ def demo(
         json_path=json_path,
     )
     run_demo(options, console())
+
+
+def _vertical(
+    data: Path | None, members: int, people: int, trees: int, folder: Path, json_path: Path | None
+) -> None:
+    if members > 3:  # noqa: PLR2004 - the story has three parties
+        raise ConfigurationError("config.invalid", "--vertical has 2 members, or 3 with the media house")
+    # Imported here, as above.
+    from hanse.demo.vertical.orchestrate import VerticalOptions, run_vertical  # noqa: PLC0415
+
+    run_vertical(VerticalOptions(data, members, people, trees, folder, json_path), console())

@@ -242,12 +242,15 @@ class Federation:
             f'classification = "{column.classification}"\n\n'
             for column in member.dictionary.columns
         )
+        label = f'label_column = "{member.dictionary.label}"\n' if member.labelled else ""
+        known = "".join(f'"{kind}" = "{kind}"\n' for kind in member.identifiers)
+        identifiers = f"[node.dataset.identifiers]\n{known}\n" if known else ""
         return (
             f'[node]\nname = "{member.name}"\n'
             f'fleet_address = "127.0.0.1:{self.ports.fleet}"\n'
             f'coordinator_address = "127.0.0.1:{self.ports.people}"\n\n'
             f'[node.dataset]\nname = "customers"\npath = "{written.data.name}"\n'
-            f'subject_column = "{SUBJECT_COLUMN}"\nlabel_column = "{member.dictionary.label}"\n'
-            f'note = "identifiers and consent events are generated"\n\n{columns}'
+            f'subject_column = "{SUBJECT_COLUMN}"\n{label}'
+            f'note = "identifiers and consent events are generated"\n\n{identifiers}{columns}'
             f'[serve]\naddress = "127.0.0.1:0"\n'
         )

@@ -211,7 +211,8 @@ def write_member(
 def _write_rows(member: MemberData, ids: NDArray[np.object_], path: Path) -> None:
     dictionary = member.dictionary
     texts = np.where(member.rows.labels, dictionary.positive, dictionary.negative).astype(object)
-    table = {SUBJECT_COLUMN: ids, **member.rows.columns, dictionary.label: texts}
+    label = {dictionary.label: texts} if member.labelled else {}
+    table = {SUBJECT_COLUMN: ids, **member.identifiers, **member.rows.columns, **label}
     with duckdb.connect() as connection:
         connection.register("rows", table)
         connection.execute(

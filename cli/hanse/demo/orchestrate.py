@@ -117,7 +117,7 @@ def run_demo(options: DemoOptions, console: Console) -> DemoResult:
     """
     torch.set_num_threads(1)
     steps = Steps(console)
-    _prepare_folder(options.folder)
+    prepare_folder(options.folder)
     with Processes(options.folder / "output") as processes:
         run = _set_up(options, steps)
         with steps.step(f"start the coordinator and {options.members} nodes, each a process of its own"):
@@ -125,14 +125,14 @@ def run_demo(options: DemoOptions, console: Console) -> DemoResult:
         _train(run, steps)
         _score(run, processes, steps)
     with steps.step("verify every log from its first byte"):
-        run.logs = _verify(run.federation)
+        run.logs = verify_logs(run.federation)
     with steps.step("compare with members alone and with all rows pooled (possible only in a demo)"):
         result = _compare(run)
     _present(result, options, console)
     return result
 
 
-def _prepare_folder(folder: Path) -> None:
+def prepare_folder(folder: Path) -> None:
     """Makes the folder anew; one that no demo made is left alone."""
     if folder.exists() and any(folder.iterdir()):
         if not (folder / MARKER).exists():
@@ -309,7 +309,7 @@ def _rows_to_score(site: Site, agreement: Agreement):  # type: ignore[no-untyped
     return make_rows(agreement.columns, ids, values)
 
 
-def _verify(federation: Federation) -> dict[str, VerifiedLog]:
+def verify_logs(federation: Federation) -> dict[str, VerifiedLog]:
     """``hanse audit verify`` for the coordinator and every member."""
     homes = {COORDINATOR: federation.hub} | {site.data.name: site.home.root for site in federation.sites}
     logs = {}

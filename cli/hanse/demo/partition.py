@@ -5,7 +5,8 @@ random would make members look alike and federated learning look easier than it 
 """
 
 import heapq
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -60,6 +61,8 @@ class MemberData:
         groups: Values of the natural key of its customers.
         rows: Rows that the member has.
         test: Test rows of the same groups. No member ever has them.
+        identifiers: By what other members know the people, by kind; none in a horizontal demo.
+        labelled: Whether it has the label.
     """
 
     name: str
@@ -68,6 +71,8 @@ class MemberData:
     groups: tuple[str, ...]
     rows: Rows
     test: Rows
+    identifiers: Mapping[str, NDArray[np.object_]] = field(default_factory=dict)
+    labelled: bool = True
 
 
 def partition(data: DemoData, members: int) -> list[MemberData]:

@@ -7,7 +7,7 @@ subject hides is not materialised in this process.
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal, Protocol, Self, TypeAlias
+from typing import Literal, NamedTuple, Protocol, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -44,7 +44,9 @@ class DatasetManifest(BaseModel):
             One with a password belongs into the environment (``HANSE_NODE_DATASET__URL``), not into a file.
         table: Table or view of the database, ``customers`` or ``schema.customers``, one row per subject.
         subject_column: Column with the site's own identifier of a subject.
-        label_column: Column with the label.
+        label_column: Column with the label; none at a member whose partners have it.
+        identifiers: Columns by which others know the same people, by the kind of identifier that agreements
+            name, as ``email`` or ``phone``; read for an alignment alone, of people who are admitted to it.
         columns: Declared columns; none declared is none that an agreement can have.
         note: Free text for people, for example that identifiers were generated.
     """
@@ -56,7 +58,8 @@ class DatasetManifest(BaseModel):
     url: SecretStr | None = None
     table: str | None = None
     subject_column: str
-    label_column: str
+    label_column: str | None = None
+    identifiers: Mapping[str, str] = Field(default_factory=dict)
     columns: tuple[DeclaredColumn, ...] = ()
     note: str = ""
 
@@ -70,6 +73,13 @@ class DatasetManifest(BaseModel):
     def place(self) -> str:
         """Where the data lies, for messages; never the database's URL, which may hold a password."""
         return str(self.path) if self.table is None else f"table {self.table}"
+
+
+class IdentifierColumn(NamedTuple):
+    """A column of identifiers: its name and its values, None where there is none."""
+
+    name: str
+    values: list[str | None]
 
 
 class Table(Protocol):
@@ -127,6 +137,19 @@ class DataSource:
             )
         return ids
 
+    @property
+    def label_column(self) -> str:
+        """The column with the label.
+
+        Raises:
+            ConfigurationError: ``config.bad-data`` when the manifest names none.
+        """
+        if self.manifest.label_column is None:
+            raise ConfigurationError(
+                "config.bad-data", f"{self.manifest.place} has no label_column; name it in the manifest"
+            )
+        return self.manifest.label_column
+
     def texts(self, column: str) -> list[str | None]:
         """The values of any column as text, in the order of the data set, declared or not.
 
@@ -137,8 +160,36 @@ class DataSource:
         """
         return self._table.subject_ids(column)
 
+    def identifiers(self, kinds: Sequence[str], subject_ids: Sequence[str]) -> dict[str, IdentifierColumn]:
+        """Reads identifiers of the given subjects, in the order given, as they are written.
+
+        Args:
+            kinds: Kinds of identifiers, as the agreement names them.
+            subject_ids: Whose.
+
+        Returns:
+            By kind the column's name, and of each subject its value, None where there is none.
+
+        Raises:
+            ConfigurationError: ``config.bad-data`` when a kind is not declared, or its column is not there.
+        """
+        undeclared = [kind for kind in kinds if kind not in self.manifest.identifiers]
+        if undeclared:
+            raise ConfigurationError(
+                "config.bad-data",
+                f"no identifier {', '.join(undeclared)} in the manifest; name its column under "
+                "[node.dataset.identifiers]",
+            )
+        columns = {kind: self.manifest.identifiers[kind] for kind in kinds}
+        asked: dict[str, ColumnKind] = dict.fromkeys(columns.values(), "categorical")
+        read = self._table.read(asked, self.manifest.subject_column, subject_ids, {})
+        return {
+            kind: IdentifierColumn(name, [value or None for value in read[name].tolist()])
+            for kind, name in columns.items()
+        }
+
     def read(
-        self, columns: Sequence[str], subject_ids: Sequence[str], hidden: Hidden
+        self, columns: Sequence[str], subject_ids: Sequence[str], hidden: Hidden, *, labelled: bool = True
     ) -> tuple[Columns, npt.NDArray[np.str_]]:
         """Reads the label and the given declared columns of the given subjects, in the order given.
 
@@ -146,10 +197,11 @@ class DataSource:
             columns: Names of declared columns.
             subject_ids: Whose.
             hidden: What not to read.
+            labelled: Whether the label is wanted.
 
         Returns:
             The columns (numeric ones float64 with NaN for missing, categorical ones str with "" for missing)
-            and the labels as str, each of shape ``(len(subject_ids),)``.
+            and the labels as str, each of shape ``(len(subject_ids),)``; no labels where none are wanted.
 
         Raises:
             ConfigurationError: ``config.bad-data`` when a column is not declared or does not hold what is
@@ -160,9 +212,10 @@ class DataSource:
             raise ConfigurationError(
                 "config.bad-data", f"not declared in the manifest: {', '.join(undeclared)}"
             )
-        label = self.manifest.label_column
+        label = self.label_column if labelled else ""
         kinds: dict[str, ColumnKind] = {name: self._kinds[name] for name in columns}
-        kinds[label] = "categorical"
+        if label:
+            kinds[label] = "categorical"
         read = self._table.read(kinds, self.manifest.subject_column, subject_ids, hidden)
-        labels = np.asarray(read[label], dtype=np.str_)
+        labels = np.asarray(read[label] if label else (), dtype=np.str_)
         return {name: read[name] for name in columns}, labels

@@ -22,6 +22,7 @@ from hanse.policies import (
     PackReference,
     Retention,
     Training,
+    Vertical,
 )
 from hanse.policies.agreement.columns import EVERY_MEMBER
 from hanse.policies.documents import yaml_to_json
@@ -90,6 +91,7 @@ class Draft:
         assessor: Person who approved the assessment.
         packs: Rule packs that apply.
         may_contain_minors: Whether children may be among the subjects.
+        vertical: Who has which columns of the same people; None where all have the same columns.
         valid_days: Days that the agreement is valid.
         parties: What is agreed of single members beside their identities, by name.
         disclose_to: Members that columns go to as part of a model, where the dictionary does not say; or
@@ -125,6 +127,7 @@ class Draft:
     retention: Retention | None = None
     quorum: int | None = None
     mode: Literal["secure", "individual"] = "secure"
+    vertical: Vertical | None = None
 
 
 def majority(witnesses: int) -> int:
@@ -197,6 +200,7 @@ def _terms(
             "delta": draft.delta,
         },
         "aggregation": {"mode": draft.mode},
+        "vertical": draft.vertical,
         "cohort": {
             "minimum_rows": draft.minimum_rows,
             "minimum_members": draft.minimum_members,

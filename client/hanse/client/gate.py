@@ -11,7 +11,7 @@ is :class:`hanse.enforcement.AdmittedRecords`; training accepts no other type.
 
 import hashlib
 import hmac
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from hanse.audit import AuditLog, ConsentState, Counts, Event, EventType
 from hanse.audit.event import MAX_COUNTED_COLUMNS
-from hanse.client.data import DataSource
+from hanse.client.data import DataSource, IdentifierColumn
 from hanse.client.subject_sets import Committed, Committer, KeptSet, SubjectSets
 from hanse.crypto import canonical_json, sha256_hex
 from hanse.enforcement import (
@@ -61,6 +61,7 @@ class Admitted:
         hidden_by_column: Admitted records in which each column is hidden, zero left out.
         hidden_by_rule: Values that each rule hid.
         event: The decision as it is in the site's log.
+        subject_ids: The site's own identifiers of the training records, then of the held-out ones.
     """
 
     training: AdmittedRecords
@@ -70,11 +71,22 @@ class Admitted:
     hidden_by_column: Mapping[str, int]
     hidden_by_rule: Mapping[str, int]
     event: Event
+    subject_ids: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What the records are wanted for."""
+    """What the records are wanted for.
+
+    Attributes:
+        agreement: The agreement.
+        policy: The merged rule packs.
+        member: Name of this member.
+        digest: Of the agreement.
+        run: The run.
+        round: The round; 0 outside of rounds.
+        among: The site's own identifiers of whom alone the step is about; None for everybody.
+    """
 
     agreement: Agreement
     policy: Policy
@@ -82,6 +94,18 @@ class Step:
     digest: str
     run: str
     round: int
+    among: Collection[str] | None = None
+
+    @property
+    def own(self) -> Agreement:
+        """The agreement by which this member's rows are judged."""
+        return self.agreement.as_held_by(self.member)
+
+    @property
+    def labelled(self) -> bool:
+        """Whether this member has the label."""
+        vertical = self.agreement.vertical
+        return vertical is None or vertical.label_holder == self.member
 
 
 def in_holdout(key: bytes, ref: str, fraction: float) -> bool:
@@ -144,15 +168,15 @@ class Gate:
             AuditError: ``audit.unavailable``; nothing was read.
             ConfigurationError: The data is not as declared.
         """
-        names = [column.name for column in step.agreement.columns]
-        asked = [*names, self._source.manifest.label_column]
+        names = [column.name for column in step.own.columns]
+        asked = [*names, *((self._source.label_column,) if step.labelled else ())]
         # Before anything is judged: whoever has withdrawn by now must be known to have.
         opening_head = self._ledger.head()
-        ids = self._source.subject_ids()
+        ids = self._subjects(step)
         refs = [self._pseudonymiser.ref(subject_id) for subject_id in ids]
         try:
-            check_columns(step.agreement, asked)
-            self._check_declared(step.agreement)
+            check_columns(step.own, asked)
+            self._check_declared(step.own)
             decision = self._decide(step, opening_head, refs)
         except PolicyError as error:
             self._log.append(_denied(step, self._consent(), asked, error))
@@ -170,12 +194,36 @@ class Gate:
             decision.hidden_by_column,
             decision.hidden_by_rule,
             event,
+            _at(ids, np.concatenate(parts)),
         )
+
+    def identifiers(self, kinds: Sequence[str], admitted: Admitted) -> dict[str, IdentifierColumn]:
+        """Reads by what others know the people who were admitted; the decision about them is in the log.
+
+        Args:
+            kinds: Kinds of identifiers, as the agreement names them.
+            admitted: What :meth:`open` gave.
+
+        Returns:
+            By kind, in the order of :attr:`Admitted.subject_ids`.
+
+        Raises:
+            ConfigurationError: The data is not as declared.
+        """
+        return self._source.identifiers(kinds, admitted.subject_ids)
+
+    def _subjects(self, step: Step) -> list[str]:
+        """Whom the step is about, in the order of the data set."""
+        ids = self._source.subject_ids()
+        if step.among is None:
+            return ids
+        among = frozenset(step.among)
+        return [one for one in ids if one in among]
 
     def _decide(self, step: Step, opening_head: int, refs: Sequence[str]) -> Decision:
         now = self._clock()
         self._columns.refresh(self._ledger, now)
-        job = Job(step.agreement, step.policy, step.agreement.purpose, now, step.member, opening_head)
+        job = Job(step.own, step.policy, step.agreement.purpose, now, step.member, opening_head)
         screening = prepare_training(job, self._columns)
         decision, rulings = decide(screening, self._columns, self._columns.places(refs))
         self._judge_again(screening, rulings, refs)
@@ -255,9 +303,11 @@ class Gate:
         """One query for all admitted rows, then one set of records per part."""
         order = np.concatenate(parts)
         hidden = {name: np.isin(order, rows) for name, rows in decision.hidden.items()}
-        columns, labels = self._source.read(names, _at(ids, order), hidden)
+        columns, labels = self._source.read(names, _at(ids, order), hidden, labelled=step.labelled)
+        if not step.labelled:
+            labels = np.full(len(order), "none", dtype=np.str_)  # somebody else has them
         # What trains must be what was admitted and committed to, row for row.
-        if len(labels) != len(order):
+        if any(len(values) != len(order) for values in (labels, *columns.values())):
             raise PolicyError("policy.denied", "the rows read are not the rows admitted", rule="P32")
         if unlabelled := int((labels == "").sum()):
             raise ConfigurationError(

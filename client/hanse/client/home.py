@@ -167,6 +167,11 @@ class MemberHome:
         return self.root / "audits"
 
     @property
+    def parts(self) -> Path:
+        """This site's parts of vertical models, by name and version."""
+        return self.root / "parts"
+
+    @property
     def models(self) -> Path:
         """Registered model versions that this site fetched."""
         return self.root / "models"

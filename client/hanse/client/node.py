@@ -30,6 +30,8 @@ from hanse.client.session import Session, SessionTools
 from hanse.client.statements import Statements
 from hanse.client.sums import Channel, MemberSums
 from hanse.client.versions import AgreementBook
+from hanse.client.vertical.member import Telling, VerticalMember
+from hanse.client.vertical.parts import Parts
 from hanse.client.wire import PROTOCOL, open_command, sign_reply
 from hanse.crypto import SigningKey, VerifierKey, sha256_hex
 from hanse.errors import HanseError, PolicyError, ProtocolError
@@ -114,6 +116,8 @@ class Node:
         self._clock = clock
         self._sessions: dict[str, Session] = {}
         self._begun: set[str] = set()
+        telling = Telling(audit_log.append, self._event, self._state, self._ready)
+        self._vertical = VerticalMember(site.key, dial, Parts(tools.parts, site.key), telling)
 
     def handle(self, data: bytes) -> bytes:
         """Answers one command: serialised ``SignedMessage`` in and out.
@@ -387,17 +391,16 @@ class Node:
         if work is None:
             raise ProtocolError("protocol.malformed", "a phase without work")
         number = phase.train.round if work == "train" else None
-        if work != "prepare":
+        vertical = session.signed.agreement.vertical is not None
+        if work != "prepare" and not vertical:
             _model(session, getattr(phase, work).state, getattr(phase, work).transform)
         self._take(session, work, getattr(phase, work), number)
+        if vertical:
+            return self._vertical.phase(session, phase)
         part, planned = self._part(session, phase)
         self._state(part.name, session, part.admitted.event)
-        ready = pb.Ready(
-            training=self._rows(session, part.admitted, training=True),
-            holdout=self._rows(session, part.admitted, training=False),
-            planned_epsilon=planned,
-            noise=_noise(session),
-        )
+        ready = self._ready(session, part.admitted)
+        ready.MergeFrom(pb.Ready(planned_epsilon=planned, noise=_noise(session)))
         digest = work_digest(work, getattr(phase, work).SerializeToString(deterministic=True))
         logged = Logged(part.contributor, lambda: self._log.append(part.done()))
         sums = MemberSums(session, self._site.key, Scoped(logged, digest))
@@ -406,6 +409,13 @@ class Node:
             answered = sums.take_part(channel, ready, patience_s)
         session.finished()
         return pb.Phased(sums=answered, epsilon=session.epsilon())
+
+    def _ready(self, session: Session, admitted: Admitted) -> pb.Ready:
+        """The rows that a member takes part with."""
+        return pb.Ready(
+            training=self._rows(session, admitted, training=True),
+            holdout=self._rows(session, admitted, training=False),
+        )
 
     def _part(self, session: Session, phase: pb.Phase) -> tuple[Part, float]:
         """What this member does in a phase, and the epsilon that the run will have spent."""
@@ -455,6 +465,8 @@ class Node:
             event = self._event(session, EventType.RUN_FINISHED, detail=TRIAL)
         else:
             event = self._event(session, EventType.RUN_FINISHED, model_out=step.manifest_digest)
+        if session.vertical is not None:
+            self._vertical.finish(session, step.model, step.manifest_digest)
         session.close()
         del self._sessions[session.run]
         self._log.append(event)
@@ -520,8 +532,8 @@ def _trial(run: str, prepare: pb.Prepare) -> KeptTrial | None:
 
 def _check_way(agreement: Agreement, *, phased: bool) -> None:
     """Figures leave as the agreement has it: in sums alone, or each member's own."""
-    if phased != agreement.secure_sums:
-        way = "in sums alone" if agreement.secure_sums else "by themselves"
+    if phased != (agreement.secure_sums or agreement.vertical is not None):
+        way = "by themselves" if phased else "in phases alone"
         raise PolicyError("policy.denied", f"under this agreement figures leave {way}", rule="P17")
 
 

@@ -7,7 +7,7 @@ to keep has never left: it is computed anew, with other noise, and what the ledg
 In secure sums, a question is answered again only if this process knows that it gave no share for its sum.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from hanse.client.kept import Answer, Kept, RunFile, Taken
 from hanse.client.leaving import LeftRuns
 from hanse.client.planned_runs import PlannedRuns
 from hanse.client.shared_budget import Preparation, Remembered, SharedBudget
+from hanse.client.vertical.state import VerticalState
 from hanse.crypto import VerifierKey
 from hanse.enforcement import AdmittedExamples, AdmittedRecords
 from hanse.errors import PrivacyError, ProtocolError, TrainingError
@@ -65,6 +66,7 @@ class SessionTools:
         kept: What outlives the process.
         left: Runs that the site has left.
         audits: Where the site keeps how well its rows can be recognised in a model; None for nowhere.
+        parts: Where the site keeps its parts of vertical models, and its alignments; None for nowhere.
     """
 
     gate: Gate
@@ -73,6 +75,7 @@ class SessionTools:
     kept: RunFile
     left: LeftRuns
     audits: Path | None = None
+    parts: Path | None = None
 
 
 @dataclass(slots=True)
@@ -92,6 +95,7 @@ class Session:
         sums: Which secure sums this member was part of.
         under_way: What answers the questions of a round that are answered in order, by digest of its work: if
             it is interrupted, the rest of them is answered by the same.
+        vertical: What it knows of a vertical run; None in others, and before its members are aligned.
     """
 
     run: str
@@ -108,6 +112,7 @@ class Session:
     sums: SumHistory = field(default_factory=SumHistory)
     trainer: LocalTrainer | None = None
     under_way: tuple[str, Contributor] | None = None
+    vertical: VerticalState | None = None
 
     def check_sequence(self, sequence: int) -> None:
         """Refuses a command that is not newer than all before.
@@ -143,7 +148,10 @@ class Session:
         if not again and not self._follows(work, number):
             before = "nothing" if last is None else f"step {last.number}"
             raise ProtocolError("protocol.unexpected-step", f"{work}, step {number}, after {before}")
-        if again and self.restored and self.signed.agreement.secure_sums:
+        agreement = self.signed.agreement
+        if self.restored and agreement.vertical is not None:
+            raise TrainingError("run.interrupted", "the node was restarted: nobody is aligned here any more")
+        if again and self.restored and agreement.secure_sums:
             raise TrainingError("run.interrupted", "the node was restarted during this step")
         answer = self.kept.answer if again else None
         self._keep(taken=step, answer=answer)
@@ -225,10 +233,15 @@ class Session:
         """The runs that are planned together."""
         return self.planned or PlannedRuns.of(self.run, self.signed, None)
 
-    def admit(self, round_number: int) -> Admitted:
-        """Lets the gate decide, log and read for one step."""
+    def admit(self, round_number: int, among: Collection[str] | None = None) -> Admitted:
+        """Lets the gate decide, log and read for one step.
+
+        Args:
+            round_number: The round; 0 outside of rounds.
+            among: The site's own identifiers of whom alone it is about; None for everybody.
+        """
         step = Step(
-            self.signed.agreement, self.policy, self.member, self.signed.digest, self.run, round_number
+            self.signed.agreement, self.policy, self.member, self.signed.digest, self.run, round_number, among
         )
         return self.tools.gate.open(step)
 

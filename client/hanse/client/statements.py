@@ -84,6 +84,7 @@ def _event(name: str, admitted: Event, suppress_below: int, member: str, note: b
         subject_set_root=admitted.subject_set_root,
         subject_set_size=admitted.subject_set_size,
         subject_epoch=admitted.subject_epoch,
+        aligned_set_root=admitted.aligned_set_root,
         # An evaluation computes on the held-out part alone.
         rows_used=None if name == "evaluated" else admitted.subject_set_size,
         member_checkpoint=note.decode(),

@@ -88,6 +88,10 @@ class EventType(StrEnum):
     ROUND_TRAINED = "round.trained"
     ROUND_AGGREGATED = "round.aggregated"
     UPDATE_SCREENED = "update.screened"
+    ALIGNMENT_ENTERED = "alignment.entered"
+    ALIGNMENT_FINISHED = "alignment.finished"
+    PEER_HEARD = "peer.heard"
+    PART_KEPT = "part.kept"
     RUN_EVALUATED = "run.evaluated"
     BUDGET_PLANNED = "budget.planned"
     BUDGET_SPENT = "budget.spent"
@@ -201,6 +205,9 @@ class Event(Document):
         subject_set_size: Number of tags in that tree.
         subject_epoch: Epoch of the tags, the last of what they are derived from: the round, 0 outside rounds.
         aligned_set_root: Root of the subjects that two sides aligned on; the same on both sides of a round.
+        input_set: Commitment to the identifiers that a member enters into an alignment with; keyed, so that
+            nobody can try whose they are.
+        conversation: What was said with the peer in one phase, both directions; the same on both sides.
         rows_used: Rows that a step computed on; what is admitted and what is used must be the same (P32).
         columns_digest: The columns that were read.
         app_digest: The software that ran.
@@ -232,6 +239,8 @@ class Event(Document):
     subject_set_size: int | None = Field(default=None, ge=0)
     subject_epoch: int | None = Field(default=None, ge=0)
     aligned_set_root: Digest | None = None
+    input_set: Digest | None = None
+    conversation: Digest | None = None
     rows_used: int | None = Field(default=None, ge=0)
     columns_digest: Digest | None = None
     app_digest: Digest | None = None

@@ -136,6 +136,10 @@ CATALOGUE: Final = MappingProxyType(
             _S.FAILED_PRECONDITION,
             "What a column's features rest on has not been learned from the members yet.",
         ),
+        "run.accounts-differ": ErrorSpec(_S.ABORTED, "The members tell different things of the same run."),
+        "run.alignment-stale": ErrorSpec(
+            _S.ABORTED, "People who were aligned are admitted no longer; start another run.", retryable=True
+        ),
         "run.unsupported": ErrorSpec(
             _S.FAILED_PRECONDITION, "The agreement asks for something that runs of this kind do not do."
         ),

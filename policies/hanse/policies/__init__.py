@@ -24,9 +24,9 @@ from hanse.policies.admission import (
     suppress,
 )
 from hanse.policies.agreement import (
-    HEADER,
     Aggregation,
     Agreement,
+    AlignmentRules,
     Assessment,
     Border,
     Caller,
@@ -36,6 +36,8 @@ from hanse.policies.agreement import (
     Contract,
     Coordinator,
     Disclosure,
+    HEADER,
+    Holding,
     Label,
     Member,
     Model,
@@ -52,6 +54,8 @@ from hanse.policies.agreement import (
     Training,
     Trees,
     Trials,
+    Trust,
+    Vertical,
 )
 from hanse.policies.check import Gap, check_agreement, explain, require_no_gap
 from hanse.policies.consent import ConsentEvent, Folding, Standing, Terms, current_state
@@ -120,6 +124,7 @@ __all__ = [
     "Admission",
     "Aggregation",
     "Agreement",
+    "AlignmentRules",
     "Assessment",
     "Border",
     "Caller",
@@ -134,6 +139,7 @@ __all__ = [
     "Disclosure",
     "Folding",
     "Gap",
+    "Holding",
     "Identity",
     "IngestReport",
     "Job",
@@ -168,7 +174,9 @@ __all__ = [
     "Trees",
     "Trial",
     "Trials",
+    "Trust",
     "Verdict",
+    "Vertical",
     "Wording",
     "admit",
     "adopt_pack",

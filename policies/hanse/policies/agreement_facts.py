@@ -34,6 +34,7 @@ def agreement_facts(agreement: Agreement, policy: Policy, now: datetime) -> Fact
         **policy.facts(),
         "job.now": to_ms(now),
         **_terms(agreement),
+        **_vertical(agreement),
         **_privacy(agreement),
         **_retention(agreement),
         **scoring_facts(agreement, policy),
@@ -94,6 +95,17 @@ def _terms(agreement: Agreement) -> dict[str, object]:
         "cohort.minimum_rows": cohort.minimum_rows,
         "cohort.minimum_members": cohort.minimum_members,
         "cohort.suppress_below": cohort.suppress_below,
+    }
+
+
+def _vertical(agreement: Agreement) -> dict[str, object]:
+    vertical = agreement.vertical
+    if vertical is None:
+        return {"vertical.stated": False}
+    return {
+        "vertical.stated": True,
+        "vertical.minimum_intersection": vertical.alignment.minimum,
+        "vertical.minimum_bin_rows": vertical.minimum_bin_rows,
     }
 
 

@@ -14,8 +14,9 @@ from hanse.audit import AuditLog, Event, EventType, inclusion_proof, parse_check
 from hanse.audit.proof_file import ProofFile, format_proof
 from hanse.crypto import SigningKey, canonical_json, fingerprint, sha256_hex, unverified_text, write_atomic
 from hanse.errors import HanseError, IdentityError, PolicyError, ServingError, TrainingError
-from hanse.learning import LoadedModel, ModelManifest, write_model
+from hanse.learning import ModelManifest, write_model
 from hanse.learning.artifact import MANIFEST_FILE, WEIGHTS_FILE, KeptRound, load_model
+from hanse.learning.vertical.runs.manifest import VerticalManifest, is_vertical, open_vertical
 from hanse.policies import (
     BUILTIN,
     Agreement,
@@ -42,6 +43,8 @@ from hanse.server.statements import Statements
 from hanse.server.sweeping import SweepConductor
 from hanse.server.sweeps import SweepBook, SweepRecord
 from hanse.server.transport import Transport
+from hanse.server.vertical.registering import vertical_manifest, write_vertical
+from hanse.server.vertical.run import VerticalOutcome, VerticalRun
 from hanse.server.witnesses import Witnesses
 
 QUORUM_TIMEOUT_S: Final = 60.0
@@ -281,6 +284,8 @@ class Coordinator:
             raise TrainingError("run.interrupted", "its agreement is not there")
         note = path.read_bytes()
         signed = open_agreement(note)
+        if signed.agreement.vertical is not None:
+            raise TrainingError("run.interrupted", "what members of a vertical run know is gone")
         kept = record.load()
         members = [member.name for member in signed.agreement.members]
         record.repair(story.events(kept[0] if kept else None, members))
@@ -305,23 +310,30 @@ class Coordinator:
         proven = (folder / PROOF_FILE).is_file() and not (folder / WITHHELD_FILE).exists()
         if folder.parent != self._folders.models or not proven:
             raise ServingError("model.not-found", "no registered model of that name and version")
-        manifest = self._load(folder).manifest
-        agreement = read_unverified(
-            (self._folders.agreements / f"{manifest.agreement_digest}.agreement").read_bytes()
-        )
+        made_under = self._agreement_of(folder)
+        agreement = read_unverified((self._folders.agreements / f"{made_under}.agreement").read_bytes())
         if caller not in {member.name for member in agreement.members}:
             raise ServingError("model.not-found", f"{caller} is no member of the model's agreement")
-        files = (MANIFEST_FILE, WEIGHTS_FILE, REGISTRATION_FILE, PROOF_FILE)
-        return RegisteredModel(*((folder / name).read_bytes() for name in files))
+        # A vertical model has no weights here: its members have their parts.
+        weights = (folder / WEIGHTS_FILE).read_bytes() if (folder / WEIGHTS_FILE).is_file() else b""
+        manifest, *proof = (
+            (folder / name).read_bytes() for name in (MANIFEST_FILE, REGISTRATION_FILE, PROOF_FILE)
+        )
+        return RegisteredModel(manifest, weights, *proof)
 
-    def _load(self, folder: Path) -> LoadedModel:
-        """A model version, which may be signed by a key that this coordinator had before."""
+    def _agreement_of(self, folder: Path) -> str:
+        """Digest of a model version's agreement; a key that this coordinator had before may have signed it."""
         with self._evidence.witnesses.reader() as reader:
             *former, _ = reader.keys()
-        for key in former:
+        note = (folder / MANIFEST_FILE).read_bytes()
+        for key in (*former, self._key.verifier):
             with suppress(ServingError):
-                return load_model(folder, key)
-        return load_model(folder, self._key.verifier)
+                return (
+                    open_vertical(note, key).agreement_digest
+                    if is_vertical(note)
+                    else load_model(folder, key).manifest.agreement_digest
+                )
+        raise ServingError("model.invalid", "the manifest is signed by no key of this coordinator")
 
     def _conduct(self, context: RunContext, record: RunRecord, resumed: Resumed | None) -> None:
         """One run from start to its last entry; every error ends in a named one."""
@@ -346,10 +358,15 @@ class Coordinator:
     def _rounds(
         self, context: RunContext, record: RunRecord, transport: Transport, resumed: Resumed | None
     ) -> None:
-        rounds = self.rounds(context, record, transport)
+        vertical = context.agreement.vertical is not None
+        rounds = (self._vertical if vertical else self.rounds)(context, record, transport)
         try:
             outcome = rounds.conduct(resumed)
-            manifest = self.manifest(context, outcome, record)
+            manifest = (
+                vertical_manifest(context, outcome, self._clock())
+                if isinstance(outcome, VerticalOutcome)
+                else self.manifest(context, outcome, record)
+            )
             name, digest, event = self.publish(
                 context, record, manifest, outcome.model_file, outcome.last_entry
             )
@@ -368,6 +385,11 @@ class Coordinator:
         means = Means(transport, self._sessions, self._evidence.statements)
         return Rounds(context, means, self._key, record, record)
 
+    def _vertical(self, context: RunContext, record: RunRecord, transport: Transport) -> VerticalRun:
+        """A vertical run over a transport."""
+        means = Means(transport, self._sessions, self._evidence.statements)
+        return VerticalRun(context, means, self._key, record)
+
     @property
     def logged(self) -> int:
         """Index of the last entry of the shared log."""
@@ -379,7 +401,12 @@ class Coordinator:
         return (self._folders.models / name / PROOF_FILE).is_file()
 
     def publish(
-        self, context: RunContext, record: RunRecord, manifest: ModelManifest, model_file: bytes, entry: int
+        self,
+        context: RunContext,
+        record: RunRecord,
+        manifest: ModelManifest | VerticalManifest,
+        model_file: bytes,
+        entry: int,
     ) -> tuple[str, str, Event]:
         """Registers a model version when the witnesses have seen the log up to an entry, and proves that.
 
@@ -457,12 +484,17 @@ class Coordinator:
         write_atomic(folder / REGISTRATION_FILE, leaf)
         write_atomic(folder / PROOF_FILE, proof)
 
-    def _register(self, manifest: ModelManifest, model_file: bytes) -> tuple[str, str]:
+    def _register(self, manifest: ModelManifest | VerticalManifest, model_file: bytes) -> tuple[str, str]:
         """Writes the signed model version; returns ``name@version`` and the manifest's digest."""
         numbered = manifest.model_copy(
             update={"version": self._next_version(manifest.name), "created_at": self._clock()}
         )
-        digest = write_model(self._folders.models / numbered.reference, numbered, model_file, self._key)
+        folder = self._folders.models / numbered.reference
+        digest = (
+            write_vertical(folder, numbered, self._key)
+            if isinstance(numbered, VerticalManifest)
+            else write_model(folder, numbered, model_file, self._key)
+        )
         return numbered.reference, digest
 
     def manifest(self, context: RunContext, outcome: Outcome, record: RunRecord) -> ModelManifest:

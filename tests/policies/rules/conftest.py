@@ -94,6 +94,9 @@ _BASE: Final[Facts] = {
     "cohort.minimum_rows": 1000,
     "cohort.minimum_members": 2,
     "cohort.suppress_below": 10,
+    "vertical.stated": True,
+    "vertical.minimum_intersection": 100,
+    "vertical.minimum_bin_rows": 10,
     "privacy.stated": True,
     "privacy.epsilon": 3.0,
     "privacy.delta": 1e-5,
@@ -241,6 +244,10 @@ _VARIATIONS: Final[Mapping[str, Facts]] = {
         **{name: GONE for name in _BASE if name.startswith(("privacy.", "budget."))},
         "privacy.stated": False,
         "agreement.sensitive": False,
+    },
+    "the same columns of different people": {
+        **{name: GONE for name in _BASE if name.startswith("vertical.")},
+        "vertical.stated": False,
     },
     "not entrusted": {
         **{name: GONE for name in _BASE if name.startswith("contract.")},

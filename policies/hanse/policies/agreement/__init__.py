@@ -1,5 +1,6 @@
 """The agreement and its parts."""
 
+from hanse.policies.agreement.alignment import AlignmentRules, IdentifierRule
 from hanse.policies.agreement.columns import Column, Disclosure, Label, Special
 from hanse.policies.agreement.document import HEADER, Agreement
 from hanse.policies.agreement.parties import (
@@ -28,11 +29,13 @@ from hanse.policies.agreement.terms import (
     Scoring,
 )
 from hanse.policies.agreement.training import Model, PointScale, Target, Training, Trees, Trials
+from hanse.policies.agreement.vertical import Holding, Trust, Vertical
 
 __all__ = [
     "HEADER",
     "Aggregation",
     "Agreement",
+    "AlignmentRules",
     "Assessment",
     "Auditor",
     "Border",
@@ -44,6 +47,8 @@ __all__ = [
     "Coordinator",
     "Disclosure",
     "Evidence",
+    "Holding",
+    "IdentifierRule",
     "Label",
     "LegalBasis",
     "Member",
@@ -63,4 +68,6 @@ __all__ = [
     "Training",
     "Trees",
     "Trials",
+    "Trust",
+    "Vertical",
 ]

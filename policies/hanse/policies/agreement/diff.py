@@ -61,6 +61,8 @@ _KEYS: Final[Mapping[str, Callable[[Any], str]]] = {
     "members.notices": lambda item: f"{item.version} ({item.sha256[:12]})",
     "columns": lambda item: str(item.name),
     "columns.disclosure": lambda item: str(item.to),
+    "vertical.holdings": lambda item: str(item.member),
+    "vertical.alignment.identifiers": lambda item: str(item.kind),
     "training.targets": lambda item: str(item.name),
     "scoring.callers": lambda item: str(item.name),
     "evidence.auditors": lambda item: str(item.name),

@@ -36,6 +36,7 @@ from hanse.policies.agreement.terms import (
     Scoring,
 )
 from hanse.policies.agreement.training import Training
+from hanse.policies.agreement.vertical import Vertical, check_vertical
 from hanse.policies.fields import (
     Count,
     Many,
@@ -97,6 +98,8 @@ class Agreement(WrittenDocument):
             out of the text while it is the default, so that older agreements keep their digests.
         contributions: Whether what each member adds to a model is computed from the updates, where each one
             is seen, and told to all members in the model's manifest. Left out of the text while it is not.
+        vertical: Which member has which columns of the same people, and how those are found; null, and left
+            out of the text, where all members have the same columns of different people.
     """
 
     header = HEADER
@@ -133,6 +136,7 @@ class Agreement(WrittenDocument):
     software: Software
     robustness: Robustness = Field(default=Robustness(), exclude_if=lambda given: given == Robustness())
     contributions: bool = Field(default=False, exclude_if=lambda given: not given)
+    vertical: Vertical | None = Field(default=None, exclude_if=lambda given: given is None)
 
     @field_validator("members")
     @classmethod
@@ -204,7 +208,7 @@ class Agreement(WrittenDocument):
         trees = self.training.trees
         if trees is None:
             return self
-        if not self.secure_sums:
+        if not self.secure_sums and self.vertical is None:
             raise PydanticCustomError(
                 "trees", "grow trees in sums over at least three members: a sum over two hides neither"
             )
@@ -221,6 +225,14 @@ class Agreement(WrittenDocument):
             raise PydanticCustomError("trees", "cut the columns of trees into cells: they split between them")
         if any((column.bins or 0) > _MOST_BINS for column in self.columns):
             raise PydanticCustomError("trees", "give a column of trees at most 1000 bins")
+        return self
+
+    @model_validator(mode="after")
+    def _holders_fit(self) -> Self:
+        if self.vertical is not None:
+            if self.aggregation != SECURE:
+                raise PydanticCustomError("aggregation", "leave aggregation out of a vertical agreement")
+            check_vertical(self, self.vertical)
         return self
 
     @model_validator(mode="after")
@@ -276,9 +288,21 @@ class Agreement(WrittenDocument):
         """Whether the coordinator learns sums over the members and nothing of one of them.
 
         Of two members, a sum tells each what the other has, so they keep updates of their own, whatever the
-        mode.
+        mode. Members with different columns of the same people add nothing up.
         """
-        return len(self.members) >= FEWEST_IN_SUM and self.aggregation.mode == "secure"
+        three = len(self.members) >= FEWEST_IN_SUM
+        return three and self.aggregation.mode == "secure" and self.vertical is None
+
+    def as_held_by(self, member: str) -> "Agreement":
+        """The agreement by which a member's own rows are judged: of a vertical one, with its columns alone.
+
+        Args:
+            member: Name of a member.
+        """
+        if self.vertical is None:
+            return self
+        own = set(self.vertical.columns_of(member))
+        return self.model_copy(update={"columns": tuple(c for c in self.columns if c.name in own)})
 
     def member(self, name: str) -> Member | None:
         """The member of a name; None if there is none."""

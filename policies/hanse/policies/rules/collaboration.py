@@ -45,7 +45,15 @@ RETENTION: Final[Predicate] = AllOf(
     AtMost(fact("training.longest_run_days"), fact("retention.model_days")),
     AtMost(fact("retention.model_days"), fact("policy.maximum_model_days")),
 )
+MINIMUM_DISCLOSED_SIZE: Final = 100
+"""People in a set whose size may be told to a partner. A default of ours, not of the law."""
+
 COHORT: Final[Predicate] = AllOf(
+    unless(
+        fact("vertical.stated"),
+        AtMost(MINIMUM_DISCLOSED_SIZE, fact("vertical.minimum_intersection")),
+        AtMost(fact("policy.suppress_below"), fact("vertical.minimum_bin_rows")),
+    ),
     AtMost(fact("policy.minimum_cohort_subjects"), fact("cohort.minimum_rows")),
     AtMost(fact("policy.suppress_below"), fact("cohort.suppress_below")),
 )

@@ -3,11 +3,8 @@
 from typing import Final
 
 from hanse.policies.predicates import AllOf, AnyOf, AtMost, Below, Equals, Exists, Is, OneOf, Predicate
-from hanse.policies.rules.collaboration import MECHANISMS, NO_BUDGET_NEEDED
+from hanse.policies.rules.collaboration import MECHANISMS, MINIMUM_DISCLOSED_SIZE, NO_BUDGET_NEEDED
 from hanse.policies.rules.vocabulary import fact
-
-MINIMUM_DISCLOSED_SIZE: Final = 100
-"""People in a set whose size may be told to a partner. A default of ours, not of the law."""
 
 # Provisions on Promoting and Regulating Cross-border Data Flows (China, 22 March 2024), articles 5, 7 and 8.
 EXEMPT_BELOW: Final = 100_000

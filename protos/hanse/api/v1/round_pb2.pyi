@@ -651,23 +651,125 @@ class Phased(_message.Message):
 
     SUMS_FIELD_NUMBER: _builtins.int
     EPSILON_FIELD_NUMBER: _builtins.int
+    PART_FIELD_NUMBER: _builtins.int
     sums: _builtins.int
     """Sums that it was part of."""
     epsilon: _builtins.float
     """Epsilon that this member has spent for this purpose so far."""
+    @_builtins.property
+    def part(self) -> Global___Part:
+        """Of a vertical run: what this member has of it now."""
+
     def __init__(
         self,
         *,
         sums: _builtins.int = ...,
         epsilon: _builtins.float = ...,
+        part: Global___Part | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["part", b"part"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["epsilon", b"epsilon", "sums", b"sums"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epsilon", b"epsilon", "part", b"part", "sums", b"sums"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Phased: _TypeAlias = Phased  # noqa: Y015
+
+@_typing.final
+class Part(_message.Message):
+    """What a member has of a vertical run after a phase of it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class FiguresEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.float
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.float = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    ALIGNED_SET_ROOT_FIELD_NUMBER: _builtins.int
+    ALIGNED_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    CONVERSATIONS_FIELD_NUMBER: _builtins.int
+    FIGURES_FIELD_NUMBER: _builtins.int
+    DEALT_BYTES_FIELD_NUMBER: _builtins.int
+    aligned_set_root: _builtins.bytes
+    """Root of the common people, 32 bytes, and how many they are."""
+    aligned: _builtins.int
+    digest: _builtins.str
+    """SHA-256 of the member's part of the model, 64 hex digits; empty before there is one."""
+    dealt_bytes: _builtins.int
+    """What the coordinator dealt to this member in the phase, bytes."""
+    @_builtins.property
+    def conversations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Conversation]:
+        """With each other member that it talked to in the phase."""
+
+    @_builtins.property
+    def figures(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
+        """Of the label holder: figures on its held-out rows, by name."""
+
+    def __init__(
+        self,
+        *,
+        aligned_set_root: _builtins.bytes = ...,
+        aligned: _builtins.int = ...,
+        digest: _builtins.str = ...,
+        conversations: _abc.Iterable[Global___Conversation] | None = ...,
+        figures: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
+        dealt_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aligned", b"aligned", "aligned_set_root", b"aligned_set_root", "conversations", b"conversations", "dealt_bytes", b"dealt_bytes", "digest", b"digest", "figures", b"figures"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Part: _TypeAlias = Part  # noqa: Y015
+
+@_typing.final
+class Conversation(_message.Message):
+    """What two members said to each other in a phase; both tell the same digest."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PEER_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    SENT_BYTES_FIELD_NUMBER: _builtins.int
+    RECEIVED_BYTES_FIELD_NUMBER: _builtins.int
+    peer: _builtins.str
+    digest: _builtins.str
+    """As hanse.exchange.transcript, of both directions: 64 hex digits."""
+    sent_bytes: _builtins.int
+    received_bytes: _builtins.int
+    def __init__(
+        self,
+        *,
+        peer: _builtins.str = ...,
+        digest: _builtins.str = ...,
+        sent_bytes: _builtins.int = ...,
+        received_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "peer", b"peer", "received_bytes", b"received_bytes", "sent_bytes", b"sent_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Conversation: _TypeAlias = Conversation  # noqa: Y015
 
 @_typing.final
 class FromMember(_message.Message):
@@ -794,6 +896,7 @@ class FromCoordinator(_message.Message):
     QUESTION_FIELD_NUMBER: _builtins.int
     SURVIVORS_FIELD_NUMBER: _builtins.int
     CERTIFICATE_FIELD_NUMBER: _builtins.int
+    BEGIN_FIELD_NUMBER: _builtins.int
     opening: _builtins.bytes
     advertisements: _builtins.bytes
     shares: _builtins.bytes
@@ -801,6 +904,10 @@ class FromCoordinator(_message.Message):
     certificate: _builtins.bytes
     @_builtins.property
     def question(self) -> Global___Question: ...
+    @_builtins.property
+    def begin(self) -> Global___Begin:
+        """Of a vertical phase: all members have stated what they take part with, and may talk to each other."""
+
     def __init__(
         self,
         *,
@@ -810,16 +917,32 @@ class FromCoordinator(_message.Message):
         question: Global___Question | None = ...,
         survivors: _builtins.bytes = ...,
         certificate: _builtins.bytes = ...,
+        begin: Global___Begin | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["advertisements", b"advertisements", "certificate", b"certificate", "content", b"content", "opening", b"opening", "question", b"question", "shares", b"shares", "survivors", b"survivors"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["advertisements", b"advertisements", "begin", b"begin", "certificate", b"certificate", "content", b"content", "opening", b"opening", "question", b"question", "shares", b"shares", "survivors", b"survivors"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["advertisements", b"advertisements", "certificate", b"certificate", "content", b"content", "opening", b"opening", "question", b"question", "shares", b"shares", "survivors", b"survivors"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["advertisements", b"advertisements", "begin", b"begin", "certificate", b"certificate", "content", b"content", "opening", b"opening", "question", b"question", "shares", b"shares", "survivors", b"survivors"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_content: _TypeAlias = _typing.Literal["opening", "advertisements", "shares", "question", "survivors", "certificate"]  # noqa: Y015
+    _WhichOneofReturnType_content: _TypeAlias = _typing.Literal["opening", "advertisements", "shares", "question", "survivors", "certificate", "begin"]  # noqa: Y015
     _WhichOneofArgType_content: _TypeAlias = _typing.Literal["content", b"content"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_content) -> _WhichOneofReturnType_content | None: ...
 
 Global___FromCoordinator: _TypeAlias = FromCoordinator  # noqa: Y015
+
+@_typing.final
+class Begin(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Begin: _TypeAlias = Begin  # noqa: Y015
 
 @_typing.final
 class Question(_message.Message):

@@ -84,6 +84,10 @@ class Exchange:
                 gathered[link.name] = error
         return gathered
 
+    def failures(self) -> dict[str, HanseError]:
+        """Members whose sessions have broken, and why."""
+        return {name: link.failure for name, link in self.links.items() if link.failure is not None}
+
     def end(self, member: str, code: str) -> None:
         """Ends one member's session after what was sent before, and returns at once.
 

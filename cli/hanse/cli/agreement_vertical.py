@@ -1,0 +1,35 @@
+"""What ``hanse agreement show`` says of a vertical agreement."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from hanse.policies import Vertical
+from hanse.policies.agreement.vertical import ASSUMPTION
+from hanse.policies.agreement.words import listed, same, word
+from hanse.policies.rules import Wording
+
+ASSUMED: Final = Wording("Whoever signs relies on this:", "签署即表示依赖以下假设：")
+
+
+def vertical_facts(vertical: Vertical) -> Iterator[tuple[str, Wording]]:
+    """Names and texts of the terms, the assumption last.
+
+    Args:
+        vertical: The vertical part of an agreement.
+    """
+    yield "label holder", same(vertical.label_holder)
+    for holding in vertical.holdings:
+        yield f"columns of {holding.member}", listed(map(same, holding.columns))
+    rules = vertical.alignment
+    for number, one in enumerate(rules.identifiers, 1):
+        kind, code = word(one.normalisation), f", +{one.country_code}" if one.country_code else ""
+        yield f"identifier {number}", Wording(f"{one.kind}: {kind.en}{code}", f"{one.kind}：{kind.zh}{code}")
+    yield "repeated identifiers", word(rules.duplicates)
+    yield "malformed identifiers", word(rules.malformed)
+    yield "fewest common people", same(rules.minimum)
+    yield "sets filled up to", same(rules.smallest_set)
+    yield "alignments allowed", same(rules.runs)
+    yield "fewest of a bin", same(vertical.minimum_bin_rows)
+    yield "largest leakage", same(f"{vertical.maximum_leakage:g}")
+    yield "members rely on", listed((word(vertical.trust.mode), word(vertical.trust.dealer)))
+    yield "assumption", ASSUMPTION

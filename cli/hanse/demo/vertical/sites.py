@@ -1,0 +1,141 @@
+"""A vertical story as sites of a federation, and the agreement that they sign."""
+
+from types import MappingProxyType
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hanse.client.drafting import Draft
+from hanse.demo.data import Rows
+from hanse.demo.dictionaries import DataDictionary
+from hanse.demo.partition import MemberData
+from hanse.demo.vertical.story import COUNTRY_CODE, MADE_UP, Holder, Story
+from hanse.policies import (
+    DEFAULT_PACKS,
+    AlignmentRules,
+    Holding,
+    Training,
+    Trees,
+    Trust,
+    Vertical,
+    builtin_pack,
+)
+from hanse.policies.agreement import IdentifierRule
+
+POSITIVE: Final = "yes"
+_NEGATIVE: Final = "no"
+_NONE: Final = np.zeros(0, dtype=np.intp)
+_NORMALISED: Final = MappingProxyType({"email": "email_untagged", "phone": "phone"})
+_SMALLEST_SET: Final = 1000
+_MINIMUM: Final = 200
+_DEPTH: Final = 3
+_BIN_ROWS: Final = 20
+_TIMEOUT_S: Final = 600
+
+
+def site_of(story: Story, holder: Holder) -> MemberData:
+    """One party as a member that a federation makes a site of.
+
+    Args:
+        story: What it is part of.
+        holder: The party.
+    """
+    first = holder is story.holders[0]
+    labels: NDArray[np.bool_] = (
+        story.labels[holder.person] if first else np.zeros(len(holder.person), np.bool_)
+    )
+    rows = Rows(MappingProxyType(dict(holder.values)), labels)
+    return MemberData(
+        name=holder.name,
+        organisation=holder.organisation,
+        dictionary=DataDictionary(
+            name="vertical",
+            title=story.title,
+            source=MADE_UP,
+            licence="generated",
+            columns=holder.columns,
+            label=story.label,
+            positive=POSITIVE,
+            negative=_NEGATIVE,
+            natural_key=(),
+            key_title="",
+            left_out={},
+        ),
+        groups=(holder.name,),
+        rows=rows,
+        test=rows.take(_NONE),
+        identifiers=holder.identifiers,
+        labelled=first,
+    )
+
+
+def vertical_draft(story: Story, trees: int, caller: str) -> Draft:
+    """What the label holder proposes.
+
+    Args:
+        story: Who has what.
+        trees: Trees of the model.
+        caller: System that may ask for scores.
+    """
+    label_holder, *_ = story.holders
+    kinds = [kind for kind in label_holder.identifiers if all(kind in h.identifiers for h in story.holders)]
+    return Draft(
+        identifier="vertical-propensity",
+        title=f"Shared propensity model, {story.title}",
+        proposer="data scientist of the brand",
+        auditor="external auditor",
+        columns=[column for holder in story.holders for column in holder.columns],
+        label=story.label,
+        positive=POSITIVE,
+        training=_training(trees),
+        epsilon=None,
+        delta=1e-5,
+        minimum_rows=_MINIMUM,
+        minimum_members=len(story.holders),
+        callers=[caller],
+        assessment="impact assessment of the demo",
+        assessor="data protection office",
+        packs=[builtin_pack(name).reference for name in DEFAULT_PACKS],
+        vertical=Vertical(
+            label_holder=label_holder.name,
+            holdings=tuple(
+                Holding(member=holder.name, columns=tuple(column.name for column in holder.columns))
+                for holder in story.holders
+            ),
+            alignment=AlignmentRules(
+                identifiers=tuple(_rule(kind) for kind in kinds),
+                duplicates="leave_out",
+                malformed="leave_out",
+                minimum=_MINIMUM,
+                smallest_set=_SMALLEST_SET,
+                runs=20,
+            ),
+            minimum_bin_rows=_BIN_ROWS,
+            trust=Trust(mode="dealer", dealer="coordinator", coordinator_colludes_with_no_member=True),
+            maximum_leakage=0.6,
+        ),
+    )
+
+
+def _rule(kind: str) -> IdentifierRule:
+    country = COUNTRY_CODE if kind == "phone" else None
+    return IdentifierRule.model_validate(
+        {"kind": kind, "normalisation": _NORMALISED[kind], "country_code": country}
+    )
+
+
+def _training(trees: int) -> Training:
+    return Training(
+        model="trees",
+        hidden=(),
+        rounds=1,
+        local_steps=trees,
+        sample_rate=1.0,
+        learning_rate=0.15,
+        clip_norm=1.0,
+        max_update_norm=1.0,
+        round_timeout_s=_TIMEOUT_S,
+        holdout_fraction=0.3,
+        trees=Trees(depth=_DEPTH, min_rows=20, l2=5.0),
+    )

@@ -1,0 +1,263 @@
+"""A member's part in the phases of a vertical run: align, train, evaluate.
+
+The order within a phase is fixed, and the same as in every run: who may be used is decided and in the site's
+log; then it is stated in the shared log; then the member says that it is ready; and only when all have, and
+the coordinator says so, anything about a person leaves the site, sealed for the other member. Identifiers are
+read for the alignment alone, of admitted people alone, and dropped with it. What two members said to each
+other is in both their logs as one digest.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+from google.protobuf.message import DecodeError
+
+from hanse.api.v1 import round_pb2 as pb
+from hanse.audit import Event, EventType
+from hanse.audit.event import Counts
+from hanse.client.exchange import CoordinatorChannel, open_peers
+from hanse.client.exchange.sealed import Relay
+from hanse.client.gate import Admitted
+from hanse.client.session import Session
+from hanse.client.vertical.parts import Parts
+from hanse.client.vertical.protocols import (
+    Conversations,
+    TrainedPart,
+    aligned_people,
+    alone_figures,
+    evaluate,
+    is_label_holder,
+    part_files,
+    prepare_identifiers,
+    train,
+    train_alone,
+    vertical_of,
+)
+from hanse.client.vertical.records import common_rows
+from hanse.client.vertical.state import VerticalState
+from hanse.crypto import SigningKey, VerifierKey, canonical_json, sha256_hex
+from hanse.crypto.sealed import SealedTerms
+from hanse.errors import ProtocolError
+from hanse.exchange.transcript import Transcript
+from hanse.learning.vertical.runs.manifest import PartManifest
+
+_PURPOSES: Final = {"prepared": "alignment", "trained": "training", "evaluated": "evaluation"}
+"""What members talk about in each step."""
+
+
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """How the node tells what it does.
+
+    Attributes:
+        append: Makes an entry of the site's own log durable.
+        event: An entry about a run.
+        state: States a step in the shared log.
+        ready: What the member takes part with.
+    """
+
+    append: Callable[[Event], object]
+    event: Callable[..., Event]
+    state: Callable[[str, Session, Event], None]
+    ready: Callable[[Session, Admitted], pb.Ready]
+
+
+class VerticalMember:
+    """See the module docstring.
+
+    Args:
+        key: The member's node key.
+        dial: Opens this member's session of a phase, by run and name of the session.
+        parts: Where parts of models are kept.
+        telling: How the node tells what it does.
+    """
+
+    def __init__(
+        self, key: SigningKey, dial: Callable[[str, str], Any], parts: Parts, telling: Telling
+    ) -> None:
+        self._key = key
+        self._dial = dial
+        self._parts = parts
+        self._telling = telling
+
+    def phase(self, session: Session, phase: pb.Phase) -> pb.Phased:
+        """Takes part in a phase, and says what this member has of the run after it.
+
+        Raises:
+            HanseError: What this member refuses, or why the phase has ended.
+        """
+        steps = {"prepare": self._align, "train": self._train, "evaluate": self._evaluate}
+        part = steps[str(phase.WhichOneof("work"))](session, phase.session)
+        session.finished()
+        return pb.Phased(part=part)
+
+    def finish(self, session: Session, model: str, manifest_digest: str) -> None:
+        """Keeps the member's part under the name of the model that it belongs to; or as what is left.
+
+        Args:
+            session: The run.
+            model: Name and version; empty if the run failed.
+            manifest_digest: SHA-256 of the model's manifest.
+        """
+        self._parts.settle(session.run, model, manifest_digest)
+
+    def _align(self, session: Session, name: str) -> pb.Part:
+        self._parts.clear(session.run)
+        admitted = session.admit(0)
+        kinds = [rule.kind for rule in vertical_of(session).alignment.identifiers]
+        prepared = prepare_identifiers(session, session.tools.gate.identifiers(kinds, admitted))
+        rows = len(admitted.subject_ids)
+        self._append(
+            session,
+            EventType.ALIGNMENT_ENTERED,
+            input_set=prepared.commitment.hex(),
+            counts=Counts(rows_in=rows, rows_out=rows),
+        )
+        with self._talk(session, name, "prepared", admitted, admitted.event, EventType.RUN_PREPARED) as talk:
+            found = aligned_people(session, prepared, talk)
+        subject_ids = [admitted.subject_ids[row] for row in found.rows.tolist()]
+        session.vertical = VerticalState(subject_ids, found.root)
+        self._append(
+            session,
+            EventType.ALIGNMENT_FINISHED,
+            aligned_set_root=found.root.hex(),
+            counts=Counts(rows_in=rows, rows_out=len(subject_ids)),
+        )
+        return self._part(session, talk)
+
+    def _train(self, session: Session, name: str) -> pb.Part:
+        state = _state(session)
+        admitted = session.admit(1, state.subject_ids)
+        rows = common_rows(admitted, state.subject_ids)
+        about: dict[str, Any] = {"round": 1, "rows_used": rows.rows, "aligned_set_root": state.root.hex()}
+        stated = admitted.event.model_copy(update={"aligned_set_root": state.root.hex()})
+        with self._talk(session, name, "trained", admitted, stated, EventType.ROUND_TRAINED, **about) as talk:
+            if is_label_holder(session):
+                state.alone = train_alone(session.signed.agreement, session.member, rows)
+                self._parts.keep_alone(session.run, part_files(state.alone))
+            state.part = train(session, rows, state.root, talk)
+        state.digest = self._keep(session, state.part)
+        self._append(session, EventType.PART_KEPT, model_out=state.digest)
+        return self._part(session, talk)
+
+    def _keep(self, session: Session, part: TrainedPart) -> str:
+        files, state = part_files(part), _state(session)
+        manifest = PartManifest(
+            agreement_digest=session.signed.digest,
+            run=session.run,
+            member=session.member,
+            role="label_holder" if is_label_holder(session) else "feature_holder",
+            columns=tuple(vertical_of(session).columns_of(session.member)),
+            aligned_set_root=state.root.hex(),
+            files={name: sha256_hex(data) for name, data in files.items()},
+        )
+        return self._parts.keep(manifest, files)
+
+    def _evaluate(self, session: Session, name: str) -> pb.Part:
+        state = _state(session)
+        if state.part is None:
+            raise ProtocolError("protocol.unexpected-step", "an evaluation before the training")
+        admitted = session.admit(0, state.subject_ids)
+        rows = common_rows(admitted, state.subject_ids)
+        root = state.root.hex()
+        stated = admitted.event.model_copy(update={"aligned_set_root": root})
+        with self._talk(
+            session, name, "evaluated", admitted, stated, EventType.RUN_EVALUATED, aligned_set_root=root
+        ) as talk:
+            figures = evaluate(session, state.part, rows, talk)
+        if state.alone is not None:
+            figures |= alone_figures(state.alone, rows)
+        made = self._part(session, talk)
+        for figure, value in figures.items():
+            made.figures[figure] = value
+        return made
+
+    @contextmanager
+    def _talk(
+        self,
+        session: Session,
+        name: str,
+        step: str,
+        admitted: Admitted,
+        stated: Event,
+        done: EventType,
+        **fields: object,
+    ) -> Iterator[Conversations]:
+        """States the step, waits until all have, logs it as done, and opens the sealed conversations."""
+        self._telling.state(step, session, stated)
+        patience_s = float(session.signed.agreement.training.round_timeout_s)
+        with self._dial(session.run, name) as relay:
+            relay.send(pb.FromMember(ready=self._telling.ready(session, admitted)).SerializeToString())
+            _await_begin(relay, patience_s)
+            self._append(session, done, **fields)
+            terms = SealedTerms(session.signed.digest, session.run, name, _PURPOSES[step])
+            others = _others(session, step)
+            with open_peers(relay, self._key, terms, others, wait_s=patience_s) as sealed:
+                talk = Conversations(
+                    {peer: Transcript(channel) for peer, channel in sealed.items()},
+                    Transcript(CoordinatorChannel(relay, patience_s)),
+                )
+                yield talk
+        for peer, transcript in sorted(talk.peers.items()):
+            digest = conversation_digest(session.member, transcript)
+            self._append(session, EventType.PEER_HEARD, peer=peer, conversation=digest)
+
+    def _part(self, session: Session, talk: Conversations) -> pb.Part:
+        state = _state(session)
+        return pb.Part(
+            aligned_set_root=state.root,
+            aligned=len(state.subject_ids),
+            digest=state.digest,
+            dealt_bytes=talk.dealer.received.bytes,
+            conversations=[
+                pb.Conversation(
+                    peer=peer,
+                    digest=conversation_digest(session.member, transcript),
+                    sent_bytes=transcript.sent.bytes,
+                    received_bytes=transcript.received.bytes,
+                )
+                for peer, transcript in sorted(talk.peers.items())
+            ],
+        )
+
+    def _append(self, session: Session, kind: EventType, **fields: object) -> None:
+        self._telling.append(self._telling.event(session, kind, **fields))
+
+
+def conversation_digest(member: str, transcript: Transcript) -> str:
+    """Digest of what two members said to each other; the same at both.
+
+    Args:
+        member: Whose transcript it is.
+        transcript: With the other member.
+    """
+    said = {member: transcript.sent.digest, transcript.peer: transcript.received.digest}
+    return sha256_hex(canonical_json(said))
+
+
+def _await_begin(relay: Relay, timeout_s: float) -> None:
+    message = pb.FromCoordinator()
+    try:
+        message.ParseFromString(relay.receive(timeout_s))
+    except DecodeError as error:
+        raise ProtocolError("protocol.malformed", "coordinator: bytes that say nothing in a phase") from error
+    if message.WhichOneof("content") != "begin":
+        raise ProtocolError("protocol.unexpected-step", "coordinator: the phase has not begun")
+
+
+def _others(session: Session, step: str) -> Mapping[str, VerifierKey]:
+    """With whom a member talks: all align with each other; afterwards feature holders with the label holder."""
+    members = session.signed.agreement.members
+    others = {m.name: VerifierKey.decode(m.node_key) for m in members if m.name != session.member}
+    if step == "prepared" or is_label_holder(session):
+        return others
+    holder = vertical_of(session).label_holder
+    return {holder: others[holder]}
+
+
+def _state(session: Session) -> VerticalState:
+    if session.vertical is None:
+        raise ProtocolError("protocol.unexpected-step", "nobody is aligned in this run")
+    return session.vertical

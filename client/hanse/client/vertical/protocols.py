@@ -1,0 +1,183 @@
+"""The protocols of a vertical run, as a member of an agreement takes part in them.
+
+Here the agreement's words become what the protocols take, and what they give becomes what is kept.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+import numpy as np
+
+from hanse.aggregation.body import decode_body, encode_body
+from hanse.alignment.identifiers import Column as IdentifierColumn
+from hanse.alignment.identifiers import Prepared, prepare
+from hanse.alignment.taking_part import Alignment, take_part
+from hanse.alignment.terms import Terms
+from hanse.client import data
+from hanse.client.vertical.records import CommonRows
+from hanse.errors import PolicyError, ProtocolError
+from hanse.exchange.peers import PeerChannel
+from hanse.exchange.transcript import Transcript
+from hanse.learning.vertical.runs.figures import Figures, held_out_figures
+from hanse.learning.vertical.runs.terms import own_binning, trees_terms
+from hanse.learning.vertical.trees.feature_holder import FeatureHolder
+from hanse.learning.vertical.trees.label_holder import LabelHolder
+from hanse.learning.vertical.trees.parts import FeaturePart, LabelPart
+from hanse.policies import Agreement, Vertical
+
+if TYPE_CHECKING:
+    from hanse.client.session import Session
+
+TrainedPart: TypeAlias = LabelPart | FeaturePart
+
+_SIDES: Final = "sides"
+
+
+@dataclass(frozen=True, slots=True)
+class Conversations:
+    """With whom a member talks in a phase.
+
+    Attributes:
+        peers: The other members, by name.
+        dealer: The coordinator.
+    """
+
+    peers: Mapping[str, Transcript]
+    dealer: Transcript
+
+
+def prepare_identifiers(session: "Session", columns: Mapping[str, data.IdentifierColumn]) -> Prepared:
+    """What a member enters into the alignment.
+
+    Args:
+        session: The run.
+        columns: Identifiers of the admitted people, by kind.
+
+    Raises:
+        ConfigurationError: ``alignment.identifiers``.
+    """
+    given = {kind: IdentifierColumn(column.name, column.values) for kind, column in columns.items()}
+    return prepare(given, vertical_of(session).alignment, session.tools.population, os.urandom)
+
+
+def aligned_people(session: "Session", prepared: Prepared, talk: Conversations) -> Alignment:
+    """Finds the people whom the members have in common.
+
+    Raises:
+        HanseError: As :func:`hanse.alignment.taking_part.take_part`.
+    """
+    agreement = session.signed.agreement
+    terms = Terms(
+        session.signed.digest,
+        session.run,
+        agreement.purpose,
+        vertical_of(session).label_holder,
+        tuple(member.name for member in agreement.members),
+        vertical_of(session).alignment,
+    )
+    return take_part(session.member, prepared, talk.peers, terms)
+
+
+def train(session: "Session", rows: CommonRows, root: bytes, talk: Conversations) -> TrainedPart:
+    """Grows the model together with the others.
+
+    Args:
+        session: The run.
+        rows: The common people.
+        root: What all members log of them.
+        talk: With whom.
+
+    Returns:
+        This member's part.
+
+    Raises:
+        HanseError: As the parties of :mod:`hanse.learning.vertical.trees`.
+    """
+    agreement = session.signed.agreement
+    terms = trees_terms(agreement, rows.rows, root)
+    binning = own_binning(agreement.as_held_by(session.member).columns, rows.columns)
+    if is_label_holder(session):
+        labels = rows.labels.astype(np.float64)
+        holder = LabelHolder(terms, binning, rows.columns, labels, validation=rows.held_out)
+        return holder.train(talk.peers, talk.dealer, os.urandom)
+    return FeatureHolder(terms, binning, rows.columns).take_part(talk.peers, talk.dealer, os.urandom)
+
+
+def train_alone(agreement: Agreement, member: str, rows: CommonRows) -> LabelPart:
+    """What the label holder's own columns give without anybody.
+
+    Args:
+        agreement: Of the run.
+        member: The label holder.
+        rows: The common people.
+    """
+    terms = trees_terms(agreement, rows.rows, b"").model_copy(update={"feature_holders": ()})
+    binning = own_binning(agreement.as_held_by(member).columns, rows.columns)
+    labels = rows.labels.astype(np.float64)
+    holder = LabelHolder(terms, binning, rows.columns, labels, validation=rows.held_out)
+    return holder.train({}, None, os.urandom)
+
+
+def evaluate(session: "Session", part: TrainedPart, rows: CommonRows, talk: Conversations) -> Figures:
+    """Scores the common people together: the label holder learns the scores, and of which it has held out.
+
+    Feature holders say on which side of each of their cuts every common person is, so that nobody learns who
+    is held out.
+
+    Returns:
+        Figures at the label holder; none at the others.
+
+    Raises:
+        ProtocolError: ``protocol.malformed``.
+        ServingError: ``scoring.bad-input`` if sides do not fit the part.
+    """
+    if isinstance(part, FeaturePart):
+        sides = part.sides(rows.columns)
+        talk.peers[vertical_of(session).label_holder].send(encode_body({"step": _SIDES}, sides))
+        return {}
+    heard = {name: _hear_sides(channel) for name, channel in talk.peers.items()}
+    scores = part.scores(rows.columns, heard)[:, 0]
+    return held_out_figures(scores[rows.held_out], rows.labels[rows.held_out])
+
+
+def alone_figures(alone: LabelPart, rows: CommonRows) -> Figures:
+    """How good the label holder's own columns are without anybody, on the same held-out rows."""
+    scores = alone.scores(rows.columns, {})[rows.held_out, 0]
+    figures = held_out_figures(scores, rows.labels[rows.held_out])
+    return {f"{name}_alone": value for name, value in figures.items()}
+
+
+def part_files(part: TrainedPart) -> dict[str, bytes]:
+    """A part as files, by name."""
+    if isinstance(part, FeaturePart):
+        return {"part.json": part.encode()}
+    description, trees = part.encode()
+    return {"part.json": description, "part.safetensors": trees}
+
+
+def is_label_holder(session: "Session") -> bool:
+    """Whether this member has the label."""
+    return session.member == vertical_of(session).label_holder
+
+
+def vertical_of(session: "Session") -> Vertical:
+    """The vertical part of a run's agreement.
+
+    Raises:
+        PolicyError: ``policy.denied`` if it has none.
+    """
+    if session.signed.agreement.vertical is None:
+        raise PolicyError("policy.denied", "the agreement is not vertical", rule="P17")
+    return session.signed.agreement.vertical
+
+
+def _hear_sides(channel: PeerChannel) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    try:
+        header, arrays = decode_body(channel.receive())
+    except ProtocolError as error:
+        raise ProtocolError(error.code, f"{channel.peer}: {error.detail}") from error
+    if header != {"step": _SIDES} or len(arrays) != 1 or arrays[0].dtype != np.uint8 or arrays[0].ndim != 2:  # noqa: PLR2004
+        raise ProtocolError("protocol.malformed", f"{channel.peer}: not the sides of cuts")
+    return arrays[0]

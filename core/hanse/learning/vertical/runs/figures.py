@@ -1,0 +1,43 @@
+"""How good a vertical model is on the rows that its label holder has kept aside."""
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hanse.learning.metrics import roc_auc
+
+Figures = dict[str, float]
+"""Names of figures are those of :class:`hanse.server.evaluation.Metrics`, and ``auc_alone``."""
+
+
+def held_out_figures(scores: NDArray[Any], labels: NDArray[np.float32]) -> Figures:
+    """Area under the ROC curve with its standard error, and log loss; without both classes, the loss alone.
+
+    Args:
+        scores: Probabilities of the held-out rows.
+        labels: 0 or 1.
+    """
+    if not len(labels):
+        return {}
+    clipped = np.clip(np.asarray(scores, dtype=np.float64), 1e-7, 1 - 1e-7)
+    figures = {"log_loss": float(-np.mean(np.where(labels == 1, np.log(clipped), np.log1p(-clipped))))}
+    area = roc_auc(clipped, labels)
+    if area is not None:
+        figures |= {"auc": area, "auc_standard_error": standard_error(area, labels)}
+    return figures
+
+
+def standard_error(area: float, labels: NDArray[np.float32]) -> float:
+    """Of an area under the curve (Hanley and McNeil, Radiology 143, 1982).
+
+    Args:
+        area: The area.
+        labels: Of both classes.
+    """
+    positives = float((labels == 1).sum())
+    negatives = len(labels) - positives
+    both_above, both_below = area / (2 - area), 2 * area**2 / (1 + area)
+    spread = (positives - 1) * (both_above - area**2) + (negatives - 1) * (both_below - area**2)
+    return math.sqrt(max(0.0, area * (1 - area) + spread) / (positives * negatives))
