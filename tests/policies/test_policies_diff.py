@@ -13,18 +13,22 @@ from pydantic import BaseModel
 
 from hanse.policies import Agreement, Override
 from hanse.policies.agreement import (
+    AlignmentRules,
     Auditor,
     Contract,
     Disclosure,
     Evidence,
+    Holding,
+    IdentifierRule,
     PointScale,
     Target,
     Trees,
     Trials,
+    Trust,
+    Vertical,
 )
 from hanse.policies.agreement.diff import diff_agreements, invalidated
 from hanse.policies.agreement.effects import Effect
-from hanse.policies.agreement import AlignmentRules, Holding, IdentifierRule, Trust, Vertical
 from hanse.policies.agreement.meaning import TERMS, VOCABULARY
 from hanse.policies.rules import RULES
 

@@ -1,6 +1,5 @@
 """What can be agreed on about members that have different columns of the same people."""
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -115,8 +114,9 @@ def test_what_does_not_fit_or_is_not_built_is_refused(
 
 
 def test_small_intersections_are_a_gap_by_rule(
-    document: dict[str, Any], now: datetime = datetime(2026, 2, 1, tzinfo=UTC)
+    document: dict[str, Any],
 ) -> None:
+    now = datetime(2026, 2, 1, tzinfo=UTC)
     document["cohort"]["minimum_rows"] = document["vertical"]["alignment"]["minimum"] = 99
     agreement = Agreement.model_validate(document)
     policy = merge(resolve(agreement.packs, list(BUILTIN.values())))

@@ -6,23 +6,35 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.conftest import LocalFederation, open_federation, utc_now
+from tests.conftest import LocalFederation, LocalTransport, open_federation, utc_now
 
+from hanse.audit import Entry, EventType, VerifiedLog, verify_log
+from hanse.audit.completeness import check_against, check_member, check_shared, roots_at, stated_sizes
+from hanse.crypto import VerifierKey, sha256_hex
 from hanse.demo.federation import CALLER, Federation
+from hanse.demo.vertical.rivals import plain_join
 from hanse.demo.vertical.sites import site_of, vertical_draft
-from hanse.demo.vertical.story import car_story
+from hanse.demo.vertical.story import Story, car_story
+from hanse.errors import TrainingError
+from hanse.learning.vertical.runs.manifest import PART_FILE, open_part
+from hanse.policies import Identity
 from hanse.server.party import RunContext
 from hanse.server.rounds import Means
 from hanse.server.runs import RunRecord
+from hanse.server.vertical.registering import register_vertical
 from hanse.server.vertical.run import VerticalRun
 
 PURPOSES = ("joint_modelling.propensity", "scoring.marketing")
 
 
+@pytest.fixture(scope="module")
+def story() -> Story:
+    return car_story(1200, 2, np.random.default_rng(5))
+
+
 @pytest.fixture
-def two(tmp_path: Path) -> Iterator[LocalFederation]:
+def two(tmp_path: Path, story: Story) -> Iterator[LocalFederation]:
     """Brand and insurer."""
-    story = car_story(1500, 2, np.random.default_rng(5))
     federation = Federation(tmp_path, [site_of(story, holder) for holder in story.holders], utc_now())
     federation.make_keys()
     federation.write_data(*PURPOSES, np.random.default_rng(7))
@@ -33,14 +45,92 @@ def two(tmp_path: Path) -> Iterator[LocalFederation]:
         yield built
 
 
-def begun(built: LocalFederation) -> tuple[VerticalRun, RunRecord]:
+def begun(built: LocalFederation, transport: LocalTransport) -> tuple[VerticalRun, RunRecord, RunContext]:
     record = built.book.new("abcdef", frozenset(built.nodes))
     context = RunContext(record.run, built.signed, built.signed.note)
-    means = Means(built.transport(), built.hub, built.statements)
-    return VerticalRun(context, means, built.key, record), record
+    means = Means(transport, built.hub, built.statements)
+    return VerticalRun(context, means, built.key, record), record, context
 
 
-def test_members_align_train_and_evaluate(two: LocalFederation) -> None:
-    run, record = begun(two)
+def log_of(home: Path) -> VerifiedLog:
+    verifier = VerifierKey.decode(Identity.load(home / "identity.json").node_key)
+    return verify_log(home / "state" / "audit.db", verifier, origin=verifier.name)
+
+
+def of_type(log: VerifiedLog, kind: EventType) -> list[Entry]:
+    return [entry for entry in log.entries if entry.type is kind]
+
+
+def test_members_align_train_and_evaluate(two: LocalFederation, story: Story) -> None:
+    run, _, context = begun(two, two.transport())
     outcome = run.conduct()
-    print(outcome)
+    name, digest = register_vertical(two.home.models, context, outcome, 1, two.key, utc_now())
+    run.finish(name, digest, "")
+    brand, insurer = two.federation.sites
+
+    # Exactly those are in common whom a join in the clear finds under the agreement's rules.
+    vertical = two.agreement.vertical
+    assert vertical is not None
+    usable = [brand.written.consenting, insurer.written.consenting]
+    assert outcome.aligned == len(plain_join(story.holders, usable, vertical.alignment))
+    assert 0.5 < outcome.figures["auc"] <= 1
+    assert {"auc_alone", "log_loss", "auc_standard_error"} <= set(outcome.figures)
+
+    # Each member keeps its part, under the name of the model; the coordinator knows digests.
+    for site in (brand, insurer):
+        note = (site.home.parts / name / PART_FILE).read_bytes()
+        part = open_part(note, VerifierKey.decode(Identity.load(site.home.identity).node_key))
+        assert outcome.parts[site.data.name] == sha256_hex(note)
+        assert part.files == {
+            file: sha256_hex((site.home.parts / name / file).read_bytes()) for file in part.files
+        }
+    assert (brand.home.parts / name / "alone" / "part.json").is_file()
+    assert not (insurer.home.parts / name / "alone").exists()
+
+    # All logs tell the same story, and nothing is missing in any.
+    logs = {site.data.name: log_of(site.home.root) for site in (brand, insurer)}
+    shared = log_of(two.federation.hub)
+    assert [one for one in check_shared(shared.entries) if one.kind not in _UNFINISHED] == []
+    for member, log in logs.items():
+        roots = roots_at(log.leaves, stated_sizes(shared.entries, member))
+        assert check_member(log.entries, member) == []
+        found = check_against(shared.entries, member, log.entries, roots.__getitem__, log.keys)
+        assert [one for one in found if one.kind not in _UNFINISHED] == []
+    assert len({of_type(log, EventType.PEER_HEARD)[1].conversation for log in logs.values()}) == 1
+    assert len({of_type(log, EventType.ALIGNMENT_FINISHED)[0].aligned_set_root for log in logs.values()}) == 1
+
+    # The consents that counted are in the log before identifiers are entered.
+    for log in logs.values():
+        order = [entry.type for entry in log.entries]
+        admitted = order.index(EventType.ROUND_ADMITTED)
+        assert log.entries[admitted].consent is not None
+        assert admitted < order.index(EventType.ALIGNMENT_ENTERED) < order.index(EventType.ALIGNMENT_FINISHED)
+
+
+_UNFINISHED = {"agreement-unaccepted", "run-open"}
+"""The coordinator around the run is not part of this: it accepts agreements and writes the last entry."""
+
+
+@pytest.mark.slow
+def test_a_withdrawal_after_the_alignment_ends_the_run(two: LocalFederation, story: Story) -> None:
+    transport, vertical = two.transport(), two.agreement.vertical
+    brand, insurer = two.federation.sites
+    assert vertical is not None
+    usable = [brand.written.consenting, insurer.written.consenting]
+    common = plain_join(story.holders, usable, vertical.alignment)
+
+    def withdraw(_: object) -> None:
+        if len(transport.sent) == 1:  # the next command begins the training
+            subject = str(insurer.written.subject_ids[common[0, 1]])
+            two.federation.withdraw(insurer, subject, PURPOSES[0], utc_now())
+
+    transport.before = withdraw
+    run, record, _ = begun(two, transport)
+    with pytest.raises(TrainingError) as refused:
+        run.conduct()
+    assert refused.value.code == "run.insufficient-members"
+    left = [(one["member"], one["code"]) for one in record.told(EventType.MEMBER_LEFT)]
+    assert left == [("insurer", "run.alignment-stale")]
+    run.finish("", "", refused.value.code)
+    assert not (insurer.home.parts / record.run).exists()
+    assert check_member(log_of(brand.home.root).entries, "brand") == []

@@ -189,7 +189,7 @@ class DataSource:
         }
 
     def read(
-        self, columns: Sequence[str], subject_ids: Sequence[str], hidden: Hidden, *, labelled: bool = True
+        self, columns: Sequence[str], subject_ids: Sequence[str], hidden: Hidden
     ) -> tuple[Columns, npt.NDArray[np.str_]]:
         """Reads the label and the given declared columns of the given subjects, in the order given.
 
@@ -197,25 +197,29 @@ class DataSource:
             columns: Names of declared columns.
             subject_ids: Whose.
             hidden: What not to read.
-            labelled: Whether the label is wanted.
 
         Returns:
             The columns (numeric ones float64 with NaN for missing, categorical ones str with "" for missing)
-            and the labels as str, each of shape ``(len(subject_ids),)``; no labels where none are wanted.
+            and the labels as str, each of shape ``(len(subject_ids),)``.
 
         Raises:
             ConfigurationError: ``config.bad-data`` when a column is not declared or does not hold what is
                 declared. Whether all subjects were there is for the caller to check.
         """
+        label = self.label_column
+        kinds: dict[str, ColumnKind] = {**self._declared(columns), label: "categorical"}
+        read = self._table.read(kinds, self.manifest.subject_column, subject_ids, hidden)
+        labels = np.asarray(read[label], dtype=np.str_)
+        return {name: read[name] for name in columns}, labels
+
+    def read_unlabelled(self, columns: Sequence[str], subject_ids: Sequence[str], hidden: Hidden) -> Columns:
+        """As :meth:`read`, without the label, which another member has."""
+        return self._table.read(self._declared(columns), self.manifest.subject_column, subject_ids, hidden)
+
+    def _declared(self, columns: Sequence[str]) -> dict[str, ColumnKind]:
         undeclared = [name for name in columns if name not in self._kinds]
         if undeclared:
             raise ConfigurationError(
                 "config.bad-data", f"not declared in the manifest: {', '.join(undeclared)}"
             )
-        label = self.label_column if labelled else ""
-        kinds: dict[str, ColumnKind] = {name: self._kinds[name] for name in columns}
-        if label:
-            kinds[label] = "categorical"
-        read = self._table.read(kinds, self.manifest.subject_column, subject_ids, hidden)
-        labels = np.asarray(read[label] if label else (), dtype=np.str_)
-        return {name: read[name] for name in columns}, labels
+        return {name: self._kinds[name] for name in columns}

@@ -303,8 +303,10 @@ class Gate:
         """One query for all admitted rows, then one set of records per part."""
         order = np.concatenate(parts)
         hidden = {name: np.isin(order, rows) for name, rows in decision.hidden.items()}
-        columns, labels = self._source.read(names, _at(ids, order), hidden, labelled=step.labelled)
-        if not step.labelled:
+        if step.labelled:
+            columns, labels = self._source.read(names, _at(ids, order), hidden)
+        else:
+            columns = self._source.read_unlabelled(names, _at(ids, order), hidden)
             labels = np.full(len(order), "none", dtype=np.str_)  # somebody else has them
         # What trains must be what was admitted and committed to, row for row.
         if any(len(values) != len(order) for values in (labels, *columns.values())):

@@ -24,6 +24,7 @@ from hanse.policies.admission import (
     suppress,
 )
 from hanse.policies.agreement import (
+    HEADER,
     Aggregation,
     Agreement,
     AlignmentRules,
@@ -36,7 +37,6 @@ from hanse.policies.agreement import (
     Contract,
     Coordinator,
     Disclosure,
-    HEADER,
     Holding,
     Label,
     Member,

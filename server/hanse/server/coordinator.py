@@ -322,7 +322,7 @@ class Coordinator:
         return RegisteredModel(manifest, weights, *proof)
 
     def _agreement_of(self, folder: Path) -> str:
-        """Digest of a model version's agreement; a key that this coordinator had before may have signed it."""
+        """Digest of a model version's agreement; a former key of this coordinator may have signed it."""
         with self._evidence.witnesses.reader() as reader:
             *former, _ = reader.keys()
         note = (folder / MANIFEST_FILE).read_bytes()

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -117,7 +118,7 @@ class VerticalResult:
         known = [(at, event.type) for at, event in self.events if event.type in PHASES]
         return {
             name: round(after - before, 2)
-            for (before, _), (after, kind) in zip(known, known[1:], strict=False)
+            for (before, _), (after, kind) in pairwise(known)
             for name in [{"run.prepared": "align", "round.aggregated": "train"}.get(kind, kind)]
         }
 

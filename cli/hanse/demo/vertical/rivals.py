@@ -1,8 +1,8 @@
 """What vertical training is held against: alone, late fusion, and all columns in one place.
 
 Nobody outside of a demo could compute this: it takes the identifiers of all parties in the clear, and the
-labels at the partners. The common people are found by a plain join under the agreement's rules, and have to be
-as many as the members found.
+labels at the partners. The common people are found by a plain join under the agreement's rules, and have to
+be as many as the members found.
 """
 
 from collections import Counter
@@ -60,7 +60,7 @@ def plain_join(
     left = [set(np.flatnonzero(mask).tolist()) for mask in usable]
     found: list[tuple[int, ...]] = []
     for rule in rules.identifiers:
-        known = []
+        known: list[dict[str, int]] = []
         for holder, rows in zip(holders, left, strict=True):
             texts = holder.identifiers[rule.kind]
             forms = {row: normalise(rule, texts[row]) for row in range(len(texts)) if texts[row] is not None}

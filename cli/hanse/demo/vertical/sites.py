@@ -4,7 +4,6 @@ from types import MappingProxyType
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hanse.client.drafting import Draft
 from hanse.demo.data import Rows
@@ -42,9 +41,7 @@ def site_of(story: Story, holder: Holder) -> MemberData:
         holder: The party.
     """
     first = holder is story.holders[0]
-    labels: NDArray[np.bool_] = (
-        story.labels[holder.person] if first else np.zeros(len(holder.person), np.bool_)
-    )
+    labels = story.labels[holder.person] if first else np.zeros(len(holder.person), np.bool_)
     rows = Rows(MappingProxyType(dict(holder.values)), labels)
     return MemberData(
         name=holder.name,

@@ -136,7 +136,7 @@ def _insurer(traits: _Traits, rng: np.random.Generator) -> dict[str, Floats]:
     return {
         "km_a_year": np.exp(9.3 + 0.35 * traits.mobility + rng.normal(0, 0.25, people)).round(-2),
         "cover": np.digitize(traits.wealth + rng.normal(0, 0.8, people), [-0.7, 0.6]).astype(float),
-        "drivers": 1.0 + (rng.random(people) < _logistic(0.4 * traits.life)) + (rng.random(people) < 0.1),
+        "drivers": 1.0 + (rng.random(people) < _logistic(0.4 * traits.life)) + rng.binomial(1, 0.1, people),
         "claims_3y": rng.poisson(np.exp(-1.6 + 0.25 * traits.mobility)).astype(float),
         "premium": np.exp(
             6.3 + 0.2 * traits.wealth + 0.1 * traits.mobility + rng.normal(0, 0.2, people)

@@ -1,7 +1,7 @@
 """A member's part in the phases of a vertical run: align, train, evaluate.
 
-The order within a phase is fixed, and the same as in every run: who may be used is decided and in the site's
-log; then it is stated in the shared log; then the member says that it is ready; and only when all have, and
+The order within a phase is fixed: who may be used is decided and in the site's log, with the step; then it is
+stated in the shared log; then the member says that it is ready; and only when all have, and
 the coordinator says so, anything about a person leaves the site, sealed for the other member. Identifiers are
 read for the alignment alone, of admitted people alone, and dropped with it. What two members said to each
 other is in both their logs as one digest.
@@ -185,13 +185,14 @@ class VerticalMember:
         done: EventType,
         **fields: object,
     ) -> Iterator[Conversations]:
-        """States the step, waits until all have, logs it as done, and opens the sealed conversations."""
+        """Logs and states the step, waits until all have, and opens the sealed conversations."""
+        # First in the own log, so that what is stated covers it; nothing has left the site yet.
+        self._append(session, done, **fields)
         self._telling.state(step, session, stated)
         patience_s = float(session.signed.agreement.training.round_timeout_s)
         with self._dial(session.run, name) as relay:
             relay.send(pb.FromMember(ready=self._telling.ready(session, admitted)).SerializeToString())
             _await_begin(relay, patience_s)
-            self._append(session, done, **fields)
             terms = SealedTerms(session.signed.digest, session.run, name, _PURPOSES[step])
             others = _others(session, step)
             with open_peers(relay, self._key, terms, others, wait_s=patience_s) as sealed:
@@ -248,7 +249,7 @@ def _await_begin(relay: Relay, timeout_s: float) -> None:
 
 
 def _others(session: Session, step: str) -> Mapping[str, VerifierKey]:
-    """With whom a member talks: all align with each other; afterwards feature holders with the label holder."""
+    """With whom a member talks: all align with each other; then feature holders with the label holder."""
     members = session.signed.agreement.members
     others = {m.name: VerifierKey.decode(m.node_key) for m in members if m.name != session.member}
     if step == "prepared" or is_label_holder(session):

@@ -1,8 +1,8 @@
-"""A vertical agreement: members that know different things about the same people, and learn from them together.
+"""A vertical agreement: members that know different things about the same people learn from them together.
 
-One member, the *label holder*, has what is predicted; the others, *feature holders*, have other columns of the
-same people. Who is common is found by private intersection of identifiers; what is learned stays in parts, at
-each member the part that is about its own columns.
+One member, the *label holder*, has what is predicted; the others, *feature holders*, have other columns of
+the same people. Who is common is found by private intersection of identifiers; what is learned stays in
+parts, at each member the part that is about its own columns.
 
 What an agreement says here is checked against the rest of it by :func:`check_vertical`.
 """
@@ -109,7 +109,7 @@ def learned_by(vertical: Vertical, member: str) -> tuple[Wording, ...]:
                 f"他方每一字段的区间数，以及不少于{bins}名共同个人的区间内其自身梯度之和",
             ),
             Wording(
-                "on which side of each cut that the trees try every common person is; not what is cut, or where",
+                "on which side of each cut of the trees every common person is; not what is cut, or where",
                 "每名共同个人位于各分裂点的哪一侧；不含字段名称与取值",
             ),
             Wording("the trees, and the scores of common people", "树模型以及共同个人的评分"),
@@ -195,8 +195,8 @@ def _check_built(agreement: "Agreement") -> None:
     if training.targets or training.patience or training.positive_weight != 1 or training.sample_rate != 1:
         raise PydanticCustomError(
             "training",
-            "leave out targets, patience and positive_weight, and write 1 as sample_rate: vertical trees have "
-            "one label and all common people",
+            "leave out targets, patience and positive_weight, and write 1 as sample_rate: vertical trees "
+            "have one label and all common people",
         )
     if agreement.contributions:
         raise PydanticCustomError("contributions", "leave them out of a vertical agreement")

@@ -1,4 +1,4 @@
-"""Registers a vertical model: its signed manifest, which names the members' parts; the parts stay with them."""
+"""Registers a vertical model: a signed manifest that names the members' parts, which stay with them."""
 
 from collections.abc import Mapping
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""A vertical run as the coordinator sees it: align, train, evaluate; each is one phase and one Flower message.
+"""A vertical run as the coordinator sees it: align, train, evaluate; each one phase and one Flower message.
 
 It learns who takes part, how many people are common, how much was said between whom and with which digest,
 and the figures that the label holder tells. The parts of the model stay at the members; it registers their

@@ -1,1 +1,1 @@
-"""What a vertical run is to the parties: its terms from the agreement, parts that are kept, figures, manifest."""
+"""What a vertical run is to the parties: terms from the agreement, kept parts, figures, manifest."""

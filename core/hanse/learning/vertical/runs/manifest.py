@@ -1,9 +1,9 @@
 """Signed documents about a vertical model: of each member's part, and of the whole.
 
-A member's part is a folder with the part's files and ``part.note``, signed by the member's node: a first line
-``hanse model part v1`` and a :class:`PartManifest` as canonical JSON. The whole is ``manifest.note``, signed by
-the coordinator, with the first line ``hanse vertical model v1`` and a :class:`VerticalManifest`. It has no
-weights: it names the parts by their digests, which are in the members' logs and in the shared one.
+A member's part is a folder with the part's files and ``part.note``, signed by the member's node: a first
+line ``hanse model part v1`` and a :class:`PartManifest` as canonical JSON. The whole is ``manifest.note``,
+signed by the coordinator, with the first line ``hanse vertical model v1`` and a :class:`VerticalManifest`. It
+has no weights: it names the parts by their digests, which are in the members' logs and in the shared one.
 """
 
 from typing import Annotated, Final, Literal, TypeVar

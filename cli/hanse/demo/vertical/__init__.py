@@ -1,0 +1,1 @@
+"""The vertical demo: members that know different things about the same people."""
