@@ -31,7 +31,7 @@ from hanse.client.gate import Gate
 from hanse.client.home import MemberHome
 from hanse.client.kept import RunFile
 from hanse.client.leaving import LeftRuns
-from hanse.client.main import make_site
+from hanse.client.main import alignment_history, make_site
 from hanse.client.node import Node
 from hanse.client.peers import coordinator_of
 from hanse.client.session import SessionTools
@@ -192,8 +192,10 @@ class LocalFederation:
         key_of_site = read_secret(site.home.pseudonym_key)
         gate = Gate(DataSource(settings.dataset), ledger, key_of_site, sets, log, utc_now)
         privacy, kept = PrivacyLedger(site.home.privacy), RunFile(site.home.run)
-        left, home = LeftRuns(site.home.left), site.home
-        tools = SessionTools(gate, privacy, settings.dataset.name, kept, left, home.audits, home.parts)
+        left, home, history = LeftRuns(site.home.left), site.home, alignment_history(site.home)
+        tools = SessionTools(
+            gate, privacy, settings.dataset.name, kept, left, home.audits, home.parts, history
+        )
         shared = LocalSharedLog(settings.name, self.statements)
         statements = OwnStatements(settings.name, log, key, shared, lambda: None)
         return Node(

@@ -21,7 +21,7 @@ from hanse.policies import Identity
 from hanse.server.party import RunContext
 from hanse.server.rounds import Means
 from hanse.server.runs import RunRecord
-from hanse.server.vertical.registering import register_vertical
+from hanse.server.vertical.registering import vertical_manifest, write_vertical
 from hanse.server.vertical.run import VerticalRun
 
 PURPOSES = ("joint_modelling.propensity", "scoring.marketing")
@@ -64,7 +64,10 @@ def of_type(log: VerifiedLog, kind: EventType) -> list[Entry]:
 def test_members_align_train_and_evaluate(two: LocalFederation, story: Story) -> None:
     run, _, context = begun(two, two.transport())
     outcome = run.conduct()
-    name, digest = register_vertical(two.home.models, context, outcome, 1, two.key, utc_now())
+    manifest = vertical_manifest(context, outcome, utc_now())
+    name = manifest.reference
+    two.home.models.mkdir(exist_ok=True)
+    digest = write_vertical(two.home.models / name, manifest, two.key)
     run.finish(name, digest, "")
     brand, insurer = two.federation.sites
 

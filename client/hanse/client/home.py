@@ -142,6 +142,11 @@ class MemberHome:
         return self.root / "state" / "evidence"
 
     @property
+    def alignments(self) -> Path:
+        """Which sets this site has aligned before; it must never be set back."""
+        return self.root / "state" / "alignments.db"
+
+    @property
     def flower_state(self) -> Path:
         """What Flower itself may write."""
         return self.root / "state" / "flower"

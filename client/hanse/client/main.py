@@ -1,5 +1,6 @@
 """Puts the node's process together and keeps it running."""
 
+import hmac
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -7,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hanse.alignment.history import AlignmentHistory
 from hanse.audit import Actor, AuditLog
 from hanse.client.consents import open_ledger
 from hanse.client.data import DataSource
@@ -73,8 +75,8 @@ def run_node(
     sets = SubjectSets(home.subject_sets)
     gate = Gate(source, open_ledger(home), read_secret(home.pseudonym_key), sets, audit_log, utc_now)
     ledger, kept = PrivacyLedger(home.privacy), RunFile(home.run)
-    left = LeftRuns(home.left)
-    tools = SessionTools(gate, ledger, settings.dataset.name, kept, left, home.audits, home.parts)
+    left, history = LeftRuns(home.left), alignment_history(home)
+    tools = SessionTools(gate, ledger, settings.dataset.name, kept, left, home.audits, home.parts, history)
     site = make_site(home, settings.name, key)
     witness = make_site_witness(home, coordinator_of(home), audit_log, utc_now)
     connection = NodeConnection(settings.fleet_address, home.authority, home.flower_key, home.flower_state)
@@ -85,6 +87,16 @@ def run_node(
         app.install(node.handle)
         with witnessing(witness, shared):
             SuperNode(connection, node.bundle_refused, ready, stopping).serve()
+
+
+def alignment_history(home: MemberHome) -> AlignmentHistory:
+    """Which sets a site has aligned before, under a key that is made of its pseudonym key.
+
+    Raises:
+        AuditError: ``alignment.history`` if it cannot be opened.
+    """
+    key = hmac.digest(read_secret(home.pseudonym_key), b"hanse/alignment-history\0", "sha256")
+    return AlignmentHistory(home.alignments, key)
 
 
 def make_site(home: MemberHome, name: str, key: SigningKey) -> "Site":

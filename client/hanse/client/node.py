@@ -117,7 +117,7 @@ class Node:
         self._sessions: dict[str, Session] = {}
         self._begun: set[str] = set()
         telling = Telling(audit_log.append, self._event, self._state, self._ready)
-        self._vertical = VerticalMember(site.key, dial, Parts(tools.parts, site.key), telling)
+        self._vertical = VerticalMember(site.key, dial, Parts(tools.parts, site.key), telling, clock)
 
     def handle(self, data: bytes) -> bytes:
         """Answers one command: serialised ``SignedMessage`` in and out.

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hanse.aggregation import AgreedTerms, Contributor, SumHistory
+from hanse.alignment.history import AlignmentHistory
 from hanse.client.gate import Admitted, Gate, Step
 from hanse.client.kept import Answer, Kept, RunFile, Taken
 from hanse.client.leaving import LeftRuns
@@ -66,7 +67,8 @@ class SessionTools:
         kept: What outlives the process.
         left: Runs that the site has left.
         audits: Where the site keeps how well its rows can be recognised in a model; None for nowhere.
-        parts: Where the site keeps its parts of vertical models, and its alignments; None for nowhere.
+        parts: Where the site keeps its parts of vertical models; None for nowhere.
+        alignments: Which sets the site has aligned before; without it, none is.
     """
 
     gate: Gate
@@ -76,6 +78,7 @@ class SessionTools:
     left: LeftRuns
     audits: Path | None = None
     parts: Path | None = None
+    alignments: AlignmentHistory | None = None
 
 
 @dataclass(slots=True)

@@ -10,6 +10,7 @@ other is in both their logs as one digest.
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 from google.protobuf.message import DecodeError
@@ -27,6 +28,7 @@ from hanse.client.vertical.protocols import (
     TrainedPart,
     aligned_people,
     alone_figures,
+    enter_alignment,
     evaluate,
     is_label_holder,
     part_files,
@@ -72,11 +74,18 @@ class VerticalMember:
         dial: Opens this member's session of a phase, by run and name of the session.
         parts: Where parts of models are kept.
         telling: How the node tells what it does.
+        clock: The current time, UTC.
     """
 
     def __init__(
-        self, key: SigningKey, dial: Callable[[str, str], Any], parts: Parts, telling: Telling
+        self,
+        key: SigningKey,
+        dial: Callable[[str, str], Any],
+        parts: Parts,
+        telling: Telling,
+        clock: Callable[[], datetime],
     ) -> None:
+        self._clock = clock
         self._key = key
         self._dial = dial
         self._parts = parts
@@ -108,6 +117,7 @@ class VerticalMember:
         admitted = session.admit(0)
         kinds = [rule.kind for rule in vertical_of(session).alignment.identifiers]
         prepared = prepare_identifiers(session, session.tools.gate.identifiers(kinds, admitted))
+        enter_alignment(session, prepared, self._clock())
         rows = len(admitted.subject_ids)
         self._append(
             session,

@@ -6,6 +6,7 @@ Here the agreement's words become what the protocols take, and what they give be
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 import numpy as np
@@ -17,7 +18,7 @@ from hanse.alignment.taking_part import Alignment, take_part
 from hanse.alignment.terms import Terms
 from hanse.client import data
 from hanse.client.vertical.records import CommonRows
-from hanse.errors import PolicyError, ProtocolError
+from hanse.errors import AuditError, PolicyError, ProtocolError
 from hanse.exchange.peers import PeerChannel
 from hanse.exchange.transcript import Transcript
 from hanse.learning.vertical.runs.figures import Figures, held_out_figures
@@ -68,8 +69,25 @@ def aligned_people(session: "Session", prepared: Prepared, talk: Conversations) 
     Raises:
         HanseError: As :func:`hanse.alignment.taking_part.take_part`.
     """
+    return take_part(session.member, prepared, talk.peers, _alignment_terms(session))
+
+
+def enter_alignment(session: "Session", prepared: Prepared, now: datetime) -> None:
+    """Records that a member aligns, if the rules allow it; before anything is sent.
+
+    Raises:
+        PolicyError: ``alignment.repeated`` (P16).
+        AuditError: ``alignment.history`` if that cannot be recorded.
+    """
+    history = session.tools.alignments
+    if history is None:
+        raise AuditError("alignment.history", "this node keeps no history of alignments")
+    history.begin(session.member, prepared, _alignment_terms(session), session.policy, now)
+
+
+def _alignment_terms(session: "Session") -> Terms:
     agreement = session.signed.agreement
-    terms = Terms(
+    return Terms(
         session.signed.digest,
         session.run,
         agreement.purpose,
@@ -77,7 +95,6 @@ def aligned_people(session: "Session", prepared: Prepared, talk: Conversations) 
         tuple(member.name for member in agreement.members),
         vertical_of(session).alignment,
     )
-    return take_part(session.member, prepared, talk.peers, terms)
 
 
 def train(session: "Session", rows: CommonRows, root: bytes, talk: Conversations) -> TrainedPart:

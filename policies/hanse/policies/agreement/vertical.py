@@ -192,11 +192,12 @@ def _check_built(agreement: "Agreement") -> None:
             "privacy",
             "write privacy: null in a vertical agreement: what is learned of common people is exact",
         )
-    if training.targets or training.patience or training.positive_weight != 1 or training.sample_rate != 1:
+    unusual = training.targets or training.patience or training.trials or training.positive_weight != 1
+    if unusual or training.sample_rate != 1:
         raise PydanticCustomError(
             "training",
-            "leave out targets, patience and positive_weight, and write 1 as sample_rate: vertical trees "
-            "have one label and all common people",
+            "leave out targets, patience, trials and positive_weight, and write 1 as sample_rate: vertical "
+            "trees have one label and all common people",
         )
     if agreement.contributions:
         raise PydanticCustomError("contributions", "leave them out of a vertical agreement")
