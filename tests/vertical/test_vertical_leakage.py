@@ -74,6 +74,19 @@ def test_nothing_is_found_in_ring_elements_under_masks_and_all_without() -> None
     assert min(finding.area for finding in open_) > 0.99
 
 
+def test_what_columns_say_is_told_apart_from_the_persons_own_label() -> None:
+    rng = np.random.default_rng(6)
+    column = rng.normal(size=ROWS)
+    labels = rng.random(ROWS) < 1 / (1 + np.exp(-2 * column))
+    of_columns = Surface("columns", np.column_stack([column, -column]), given=column, attacks=("spectral",))
+    (finding,) = attack_labels([of_columns], labels, rng)
+    # Groups of 400 people: a standard deviation of .01.
+    assert finding.area > 0.8
+    assert finding.leaked < 0.56
+    of_label = Surface("label", (labels + 0.1 * column)[:, None], given=column, attacks=("spectral",))
+    assert attack_labels([of_label], labels, rng)[0].leaked > 0.99
+
+
 def test_only_what_the_run_adds_counts_as_leaked() -> None:
     finding = Finding(attack="probe", seen="embeddings", area=0.75, without=0.72)
     assert finding.leaked == pytest.approx(0.53)

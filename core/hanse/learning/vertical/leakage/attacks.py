@@ -17,6 +17,9 @@ Floats = NDArray[np.float64]
 Labels = NDArray[np.bool_]
 
 _RIDGE: Final = 1e-3
+_GROUP: Final = 400
+"""People in a group of neighbours."""
+
 _KNOWN_POSITIVES: Final = 16
 """Attackers with one known positive each, whose areas are averaged."""
 
@@ -103,13 +106,55 @@ def area(scores: Floats, labels: Labels, *, signed: bool = True) -> float:
     return found if signed else max(found, 1.0 - found)
 
 
-def cosine_area(seen: Floats, labels: Labels, rng: np.random.Generator) -> float:
+def area_given(scores: Floats, labels: Labels, known: Floats) -> float:
+    """Area among people of whom something else says the same.
+
+    Args:
+        scores: The attacker's, shape (rows,).
+        labels: Shape (rows,).
+        known: What else is known of the people, shape (rows,); those that are neighbours in it are compared.
+
+    Returns:
+        Mean of the areas in groups of neighbours, each counted with its pairs; the better end, as in
+        :func:`area`.
+    """
+    order = np.argsort(known, kind="stable")
+    total, pairs = 0.0, 0.0
+    for group in np.array_split(order, max(1, len(order) // _GROUP)):
+        positives = float(labels[group].sum())
+        weight = positives * (len(group) - positives)
+        total += weight * area(scores[group], labels[group])
+        pairs += weight
+    mean = total / pairs if pairs else 0.5
+    return max(mean, 1.0 - mean)
+
+
+def told_by_columns(seen: Floats, labels: Labels, rng: np.random.Generator) -> Floats:
+    """What a linear model says of each person that was fitted to the labels of the other half.
+
+    Args:
+        seen: Shape (rows, width).
+        labels: Shape (rows,).
+        rng: Chooses the halves.
+
+    Returns:
+        Shape (rows,).
+    """
+    scores = np.zeros(len(labels))
+    halves = np.array_split(rng.permutation(len(labels)), 2)
+    for fitted, told in (halves, halves[::-1]):
+        scores[told] = probe_scores(seen, labels, fitted)[told]
+    return scores
+
+
+def cosine_area(seen: Floats, labels: Labels, rng: np.random.Generator, known: Floats | None = None) -> float:
     """Mean area of several attackers of whom each knows one positive.
 
     Args:
         seen: Shape (rows, width).
         labels: Shape (rows,).
         rng: Chooses the known ones.
+        known: To compare people of whom it says the same, as :func:`area_given`; None to compare all.
 
     Returns:
         The area over all other rows; .5 without a positive.
@@ -118,31 +163,37 @@ def cosine_area(seen: Floats, labels: Labels, rng: np.random.Generator) -> float
     if not len(positives):
         return 0.5
     chosen = rng.choice(positives, min(_KNOWN_POSITIVES, len(positives)), replace=False)
-    areas = []
-    for known in chosen.tolist():
-        others = np.arange(len(labels)) != known
-        areas.append(area(cosine_scores(seen, known)[others], labels[others]))
-    return float(np.mean(areas))
+    return float(np.mean([_told(cosine_scores(seen, one), labels, np.array([one]), known) for one in chosen]))
 
 
-def probe_area(seen: Floats, labels: Labels, known: int, rng: np.random.Generator) -> float:
-    """Area, on all other rows, of a model that was fitted to some known labels.
+def probe_area(
+    seen: Floats, labels: Labels, count: int, rng: np.random.Generator, known: Floats | None = None
+) -> float:
+    """Area, on all other rows, of a model that was fitted to some labels.
 
     Args:
         seen: Shape (rows, width).
         labels: Shape (rows,).
-        known: How many labels the attacker has; at most half of the rows are taken.
+        count: How many labels the attacker has; at most half of the rows are taken.
         rng: Chooses them.
+        known: As for :func:`cosine_area`.
 
     Returns:
         The area.
     """
-    order = rng.permutation(len(labels))
-    count = min(known, len(labels) // 2)
-    chosen, others = order[:count], order[count:]
+    chosen = rng.permutation(len(labels))[: min(count, len(labels) // 2)]
     if len(np.unique(labels[chosen])) < 2:  # noqa: PLR2004 - a model needs both classes
         return 0.5
-    return area(probe_scores(seen, labels, chosen)[others], labels[others])
+    return _told(probe_scores(seen, labels, chosen), labels, chosen, known)
+
+
+def _told(scores: Floats, labels: Labels, without: NDArray[np.intp], known: Floats | None) -> float:
+    """Area of an attacker on the people whose labels it does not have."""
+    others = np.ones(len(labels), dtype=np.bool_)
+    others[without] = False
+    if known is None:
+        return area(scores[others], labels[others])
+    return area_given(scores[others], labels[others], known[others])
 
 
 def recovered_share(seen: Floats, columns: Floats, known: int, rng: np.random.Generator) -> float:

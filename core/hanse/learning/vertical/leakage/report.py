@@ -14,8 +14,10 @@ LEAKAGE_MEANING: Final = (
     "How well four known attacks tell the labels of people apart, as areas under the attacker's ROC curve; "
     ".5 is guessing. They are run by the label holder, with the true labels, on what the other party got. "
     "A party that has columns of the same people can guess labels from these alone; where a figure says "
-    "what the same attack reaches without the run, only what goes beyond it counts as leaked. A low figure "
-    "says that these attacks fail; it does not say that no attack succeeds."
+    "what the same attack reaches without the run, only what goes beyond it counts as leaked. Where it says "
+    "what is reached among people of whom the party's columns say the same, that counts: the rest is what "
+    "the model knows of people like these. A low figure says that these attacks fail; it does not say that "
+    "no attack succeeds."
 )
 DEFAULT_MAXIMUM: Final = 0.60
 """Largest leaked area of a model that may be released, unless the agreement says another."""
@@ -30,16 +32,21 @@ class Finding(Document):
         seen: What it was run on, in words.
         area: Under the attacker's ROC curve.
         without: The same attack on what the party had without the run; None where it had nothing.
+        given: Its area among people of whom the party's own columns say the same, as the trained model reads
+            them: what is left is about the person's own label. None where it was not told apart.
     """
 
     attack: Attack
     seen: Text
     area: Area
     without: Area | None = None
+    given: Area | None = None
 
     @property
     def leaked(self) -> float:
-        """The area; or one half and what the run has added to what the party could do without."""
+        """What the policy judges: the area, that of a person's own label, or what the run has added."""
+        if self.given is not None:
+            return self.given
         if self.without is None:
             return self.area
         return 0.5 + max(0.0, self.area - max(0.5, self.without))

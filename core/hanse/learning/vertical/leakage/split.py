@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from hanse.learning.vertical.leakage.attacks import recovered_share
+from hanse.learning.vertical.leakage.attacks import recovered_share, told_by_columns
 from hanse.learning.vertical.leakage.report import LeakageReport
 from hanse.learning.vertical.leakage.surfaces import KNOWN, Surface, attack_labels
 from hanse.learning.vertical.split.label_holder import Witnessed
@@ -36,7 +36,8 @@ def split_report(
         party=party,
         mode=f"split network, {defence.kind.replace('_', ' ')}",
         rows=len(labels),
-        findings=attack_labels(_surfaces(witnessed), labels, rng),
+        findings=attack_labels(_received(witnessed, labels, rng), labels, rng),
+        disclosed=attack_labels(_own_model(witnessed), labels, rng),
         label_epsilon=defence.epsilon if isinstance(defence, LabelNoise) else None,
         columns_recovered=columns_recovered,
         known=KNOWN,
@@ -57,18 +58,29 @@ def column_leak(sent: NDArray[np.float32], columns: NDArray[np.float32], rng: np
     return recovered_share(sent.astype(np.float64), columns.astype(np.float64), KNOWN, rng)
 
 
-def _surfaces(witnessed: Witnessed) -> tuple[Surface, ...]:
+def _received(
+    witnessed: Witnessed, labels: NDArray[np.bool_], rng: np.random.Generator
+) -> tuple[Surface, ...]:
     seen = witnessed.seen
     if not seen.epochs:
-        return ()  # frozen bottoms: nothing was received, and the embeddings are the party's own making
-    first, total, before, after = (
-        values.astype(np.float64)
-        for values in (seen.first, seen.total, seen.embeddings, witnessed.embeddings)
-    )
+        return ()  # frozen bottoms: nothing was received
+    columns = told_by_columns(witnessed.embeddings.astype(np.float64), labels, rng)
     return (
-        Surface("gradients of one epoch", first),
-        Surface(f"gradients averaged over {seen.epochs} epochs", total),
-        # Whoever can train a bottom can complete it with a few labels; those of the first epoch are nearly
-        # what it had without the run.
-        Surface("own trained embeddings", after, before, ("spectral", "probe")),
+        Surface("gradients of one epoch", seen.first.astype(np.float64), given=columns),
+        Surface(
+            f"gradients averaged over {seen.epochs} epochs", seen.total.astype(np.float64), given=columns
+        ),
     )
+
+
+def _own_model(witnessed: Witnessed) -> tuple[Surface, ...]:
+    """Whoever has a trained bottom can complete it with a few labels.
+
+    Embeddings of the first epoch are nearly what the party had without the run.
+    """
+    if not witnessed.seen.epochs:
+        return ()
+    after, before = (
+        values.astype(np.float64) for values in (witnessed.embeddings, witnessed.seen.embeddings)
+    )
+    return (Surface("its own trained bottom", after, before, attacks=("spectral", "probe")),)

@@ -10,6 +10,7 @@ from hanse.learning.vertical.leakage.attacks import (
     Floats,
     Labels,
     area,
+    area_given,
     cosine_area,
     norm_scores,
     probe_area,
@@ -32,12 +33,15 @@ class Surface:
         name: In words, for the report.
         seen: Shape (rows, width).
         without: What the party had of the same kind without the run, shape (rows, any width); None for none.
+        given: What the party's own columns say of each person, shape (rows,); None if that is not to be told
+            apart from what is said of the person's own label.
         attacks: Those that make sense here.
     """
 
     name: str
     seen: Floats
     without: Floats | None = None
+    given: Floats | None = None
     attacks: tuple[Attack, ...] = ("norm", "cosine", "spectral", "probe")
 
 
@@ -60,18 +64,24 @@ def attack_labels(
             seed = int(rng.integers(1 << 62))
             found = _area(attack, surface.seen, labels, seed)
             without = None if surface.without is None else _area(attack, surface.without, labels, seed)
-            findings.append(Finding(attack=attack, seen=surface.name, area=found, without=without))
+            given = (
+                None if surface.given is None else _area(attack, surface.seen, labels, seed, surface.given)
+            )
+            findings.append(
+                Finding(attack=attack, seen=surface.name, area=found, without=without, given=given)
+            )
     return tuple(findings)
 
 
-def _area(attack: Attack, seen: Floats, labels: Labels, seed: int) -> float:
+def _area(attack: Attack, seen: Floats, labels: Labels, seed: int, given: Floats | None = None) -> float:
     rng = np.random.default_rng(seed)
     match attack:
-        case "norm":
-            return area(norm_scores(seen), labels, signed=False)
         case "cosine":
-            return cosine_area(seen, labels, rng)
-        case "spectral":
-            return area(spectral_scores(seen), labels, signed=False)
+            return cosine_area(seen, labels, rng, given)
         case "probe":
-            return probe_area(seen, labels, KNOWN, rng)
+            return probe_area(seen, labels, KNOWN, rng, given)
+        case "norm" | "spectral":
+            scores = norm_scores(seen) if attack == "norm" else spectral_scores(seen)
+            if given is not None:
+                return area_given(scores, labels, given)
+            return area(scores, labels, signed=False)

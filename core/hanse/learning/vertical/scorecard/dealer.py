@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from typing import Final
 
+from hanse.crypto import JsonValue
 from hanse.errors import ProtocolError
 from hanse.exchange import PeerChannel
 from hanse.learning.vertical.scorecard.dealing import (
@@ -67,7 +68,7 @@ def sizes_of(rows: int, features: tuple[int, int]) -> Sizes:
     return Sizes(rows, features, GRADIENT_BITS - WEIGHT_BITS + halvings(rows))
 
 
-def _agreed_sizes(said: list[dict[str, object]]) -> Sizes:
+def _agreed_sizes(said: list[dict[str, JsonValue]]) -> Sizes:
     if said[0] != said[1]:
         raise ProtocolError("protocol.malformed", "the parties do not name the same sizes to the dealer")
     match said[0]:

@@ -45,6 +45,18 @@ def decode(ring: Ring, bits: int) -> NDArray[np.float64]:
     return values
 
 
+def lifted(ring: Ring, bits: int) -> Ring:
+    """Numbers times 2^bits, or the same ones with so many digits more."""
+    result: Ring = ring << np.uint64(bits)
+    return result
+
+
+def multiplied(ring: Ring, factor: int) -> Ring:
+    """Numbers times a small whole one."""
+    result: Ring = ring * np.uint64(factor)
+    return result
+
+
 def stream(seed: bytes, purpose: str, iteration: int = 0) -> SecureRandom:
     """Random numbers that whoever has the seed can make; those of another purpose or iteration are others."""
     label = f"hanse vertical scorecard\n{purpose}\n{iteration}\n".encode()

@@ -22,13 +22,15 @@ from hanse.learning.vertical.scorecard.ring import (
     backward,
     encode,
     forward,
+    lifted,
     masked_for_rounding,
+    multiplied,
     rounded_share,
 )
 from hanse.learning.vertical.scorecard.settings import ScorecardSettings
 from hanse.learning.vertical.scorecard.wave import WAVES, logistic_share, place_share
 
-_MOMENTUM: Final = np.uint64(13)
+_MOMENTUM: Final = 13
 """Sixteenths of the last step that are taken again."""
 
 
@@ -72,7 +74,7 @@ class Half:
         )
         ours, theirs = self.party, 1 - self.party
         weights = {ours: start, theirs: np.zeros(self.sizes.features[theirs], dtype=np.uint64)}
-        trial = {party: value << np.uint64(MOMENTUM_BITS) for party, value in weights.items()}
+        trial = {party: lifted(value, MOMENTUM_BITS) for party, value in weights.items()}
         for iteration in range(self.settings.iterations):
             own, dealt, shared = self._randomness(iteration)
             logits = self._logits(iteration, trial, mask, masked, own, dealt)
@@ -80,8 +82,8 @@ class Half:
             gradients = self._gradients(iteration, residuals, mask, masked, own, dealt)
             after = self._step(iteration, trial, gradients, own, shared)
             trial = {
-                party: (after[party] << np.uint64(MOMENTUM_BITS))
-                + _MOMENTUM * (after[party] - weights[party])
+                party: lifted(after[party], MOMENTUM_BITS)
+                + multiplied(after[party] - weights[party], _MOMENTUM)
                 for party in weights
             }
             weights = after
@@ -126,7 +128,7 @@ class Half:
         opened = place + swap(self.peer, "places", iteration, place, first=self._first)
         share = logistic_share(opened, shared.waves)
         if self.labels is not None:
-            share += encode(0.5 - self.labels, RESIDUAL_BITS)
+            share += encode(0.5 - self.labels.astype(np.float64), RESIDUAL_BITS)
         return share
 
     def _gradients(
@@ -145,6 +147,8 @@ class Half:
         numbers = np.concatenate([trial[party] * kept - gradients[party] for party in (0, 1)])
         masked = masked_for_rounding(numbers, own.rounding, first=self._first)
         opened = masked + swap(self.peer, "rounding", iteration, masked, first=self._first)
-        rounded = rounded_share(opened, *shared.rounding, self.sizes.bits, first=self._first)
+        rounded = rounded_share(
+            opened, shared.rounding[0], shared.rounding[1], self.sizes.bits, first=self._first
+        )
         first, second = np.split(rounded, [self.sizes.features[0]])
         return {0: first, 1: second}

@@ -1,6 +1,7 @@
 """A network in halves: bottoms at the parties, the top at the label holder, a channel to each feature holder.
 
 * :mod:`hanse.learning.vertical.split.settings`: what a run does; a defence of the labels is part of it.
+* :mod:`hanse.learning.vertical.split.inputs`: a party's own columns as numbers.
 * :mod:`hanse.learning.vertical.split.labels`: randomised response.
 * :mod:`hanse.learning.vertical.split.label_holder`, :mod:`hanse.learning.vertical.split.feature_holder`: the
   two parts.
@@ -12,6 +13,7 @@
 """
 
 from hanse.learning.vertical.split.feature_holder import FeatureHolder
+from hanse.learning.vertical.split.inputs import Inputs
 from hanse.learning.vertical.split.label_holder import LabelHolder, Witnessed, logits_of
 from hanse.learning.vertical.split.labels import flip_probability, largest_area, randomised_response
 from hanse.learning.vertical.split.networks import LabelHalf
@@ -20,6 +22,7 @@ from hanse.learning.vertical.split.settings import FrozenBottoms, LabelNoise, Sp
 __all__ = [
     "FeatureHolder",
     "FrozenBottoms",
+    "Inputs",
     "LabelHalf",
     "LabelHolder",
     "LabelNoise",

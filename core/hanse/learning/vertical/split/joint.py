@@ -1,4 +1,8 @@
-"""The passes in which the label holder and feature holders train together, towards whatever targets.
+"""The passes in which a feature holder's bottom is trained, towards whatever targets.
+
+For the passes the label holder has a head for each feature holder, over that party's embeddings alone: not
+over its own columns, nor over those of a third party. So what a feature holder receives is a function of its
+own embeddings and of the targets, and of nothing else.
 
 Targets are an argument: who may call this with true labels is not decided here but in
 :mod:`hanse.learning.vertical.split.label_holder`, which never does.
@@ -11,11 +15,11 @@ from typing import Final
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from hanse.errors import ServingError
 from hanse.exchange import PeerChannel
 from hanse.learning.vertical.split.messages import Shape, receive, send
-from hanse.learning.vertical.split.networks import LabelHalf
 from hanse.learning.vertical.split.settings import SplitSettings
 
 Floats32 = NDArray[np.float32]
@@ -28,10 +32,10 @@ class Seen:
     """What one feature holder has seen of the run, kept by the label holder for the leakage report.
 
     Attributes:
-        first: Gradients of the first recorded epoch, shape (rows, embedding).
-        total: Sums of each person's gradients over all recorded epochs, same shape.
+        first: Gradients of the first epoch, shape (rows, embedding).
+        total: Sums of each person's gradients over all epochs, same shape.
         embeddings: What it sent first: made by weights that had seen little of any label.
-        epochs: How many were recorded.
+        epochs: How many there were.
     """
 
     first: Floats32
@@ -60,10 +64,7 @@ class Seen:
 
     def kept(self, name: str) -> dict[str, Floats32]:
         """Arrays for a checkpoint, by names that end in the party's."""
-        return {f"{part}.{name}": value for part, value in zip(_PARTS, self._tables(), strict=True)}
-
-    def _tables(self) -> tuple[Floats32, Floats32, Floats32]:
-        return self.first, self.total, self.embeddings
+        return {f"{part}.{name}": getattr(self, part) for part in _PARTS}
 
     def note(self, chosen: NDArray[np.intp], gradients: Floats32, embeddings: Floats32) -> None:
         """Takes note of a batch."""
@@ -73,68 +74,58 @@ class Seen:
             self.embeddings[chosen] = embeddings
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
-    """What the label holder trains on.
-
-    Attributes:
-        columns: Its own, shape (rows, columns).
-        targets: 0 or 1, shape (rows,).
-    """
-
-    columns: Floats32
-    targets: Floats32
+def head(settings: SplitSettings) -> nn.Sequential:
+    """From the embeddings of one feature holder to a logit, for the joint passes."""
+    return nn.Sequential(
+        nn.Linear(settings.embedding, settings.hidden), nn.Tanh(), nn.Linear(settings.hidden, 1)
+    )
 
 
 def train_epoch(
-    half: LabelHalf,
-    table: Table,
-    peers: Mapping[str, PeerChannel],
+    peer: PeerChannel,
+    own_head: nn.Module,
+    targets: Floats32,
     settings: SplitSettings,
     epoch: int,
     order: NDArray[np.intp],
-    seen: Mapping[str, Seen],
+    seen: Seen,
 ) -> None:
-    """One pass over all people.
+    """One pass over all people with one feature holder.
 
     Args:
-        half: The label holder's half; it is trained.
-        table: Its own columns, and the targets.
-        peers: The feature holders.
+        peer: The feature holder.
+        own_head: Of :func:`head`; it is trained.
+        targets: 0 or 1, shape (rows,).
         settings: The run's.
         epoch: From 0.
         order: In which people come.
-        seen: Takes note of what each feature holder sees.
+        seen: Takes note of what the feature holder sees.
 
     Raises:
-        HanseError: As the channels.
+        HanseError: As the channel.
     """
-    optimizer = torch.optim.Adam(half.parameters(), lr=settings.learning_rate)
+    optimizer = torch.optim.Adam(own_head.parameters(), lr=settings.learning_rate)
     batches = -(-len(order) // settings.batch)
     for batch in range(batches):
         chosen = order[batch * settings.batch :][: settings.batch]
         number = epoch * batches + batch
         shape = Shape("f4", (len(chosen), settings.embedding), 1.0)
-        received = {
-            name: torch.from_numpy(receive(peer, "embeddings", number, shape)[1][0]).requires_grad_()
-            for name, peer in peers.items()
-        }
-        logits = half(torch.from_numpy(table.columns[chosen]), list(received.values()))
-        targets = torch.from_numpy(table.targets[chosen])
-        loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, targets)
+        _, (received,) = receive(peer, "embeddings", number, shape)
+        embeddings = torch.from_numpy(received).requires_grad_()
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(
+            own_head(embeddings)[:, 0], torch.from_numpy(targets[chosen])
+        )
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-        for name, embeddings in received.items():
-            gradient = _gradient(embeddings)
-            seen[name].note(chosen, gradient, embeddings.detach().numpy())
-            send(peers[name], "gradients", number, gradient)
-    for record in seen.values():
-        record.epochs += 1
+        gradient = _gradient(embeddings)
+        seen.note(chosen, gradient, received)
+        send(peer, "gradients", number, gradient)
+    seen.epochs += 1
 
 
 def _gradient(embeddings: torch.Tensor) -> Floats32:
     if embeddings.grad is None:
-        raise AssertionError("every embedding is an input of the top")
+        raise AssertionError("every embedding is an input of the head")
     gradient: Floats32 = embeddings.grad.numpy()
     return gradient

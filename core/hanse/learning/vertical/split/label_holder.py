@@ -1,9 +1,10 @@
 """The label holder's half of a run: flips labels once, trains bottoms towards them, fits its top alone.
 
-What a feature holder receives are gradients towards the *flipped* labels; with frozen bottoms it receives
-nothing. Only after the last of them does the label holder fit its own half to the true labels, on the final
-embeddings, and of that nothing is sent. So all that leaves is computed from labels under randomised
-response, whatever its form and over however many epochs.
+What a feature holder receives are gradients of its own embeddings towards the *flipped* labels; with frozen
+bottoms it receives nothing. Only after the last of them does the label holder fit its own half to the true
+labels, on the final embeddings, and of that nothing is sent. So all that leaves is computed from labels under
+randomised response and from what the receiver sent, whatever its form and over however many epochs: the label
+holder's own columns are not in it.
 """
 
 import os
@@ -21,7 +22,7 @@ from hanse.learning.vertical.split.checkpoints import Checkpoints, keep, recall
 from hanse.learning.vertical.split.coin import COIN_BYTES, shuffled, toss_with_all
 from hanse.learning.vertical.split.feature_holder import checked_columns
 from hanse.learning.vertical.split.greeting import welcome
-from hanse.learning.vertical.split.joint import Seen, Table, train_epoch
+from hanse.learning.vertical.split.joint import Seen, head, train_epoch
 from hanse.learning.vertical.split.labels import randomised_response
 from hanse.learning.vertical.split.messages import Shape, receive
 from hanse.learning.vertical.split.networks import LabelHalf, initialise, restore, state_of
@@ -110,18 +111,15 @@ class LabelHolder:
         """
         torch.set_num_threads(1)
         rows = len(self._labels)
-        half = LabelHalf(self._columns.shape[1], len(feature_holders), self._settings)
-        state, first = self._begin(half, feature_holders)
+        heads = torch.nn.ModuleList(head(self._settings) for _ in feature_holders)
+        state, first = self._begin(heads, feature_holders)
         for epoch in range(first, self._settings.joint_epochs):
-            table = Table(self._columns, state.targets.astype(np.float32))
-            order = shuffled(state.seed, epoch, rows)
-            train_epoch(half, table, feature_holders, self._settings, epoch, order, state.seen)
-            self._keep(epoch + 1, half, state)
+            self._train_bottoms(heads, feature_holders, state, epoch)
+            self._keep(epoch + 1, heads, state)
             progress(epoch + 1)
         final = {name: self.receive(peer, rows) for name, peer in feature_holders.items()}
         self.witnessed = {name: Witnessed(state.seen[name], final[name]) for name in final}
-        self._fit_alone(half, list(final.values()))
-        return half
+        return self._fit_alone(list(final.values()))
 
     def receive(self, feature_holder: PeerChannel, rows: int) -> Floats32:
         """The embeddings of so many people, as :meth:`FeatureHolder.send_embeddings` sends them."""
@@ -134,19 +132,31 @@ class LabelHolder:
         ]
         return np.concatenate(parts)
 
-    def _begin(self, half: LabelHalf, peers: Mapping[str, PeerChannel]) -> tuple[_State, int]:
+    def _train_bottoms(
+        self,
+        heads: torch.nn.ModuleList,
+        feature_holders: Mapping[str, PeerChannel],
+        state: _State,
+        epoch: int,
+    ) -> None:
+        order = shuffled(state.seed, epoch, len(self._labels))
+        targets = state.targets.astype(np.float32)
+        for own_head, (name, peer) in zip(heads, feature_holders.items(), strict=True):
+            train_epoch(peer, own_head, targets, self._settings, epoch, order, state.seen[name])
+
+    def _begin(self, heads: torch.nn.ModuleList, peers: Mapping[str, PeerChannel]) -> tuple[_State, int]:
         rows, width = len(self._labels), self._settings.embedding
         offers = sorted(self._checkpoints)
         epoch = welcome(peers, self._settings, rows, self._root, offers)
         if epoch is not None:
             network, extras = recall(self._checkpoints, epoch)
-            restore(half, network)
+            restore(heads, network)
             seen = {name: Seen.recalled(extras, name, epoch) for name in peers}
             return _State(extras["seed"].tobytes(), extras["targets"].astype(np.bool_), seen), epoch
         seed = toss_with_all(self._entropy(COIN_BYTES), peers)
-        initialise(half, SecureRandom(self._entropy(COIN_BYTES)))
+        initialise(heads, SecureRandom(self._entropy(COIN_BYTES)))
         state = _State(seed, self._flip(), {name: Seen.nothing(rows, width) for name in peers})
-        self._keep(0, half, state)
+        self._keep(0, heads, state)
         return state, 0
 
     def _flip(self) -> NDArray[np.bool_]:
@@ -158,17 +168,18 @@ class LabelHolder:
             return randomised_response(self._labels, defence.epsilon, SecureRandom(self._entropy(COIN_BYTES)))
         return np.zeros_like(self._labels)  # of frozen bottoms; nobody trains towards them
 
-    def _keep(self, epoch: int, half: LabelHalf, state: _State) -> None:
+    def _keep(self, epoch: int, heads: torch.nn.ModuleList, state: _State) -> None:
         extras: dict[str, NDArray[np.generic]] = {
             "seed": np.frombuffer(state.seed, dtype=np.uint8),
             "targets": state.targets.astype(np.uint8),
         }
         for name, seen in state.seen.items():
             extras.update(seen.kept(name))
-        keep(self._checkpoints, epoch, state_of(half), extras)
+        keep(self._checkpoints, epoch, state_of(heads), extras)
 
-    def _fit_alone(self, half: LabelHalf, received: list[Floats32]) -> None:
+    def _fit_alone(self, received: list[Floats32]) -> LabelHalf:
         """Fits this half to the true labels; from here on nothing is sent."""
+        half = LabelHalf(self._columns.shape[1], len(received), self._settings)
         initialise(half, SecureRandom(self._entropy(COIN_BYTES)))
         settings = self._settings
         optimizer = torch.optim.AdamW(
@@ -188,6 +199,7 @@ class LabelHolder:
                 loss.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
                 schedule.step()
+        return half
 
 
 def logits_of(half: LabelHalf, columns: Floats32, received: list[Floats32]) -> NDArray[np.float64]:
