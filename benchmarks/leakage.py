@@ -190,7 +190,9 @@ def run_trees(parties: Parties, settings: BoostingSettings) -> Result:
     terms = trees.TreesTerms(
         settings=settings, label_holder="brand", feature_holders=("partner",), rows=len(parties.labels)
     )
-    mine, theirs = (own_binning(columns, CARD) for columns in (parties.own, parties.other))
+    mine, theirs = (
+        own_binning(columns, CARD.bins, CARD.min_rows) for columns in (parties.own, parties.other)
+    )
     here, there = memory_pair("brand", "partner", WAIT_S)
     (dealer, brand), (dealer_too, partner) = (
         memory_pair("", "brand", WAIT_S),

@@ -89,7 +89,7 @@ def plaintext() -> NDArray[np.float64]:
     own, other, labels = made_up()
     parts = []
     for columns, constant in ((own, True), (other, False)):
-        binning = own_binning(columns, SETTINGS)
+        binning = own_binning(columns, SETTINGS.bins, SETTINGS.min_rows)
         codes = binning.encode(columns)
         design = Design.fit(binning, codes, SETTINGS, constant=constant)
         parts.append(decode(design.rows_in_ring(codes), FEATURE_BITS))

@@ -25,12 +25,13 @@ _SMALLEST_VARIANCE: Final = 1e-4
 _BLOCK: Final = 1 << 14
 
 
-def own_binning(columns: Mapping[str, NDArray[Any]], settings: ScorecardSettings) -> Binning:
+def own_binning(columns: Mapping[str, NDArray[Any]], bins: int, min_rows: int) -> Binning:
     """Cuts a party's columns: numeric ones at their quantiles, others into the values with enough rows.
 
     Args:
         columns: By name, shape (rows,): numbers with NaN where not known, or objects.
-        settings: The run's.
+        bins: Most bins of a number.
+        min_rows: Fewest rows of another value with a cell of its own.
 
     Returns:
         The binning; the party keeps it.
@@ -40,14 +41,14 @@ def own_binning(columns: Mapping[str, NDArray[Any]], settings: ScorecardSettings
     """
     if not columns:
         raise ConfigurationError("config.bad-data", "a party of a scorecard has at least one column")
-    return Binning(columns=tuple(_cut(name, values, settings) for name, values in columns.items()))
+    return Binning(columns=tuple(_cut(name, values, bins, min_rows) for name, values in columns.items()))
 
 
-def _cut(name: str, values: NDArray[Any], settings: ScorecardSettings) -> BinnedColumn:
+def _cut(name: str, values: NDArray[Any], bins: int, min_rows: int) -> BinnedColumn:
     if values.dtype.kind not in "OUS":
         numbers = as_numbers(values)
         known = np.sort(numbers[np.isfinite(numbers)])
-        at = (len(known) * np.arange(1, settings.bins)) // settings.bins
+        at = (len(known) * np.arange(1, bins)) // bins
         edges = np.unique(known[at]) if len(known) else known
         # A value below every edge has a cell of its own only if there is one.
         inside = edges[edges > known[0]] if len(known) else edges
@@ -55,7 +56,7 @@ def _cut(name: str, values: NDArray[Any], settings: ScorecardSettings) -> Binned
     words, counts = np.unique(
         [word for value in values.tolist() if (word := as_word(value)) is not None], return_counts=True
     )
-    enough = words[counts >= settings.min_rows].tolist()
+    enough = words[counts >= min_rows].tolist()
     return BinnedColumn(name=name, kind="categorical", categories=tuple(enough))
 
 

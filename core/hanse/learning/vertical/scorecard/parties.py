@@ -99,7 +99,7 @@ def _rows(columns: Columns) -> int:
 def _prepare(columns: Columns, settings: ScorecardSettings, *, constant: bool) -> tuple[Design, Ring]:
     if not MIN_ROWS <= _rows(columns) <= MAX_ROWS:
         raise ConfigurationError("config.bad-data", f"a scorecard needs {MIN_ROWS} to {MAX_ROWS} rows")
-    binning = own_binning(columns, settings)
+    binning = own_binning(columns, settings.bins, settings.min_rows)
     codes = binning.encode(columns)
     design = Design.fit(binning, codes, settings, constant=constant)
     return design, design.rows_in_ring(codes)
