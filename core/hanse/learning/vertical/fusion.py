@@ -95,7 +95,9 @@ class OwnModel:
     def logits(self, columns: Columns) -> Floats:
         """Log-odds of people, shape (rows,), within 20 of zero."""
         at = self.binning.encode(columns).astype(np.int64) + self.binning.layout.offsets
-        return np.clip(self.log_odds[at].sum(axis=1) + self.base, -_LARGEST_LOGIT, _LARGEST_LOGIT)
+        total = self.log_odds[at].sum(axis=1) + self.base
+        logits: Floats = np.clip(total, -_LARGEST_LOGIT, _LARGEST_LOGIT)
+        return logits
 
 
 @dataclass(frozen=True, slots=True)
