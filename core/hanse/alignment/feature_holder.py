@@ -55,14 +55,16 @@ def find_as_feature_holder(
     ]
     own = [this.pool.submit(Job.HASH_MULTIPLY_DERIVE, key, this.context, block) for block in blocks(hashes)]
     evaluated = _collect(this, evaluating, POINT_BYTES, channel.peer, "answering")
-    say_rows(channel, "evaluated", evaluated[permutation(order, len(evaluated))])
+    asked = len(evaluated)
+    say_rows(channel, "evaluated", evaluated[permutation(order, asked)])
+    del evaluated  # the table needs the room
     derived = _collect(this, own, DERIVED_BYTES, "this member", "hashing")
     _send_table(this, channel, derived, zero_shares(hashes, shared))
-    count = hear_count(channel, min(len(hashes), len(evaluated)))
+    count = hear_count(channel, min(len(hashes), asked))
     this.require_enough(count)
     say_secret(channel, "order", order)
     found = gather((rows for rows, _ in hear_rows(channel, "found", VALUE_BYTES, count)), VALUE_BYTES)
-    return _positions(found, proofs(derived), channel), len(evaluated)
+    return _positions(found, proofs(derived), channel), asked
 
 
 def zero_shares(hashes: Hashes, shared: Mapping[str, bytes]) -> Rows:
