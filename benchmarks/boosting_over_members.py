@@ -98,17 +98,19 @@ def over_members(folder: Path, trees: int, leaves: int = 0) -> Grown:
                 replace(setting, address=address).save(path)
                 command = [sys.executable, str(MEMBER), str(path)]
                 processes.start(member, command, {"OMP_NUM_THREADS": "1"})
-            grown = grow(_ready(folder, roster, exchange), trees)
+            grown = grow(ready(folder, roster, exchange), trees)
         cpu_s = sum(_processor_s(folder / f"{member}.seconds") for member in MEMBERS)
     return Grown(grown.trees, grown.seconds, grown.cpu_s + cpu_s)
 
 
-def _ready(folder: Path, roster: dict[str, str], exchange: Exchange) -> SecureAggregator:
-    """Sums over the members, all of whom are there."""
+def ready(
+    folder: Path, roster: dict[str, str], exchange: Exchange, sums: int = 1 + TREES_PER_ROUND * DEPTH
+) -> SecureAggregator:
+    """Sums over the members, all of whom are there; keys and shares for so many sums at once."""
     party: Any = Party(roster)
-    work = Work(WORK, "trained", 1, 1 + TREES_PER_ROUND * DEPTH)
+    work = Work(WORK, "trained", 1, sums)
     aggregator = SecureAggregator(party, exchange, Epochs(party), work, OpenedSums(folder / "opened"))
-    for _ in aggregator.receive(MEMBERS):
+    for _ in aggregator.receive(tuple(roster)):
         pass
     return aggregator
 

@@ -5,9 +5,11 @@ See README.md in this folder for what is measured and how.
 
 import statistics
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from itertools import chain
+from pathlib import Path
 from typing import Final
 
 import torch
@@ -17,6 +19,7 @@ from horizontal_parts.comparison import Division, Kind, area, compare, figures_o
 from horizontal_parts.linear import LinearArm
 from horizontal_parts.members import ASSIGNMENTS, assign
 from horizontal_parts.private import CENTRAL, MODES, SHARED, Mode, private_scores
+from horizontal_parts.processes import over_processes
 from horizontal_parts.trees import TreesArm
 from real_data import DataSet, Fold, data_sets, read
 
@@ -46,6 +49,10 @@ NETWORKS: Final = tuple(
     Kind(model, partial(LinearArm, model=model), to_pooled=None, best=False, to_rival=None, floors={})
     for model in ("mlp", "wide_and_deep")
 )
+
+IN_PROCESSES: Final = (Division("by kind", 4), Division("by kind", 10))
+TO_ONE: Final = 0.0005
+"""What processes may differ by: sums are exact, so trees differ by nothing; coins of a logistic model do."""
 
 PRIVATE: Final = Division("by kind", 10)
 PRIVATE_FLOORS: Final = {
@@ -141,6 +148,23 @@ def private(data: DataSet, options: Options) -> Iterator[Figure]:
             yield Figure(f"{label}: spread of the noise", spread / 2**0.5, "AUC")
 
 
+def processes(data: DataSet, options: Options) -> Iterator[Figure]:
+    """Members with processes of their own, beside the same members in this process, on one fold."""
+    if options.quick and data.name != QUICK_MODELS:
+        return
+    fold = Fold(data, 0)
+    for division in IN_PROCESSES[:1] if options.quick else IN_PROCESSES:
+        for model in ("trees",) if options.quick else ("logistic", "trees"):
+            label = f"{data.name}, {model}, {division} in processes, fold 0"
+            with tempfile.TemporaryDirectory(prefix="hanse-horizontal-") as folder:
+                source = (data_sets() or Path()) / data.name
+                found = over_processes(Path(folder) / model, source, fold, model, division)
+            federated, here = area(fold, found.scores), area(fold, found.here)
+            yield Figure(f"{label}: federated", federated, "AUC")
+            yield Figure(f"{label}: differs from one process by", abs(federated - here), "AUC", TO_ONE)
+            yield Figure(f"{label}: training", found.seconds, "s")
+
+
 def private_area(fold: Fold, epsilon: float, mode: Mode) -> float:
     """Of one run, with the fold as its seed."""
     members = assign(fold.train, fold.data.kind, PRIVATE.members, PRIVATE.assignment, seed=fold.number)
@@ -152,8 +176,9 @@ PARTS: Final[Mapping[str, Callable[[DataSet, Options], Iterator[Figure]]]] = {
     "models": models,
     "grid": grid,
     "networks": networks,
+    "processes": processes,
 }
-"""Each gives the figures of a set. Members with processes of their own are a part more."""
+"""Each gives the figures of a set."""
 
 
 if __name__ == "__main__":

@@ -40,6 +40,18 @@ class Leaving:
         return self._own.contribute(query)
 
 
+def session_of(member: str, roster: dict[str, str]) -> Any:  # noqa: ANN401 - what sums need of a session
+    """A session of a run that the site does not leave."""
+    terms, left = agreed(roster), SimpleNamespace(require_in=lambda _: None)
+    return SimpleNamespace(
+        agreed_terms=lambda: terms,
+        member=member,
+        run=RUN,
+        sums=SumHistory(),
+        tools=SimpleNamespace(left=left),
+    )
+
+
 def main() -> None:
     """Answers, and writes the processor time that it took."""
     path = Path(sys.argv[1])
@@ -47,8 +59,7 @@ def main() -> None:
     names = sorted(setting.roster)
     own = contributor(setting.trees, slice(names.index(setting.member), None, len(names)))
     home = MemberHome(Path(setting.folder) / setting.member)
-    terms, history = agreed(setting.roster), SumHistory()
-    session: Any = SimpleNamespace(agreed_terms=lambda: terms, member=setting.member, sums=history)
+    session = session_of(setting.member, setting.roster)
     scoped = Scoped(Leaving(own, setting.leaves), WORK)
     part = MemberSums(session, SigningKey.load(home.node_key), scoped)
     begun_s = time.process_time()

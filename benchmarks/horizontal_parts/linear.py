@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
-from hanse.aggregation import InProcessAggregator
+from hanse.aggregation import Aggregator, InProcessAggregator
 from hanse.enforcement.simulation import simulated_examples
 from hanse.learning import Predictor, SecureRandom, Transform, count_cells, initial_weights
 from hanse.learning.federated import recommend_federated, train
@@ -50,13 +50,16 @@ class LinearArm:
 
     def federated(self, members: Sequence[Indices]) -> Scores:
         """Preprocessing and training over the members, through sums alone."""
+        return self._trained(self.fit(members), members)
+
+    def fit(self, members: Sequence[Indices]) -> Transform:
+        """The preprocessing, from sums over the members."""
         columns = self._fold.data.columns
         asked = {
             f"{i:02}": PreprocessingContributor(columns, self._fold.data.rows.take(rows).columns)
             for i, rows in enumerate(members)
         }
-        transform = fit(InProcessAggregator(asked), columns, COHORT).transform
-        return self._trained(transform, members)
+        return fit(InProcessAggregator(asked), columns, COHORT).transform
 
     def alone(self, rows: Indices) -> list[Scores]:
         """Of one member's own models: by the same schedule and, if there is one, by the rival."""
@@ -72,25 +75,30 @@ class LinearArm:
         return Transform.fit(columns, counts, COHORT.suppress_below)
 
     def _trained(self, transform: Transform, members: Sequence[Indices]) -> Scores:
+        contributors = {f"{i:02}": self.contributor(transform, rows) for i, rows in enumerate(members)}
+        return self.conduct(transform, InProcessAggregator(contributors))
+
+    def contributor(self, transform: Transform, rows: Indices) -> UpdateContributor:
+        """A member's half of the training."""
         training, fold = self._training, self._fold
+        examples = simulated_examples(transform.apply(fold.data.rows.take(rows).columns), fold.labels(rows))
+        trainer = LocalTrainer(training, transform.n_features, None, SecureRandom(), transform.groups)
+        return UpdateContributor(
+            training, trainer, MemberRows(examples), lambda weights: self._predictor(transform, weights)
+        )
 
-        def predictor(weights: NDArray[np.float32]) -> Predictor:
-            return Predictor(training, transform.n_features, weights, transform.groups)
-
-        def contributor(rows: Indices) -> UpdateContributor:
-            examples = simulated_examples(
-                transform.apply(fold.data.rows.take(rows).columns), fold.labels(rows)
-            )
-            trainer = LocalTrainer(training, transform.n_features, None, SecureRandom(), transform.groups)
-            return UpdateContributor(training, trainer, MemberRows(examples), predictor)
-
-        contributors = {f"{i:02}": contributor(rows) for i, rows in enumerate(members)}
+    def conduct(self, transform: Transform, aggregator: Aggregator) -> Scores:
+        """The coordinator's half, and scores of the test rows."""
+        training, fold = self._training, self._fold
         start = initial_weights(
             training, transform.n_features, np.random.default_rng(START_SEED), transform.groups
         )
-        weights = train(InProcessAggregator(contributors), training, start).weights
+        weights = train(aggregator, training, start).weights
         features = transform.apply(fold.data.rows.take(fold.test).columns)
-        return predictor(weights).scores(features).astype(np.float64)
+        return self._predictor(transform, weights).scores(features).astype(np.float64)
+
+    def _predictor(self, transform: Transform, weights: NDArray[np.float32]) -> Predictor:
+        return Predictor(self._training, transform.n_features, weights, transform.groups)
 
     def _scikit(self, rows: Indices) -> Scores:
         """On the same features, with its usual regularisation."""

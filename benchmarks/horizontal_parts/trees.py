@@ -66,7 +66,7 @@ class TreesArm:
     @property
     def pooled(self) -> Scores:
         """Of the engine on all rows in one place."""
-        return self._scores(self.pooled_trees)
+        return self.scores(self.pooled_trees)
 
     @cached_property
     def rivals(self) -> Mapping[str, Scores]:
@@ -93,11 +93,11 @@ class TreesArm:
         trees = self.grow(members)
         if encode_trees(trees) != encode_trees(self.pooled_trees):
             print(f"{self._fold.data.name}, {len(members)} members: not the pooled trees")
-        return self._scores(trees)
+        return self.scores(trees)
 
     def alone(self, rows: Indices) -> list[Scores]:
         """Of the trees of one member's own rows."""
-        return [self._scores(self.grow([rows]))]
+        return [self.scores(self.grow([rows]))]
 
     def grow(self, members: Sequence[Indices]) -> BoostedTrees:
         """Grows trees over members in this process."""
@@ -115,6 +115,7 @@ class TreesArm:
         """The coordinator's half."""
         return BoostingCoordinator(aggregator, self._settings, self.binning).train()
 
-    def _scores(self, trees: BoostedTrees) -> Scores:
+    def scores(self, trees: BoostedTrees) -> Scores:
+        """Of the test rows."""
         raw: Scores = trees.raw(self.binning.encode(self._fold.data.rows.take(self._fold.test).columns))
         return raw[:, 0]
