@@ -18,7 +18,7 @@ from common import Figure, Options, finish, parse_options
 from horizontal_parts.comparison import Division, Kind, area, compare, figures_of
 from horizontal_parts.linear import LinearArm
 from horizontal_parts.members import ASSIGNMENTS, assign
-from horizontal_parts.private import CENTRAL, MODES, SHARED, Mode, private_scores
+from horizontal_parts.private import CENTRAL, LOCAL, MODES, SHARED, Mode, private_scores
 from horizontal_parts.processes import over_processes
 from horizontal_parts.trees import TreesArm
 from real_data import DataSet, Fold, data_sets, read
