@@ -82,6 +82,17 @@ def new(
             "Default: secure."
         ),
     ] = None,
+    robustness: Annotated[
+        str | None,
+        typer.Option(
+            help="With individual figures of three members or more: screened-mean, mean, median, "
+            "trimmed-mean:2 or multi-krum:2, which stand two faulty members. Default: screened-mean."
+        ),
+    ] = None,
+    contributions: Annotated[
+        bool | None,
+        typer.Option(help="With such figures: whether what each member adds to a model is computed."),
+    ] = None,
     rows: Annotated[
         int | None,
         typer.Option(
@@ -141,7 +152,8 @@ def new(
         "label": label, "positive": positive, "id": identifier, "title": title, "proposer": proposer,
         "auditor": auditor, "pack": _joined(pack), "minors": _yes(minors),
         "optional_column": _joined(optional_column), "disclose_to": _joined(disclose_to), "model": model,
-        "epsilon": _text(epsilon), "delta": _text(delta), "aggregation": aggregation, "rows": _text(rows),
+        "epsilon": _text(epsilon), "delta": _text(delta), "aggregation": aggregation,
+        "robustness": robustness, "contributions": _yes(contributions), "rows": _text(rows),
         "minimum_rows": _text(minimum_rows), "minimum_members": _text(minimum_members),
         "quorum": _text(quorum),
         "caller": _joined(caller), "significant_effect": _yes(significant_effect),

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -167,9 +167,18 @@ def measure(model: LoadedModel, rng: np.random.Generator) -> Measured:
     manifest = model.manifest
     columns = len(manifest.transform.columns)
     noise = 0.0
-    if manifest.privacy is not None:
+    if manifest.rows is not None and manifest.certificate is not None:
+        noise = _shared_noise(manifest.certificate)
+    elif manifest.privacy is not None:
         noise = make_plan(manifest.training, manifest.privacy, columns).training.noise_multiplier
     return {item.column: item for item in contributions(model, rng, noise)}
+
+
+def _shared_noise(certificate: Mapping[str, Any]) -> float:
+    """The noise multiplier of the steps of a run whose members shared their noise."""
+    return max(
+        (float(one["noise_multiplier"]) for one in certificate["training"] if "steps" in one), default=0.0
+    )
 
 
 def models_of(home: MemberHome, agreement: Agreement, references: Sequence[str]) -> tuple[LoadedModel, ...]:

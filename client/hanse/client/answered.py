@@ -6,7 +6,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from hanse.client.drafting import Draft, Effects, Party
-from hanse.client.questions import Site
+from hanse.client.questions import Site, robustness_of
 from hanse.client.replies import Answers, count, day, names, number, yes
 from hanse.errors import ConfigurationError
 from hanse.learning import Recommended, recommend_for
@@ -48,6 +48,8 @@ def draft_of(answers: Answers, site: Site, adopted: Sequence[RulePack]) -> Draft
             label=answers["label"],
             positive=answers["positive"],
             mode="individual" if individual else "secure",
+            robustness=robustness_of(answers.get("robustness", "screened-mean")),
+            contributions=yes(answers.get("contributions", "no")),
             training=recommend_for(
                 model,
                 site.columns,

@@ -21,6 +21,7 @@ from hanse.policies import (
     Identity,
     PackReference,
     Retention,
+    Robustness,
     Training,
     Vertical,
 )
@@ -84,6 +85,8 @@ class Draft:
         minimum_rows: Admitted rows that a member needs.
         minimum_members: Members that every aggregate needs.
         mode: How the members' figures come together.
+        robustness: How updates that would spoil the model are kept out, where each one is seen.
+        contributions: Whether what each member adds is computed, where its update is seen.
         quorum: Witnesses that have to co-sign the coordinator's log; None for more than half of them.
         callers: Systems that may ask for scores; of one that is only named, whoever signs states that it
             offers what a marketing system must.
@@ -128,6 +131,8 @@ class Draft:
     quorum: int | None = None
     mode: Literal["secure", "individual"] = "secure"
     vertical: Vertical | None = None
+    robustness: Robustness = field(default_factory=Robustness)
+    contributions: bool = False
 
 
 def majority(witnesses: int) -> int:
@@ -201,6 +206,8 @@ def _terms(
         },
         "aggregation": {"mode": draft.mode},
         "vertical": draft.vertical,
+        "robustness": draft.robustness,
+        "contributions": draft.contributions,
         "cohort": {
             "minimum_rows": draft.minimum_rows,
             "minimum_members": draft.minimum_members,

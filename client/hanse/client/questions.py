@@ -6,7 +6,7 @@ from typing import Final
 
 from hanse.client.drafting import majority
 from hanse.client.replies import NONE, YES, Answers, count, day, names, number, yes
-from hanse.policies import Column, Identity, Wording
+from hanse.policies import Column, Identity, Robustness, Wording
 from hanse.policies.agreement.columns import EVERY_MEMBER
 from hanse.policies.agreement.document import FEWEST_IN_SUM
 from hanse.policies.agreement.words import WORDS
@@ -334,6 +334,8 @@ def _training(site: Site, answers: Answers) -> Iterator[Question]:
             "secure",
             _one_of("secure", "individual"),
         )
+    if answers.get("aggregation") == "individual":
+        yield from _seen_updates()
     yield _ask(
         "minimum_rows",
         "How many people does a member need to take part?",
@@ -356,6 +358,46 @@ def _training(site: Site, answers: Answers) -> Iterator[Question]:
         "2",
         count,
     )
+
+
+def _seen_updates() -> Iterator[Question]:
+    """What can be agreed where each member's update is seen."""
+    yield _ask(
+        "robustness",
+        "How are updates that would spoil the model kept out?",
+        "如何排除会破坏模型的更新？",
+        (
+            "screened-mean names and leaves out; median; trimmed-mean:2, multi-krum:2 stand two; mean: all.",
+            "screened-mean排除并点名；median；trimmed-mean:2或multi-krum:2可容忍两方；mean：全部采用。",
+        ),
+        "screened-mean",
+        robustness_of,
+    )
+    yield _ask(
+        "contributions",
+        "Is it computed what each member adds to a model?",
+        "是否计算各成员对模型的贡献？",
+        (
+            "It stands in the signed manifest; hanse settle divides by it.",
+            "写入签名清单；hanse settle据此分配。",
+        ),
+        "no",
+        yes,
+    )
+
+
+def robustness_of(answer: str) -> Robustness:
+    """A rule, with the number of faulty members that it stands behind a colon.
+
+    Raises:
+        ValueError: It is none.
+    """
+    rule, _, faulty = answer.partition(":")
+    try:
+        return Robustness.model_validate({"rule": rule, "faulty": int(faulty or 0)})
+    except ValueError as error:
+        rules = "screened-mean, mean, median, trimmed-mean:2 or multi-krum:2"
+        raise ValueError(f"write {rules}") from error
 
 
 def _quorum(site: Site) -> Question:

@@ -44,7 +44,7 @@ class ColumnContribution:
         variance: Variance of the logit that is lost without it, in squared log-odds.
         share: Of the sum over all columns, 0 to 1.
         noise: Variance that a column with nothing to say would show, for the numbers of its cells and rows
-            and the noise in the weights; 0 where the model keeps no counts.
+            and the noise in the weights; 0 where the model knows no number of rows.
     """
 
     column: str
@@ -167,20 +167,23 @@ def _noises(
     (cells - 1) / (n·v). Privacy noise adds its own variance to every weight.
     """
     manifest = model.manifest
-    rows = sum(manifest.cell_counts[: n_cells(model.transform.columns[0])])
+    counted = sum(manifest.cell_counts[: n_cells(model.transform.columns[0])])
+    rows = counted if manifest.rows is None else manifest.rows
+    # With shared noise, that of all members is hardly more than what one of them adds elsewhere.
+    noises = len(manifest.members) if manifest.rows is None else 1
     if rows < 1:  # noise alone: there is no record to learn from
         return [0.0] * len(marginals)
     scores = model.predictor.scores(_draw(model.transform, marginals, rng))
     information = rows * max(float(np.mean(scores * (1 - scores))), np.finfo(np.float64).tiny)
-    private = _weight_noise(manifest.training, len(manifest.members), rows, noise_multiplier)
+    private = _weight_noise(manifest.training, noises, rows, noise_multiplier)
     return [
         (len(groups) - 1) / information + private * (1.0 - float(groups @ groups))
         for groups in map(_group_shares, model.transform.columns, marginals)
     ]
 
 
-def _weight_noise(training: Training, members: int, rows: float, noise_multiplier: float) -> float:
-    """Variance that the noise of all steps of all members leaves in each weight, at most.
+def _weight_noise(training: Training, noises: int, rows: float, noise_multiplier: float) -> float:
+    """Variance that the noise of all steps leaves in each weight, at most; so many members add all of it.
 
     Every member adds noise of ``noise_multiplier * clip_norm`` to the sum over about ``sample_rate * rows``
     of its records, and members are averaged by rows. The step size falls linearly to zero, so the squares of
@@ -188,7 +191,7 @@ def _weight_noise(training: Training, members: int, rows: float, noise_multiplie
     """
     steps = training.rounds * training.local_steps
     per_step = training.learning_rate * noise_multiplier * training.clip_norm / (training.sample_rate * rows)
-    return members * steps / 3 * per_step**2
+    return noises * steps / 3 * per_step**2
 
 
 def _group_shares(column: ColumnFeatures, shares: FloatArray) -> FloatArray:
