@@ -93,7 +93,6 @@ def full(agreement: Agreement, witness_key: Callable[[str], str]) -> Agreement:
         ),
         minimum_bin_rows=20,
         trust=Trust(mode="dealer", dealer="coordinator", coordinator_colludes_with_no_member=True),
-        maximum_leakage=0.55,
     )
     auditor = Auditor(
         name="watchdog", organisation="Wachhund KG", witness_key=witness_key("watchdog-witness")

@@ -48,7 +48,6 @@ def document(agreement: Agreement) -> dict[str, Any]:
             "dealer": "coordinator",
             "coordinator_colludes_with_no_member": True,
         },
-        "maximum_leakage": 0.55,
     }
     given["privacy"] = None
     given["training"] = given["training"] | TRAINING

@@ -30,6 +30,5 @@ def vertical_facts(vertical: Vertical) -> Iterator[tuple[str, Wording]]:
     yield "sets filled up to", same(rules.smallest_set)
     yield "alignments allowed", same(rules.runs)
     yield "fewest of a bin", same(vertical.minimum_bin_rows)
-    yield "largest leakage", same(f"{vertical.maximum_leakage:g}")
     yield "members rely on", listed((word(vertical.trust.mode), word(vertical.trust.dealer)))
     yield "assumption", ASSUMPTION

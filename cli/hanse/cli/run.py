@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from hanse.cli.common import Home
 from hanse.cli.output import Json, console, print_json, say, table
 from hanse.cli.sweep import sweep
+from hanse.cli.vertical_run import show_vertical
 from hanse.client.following import start_and_follow
 from hanse.client.home import MemberHome
 from hanse.client.kept import RunFile
@@ -29,6 +30,7 @@ from hanse.client.progress import (
 from hanse.client.remote import CoordinatorClient, RunEvent
 from hanse.client.run_report import Removed, removed
 from hanse.client.settings import NodeSettings
+from hanse.client.vertical.fetching import fetch_vertical
 from hanse.learning.robustness import RobustnessReport
 from hanse.policies import RULES, SignedAgreement, open_agreement
 from hanse.policies.agreement.training import MOST_TRIALS
@@ -74,6 +76,10 @@ def run(
         digest = client.submit(signed.note)
         coming = start_and_follow(client, digest, _aside)
         events = follow(_printed(coming) if as_events else coming, signed, quiet=as_json or as_events)
+        if signed.agreement.vertical is not None:
+            fetched = fetch_vertical(client, site, registered_model(events), signed)
+            show_vertical(fetched, events, as_json=as_json, quiet=as_events)
+            return
         folder, model = fetch_model(client, site, registered_model(events), signed)
     if as_json:
         print_json(

@@ -110,7 +110,6 @@ def vertical_draft(story: Story, trees: int, caller: str) -> Draft:
             ),
             minimum_bin_rows=_BIN_ROWS,
             trust=Trust(mode="dealer", dealer="coordinator", coordinator_colludes_with_no_member=True),
-            maximum_leakage=0.6,
         ),
     )
 

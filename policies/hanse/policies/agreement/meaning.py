@@ -504,13 +504,6 @@ _TABLE: Final[tuple[tuple[str, str, str, Meaning, Meaning], ...]] = (
         NEUTRAL,
         NEUTRAL,
     ),
-    (
-        "vertical.maximum_leakage",
-        "the largest area of an attack on what others have seen",
-        "对他方所见内容之攻击的最大AUC",
-        LESS_PROTECTION,
-        MORE_PROTECTION,
-    ),
     ("valid_from", "the beginning of validity", "生效时间", NARROWS, WIDENS),
     ("valid_until", "the end of validity", "失效时间", WIDENS, NARROWS),
     ("software.version", "the version of the software", "软件版本", NEUTRAL, NEUTRAL),

@@ -71,8 +71,6 @@ class Vertical(Document):
         alignment: What people are known by, and how the members find whom they have in common.
         minimum_bin_rows: Fewest common people of a bin of a feature holder's column; smaller ones are merged.
         trust: What the members rely on.
-        maximum_leakage: Largest area under the curve of an attack on what another member has seen, above
-            which the model is not released; 0.5 is a guess, 1 is no limit.
     """
 
     label_holder: Name
@@ -80,7 +78,6 @@ class Vertical(Document):
     alignment: AlignmentRules
     minimum_bin_rows: Count
     trust: Trust
-    maximum_leakage: Annotated[float, Field(ge=0.5, le=1)]
 
     def columns_of(self, member: str) -> Sequence[str]:
         """Names of a member's columns; none for who is no member."""

@@ -84,7 +84,7 @@ class VerticalManifest(Document):
         purpose: What it was trained for.
         label: What it predicts.
         training: Model and schedule.
-        vertical: Who has what, what they rely on, and what an attack may reach.
+        vertical: Who has what, and what they rely on.
         aligned_set_root: The common people that it was learned from.
         aligned: How many they are.
         parts: SHA-256 of each member's signed part, by member.
