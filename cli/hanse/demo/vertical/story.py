@@ -136,7 +136,9 @@ def _insurer(traits: _Traits, rng: np.random.Generator) -> dict[str, Floats]:
     return {
         "km_a_year": np.exp(9.3 + 0.35 * traits.mobility + rng.normal(0, 0.25, people)).round(-2),
         "cover": np.digitize(traits.wealth + rng.normal(0, 0.8, people), [-0.7, 0.6]).astype(float),
-        "drivers": 1.0 + (rng.random(people) < _logistic(0.4 * traits.life)) + rng.binomial(1, 0.1, people),
+        "drivers": (
+            1 + (rng.random(people) < _logistic(0.4 * traits.life)) + rng.binomial(1, 0.1, people)
+        ).astype(float),
         "claims_3y": rng.poisson(np.exp(-1.6 + 0.25 * traits.mobility)).astype(float),
         "premium": np.exp(
             6.3 + 0.2 * traits.wealth + 0.1 * traits.mobility + rng.normal(0, 0.2, people)
@@ -223,7 +225,7 @@ def _spelled(kind: str, texts: NDArray[np.object_], rng: np.random.Generator) ->
 
 
 def _column(name: str, values: Floats) -> Column:
-    """A column in bins of about equal size between public bounds."""
+    """A column in bins of about equal size between bounds that the story makes public: it is made up."""
     low, high = float(np.floor(values.min())), float(np.ceil(values.max()))
     return Column(
         name=name,
@@ -240,7 +242,8 @@ def _within(values: Floats, low: float, high: float) -> Floats:
 
 
 def _standard(values: Floats) -> Floats:
-    return (values - values.mean()) / values.std()
+    standard: Floats = (values - values.mean()) / values.std()
+    return standard
 
 
 def _logistic(values: Floats) -> Floats:

@@ -127,7 +127,8 @@ class VerticalMember:
         )
         with self._talk(session, name, "prepared", admitted, admitted.event, EventType.RUN_PREPARED) as talk:
             found = aligned_people(session, prepared, talk)
-        subject_ids = [admitted.subject_ids[row] for row in found.rows.tolist()]
+        places: list[int] = found.rows.tolist()
+        subject_ids = [admitted.subject_ids[place] for place in places]
         session.vertical = VerticalState(subject_ids, found.root)
         self._append(
             session,
