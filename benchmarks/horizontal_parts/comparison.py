@@ -27,16 +27,20 @@ class Arm(Protocol):
     @property
     def pooled(self) -> Scores:
         """Of the same method on all rows in one place."""
+        ...
 
     @property
     def rivals(self) -> Mapping[str, Scores]:
         """Of other software on all rows in one place, by its name."""
+        ...
 
     def federated(self, members: Sequence[Indices]) -> Scores:
         """Of the model over members."""
+        ...
 
     def alone(self, rows: Indices) -> Sequence[Scores]:
         """Of each model that one member could train by itself."""
+        ...
 
 
 @dataclass(frozen=True)

@@ -36,14 +36,22 @@ class LinearArm:
         self._fold = fold
         self._training = recommend_federated(model)
 
-    @cached_property
+    @property
     def pooled(self) -> Scores:
         """Of the schedule on all rows in one place."""
-        return self._one_place(self._fold.train)
+        return self._pooled
 
     @cached_property
+    def _pooled(self) -> Scores:
+        return self._one_place(self._fold.train)
+
+    @property
     def rivals(self) -> Mapping[str, Scores]:
         """Of other software on all rows."""
+        return self._rivals
+
+    @cached_property
+    def _rivals(self) -> Mapping[str, Scores]:
         if self._training.model != "logistic":
             return {}
         return {"scikit-learn": self._scikit(self._fold.train)}

@@ -68,9 +68,13 @@ class TreesArm:
         """Of the engine on all rows in one place."""
         return self.scores(self.pooled_trees)
 
-    @cached_property
+    @property
     def rivals(self) -> Mapping[str, Scores]:
         """LightGBM with its own defaults, but as many trees of as many leaves; nothing without it."""
+        return self._rivals
+
+    @cached_property
+    def _rivals(self) -> Mapping[str, Scores]:
         try:
             library = importlib.import_module("lightgbm")
         except ImportError:

@@ -250,5 +250,6 @@ def test_bad_columns_and_labels_are_refused() -> None:
     other[3, 1] = np.nan
     with pytest.raises(ConfigurationError, match="1 of 3 columns"):
         FeatureHolder(other, NOISE, ROOT, {})
+    numbers: Any = labels.astype(np.float32)
     with pytest.raises(ConfigurationError, match="yes or no"):
-        LabelHolder(own, labels.astype(np.float32), NOISE, ROOT, {})
+        LabelHolder(own, numbers, NOISE, ROOT, {})

@@ -15,9 +15,9 @@ LEAKAGE_MEANING: Final = (
     ".5 is guessing. They are run by the label holder, with the true labels, on what the other party got. "
     "A party that has columns of the same people can guess labels from these alone; where a figure says "
     "what the same attack reaches without the run, only what goes beyond it counts as leaked. Where it says "
-    "what is reached among people of whom the party's columns say the same, that counts: the rest is what "
-    "the model knows of people like these. A low figure says that these attacks fail; it does not say that "
-    "no attack succeeds."
+    "what is reached among people of whom the party's columns say the same, the rest of the area is what the "
+    "model knows of people like these; all of it counts. A low figure says that these attacks fail; it does "
+    "not say that no attack succeeds."
 )
 DEFAULT_MAXIMUM: Final = 0.60
 """Largest leaked area of a model that may be released, unless the agreement says another."""
@@ -44,9 +44,7 @@ class Finding(Document):
 
     @property
     def leaked(self) -> float:
-        """What the policy judges: the area, that of a person's own label, or what the run has added."""
-        if self.given is not None:
-            return self.given
+        """What the policy judges: the area, or what the run has added where something was known before."""
         if self.without is None:
             return self.area
         return 0.5 + max(0.0, self.area - max(0.5, self.without))
