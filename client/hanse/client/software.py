@@ -14,16 +14,22 @@ from hanse.errors import ConfigurationError
 
 # What runs at a member. The coordinator's and the demonstration's code are not part of it.
 PARTS = (
+    "aggregation",
     "alignment",
     "api",
     "audit",
     "client",
     "crypto",
+    "enforcement",
     "errors",
+    "evidence",
+    "exchange",
     "learning",
+    "pieces",
     "policies",
     "privacy",
     "settings",
+    "storage",
 )
 
 ENDINGS = frozenset({".py", ".yaml"})
