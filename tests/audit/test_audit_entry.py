@@ -53,6 +53,8 @@ def full(key: SigningKey) -> Event:
         subject_set_size=900,
         subject_epoch=2,
         aligned_set_root=DIGEST,
+        input_set=DIGEST,
+        conversation=DIGEST,
         rows_used=900,
         columns_digest=DIGEST,
         app_digest=DIGEST,

@@ -125,7 +125,10 @@ def test_garbage_of_the_coordinator_is_refused_and_answers_nothing(garbage: byte
     key = SigningKey("ann", bytes(31) + b"\x01")
     names = {name: SigningKey(name, name.encode() * 8).verifier for name in ("bobb", "catt")}
     terms = AgreedTerms("a" * 64, "run-1", "a purpose", {"ann": key.verifier, **names}, 3)
-    session: Any = SimpleNamespace(agreed_terms=lambda: terms, member="ann", sums=SumHistory())
+    stays = SimpleNamespace(left=SimpleNamespace(require_in=lambda _: None))
+    session: Any = SimpleNamespace(
+        agreed_terms=lambda: terms, member="ann", sums=SumHistory(), run="run-1", tools=stays
+    )
     zeros = Zeros()
     sums = MemberSums(session, key, Scoped(zeros, "0" * 64))
     with pytest.raises(HanseError):

@@ -271,9 +271,9 @@ def event(kind: str, **facts: Any) -> RunEvent:
 
 def test_progress_in_words() -> None:
     assert describe(event("round.aggregated", auc=0.75, auc_standard_error=0.01)) == (
-        "round 2: AUC 0.750 ± 0.010 going in"
+        "round 2: AUC 0.750 ± 0.010 going in; round 3 goes on"
     )
-    assert describe(event("run.started")) == "run started"
+    assert describe(event("run.started")) == "waiting for members, preparing"
     assert auc_text({"auc": None}) == auc_text({"auc": 0.5, "auc_standard_error": 0.9}) == "lost in noise"
 
 

@@ -146,7 +146,7 @@ def test_an_absent_member_is_not_waited_for_and_two_of_three_go_on(federation: F
     transport.silent.add("media")
     rounds, record = local.rounds(transport)
     assert rounds.conduct().members == ("brand", "insurer")
-    assert left(record) == {"media": "run.insufficient-members"}
+    assert left(record) == {"media": "run.absent"}
 
 
 LIES: tuple[tuple[str, Callable[[pb.Reply], object]], ...] = (

@@ -47,6 +47,10 @@ class Values:
         return np.full(3, self.value)
 
 
+STAYS = SimpleNamespace(left=SimpleNamespace(require_in=lambda _: None))
+"""A site that has left no run."""
+
+
 @dataclass
 class World:
     """A coordinator's half and four members' halves, one message at a time, in one thread."""
@@ -70,7 +74,9 @@ class World:
         self.answers: dict[str, queue.SimpleQueue[bytes | HanseError]] = {}
         self.members: dict[str, MemberSums] = {}
         for name, key in keys.items():
-            session: Any = SimpleNamespace(agreed_terms=lambda: terms, member=name, sums=SumHistory())
+            session: Any = SimpleNamespace(
+                agreed_terms=lambda: terms, member=name, sums=SumHistory(), run="run-1", tools=STAYS
+            )
             self.members[name] = MemberSums(session, key, Scoped(self.values[name], WORK))
             self.answers[name] = queue.SimpleQueue()
         agreement = SimpleNamespace(

@@ -52,6 +52,10 @@ SAYS: Final = MappingProxyType(
         EventType.LOG_KEY_ROTATED: "The log was handed over to a new key",
         EventType.CONSENT_FORGOTTEN: "What linked a person to receipts was deleted",
         EventType.SUBJECTS_DELETED: "Sets of subjects that are due were deleted",
+        EventType.ALIGNMENT_ENTERED: "The site committed to the people that it aligns",
+        EventType.ALIGNMENT_FINISHED: "The people in common were found",
+        EventType.PEER_HEARD: "What was said to another member was noted",
+        EventType.PART_KEPT: "The site kept its part of a model",
         EventType.AUDIT_EXPORTED: "An evidence package was made",
     }
 )
