@@ -64,6 +64,9 @@ from hanse.server.transport import Replies
 
 torch.set_num_threads(1)
 
+PLAIN = tuple(column for column in load().dictionary.columns if column.classification != "sensitive")
+"""Columns of the bundled data that may be used without a privacy budget."""
+
 
 def utc_now() -> datetime:
     return datetime.now(UTC)

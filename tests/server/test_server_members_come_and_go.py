@@ -6,8 +6,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from tests.conftest import PLAIN
 from tests.server.test_server_phases import left
-from tests.server.test_server_resuming import PLAIN, TRAINING, KilledError, again, entries, kill_at, own
+from tests.server.test_server_resuming import TRAINING, KilledError, again, entries, kill_at, own
 
 from hanse.audit import EventType
 from hanse.audit.completeness import check_against, check_member, check_shared, roots_at, stated_sizes

@@ -6,19 +6,18 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from tests.conftest import PLAIN
 from tests.server.test_server_resuming import KilledError, again, entries, kill_at
 from tests.server.test_server_trees import TRAINING as TREES
 
 from hanse.audit.completeness import check_shared
 from hanse.crypto import sha256_hex
-from hanse.demo.data import load
 from hanse.privacy import LedgerKey, PrivacyLedger, SampledGaussian, make_plan
 from hanse.server.best import Best, better
 from hanse.server.findings import run_contributions
 from hanse.server.rounds import Rounds
 
 Federation = Callable[..., Any]
-PLAIN = tuple(column for column in load().dictionary.columns if column.classification != "sensitive")
 FALLING_ONCE = (0.6, 0.5, 0.55, 0.52)
 """Losses of the start and of each round's state: the best is that of the first round."""
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from safetensors.numpy import load as load_tensors
+from tests.conftest import PLAIN
 
 from hanse.aggregation import Query
 from hanse.api.v1 import round_pb2 as pb
@@ -15,13 +16,11 @@ from hanse.audit import verify_log
 from hanse.audit.completeness import check_member, check_shared
 from hanse.client.sums import MemberSums
 from hanse.crypto import SigningKey
-from hanse.demo.data import load
 from hanse.errors import AuditError, PolicyError, TrainingError
 from hanse.server.wire import open_reply, sign_command
 
 Federation = Callable[..., Any]
 
-PLAIN = tuple(column for column in load().dictionary.columns if column.classification != "sensitive")
 """Sensitive columns need a privacy budget."""
 
 

@@ -8,14 +8,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.conftest import utc_now
+from tests.conftest import PLAIN, utc_now
 
 from hanse.aggregation import Aggregate
 from hanse.api.v1 import round_pb2 as pb
 from hanse.audit import verify_log
 from hanse.audit.completeness import check_against, check_member, check_shared, roots_at, stated_sizes
 from hanse.crypto import SigningKey
-from hanse.demo.data import load
 from hanse.errors import TrainingError
 from hanse.privacy import LedgerKey, PrivacyLedger, SampledGaussian
 from hanse.server.checkpoints import Checkpoint, OpenedSums, read_sums
@@ -26,7 +25,6 @@ from hanse.server.runs import RunBook, RunRecord
 from hanse.server.statements import Statements
 
 Federation = Callable[..., Any]
-PLAIN = tuple(column for column in load().dictionary.columns if column.classification != "sensitive")
 TRAINING = LedgerKey("customers:training", "joint_modelling.propensity")
 
 

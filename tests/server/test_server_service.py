@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from tests.conftest import PLAIN
 
 from hanse.audit import RefusalKind, WitnessRefusal, verify_log
 from hanse.audit.completeness import check_shared
@@ -18,7 +19,6 @@ from hanse.client.refusals import keep
 from hanse.client.remote import CoordinatorClient
 from hanse.client.setup import DatasetHints, Organisation, init_member
 from hanse.crypto import sha256_hex, write_atomic
-from hanse.demo.data import load
 from hanse.errors import AuditError, HanseError, TrainingError
 from hanse.learning.artifact import MANIFEST_FILE
 from hanse.policies import Identity
@@ -30,8 +30,6 @@ from hanse.server.ports import free_port
 from hanse.server.runs import RunBook
 from hanse.server.service import CoordinatorService, serve
 from hanse.server.witnesses import Witnesses
-
-PLAIN = tuple(column for column in load().dictionary.columns if column.classification != "sensitive")
 
 
 class LocalEngine:

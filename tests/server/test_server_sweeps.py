@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from tests.conftest import utc_now
+from tests.conftest import PLAIN, utc_now
 from tests.server.test_server_phases import entries, own_entries
 from tests.server.test_server_private import spent
 from tests.server.test_server_service import Served, serving
@@ -17,7 +17,6 @@ from hanse.cli.sweep import trials_table
 from hanse.client.home import MemberHome
 from hanse.client.models import fetch_model
 from hanse.client.progress import kept_model
-from hanse.demo.data import load
 from hanse.errors import HanseError
 from hanse.policies import Trials
 from hanse.privacy import GaussianRelease, SampledGaussian, epsilon
@@ -27,7 +26,6 @@ from hanse.server.sweeps import SweepBook, SweepRecord
 
 Federation = Callable[..., Any]
 RATES = Trials(learning_rate=(0.01, 0.5))
-PLAIN = tuple(column for column in load().dictionary.columns if column.classification != "sensitive")
 LENGTHS = Trials(rounds=(1, 2))
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.server.test_server_phases import PLAIN, left, listen, own_entries
+from tests.conftest import PLAIN
+from tests.server.test_server_phases import left, listen, own_entries
 from tests.server.test_server_resuming import survive
 from typing_extensions import override
 
