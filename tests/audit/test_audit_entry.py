@@ -59,6 +59,7 @@ def full(key: SigningKey) -> Event:
         columns_digest=DIGEST,
         app_digest=DIGEST,
         request=DIGEST,
+        requests=2,
         model_in=DIGEST,
         model_out=DIGEST,
         privacy=PrivacySpend(
@@ -67,6 +68,7 @@ def full(key: SigningKey) -> Event:
         member_checkpoint=sign_checkpoint(Checkpoint("a/b", 1, bytes(32)), key).decode(),
         statement_signature="A" * 86 + "==",
         new_key=key.verifier.encode(),
+        serving=DIGEST,
         package=DIGEST,
         restored=Restored(size=4, root=DIGEST, known_size=5, known_root=DIGEST),
         detail="run.update-rejected",

@@ -2,8 +2,10 @@
 
 * :mod:`hanse.storage.database`: SQLite in a file, or PostgreSQL by URL.
 * :mod:`hanse.storage.guards`: triggers that keep a table append-only.
+* :mod:`hanse.storage.turns`: in which order writers of one machine come to a file.
 """
 
 from hanse.storage.database import POSTGRESQL_DRIVER, Database, Use
+from hanse.storage.turns import turn
 
-__all__ = ["POSTGRESQL_DRIVER", "Database", "Use"]
+__all__ = ["POSTGRESQL_DRIVER", "Database", "Use", "turn"]

@@ -21,6 +21,8 @@ from hanse.errors import ConfigurationError, HanseError
 
 POSTGRESQL_DRIVER: Final = "postgresql+psycopg"
 _BUSY_TIMEOUT_S: Final = 30
+_SILENCE_S: Final = 10
+"""A server that acknowledges nothing for so long is gone: whoever waits for it goes on, and tries anew."""
 _DAMAGE: Final = (ValueError, TypeError, KeyError, IndexError)
 
 
@@ -202,7 +204,13 @@ def _postgresql_engine(url: URL, use: Use, *, writes: bool) -> Engine:
             poolclass=NullPool,
             isolation_level="READ COMMITTED" if writes else "REPEATABLE READ",
             hide_parameters=True,
-            connect_args={"connect_timeout": _BUSY_TIMEOUT_S},
+            connect_args={
+                "connect_timeout": _SILENCE_S,
+                "tcp_user_timeout": _SILENCE_S * 1000,
+                "keepalives_idle": _SILENCE_S // 2,
+                "keepalives_interval": 1,
+                "keepalives_count": _SILENCE_S // 2,
+            },
         )
     except (ModuleNotFoundError, NoSuchModuleError) as error:
         raise ConfigurationError(

@@ -3,7 +3,7 @@
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,7 +14,7 @@ from hanse.audit.store import tables
 from hanse.audit.store.rows import Rows, WritableRows
 from hanse.crypto.files import sync_folder
 from hanse.errors import AuditError, ConfigurationError
-from hanse.storage import Database, Use
+from hanse.storage import Database, Use, turn
 
 _DAMAGE: Final = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_CONSTRAINT", "SQLITE_ERROR", "SQLITE_MISMATCH")
 _POSTGRESQL_DAMAGE: Final = ("23", "42", "P0", "XX")  # constraint, no such table, a guard, corrupted
@@ -123,7 +123,8 @@ class LogStore:
             AuditError: ``audit.unavailable`` if the disk or the server refuses, ``audit.integrity`` if the
                 database is damaged or a guard refuses.
         """
-        with self._database.errors():
+        queue = nullcontext() if self._file is None else turn(self._file)
+        with queue, self._database.errors():
             try:
                 yield self.begin()
                 self.commit()

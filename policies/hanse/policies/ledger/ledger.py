@@ -35,6 +35,7 @@ from hanse.policies.ledger.subject_secrets import (
     read_secret,
     read_secrets,
 )
+from hanse.policies.ledger.watching import LedgerChanges, LedgerWatch
 from hanse.policies.purposes import require_purpose
 from hanse.policies.snapshot import ConsentSnapshot, StandingRows
 from hanse.policies.subjects import Pseudonymiser
@@ -253,6 +254,34 @@ class ConsentLedger:
         with self._read() as connection:
             return history.read_head(connection)[0]
 
+    def watch(self) -> LedgerWatch:
+        """A look at the ledger that costs microseconds; closed with the ledger.
+
+        Raises:
+            PolicyError: ``policy.ledger`` if the ledger cannot be read.
+        """
+        with self._database.errors():
+            reader = closing(self._database.reader())
+            return LedgerWatch(self._database, self._opened.enter_context(reader))
+
+    def changes(self, since: int, at_most: int) -> LedgerChanges:
+        """What happened since a head, in one consistent view.
+
+        Args:
+            since: A head.
+            at_most: So many events are worth telling apart.
+
+        Raises:
+            PolicyError: ``policy.ledger`` if the ledger cannot be read, or has lost events.
+        """
+        with self._read() as connection:
+            head, chain = history.read_head(connection)
+            touched = reading.read_touched(connection, since, at_most)
+            synced_at = _synced_at(connection)
+        if head < since:
+            raise PolicyError("policy.ledger", "events were removed from the consent ledger")
+        return LedgerChanges(head, chain.hex(), synced_at, touched)
+
     def snapshot(self, now: datetime, subject_refs: Sequence[str] | None = None) -> ConsentSnapshot:
         """What stands, including everything that was recorded before the call.
 
@@ -274,11 +303,12 @@ class ConsentLedger:
             synced_at = _synced_at(connection)
         return ConsentSnapshot(head, chain.hex(), now, standings, synced_at, hidden)
 
-    def standing_rows(self, since: int = 0) -> StandingRows:
+    def standing_rows(self, since: int = 0, *, ended: bool = False) -> StandingRows:
         """What stands, as plain rows, in one consistent view.
 
         Args:
             since: A head; only subjects whom later events were about. Everybody if 0.
+            ended: Only where a consent has ended once, given anew or not.
 
         Returns:
             The rows, which are read from the database while they are used.
@@ -292,7 +322,7 @@ class ConsentLedger:
             head, chain = history.read_head(connection)
             hidden = _hidden(reading.read_foldings(connection, None, since))
             terms, synced_at = history.read_terms(connection), _synced_at(connection)
-            rows = reading.stream_rows(connection, since, opened.pop_all())
+            rows = reading.stream_rows(connection, since, opened.pop_all(), ended=ended)
         return StandingRows(head, chain.hex(), synced_at, terms, rows, hidden)
 
     def subject(self, subject_ref: str) -> Mapping[str, Standing]:

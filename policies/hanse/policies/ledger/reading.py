@@ -82,11 +82,15 @@ def _foldings(
         yield subject.hex(), names[purpose], seq, Folding(*hidden, acted_ms)
 
 
-def stream_rows(connection: Connection, since: int, opened: ExitStack) -> Iterator[StandingRow]:
+def stream_rows(
+    connection: Connection, since: int, opened: ExitStack, *, ended: bool = False
+) -> Iterator[StandingRow]:
     """Standings as plain rows, a bounded number at a time; closes the connection at the end."""
     query: Select[Any] = select(*(standings.c[name] for name in _ROW_COLUMNS))
     if since:
         query = query.where(_touched(standings.c.subject, since))
+    if ended:
+        query = query.where(standings.c.barrier_ms.is_not(None))
     with opened:
         names = _purpose_names(connection)
         for part in connection.execute(query.execution_options(yield_per=_STREAM_ROWS)).partitions():
@@ -104,6 +108,13 @@ def stream_rows(connection: Connection, since: int, opened: ExitStack) -> Iterat
                     guardian == 1,
                     age,
                 )
+
+
+def read_touched(connection: Connection, since: int, at_most: int) -> frozenset[str] | None:
+    """Subjects whom later events were about; None if there were more events than are wanted."""
+    query = select(events.c.subject).where(events.c.seq > since).limit(at_most + 1)
+    subjects = connection.execute(query).scalars().all()
+    return None if len(subjects) > at_most else frozenset(subject.hex() for subject in subjects)
 
 
 def read_decision(connection: Connection, subject: bytes, purpose: str) -> int | None:
