@@ -25,8 +25,9 @@ WARM_UP_ROUNDS = 1
 ROUNDS = 5
 QUICK_ROUNDS = 1
 FULL_ROUNDS = 5
-BAR_PERSISTENT = 0.5
-BAR_STOCK = 0.15
+BAR_PERSISTENT = 0.3
+BAR_STOCK = 0.08
+BAR_WHOLE_S = 2.5
 
 QUIET = {
     "FLWR_TELEMETRY_ENABLED": "0",
@@ -104,7 +105,7 @@ def figures(seconds: dict[str, float], full: float | None) -> list[Figure]:
         Figure("stock Flower, a process per message", stock, "s/round"),
         Figure("Hanse / Flower with persistent clients", hanse / persistent, "ratio", BAR_PERSISTENT),
         Figure("Hanse / stock Flower", ratio, "ratio", BAR_STOCK),
-        Figure("whole Hanse round: admission, DP-SGD, evaluation, logs", full, "s/round"),
+        Figure("whole Hanse round: admission, DP-SGD, evaluation, logs", full, "s/round", BAR_WHOLE_S),
     ]
 
 

@@ -145,8 +145,8 @@ class Sums:
         state = self._prepared().sum(place, question_digest(asked), empty)
         present = [member for member in self.members if member not in no_input]
         self.ask(Kind.INPUT, dict.fromkeys(present, b"%d %d" % (self._made, place)), state.take_input)
-        self.ask(Kind.SURVIVORS, state.close_inputs(), state.take_signature)
-        self._reveal(state, state.close_signatures(), no_reveal)
+        self.ask(Kind.SURVIVORS, state.close_inputs(), state.take_confirmation)
+        self._reveal(state, state.close_confirmations(), no_reveal)
         total, survivors = state.total()
         if list(survivors) != present:
             raise SystemExit("not the sum of those who have sent an input")

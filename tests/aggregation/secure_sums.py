@@ -116,13 +116,13 @@ class Stage:
                 state.take_input(name, masked)
         return state
 
-    def sign(self, state: CoordinatorSum) -> dict[str, bytes]:
+    def confirm(self, state: CoordinatorSum) -> dict[str, bytes]:
         for name, message in state.close_inputs().items():
-            state.take_signature(name, self.members[name].survivors(message))
-        return state.close_signatures()
+            state.take_confirmation(name, self.members[name].survivors(message))
+        return state.close_confirmations()
 
     def finish(self, state: CoordinatorSum) -> tuple[RingVector, tuple[str, ...]]:
-        for name, message in self.sign(state).items():
+        for name, message in self.confirm(state).items():
             state.take_reveal(name, self.members[name].reveal(message))
         return state.total()
 
@@ -161,4 +161,4 @@ def edited(data: bytes, kind: type[Message], change: Callable[..., object]) -> b
 
 def certified(size: int = 5, silent: tuple[str, ...] = ()) -> tuple[Stage, dict[str, bytes]]:
     stage = prepared(size)
-    return stage, stage.sign(stage.gather(silent=silent))
+    return stage, stage.confirm(stage.gather(silent=silent))

@@ -15,7 +15,7 @@ from hanse.errors import TrainingError
 
 Pattern = dict[str, Phase]
 PREPARATION = (Phase.ADVERTISE, Phase.SHARE)
-IN_A_SUM = (Phase.INPUT, Phase.SIGN, Phase.REVEAL)
+IN_A_SUM = (Phase.INPUT, Phase.CONFIRM, Phase.REVEAL)
 
 
 def test_thresholds() -> None:

@@ -309,8 +309,10 @@ def test_members_who_are_asked_different_things_do_not_add_up() -> None:
         changed = edited(data, pb.SumInput, lambda m: setattr(m, "question", QUESTION[::-1]))
         state.take_input(name, changed)
     lists = state.close_inputs()
-    with refused("identity.bad-signature", "m0"):
-        state.take_signature("m0", stage.members["m0"].survivors(lists["m0"]))
+    for name, message in lists.items():
+        state.take_confirmation(name, stage.members[name].survivors(message))
+    with refused("sum.too-few", "m0"):
+        stage.members["m1"].reveal(state.close_confirmations()["m1"])
 
 
 # Survivors
@@ -355,7 +357,7 @@ def test_one_list_of_survivors_in_a_sum() -> None:
         stage.members["m0"].survivors(edited(data, pb.SumSurvivors, lambda m: m.members.remove("m3")))
 
 
-def test_nothing_is_signed_without_an_input() -> None:
+def test_nothing_is_confirmed_without_an_input() -> None:
     stage = prepared()
     state = stage.coordinator.sum(0, QUESTION, zeros())
     for name in ("m1", "m2", "m3", "m4"):
@@ -396,11 +398,11 @@ def test_both_share_kinds_of_one_peer_are_never_given() -> None:
         stage.members["m0"].reveal(without)
 
 
-def test_another_list_than_the_signed_one_is_not_opened() -> None:
-    """Even if as many members as needed had signed it, or nobody were missing from it."""
+def test_another_list_than_the_confirmed_one_is_not_opened() -> None:
+    """Even if as many members as needed had confirmed it, or nobody were missing from it."""
     stage, certificates = certified(silent=("m4",))
     twin = prepared()
-    other = pb.SumCertificate.FromString(twin.sign(twin.gather(silent=["m3"]))["m0"])
+    other = pb.SumCertificate.FromString(twin.confirm(twin.gather(silent=["m3"]))["m0"])
     own = pb.SumCertificate.FromString(certificates["m0"])
     other.survivors.session = own.survivors.session
     with refused("sum.equivocation", "m3"):
@@ -412,7 +414,7 @@ def test_another_list_than_the_signed_one_is_not_opened() -> None:
     stage.members["m0"].reveal(certificates["m0"])
 
 
-def test_who_has_shown_shares_of_all_seeds_signs_no_other_list() -> None:
+def test_who_has_shown_shares_of_all_seeds_confirms_no_other_list() -> None:
     stage, certificates = certified()
     stage.members["m0"].reveal(certificates["m0"])
     survivors = pb.SumCertificate.FromString(certificates["m0"]).survivors
@@ -430,41 +432,59 @@ def test_a_reveal_is_made_once() -> None:
         stage.members["m0"].reveal(certificates["m0"])
 
 
-def test_nothing_is_revealed_without_enough_genuine_signatures() -> None:
+def test_nothing_is_revealed_without_enough_genuine_codes() -> None:
     stage, certificates = certified(7, silent=("m6",))
     data = certificates["m0"]
-    few = edited(data, pb.SumCertificate, lambda m: m.signatures.__delitem__(slice(4, None)))
+    few = edited(data, pb.SumCertificate, lambda m: m.codes.__delitem__(slice(3, None)))
     with refused("sum.too-few"):
         stage.members["m0"].reveal(few)
-    again = edited(few, pb.SumCertificate, lambda m: m.signatures.extend([m.signatures[1]] * 5))
+    again = edited(few, pb.SumCertificate, lambda m: m.codes.extend([m.codes[1]] * 5))
     with refused("sum.too-few"):
         stage.members["m0"].reveal(again)
 
-    def rename(message: pb.SumCertificate) -> None:
-        message.signatures[4].member = "m5"
+    def invent(message: pb.SumCertificate) -> None:
+        message.codes[3].code = message.codes[2].code  # of another member
+        message.codes[4].code = b""
 
-    with refused("identity.bad-signature", "m5"):
-        stage.members["m0"].reveal(edited(data, pb.SumCertificate, rename))
+    with refused("sum.too-few", "m4", "m5"):
+        stage.members["m0"].reveal(edited(data, pb.SumCertificate, invent))
+    to_another = pb.SumCertificate.FromString(certificates["m1"])
+    del to_another.codes[0]  # that of m0
+    with refused("sum.too-few", "m2, m3, m4, m5"):
+        stage.members["m0"].reveal(to_another.SerializeToString())
 
     def stranger(message: pb.SumCertificate) -> None:
-        message.signatures[3].member = "x"
+        message.codes[3].member = "x"
 
     with refused("sum.roster"):
         stage.members["m0"].reveal(edited(data, pb.SumCertificate, stranger))
-    stage.members["m0"].reveal(data)
+    # One that is not genuine is one confirmation less, and there are enough without it.
+    stage.members["m0"].reveal(
+        edited(data, pb.SumCertificate, lambda m: setattr(m.codes[0], "code", bytes(32)))
+    )
 
 
-def test_signatures_of_another_sum_are_not_taken() -> None:
+def test_codes_of_another_sum_are_not_taken() -> None:
     stage = prepared(sums=2)
     first, second = stage.gather(0, ["m4"]), stage.gather(1, ["m4"], question=b"another")
-    data, other = (stage.sign(state)["m0"] for state in (first, second))
+    data, other = (stage.confirm(state)["m0"] for state in (first, second))
     spliced = pb.SumCertificate.FromString(data)
-    spliced.signatures[1].CopyFrom(pb.SumCertificate.FromString(other).signatures[1])
-    with refused("identity.bad-signature", "m1"):
+    spliced.codes[0].CopyFrom(pb.SumCertificate.FromString(other).codes[0])
+    with refused("sum.too-few", "m1"):
         stage.members["m0"].reveal(spliced.SerializeToString())
 
 
-def test_nothing_is_revealed_before_a_list_was_signed() -> None:
+def test_codes_need_a_channel_key_of_the_pair() -> None:
+    """A second epoch with the same members and identity keys: the same list, other codes."""
+    stage, certificates = certified(silent=("m4",))
+    twin = prepared()
+    theirs = pb.SumCertificate.FromString(twin.confirm(twin.gather(silent=["m4"]))["m0"]).codes
+    own = pb.SumCertificate.FromString(certificates["m0"]).survivors
+    with refused("sum.too-few", "m1", "m2", "m3"):
+        stage.members["m0"].reveal(pb.SumCertificate(survivors=own, codes=theirs).SerializeToString())
+
+
+def test_nothing_is_revealed_before_a_list_was_confirmed() -> None:
     stage, certificates = certified(silent=("m4",))
     with refused("protocol.unexpected-step"):
         stage.members["m4"].reveal(certificates["m0"])
@@ -472,7 +492,7 @@ def test_nothing_is_revealed_before_a_list_was_signed() -> None:
 
 @pytest.mark.parametrize("size", [3, 4, 5, 6, 7])
 def test_two_lists_cannot_both_be_certified(size: int) -> None:
-    """However the coordinator divides the members, one signature each is not enough for two certificates."""
+    """However the coordinator divides the members, one word each is not enough for two certificates."""
     threshold = Federation(size).terms().threshold
     colluding = 2 * threshold - size - 1
     assert 3 * (colluding + 1) > size
@@ -487,19 +507,22 @@ def test_lists_for_two_camps_open_nothing() -> None:
     stage = prepared(size=6)
     state = stage.gather()
     state.close_inputs()
-    complete = state.close_signatures()["m0"]
+    complete = state.close_confirmations()["m0"]
     without = pb.SumCertificate.FromString(complete).survivors
     without.members.remove("m5")
     for name in ("m3", "m4", "m5"):
         state.take_reveal(name, stage.members[name].reveal(complete))
-    signatures = [
-        pb.SumSignedSurvivors.FromString(stage.members[name].survivors(without.SerializeToString())).signature
-        for name in ("m0", "m1", "m2")
-    ]
-    certificate = pb.SumCertificate(survivors=without, signatures=signatures).SerializeToString()
-    for name in ("m0", "m1", "m2"):
+    camp = ("m0", "m1", "m2")
+    codes = {
+        name: pb.SumConfirmation.FromString(stage.members[name].survivors(without.SerializeToString())).codes
+        for name in camp
+    }
+    for name in camp:
+        given = [
+            pb.SumCode(member=peer, code=code_for(name, codes[peer], peer)) for peer in camp if peer != name
+        ]
         with refused("sum.too-few"):
-            stage.members[name].reveal(certificate)
+            stage.members[name].reveal(pb.SumCertificate(survivors=without, codes=given).SerializeToString())
         with refused("sum.equivocation", "m5"):
             stage.members[name].reveal(complete)
     for name in ("m3", "m4"):
@@ -509,10 +532,16 @@ def test_lists_for_two_camps_open_nothing() -> None:
         state.total()
 
 
+def code_for(recipient: str, codes: bytes, sender: str) -> bytes:
+    """The code for one of m0 to m4 among those that a sender has made for the others."""
+    place = [name for name in ("m0", "m1", "m2", "m3", "m4") if name != sender].index(recipient)
+    return codes[32 * place : 32 * (place + 1)]
+
+
 def opened(terms: SumTerms, colluding: int, told: Sequence[frozenset[int]]) -> tuple[set[int], set[int]]:
     """Whose seeds and whose mask keys a coordinator gets that tells each honest member another list.
 
-    A member shows shares under the complete list at once, and under another if enough have signed it.
+    A member shows shares under the complete list at once, and under another if enough have confirmed it.
     """
     threshold, complete = terms.threshold, frozenset(range(len(terms.roster)))
     reveals = [each for each in told if each == complete or told.count(each) + colluding >= threshold]

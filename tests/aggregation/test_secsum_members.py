@@ -44,7 +44,7 @@ def test_vectors_and_shares_of_another_length_are_refused() -> None:
     with refused("protocol.malformed", "m0"):
         state.take_input("m0", stage.members["m0"].mask(0, QUESTION, np.zeros(3, "<u4")))
     state = stage.gather(1, question=b"another")
-    for name, certificate in stage.sign(state).items():
+    for name, certificate in stage.confirm(state).items():
         data = stage.members[name].reveal(certificate)
         with refused("protocol.malformed", name):
             state.take_reveal(name, edited(data, pb.SumReveal, lambda m: setattr(m, "shares", b"")))
@@ -54,7 +54,7 @@ def test_vectors_and_shares_of_another_length_are_refused() -> None:
 def test_shares_that_are_not_genuine_are_noticed(silent: tuple[str, ...]) -> None:
     stage = prepared()
     state = stage.gather(silent=silent)
-    for name, certificate in stage.sign(state).items():
+    for name, certificate in stage.confirm(state).items():
         data = stage.members[name].reveal(certificate)
         if name == "m1":
             shares = bytearray(pb.SumReveal.FromString(data).shares)
@@ -82,7 +82,7 @@ def test_what_one_sum_reveals_opens_no_other() -> None:
     reveals = []
     for number, question in enumerate((QUESTION, hashlib.sha256(b"another").digest())):
         state = stage.gather(number, question=question)
-        certificates = stage.sign(state)
+        certificates = stage.confirm(state)
         reveals.append(
             {
                 name: pb.SumReveal.FromString(stage.members[name].reveal(made)).shares

@@ -24,7 +24,7 @@ def member_steps() -> dict[str, tuple[Take, bytes]]:
     prepared.prepare()
     lists = prepared.gather(silent=["m3"]).close_inputs()["m0"]
     signed.prepare()
-    certificate = signed.sign(signed.gather(silent=["m3"]))["m0"]
+    certificate = signed.confirm(signed.gather(silent=["m3"]))["m0"]
     return {
         "open": (fresh.members["m0"].open, fresh.terms.opening()),
         "advertised": (opened.members["m0"].advertised, keys),
@@ -42,10 +42,10 @@ def coordinator_steps() -> dict[str, tuple[Take, bytes]]:
     inputs = three.coordinator.sum(0, QUESTION, np.zeros(2, "<u4"))
     four.prepare()
     signing = four.gather(silent=["m3"])
-    signature = four.members["m0"].survivors(signing.close_inputs()["m0"])
+    confirmation = four.members["m0"].survivors(signing.close_inputs()["m0"])
     five.prepare()
     revealing = five.gather()
-    reveal = five.members["m0"].reveal(five.sign(revealing)["m0"])
+    reveal = five.members["m0"].reveal(five.confirm(revealing)["m0"])
     return {
         "advertisement": (
             for_m0(one.coordinator.take_advertisement),
@@ -53,7 +53,7 @@ def coordinator_steps() -> dict[str, tuple[Take, bytes]]:
         ),
         "shares": (for_m0(two.coordinator.take_shares), shares),
         "input": (for_m0(inputs.take_input), three.members["m0"].mask(0, QUESTION, np.zeros(2, "<u4"))),
-        "signature": (for_m0(signing.take_signature), signature),
+        "confirmation": (for_m0(signing.take_confirmation), confirmation),
         "reveal": (for_m0(revealing.take_reveal), reveal),
     }
 

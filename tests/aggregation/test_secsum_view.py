@@ -38,7 +38,7 @@ def views(entropy: Entropy) -> tuple[RingVector, RingVector]:
         if name != LATE:
             state.take_input(name, came[name])
     revealed = {}
-    for name, certificate in stage.sign(state).items():
+    for name, certificate in stage.confirm(state).items():
         revealed[name] = stage.members[name].reveal(certificate)
     late = pb.SumInput.FromString(came[LATE])
     vector = np.frombuffer(late.vector, "<u4").copy()

@@ -101,7 +101,7 @@ class MemberSums:
             "advertisements": lambda m: pb.FromMember(shares=self._epoch.advertised(m.advertisements)),
             "shares": lambda m: self._epoch.shared(m.shares),
             "question": self._question,
-            "survivors": lambda m: pb.FromMember(signature=self._epoch.survivors(m.survivors)),
+            "survivors": lambda m: pb.FromMember(confirmation=self._epoch.survivors(m.survivors)),
             "certificate": self._reveal,
         }
 

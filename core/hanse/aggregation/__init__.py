@@ -26,20 +26,21 @@ Each sum of the epoch:
    seed, ``m_uv`` that of a key derived from what the mask keys of u and v have in common; both with the
    session as salt and with number of the sum and digest of the question in the info. So masks cancel only
    among members to whom the same agreement, roster, keys and question were shown.
-4. *Consistency.* If somebody is missing, each survivor signs the list of survivors, one list in a sum.
-5. *Reveal.* Shown signatures of the same list by more than two thirds of the roster, a survivor sends, for
+4. *Consistency.* If somebody is missing, each survivor confirms the list of survivors to each other one, by
+   a code that only the two can make (:mod:`hanse.aggregation.codes`), one list in a sum.
+5. *Reveal.* Shown that more than two thirds of the roster have confirmed the same list, a survivor sends, for
    every sharer, one share: of the seed if it is a survivor, of the mask key if it has vanished. For a list on
-   which nobody is missing it sends them at once, and signs no list afterwards. The coordinator computes seeds
-   and keys, compares them with what was advertised, and takes the masks off the total.
+   which nobody is missing it sends them at once, and confirms no list afterwards. The coordinator computes
+   seeds and keys, compares them with what was advertised, and takes the masks off the total.
 
-Why the complete list needs no signatures. Whoever opens a sum has to have, for every sharer, either the seed
-or the mask key; and it must not have both of one, nor some of these and some of those at will. Let t be the
-threshold, c of n members lie with the coordinator, c < 2t - n. Every honest member speaks for one list: it
-signs it and shows shares under it, or shows its shares of all seeds, which is its word for the complete one.
-For a list with missing members to be opened, t members sign it, at least t - c of them honest. For all seeds
-of the complete list, t members show shares, at least t - c of them honest. Were both so, there would be
-2 (t - c) <= n - c honest members, that is c >= 2t - n. So one list at most is opened, as with signatures for
-each; and shares under the complete one open no mask key, whatever else was shown.
+Why the complete list needs no confirmations. Whoever opens a sum has to have, for every sharer, either the
+seed or the mask key; and it must not have both of one, nor some of these and some of those at will. Let t be
+the threshold, c of n members lie with the coordinator, c < 2t - n. Every honest member speaks for one list:
+it confirms it and shows shares under it, or shows its shares of all seeds, which is its word for the complete
+one. For a list with missing members to be opened, t members confirm it, at least t - c of them honest. For
+all seeds of the complete list, t members show shares, at least t - c of them honest. Were both so, there
+would be 2 (t - c) <= n - c honest members, that is c >= 2t - n. So one list at most is opened, as with
+confirmations of each; and shares under the complete one open no mask key, whatever else was shown.
 
 Why a sum is made once or not at all. Keys, seeds and shares are drawn for each sum afresh, so what one sum
 reveals opens no other. But two sums over the same data, one of them with fewer members, differ by what the

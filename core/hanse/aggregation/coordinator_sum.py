@@ -6,10 +6,11 @@ from collections.abc import Container, Mapping
 import numpy as np
 
 from hanse.aggregation.channels import KEY_BYTES, KeyPair
+from hanse.aggregation.codes import CODE_BYTES
 from hanse.aggregation.fixed_point import RingVector
 from hanse.aggregation.masks import apply_masks
 from hanse.aggregation.member_sum import Session, pair_mask, self_mask
-from hanse.aggregation.messages import DIGEST_BYTES, check_survivors_signature, read, survivors_body
+from hanse.aggregation.messages import DIGEST_BYTES, read
 from hanse.aggregation.shamir import SHARE_BYTES, combine
 from hanse.api.v1 import aggregation_pb2 as pb
 from hanse.errors import ProtocolError, TrainingError
@@ -19,8 +20,8 @@ class CoordinatorSum:
     """The state of one sum at the coordinator.
 
     Every member is asked for an input, :meth:`take_input`; :meth:`close_inputs` says to whom the list of
-    survivors goes, nobody if it is complete; their answers go to :meth:`take_signature`;
-    :meth:`close_signatures` says to whom the certificate goes; their answers go to :meth:`take_reveal`;
+    survivors goes, nobody if it is complete; their answers go to :meth:`take_confirmation`;
+    :meth:`close_confirmations` says to whom the certificate goes; their answers go to :meth:`take_reveal`;
     :meth:`total` ends it. Who does not answer
     before a step is closed has vanished from this sum, and may take part in the next. What is refused is
     raised and names the member; the others go on.
@@ -48,8 +49,7 @@ class CoordinatorSum:
         self._total = empty
         self._inputs: set[str] = set()
         self._survivors: tuple[str, ...] | None = None
-        self._body = b""
-        self._signatures: dict[str, bytes] = {}
+        self._codes: dict[str, dict[str, bytes]] = {}
         self._certified = False
         self._shares: dict[str, bytes] = {}
 
@@ -79,7 +79,7 @@ class CoordinatorSum:
         """Ends the wait for inputs.
 
         Returns:
-            A ``SumSurvivors`` for each survivor; none if nobody is missing, because then nobody signs.
+            A ``SumSurvivors`` for each survivor; none if nobody is missing, because then nobody confirms it.
 
         Raises:
             TrainingError: ``run.insufficient-members`` if too few inputs have come.
@@ -89,48 +89,49 @@ class CoordinatorSum:
         self._survivors = survivors
         if self._complete:
             return {}
-        self._body = survivors_body(self._session.digest, self._number, self._question, survivors)
         message = self._list(survivors).SerializeToString()
         return dict.fromkeys(survivors, message)
 
-    def take_signature(self, member: str, data: bytes) -> None:
-        """Takes a survivor's signature of the list.
+    def take_confirmation(self, member: str, data: bytes) -> None:
+        """Takes a survivor's codes for the others; whether they are genuine only the others can tell.
 
         Args:
             member: From whom.
-            data: A ``SumSignedSurvivors``.
+            data: A ``SumConfirmation``.
 
         Raises:
-            HanseError: ``identity.bad-signature``; otherwise as :meth:`take_input`.
+            ProtocolError: As :meth:`take_input`.
         """
         survivors = () if self._complete else self._survivors or ()
-        expect(member, survivors, self._signatures, due=bool(survivors) and not self._certified)
-        message = read(pb.SumSignedSurvivors, data, member)
+        expect(member, survivors, self._codes, due=bool(survivors) and not self._certified)
+        message = read(pb.SumConfirmation, data, member)
         self._session.check(message.session, message.sum, self._number, member)
-        key = self._session.terms.roster[member]
-        check_survivors_signature(key, member, self._body, message.signature.signature)
-        self._signatures[member] = message.signature.signature
+        others = [peer for peer in survivors if peer != member]
+        if len(message.codes) != CODE_BYTES * len(others):
+            raise ProtocolError("protocol.malformed", f"{member}: codes for another number of members")
+        codes = message.codes
+        self._codes[member] = {
+            peer: codes[place * CODE_BYTES : (place + 1) * CODE_BYTES] for place, peer in enumerate(others)
+        }
 
-    def close_signatures(self) -> dict[str, bytes]:
-        """Ends the wait for signatures.
+    def close_confirmations(self) -> dict[str, bytes]:
+        """Ends the wait for confirmations.
 
         Returns:
-            A ``SumCertificate`` for each member that has signed, or for everybody if nobody is missing. As
+            A ``SumCertificate`` for each member that has confirmed, or for everybody if nobody is missing. As
             many as :attr:`missing` says need it, and another whenever one of them does not answer.
 
         Raises:
-            TrainingError: ``run.insufficient-members`` if too few have signed.
+            TrainingError: ``run.insufficient-members`` if too few have confirmed.
         """
-        threshold = self._session.terms.threshold
         if not self._complete:
-            self._require(len(self._signatures), threshold, "signed the list of survivors")
+            self._require(len(self._codes), self._session.terms.threshold, "confirmed the list of survivors")
         self._certified = True
         survivors = self._list(self._survivors or ())
-        # As many as are needed, and no more: every member checks each of them.
-        chosen = sorted(self._signatures.items())[:threshold]
-        signatures = [pb.SumSignature(member=member, signature=made) for member, made in chosen]
-        message = pb.SumCertificate(survivors=survivors, signatures=signatures).SerializeToString()
-        return dict.fromkeys(self._revealing, message)
+        return {
+            member: pb.SumCertificate(survivors=survivors, codes=self._codes_for(member)).SerializeToString()
+            for member in self._revealing
+        }
 
     def take_reveal(self, member: str, data: bytes) -> None:
         """Takes a member's shares.
@@ -187,7 +188,14 @@ class CoordinatorSum:
     @property
     def _revealing(self) -> tuple[str, ...]:
         """Who may be asked for shares."""
-        return self._session.sharers if self._complete else tuple(sorted(self._signatures))
+        return self._session.sharers if self._complete else tuple(sorted(self._codes))
+
+    def _codes_for(self, member: str) -> list[pb.SumCode]:
+        return [
+            pb.SumCode(member=peer, code=codes[member])
+            for peer, codes in sorted(self._codes.items())
+            if peer != member
+        ]
 
     def _secret(self, place: int, peer: str) -> bytes:
         """A survivor's seed or a vanished member's private key, compared with what it has advertised."""

@@ -31,7 +31,7 @@ class Phase(Enum):
     ADVERTISE = "keys"
     SHARE = "shares"
     INPUT = "input"
-    SIGN = "signature"
+    CONFIRM = "confirmation"
     REVEAL = "reveal"
 
 
@@ -108,9 +108,9 @@ class LocalEpoch:
         asked = dict.fromkeys(self._coordinator.sharers, b"")
         for member, reply in self._ask(asked, number, Phase.INPUT, lambda name, _: answer(name)):
             state.take_input(member, reply)
-        for member, reply in self._ask(state.close_inputs(), number, Phase.SIGN, self._survivors):
-            state.take_signature(member, reply)
-        for member, reply in self._ask(state.close_signatures(), number, Phase.REVEAL, self._reveal):
+        for member, reply in self._ask(state.close_inputs(), number, Phase.CONFIRM, self._survivors):
+            state.take_confirmation(member, reply)
+        for member, reply in self._ask(state.close_confirmations(), number, Phase.REVEAL, self._reveal):
             state.take_reveal(member, reply)
         return state.total()
 
@@ -131,7 +131,7 @@ class LocalEpoch:
     ) -> Iterator[tuple[str, bytes]]:
         """Who is there and does not refuse, with the reply."""
         # Where nobody is missing there are no signatures: who would not send one is away afterwards.
-        phases = (Phase.SIGN, phase) if phase is Phase.REVEAL else (phase,)
+        phases = (Phase.CONFIRM, phase) if phase is Phase.REVEAL else (phase,)
         for member, message in messages.items():
             if any(self._absent(member, number, each) for each in phases):
                 continue

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from hanse.aggregation.channels import KEY_BYTES, derive, seal, unseal
+from hanse.aggregation.codes import Codes
 from hanse.aggregation.epoch_secrets import EpochSecrets
 from hanse.aggregation.fixed_point import RingVector
 from hanse.aggregation.member_sum import MemberSum, Session, Shares, SumSecrets
@@ -193,34 +194,34 @@ class MemberEpoch:
         return state.mask(question_digest(query), query.encoding.encode(values))
 
     def survivors(self, data: bytes) -> bytes:
-        """Signs the list of those whose inputs have come; one list in a sum.
+        """Confirms the list of those whose inputs have come; one list in a sum.
 
         Args:
             data: A ``SumSurvivors``.
 
         Returns:
-            A ``SumSignedSurvivors``.
+            A ``SumConfirmation``.
 
         Raises:
             HanseError: ``sum.equivocation`` for a second list, ``sum.too-few``, ``sum.roster``,
                 ``sum.foreign``, ``protocol.replayed``, ``protocol.unexpected-step`` before :meth:`mask`.
         """
         message = read(pb.SumSurvivors, data, _COORDINATOR)
-        return self._sum(message.sum).sign(message)
+        return self._sum(message.sum).confirm(message)
 
     def reveal(self, data: bytes) -> bytes:
         """Gives up a share of each survivor's seed, and of each vanished member's key, and forgets the rest.
 
         Args:
-            data: A ``SumCertificate``; without signatures if nobody is missing from the list.
+            data: A ``SumCertificate``; without codes if nobody is missing from the list.
 
         Returns:
             A ``SumReveal``.
 
         Raises:
-            HanseError: ``sum.equivocation`` for another list than was signed, ``sum.too-few`` for too few
-                signatures, ``identity.bad-signature``, ``sum.foreign``, ``protocol.replayed`` for a second
-                time, ``protocol.unexpected-step`` before :meth:`mask` and, for a list from which somebody is
+            HanseError: ``sum.equivocation`` for another list than was confirmed, ``sum.too-few`` if too few
+                have confirmed it, ``sum.roster``, ``sum.foreign``, ``protocol.replayed`` for a second time,
+                ``protocol.unexpected-step`` before :meth:`mask` and, for a list from which somebody is
                 missing, before :meth:`survivors`.
         """
         message = read(pb.SumCertificate, data, _COORDINATOR)
@@ -277,9 +278,11 @@ class MemberEpoch:
 
     def _channel(self, own: EpochSecrets, sender: str, recipient: str) -> bytes:
         """The key for what one of this member and a peer seals to the other, once."""
-        peer = recipient if sender == self._member else sender
-        common = own.channel.agree(self._peers[peer].channel_key, peer)
+        common = self._common(own, recipient if sender == self._member else sender)
         return derive(common, self._keys, f"{_CHANNEL} {sender} {recipient}".encode())
+
+    def _common(self, own: EpochSecrets, peer: str) -> bytes:
+        return own.channel.agree(self._peers[peer].channel_key, peer)
 
     def _unseal(self, terms: SumTerms, own: EpochSecrets, peer: str, box: bytes) -> list[Shares]:
         plaintext = unseal(self._channel(own, peer, self._member), box, self._keys, peer)
@@ -293,6 +296,7 @@ class MemberEpoch:
         sharers = tuple(sorted(shares))
         session = Session(terms, session_digest(self._keys, sharers), sharers)
         peers = [peer for peer in sharers if peer != self._member]
+        codes = Codes(self._member, session.digest, {peer: self._common(own, peer) for peer in peers})
         sums = []
         for number in range(terms.sums):
             place = slice(number * KEY_BYTES, (number + 1) * KEY_BYTES)
@@ -302,7 +306,7 @@ class MemberEpoch:
                 pairs={peer: pair.agree(self._peers[peer].mask_keys[place], peer) for peer in peers},
                 shares={peer: kept[number] for peer, kept in shares.items()},
             )
-            sums.append(MemberSum(session, number, self._key, self._member, secrets))
+            sums.append(MemberSum(session, number, self._member, secrets, codes))
         self._session, self._sums = session, sums
         own.forget()
         self._kept_shares = []

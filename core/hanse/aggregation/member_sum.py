@@ -1,6 +1,6 @@
-"""One secure sum at one member: a masked vector, a signed list of survivors, shares. Each at most once.
+"""One secure sum at one member: a masked vector, a confirmed list of survivors, shares. Each at most once.
 
-A list on which nobody is missing need not be signed: see :mod:`hanse.aggregation`.
+A list on which nobody is missing need not be confirmed: see :mod:`hanse.aggregation`.
 """
 
 from collections.abc import Mapping
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from hanse.aggregation.channels import derive
+from hanse.aggregation.codes import Codes
 from hanse.aggregation.fixed_point import RingVector
 from hanse.aggregation.masks import apply_masks
-from hanse.aggregation.messages import SURVIVORS_CONTEXT, check_survivors_signature, survivors_body
+from hanse.aggregation.messages import survivors_body
 from hanse.aggregation.terms import SumTerms
 from hanse.api.v1 import aggregation_pb2 as pb
-from hanse.crypto import SigningKey
 from hanse.errors import PolicyError, ProtocolError
 
 _COORDINATOR = "coordinator"
@@ -101,21 +101,19 @@ class MemberSum:
     Args:
         session: The epoch that it belongs to.
         number: Which of its sums.
-        key: This member's identity key.
         member: This member.
         secrets: What the epoch has prepared.
+        codes: To confirm lists with.
     """
 
-    def __init__(
-        self, session: Session, number: int, key: SigningKey, member: str, secrets: SumSecrets
-    ) -> None:
+    def __init__(self, session: Session, number: int, member: str, secrets: SumSecrets, codes: Codes) -> None:
         self._session = session
         self._number = number
-        self._key = key
+        self._codes = codes
         self._member = member
         self._secrets: SumSecrets | None = secrets
         self._question: bytes | None = None
-        self._signed: tuple[str, ...] | None = None
+        self._confirmed: tuple[str, ...] | None = None
         self._body = b""
 
     def mask(self, question: bytes, vector: RingVector) -> bytes:
@@ -142,21 +140,19 @@ class MemberSum:
         if self._question is not None or self._secrets is None:
             raise ProtocolError("sum.repeated", f"{_COORDINATOR}: sum {self._number} was answered before")
 
-    def sign(self, message: pb.SumSurvivors) -> bytes:
-        """Signs a list of survivors; see :meth:`hanse.aggregation.MemberEpoch.survivors`."""
+    def confirm(self, message: pb.SumSurvivors) -> bytes:
+        """Confirms a list of survivors; see :meth:`hanse.aggregation.MemberEpoch.survivors`."""
         self._session.check(message.session, message.sum, self._number, _COORDINATOR)
         survivors = tuple(message.members)
-        if self._signed is not None:
-            code = "protocol.replayed" if survivors == self._signed else "sum.equivocation"
+        if self._confirmed is not None:
+            code = "protocol.replayed" if survivors == self._confirmed else "sum.equivocation"
             raise ProtocolError(code, f"{_COORDINATOR}: a second list of survivors{self._differ(survivors)}")
         self._check_survivors(survivors)
         self._body = survivors_body(self._session.digest, self._number, self._asked(), survivors)
-        self._signed = survivors
-        signature = pb.SumSignature(
-            member=self._member, signature=self._key.sign(SURVIVORS_CONTEXT, self._body)
-        )
-        return pb.SumSignedSurvivors(
-            session=self._session.digest, sum=self._number, signature=signature
+        self._confirmed = survivors
+        codes = b"".join(self._codes.make(peer, self._body) for peer in survivors if peer != self._member)
+        return pb.SumConfirmation(
+            session=self._session.digest, sum=self._number, codes=codes
         ).SerializeToString()
 
     def reveal(self, message: pb.SumCertificate) -> bytes:
@@ -169,7 +165,7 @@ class MemberSum:
             self._check_certificate(message, survivors)
         chosen = set(survivors)
         shares = [(secrets.shares[peer], peer in chosen) for peer in self._session.sharers]
-        self._signed, self._secrets = survivors, None
+        self._confirmed, self._secrets = survivors, None
         return pb.SumReveal(
             session=self._session.digest,
             sum=self._number,
@@ -189,14 +185,14 @@ class MemberSum:
         return self._question
 
     def _check_list(self, survivors: tuple[str, ...]) -> None:
-        """The list that was signed, or the complete one if none was: then its shares are the signature."""
-        if self._signed is None:
+        """The list that was confirmed, or the complete one if none was: then its shares confirm it."""
+        if self._confirmed is None:
             self._asked()
             if survivors != self._session.sharers:
-                raise ProtocolError("protocol.unexpected-step", f"{_COORDINATOR}: no list was signed yet")
-        elif survivors != self._signed:
+                raise ProtocolError("protocol.unexpected-step", f"{_COORDINATOR}: no list was confirmed yet")
+        elif survivors != self._confirmed:
             named = self._differ(survivors)
-            raise ProtocolError("sum.equivocation", f"{_COORDINATOR}: not the list that was signed{named}")
+            raise ProtocolError("sum.equivocation", f"{_COORDINATOR}: not the list that was confirmed{named}")
 
     def _check_survivors(self, survivors: tuple[str, ...]) -> None:
         if list(survivors) != sorted(set(survivors)) or not set(survivors) <= set(self._session.sharers):
@@ -211,26 +207,21 @@ class MemberSum:
             )
 
     def _check_certificate(self, message: pb.SumCertificate, survivors: tuple[str, ...]) -> None:
-        """So many members as no two lists can have have signed this one; this member is one of them."""
-        signers = {self._member}
-        for signature in message.signatures:
-            if signature.member in signers:
-                continue
-            if signature.member not in survivors:
-                raise PolicyError("sum.roster", f"{_COORDINATOR}: a signature of nobody who is left")
-            roster = self._session.terms.roster
-            check_survivors_signature(
-                roster[signature.member], signature.member, self._body, signature.signature
+        """So many members as no two lists can have have confirmed this one; this member is one of them."""
+        confirmed, wrong = {self._member}, set[str]()
+        for one in message.codes:
+            if one.member not in survivors or one.member == self._member:
+                raise PolicyError("sum.roster", f"{_COORDINATOR}: a code of nobody else who is left")
+            genuine = self._codes.genuine(one.member, self._body, one.code)
+            (confirmed if genuine else wrong).add(one.member)
+        if len(confirmed) < self._session.terms.threshold:
+            named = f"; not genuine: {', '.join(sorted(wrong))}" if wrong else ""
+            raise PolicyError(
+                "sum.too-few", f"{_COORDINATOR}: {len(confirmed)} have confirmed the list of survivors{named}"
             )
-            signers.add(signature.member)
-            if len(signers) == self._session.terms.threshold:
-                return
-        raise PolicyError(
-            "sum.too-few", f"{_COORDINATOR}: {len(signers)} signatures of the list of survivors"
-        )
 
     def _differ(self, survivors: tuple[str, ...]) -> str:
         """Which members of the session the list and the expected one disagree about, for an error."""
-        expected = set(self._signed or self._session.sharers)
+        expected = set(self._confirmed or self._session.sharers)
         named = sorted(set(self._session.sharers) & (expected ^ set(survivors)))
         return f": {', '.join(named)}" if named else ""

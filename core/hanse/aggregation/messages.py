@@ -17,7 +17,6 @@ from hanse.errors import IdentityError, ProtocolError
 
 DIGEST_BYTES: Final = 32
 KEYS_CONTEXT: Final = "secure-sum-keys/1"
-SURVIVORS_CONTEXT: Final = "secure-sum-survivors/1"
 
 MessageT = TypeVar("MessageT", bound=Message)
 
@@ -95,7 +94,7 @@ def session_digest(keys: bytes, sharers: Sequence[str]) -> bytes:
 
 
 def survivors_body(session: bytes, number: int, question: bytes, survivors: Sequence[str]) -> bytes:
-    """The bytes that a member signs of a list of survivors."""
+    """The bytes of a list of survivors, which members confirm (:mod:`hanse.aggregation.codes`)."""
     return canonical_json(
         {
             "question": question.hex(),
@@ -104,15 +103,6 @@ def survivors_body(session: bytes, number: int, question: bytes, survivors: Sequ
             "survivors": list(survivors),
         }
     )
-
-
-def check_survivors_signature(key: VerifierKey, member: str, body: bytes, signature: bytes) -> None:
-    """Checks that a member has signed :func:`survivors_body`.
-
-    Raises:
-        IdentityError: ``identity.bad-signature`` if it has not.
-    """
-    _verify(key, member, SURVIVORS_CONTEXT, body, signature)
 
 
 def _verify(key: VerifierKey, member: str, context: str, body: bytes, signature: bytes) -> None:

@@ -35,6 +35,7 @@ from hanse.crypto.tls import (
     make_authority,
     make_client_certificate,
     make_flower_key,
+    make_pinned_certificate,
     make_server_certificate,
 )
 
@@ -57,6 +58,7 @@ __all__ = [
     "make_authority",
     "make_client_certificate",
     "make_flower_key",
+    "make_pinned_certificate",
     "make_server_certificate",
     "open_note",
     "parse_canonical_json",

@@ -104,6 +104,29 @@ def make_client_certificate(name: str, now: datetime, days: int) -> tuple[bytes,
     Raises:
         ConfigurationError: ``config.invalid`` if the name or the period is not valid.
     """
+    return _self_signed(name, now, days, x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]))
+
+
+def make_pinned_certificate(name: str, host: str, now: datetime, days: int) -> tuple[bytes, bytes]:
+    """Makes the self-signed certificate of a server that its few clients pin.
+
+    Args:
+        name: Common name, at most 64 characters.
+        host: The name in it that clients expect, wherever they connect to.
+        now: Time zone aware.
+        days: How long it is valid.
+
+    Returns:
+        Private key (PKCS #8) and certificate, PEM. The key is a secret.
+
+    Raises:
+        ConfigurationError: ``config.invalid`` if a name or the period is not valid.
+    """
+    hosts = x509.SubjectAlternativeName([_host(host)])
+    return _self_signed(name, now, days, x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), hosts)
+
+
+def _self_signed(name: str, now: datetime, days: int, *extensions: x509.ExtensionType) -> tuple[bytes, bytes]:
     key = ec.generate_private_key(ec.SECP256R1())
     subject = _subject(name)
     builder = (
@@ -111,8 +134,9 @@ def make_client_certificate(name: str, now: datetime, days: int) -> tuple[bytes,
         .issuer_name(subject)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_key_usage(authority=False), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
     )
+    for extension in extensions:
+        builder = builder.add_extension(extension, critical=False)
     return _pem(key), builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM)
 
 

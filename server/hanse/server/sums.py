@@ -162,7 +162,7 @@ class SecureAggregator:
         state = epoch.sum(number, question_digest(asked), asked.encoding.zeros(asked.length))
         question = pb.FromCoordinator(question=to_message(asked, number))
         self._ask(dict.fromkeys(epoch.sharers, question), "input", state.take_input)
-        self._ask(_all("survivors", state.close_inputs()), "signature", state.take_signature)
+        self._ask(_all("survivors", state.close_inputs()), "confirmation", state.take_confirmation)
         self._reveal(state)
         total, members = state.total()
         aggregate = Aggregate(query.encoding.decode(total), members)
@@ -224,7 +224,7 @@ class SecureAggregator:
 
     def _reveal(self, state: CoordinatorSum) -> None:
         """Asks as many as are needed, and another for each that does not answer."""
-        certificates = _all("certificate", state.close_signatures())
+        certificates = _all("certificate", state.close_confirmations())
         while state.missing and certificates:
             chosen = sorted(certificates)[: state.missing]
             self._ask({member: certificates.pop(member) for member in chosen}, "reveal", state.take_reveal)

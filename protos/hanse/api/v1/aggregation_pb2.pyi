@@ -3,7 +3,7 @@
 isort:skip_file
 What the coordinator and the members of one epoch of secure sums say to each other. The protocol is
 described in hanse.aggregation. An epoch prepares many sums at once (Opening to Shares); each sum then takes
-two messages from a member (Input, Reveal), and one between them if somebody is missing (SignedSurvivors).
+two messages from a member (Input, Reveal), and one between them if somebody is missing (Confirmation).
 Every digest has 32 bytes.
 """
 
@@ -251,81 +251,80 @@ class SumSurvivors(_message.Message):
 Global___SumSurvivors: _TypeAlias = SumSurvivors  # noqa: Y015
 
 @_typing.final
-class SumSignature(_message.Message):
-    """A member's signature of a list of survivors. From the member, its own; from the coordinator, the others'."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    MEMBER_FIELD_NUMBER: _builtins.int
-    SIGNATURE_FIELD_NUMBER: _builtins.int
-    member: _builtins.str
-    signature: _builtins.bytes
-    """Ed25519, 64 bytes."""
-    def __init__(
-        self,
-        *,
-        member: _builtins.str = ...,
-        signature: _builtins.bytes = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["member", b"member", "signature", b"signature"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___SumSignature: _TypeAlias = SumSignature  # noqa: Y015
-
-@_typing.final
-class SumSignedSurvivors(_message.Message):
+class SumConfirmation(_message.Message):
     """Member to coordinator: this is the list that I was given, and I accept no other."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     SESSION_FIELD_NUMBER: _builtins.int
     SUM_FIELD_NUMBER: _builtins.int
-    SIGNATURE_FIELD_NUMBER: _builtins.int
+    CODES_FIELD_NUMBER: _builtins.int
     session: _builtins.bytes
     sum: _builtins.int
-    @_builtins.property
-    def signature(self) -> Global___SumSignature: ...
+    codes: _builtins.bytes
+    """HMAC-SHA256 of the list for each other survivor, in sorted order, 32 bytes each; only it can check its own."""
     def __init__(
         self,
         *,
         session: _builtins.bytes = ...,
         sum: _builtins.int = ...,
-        signature: Global___SumSignature | None = ...,
+        codes: _builtins.bytes = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["signature", b"signature"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["session", b"session", "signature", b"signature", "sum", b"sum"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["codes", b"codes", "session", b"session", "sum", b"sum"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___SumSignedSurvivors: _TypeAlias = SumSignedSurvivors  # noqa: Y015
+Global___SumConfirmation: _TypeAlias = SumConfirmation  # noqa: Y015
+
+@_typing.final
+class SumCode(_message.Message):
+    """From the coordinator: what another survivor's confirmation has for the recipient."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEMBER_FIELD_NUMBER: _builtins.int
+    CODE_FIELD_NUMBER: _builtins.int
+    member: _builtins.str
+    code: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        member: _builtins.str = ...,
+        code: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "member", b"member"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SumCode: _TypeAlias = SumCode  # noqa: Y015
 
 @_typing.final
 class SumCertificate(_message.Message):
-    """Coordinator to survivors: enough members have signed the same list; or nobody is missing from it."""
+    """Coordinator to survivors: enough members have confirmed the same list; or nobody is missing from it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     SURVIVORS_FIELD_NUMBER: _builtins.int
-    SIGNATURES_FIELD_NUMBER: _builtins.int
+    CODES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def survivors(self) -> Global___SumSurvivors: ...
     @_builtins.property
-    def signatures(self) -> _containers.RepeatedCompositeFieldContainer[Global___SumSignature]:
-        """None if all who have shared are on the list."""
+    def codes(self) -> _containers.RepeatedCompositeFieldContainer[Global___SumCode]:
+        """Of every other member that has confirmed. None if all who have shared are on the list."""
 
     def __init__(
         self,
         *,
         survivors: Global___SumSurvivors | None = ...,
-        signatures: _abc.Iterable[Global___SumSignature] | None = ...,
+        codes: _abc.Iterable[Global___SumCode] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["survivors", b"survivors"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["signatures", b"signatures", "survivors", b"survivors"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["codes", b"codes", "survivors", b"survivors"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -3,7 +3,7 @@
 isort:skip_file
 What the coordinator and the members of one epoch of secure sums say to each other. The protocol is
 described in hanse.aggregation. An epoch prepares many sums at once (Opening to Shares); each sum then takes
-two messages from a member (Input, Reveal), and one between them if somebody is missing (SignedSurvivors).
+two messages from a member (Input, Reveal), and one between them if somebody is missing (Confirmation).
 Every digest has 32 bytes.
 """
 

@@ -707,6 +707,7 @@ class Part(_message.Message):
     CONVERSATIONS_FIELD_NUMBER: _builtins.int
     FIGURES_FIELD_NUMBER: _builtins.int
     DEALT_BYTES_FIELD_NUMBER: _builtins.int
+    LEAKAGE_FIELD_NUMBER: _builtins.int
     aligned_set_root: _builtins.bytes
     """Root of the common people, 32 bytes, and how many they are."""
     aligned: _builtins.int
@@ -722,6 +723,12 @@ class Part(_message.Message):
     def figures(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
         """Of the label holder: figures on its held-out rows, by name."""
 
+    @_builtins.property
+    def leakage(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """Of the label holder after the training: for each feature holder what known attacks on what it was sent
+        learn of labels, hanse.learning.vertical.leakage.LeakageReport as canonical JSON.
+        """
+
     def __init__(
         self,
         *,
@@ -731,10 +738,11 @@ class Part(_message.Message):
         conversations: _abc.Iterable[Global___Conversation] | None = ...,
         figures: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
         dealt_bytes: _builtins.int = ...,
+        leakage: _abc.Iterable[_builtins.bytes] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["aligned", b"aligned", "aligned_set_root", b"aligned_set_root", "conversations", b"conversations", "dealt_bytes", b"dealt_bytes", "digest", b"digest", "figures", b"figures"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aligned", b"aligned", "aligned_set_root", b"aligned_set_root", "conversations", b"conversations", "dealt_bytes", b"dealt_bytes", "digest", b"digest", "figures", b"figures", "leakage", b"leakage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -783,12 +791,12 @@ class FromMember(_message.Message):
     ADVERTISEMENT_FIELD_NUMBER: _builtins.int
     SHARES_FIELD_NUMBER: _builtins.int
     INPUT_FIELD_NUMBER: _builtins.int
-    SIGNATURE_FIELD_NUMBER: _builtins.int
+    CONFIRMATION_FIELD_NUMBER: _builtins.int
     REVEAL_FIELD_NUMBER: _builtins.int
     advertisement: _builtins.bytes
     shares: _builtins.bytes
     input: _builtins.bytes
-    signature: _builtins.bytes
+    confirmation: _builtins.bytes
     reveal: _builtins.bytes
     @_builtins.property
     def ready(self) -> Global___Ready:
@@ -801,14 +809,14 @@ class FromMember(_message.Message):
         advertisement: _builtins.bytes = ...,
         shares: _builtins.bytes = ...,
         input: _builtins.bytes = ...,
-        signature: _builtins.bytes = ...,
+        confirmation: _builtins.bytes = ...,
         reveal: _builtins.bytes = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["advertisement", b"advertisement", "content", b"content", "input", b"input", "ready", b"ready", "reveal", b"reveal", "shares", b"shares", "signature", b"signature"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["advertisement", b"advertisement", "confirmation", b"confirmation", "content", b"content", "input", b"input", "ready", b"ready", "reveal", b"reveal", "shares", b"shares"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["advertisement", b"advertisement", "content", b"content", "input", b"input", "ready", b"ready", "reveal", b"reveal", "shares", b"shares", "signature", b"signature"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["advertisement", b"advertisement", "confirmation", b"confirmation", "content", b"content", "input", b"input", "ready", b"ready", "reveal", b"reveal", "shares", b"shares"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_content: _TypeAlias = _typing.Literal["ready", "advertisement", "shares", "input", "signature", "reveal"]  # noqa: Y015
+    _WhichOneofReturnType_content: _TypeAlias = _typing.Literal["ready", "advertisement", "shares", "input", "confirmation", "reveal"]  # noqa: Y015
     _WhichOneofArgType_content: _TypeAlias = _typing.Literal["content", b"content"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_content) -> _WhichOneofReturnType_content | None: ...
 
