@@ -57,7 +57,7 @@ def _show(size: int, both: list[dict[str, Any]], longest_mb: float) -> list[Figu
         Figure(f"both members, {name}", sum(one["cpu_s"] for one in both), "CPU-s"),
         Figure(f"time, {name}", max(one["wall_s"] for one in both), "s"),
         Figure(f"sent, {name}", sum(one["sent_bytes"] for one in both) / MB, "MB", bar=longest_mb),
-        Figure(f"memory of a member, {name}", max(one["memory_mb"] for one in both), "MiB", bar=800.0),
+        Figure(f"memory of a member, {name}", max(one["memory_mb"] for one in both), "MB", bar=800.0),
     ]
 
 

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,19 +23,13 @@ from typing_extensions import override
 
 import real_data
 from common import Figure, finish, parse_options
-from hanse.aggregation.body import decode_body
-from hanse.exchange import PeerChannel, memory_pair
+from hanse.exchange import memory_pair
 from hanse.learning.boosting import BoostingSettings
 from hanse.learning.metrics import roc_auc
 from hanse.learning.vertical import scorecard, split, trees
-from hanse.learning.vertical.leakage import (
-    Finding,
-    Recorder,
-    Surface,
-    attack_labels,
-    column_leak,
-    split_report,
-)
+from hanse.learning.vertical.leakage import Finding, Recorder, Surface, attack_labels
+from hanse.learning.vertical.leakage.cuts import AskedCuts
+from hanse.learning.vertical.leakage.split import column_leak, split_report
 from hanse.learning.vertical.scorecard.design import own_binning
 from hanse.policies import PointScale
 
@@ -86,32 +80,6 @@ class Result:
     findings: tuple[Finding, ...]
     disclosed: tuple[Finding, ...] = ()
     columns: float | None = None
-
-
-@dataclass
-class Sides:
-    """A channel that keeps the sides of rows that the feature holder sends: which cuts it was asked for."""
-
-    channel: PeerChannel
-    rows: int
-    seen: list[NDArray[np.uint8]] = field(default_factory=list)
-
-    @property
-    def peer(self) -> str:
-        """The other party."""
-        return self.channel.peer
-
-    def send(self, body: bytes) -> None:
-        """As the channel."""
-        self.channel.send(body)
-
-    def receive(self) -> bytes:
-        """As the channel."""
-        body = self.channel.receive()
-        header, arrays = decode_body(body)
-        if header.get("step") == "sides":
-            self.seen.append(np.unpackbits(arrays[0], axis=1, count=self.rows, bitorder="little"))
-        return body
 
 
 class Undefended(split.LabelHolder):
@@ -197,24 +165,24 @@ def run_trees(parties: Parties, settings: BoostingSettings) -> Result:
         memory_pair("", "brand", WAIT_S),
         memory_pair("", "partner", WAIT_S),
     )
-    recorder = Recorder(here, len(parties.labels))
-    sides = Sides(recorder, len(parties.labels))
+    asked = AskedCuts(here, len(parties.labels))
+    recorder = Recorder(asked, len(parties.labels))
     label_holder = trees.LabelHolder(terms, mine, parties.own, parties.labels.astype(np.float32))
     feature_holder = trees.FeatureHolder(terms, theirs, parties.other)
     own_parts: list[trees.LabelPart] = []
     other_parts: list[trees.FeaturePart] = []
     together(
-        lambda: own_parts.append(label_holder.train({"partner": sides}, dealer, os.urandom)),
+        lambda: own_parts.append(label_holder.train({"partner": recorder}, dealer, os.urandom)),
         lambda: other_parts.append(feature_holder.take_part({"brand": there}, dealer_too, os.urandom)),
         lambda: drop(trees.Dealer(terms).deal({"brand": brand, "partner": partner}, os.urandom)),
     )
     scores = (
         own_parts[0].scores(parties.own_test, {"partner": other_parts[0].sides(parties.other_test)}).ravel()
     )
-    asked = np.concatenate(sides.seen).T.astype(np.float64)
-    known = Surface(
-        "the cuts it was asked for", asked - asked.mean(axis=0), one_hot(parties.other), attacks=("spectral",)
-    )
+    cuts = asked.surface()
+    if cuts is None:
+        raise SystemExit("the trees cut no column of the partner")
+    known = replace(cuts, without=one_hot(parties.other))
     return attacked(parties, parties.area(scores), recorder, known)
 
 

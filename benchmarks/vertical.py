@@ -19,7 +19,7 @@ from vertical_parts.parties import Outcome, run
 from vertical_parts.rivals import alone_and_fused, area, plain, xgboost
 from vertical_parts.tables import FEATURE, LABEL, MadeTable, RealTable
 
-QUALITY, SPEED, GROWTH, LARGE = "quality", "speed", "growth", "large"
+QUALITY, SPEED, GROWTH, LARGE, HOMOMORPHIC = "quality", "speed", "growth", "large", "homomorphic"
 SETS: Final = ("default_credit", "bank_full", "adult", "telco")
 FOLDS, QUICK_FOLDS = (0, 1, 2), (0,)
 SETTINGS: Final = BoostingSettings()
@@ -27,6 +27,9 @@ QUICK_TREES: Final = 15
 SPEED_SETTINGS: Final = BoostingSettings(trees=100, depth=3, max_bins=32)
 
 CPU_S_PER_TREE: Final = 0.5
+ENCRYPTED_CPU_S_PER_TREE: Final = 8.0
+ENCRYPTED_TREES: Final = 4
+KEY_BITS: Final = 2048
 TIMES_PLAIN: Final = 10.0
 SHORT_OF_RIVAL: Final = 0.002
 GAIN: Final = 0.9
@@ -91,8 +94,21 @@ def speed(folder: Path, options: Options) -> Iterator[Figure]:
     yield Figure(f"{label}: three processes against one, processor", times, "times")
 
 
-def _costs(label: str, outcome: Outcome) -> Iterator[Figure]:
-    yield Figure(f"{label}: one tree, all parties", outcome.cpu_s_per_tree, "CPU-s", CPU_S_PER_TREE)
+def homomorphic(folder: Path, options: Options) -> Iterator[Figure]:
+    """What a tree takes without a dealer, and whether its scores are those of the engine in one place."""
+    trees = 1 if options.quick else ENCRYPTED_TREES
+    settings = SPEED_SETTINGS.model_copy(update={"trees": trees})
+    table = RealTable(folder / "default_credit", settings)
+    encrypted = run(lambda: table, table.rows, KEY_BITS)
+    masked = run(lambda: table, table.rows)
+    label = f"default_credit, {table.rows} rows, depth {settings.depth}, {KEY_BITS} bits"
+    yield from _costs(label, encrypted, ENCRYPTED_CPU_S_PER_TREE)
+    difference = float(np.abs(encrypted.scores - masked.scores).max())
+    yield Figure(f"{label}: largest difference of a score from that with a dealer", difference, "", 0.0)
+
+
+def _costs(label: str, outcome: Outcome, most_cpu_s: float = CPU_S_PER_TREE) -> Iterator[Figure]:
+    yield Figure(f"{label}: one tree, all parties", outcome.cpu_s_per_tree, "CPU-s", most_cpu_s)
     for party, cost in outcome.costs.items():
         yield Figure(f"{label}: one tree, {party}", cost.cpu_s / outcome.trees, "CPU-s")
         yield Figure(f"{label}: {party} sends for {outcome.trees} trees", cost.sent_mib, "MiB")
@@ -128,9 +144,11 @@ def large() -> Iterator[Figure]:
 
 def measure(options: Options) -> Iterator[Figure]:
     """The parts that were asked for."""
-    folder = data_sets() if {QUALITY, SPEED} & set(options.parts) else None
+    folder = data_sets() if {QUALITY, SPEED, HOMOMORPHIC} & set(options.parts) else None
     if SPEED in options.parts and folder:
         yield from speed(folder, options)
+    if HOMOMORPHIC in options.parts and folder:
+        yield from homomorphic(folder, options)
     if QUALITY in options.parts and folder:
         yield from quality(folder, options)
     if GROWTH in options.parts:
@@ -141,7 +159,7 @@ def measure(options: Options) -> Iterator[Figure]:
 
 def main() -> int:
     """Measures, prints, and returns the exit code."""
-    options = parse_options(__doc__ or "", (QUALITY, SPEED, GROWTH), SETS, (LARGE,))
+    options = parse_options(__doc__ or "", (QUALITY, SPEED, GROWTH), SETS, (LARGE, HOMOMORPHIC))
     console = Console(highlight=False)
     figures = []
     for figure in measure(options):

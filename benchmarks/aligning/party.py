@@ -7,9 +7,12 @@ import resource
 import socket
 import struct
 import sys
+import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from hanse.alignment.identifiers import Column, prepare
 from hanse.alignment.taking_part import take_part
@@ -17,6 +20,7 @@ from hanse.alignment.terms import Terms
 from hanse.errors import ProtocolError
 from hanse.policies.agreement.alignment import AlignmentRules, IdentifierRule
 
+LOOK_EVERY_S = 0.2
 LENGTH = struct.Struct(">I")
 MEMBERS = ("brand", "insurer")
 RULES = AlignmentRules(
@@ -69,10 +73,30 @@ def spent_s() -> float:
     return own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
 
 
-def most_memory_mib(processes: int) -> float:
-    """Of this process and, as if they shared nothing, of those that computed for it."""
-    own, children = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return (own.ru_maxrss + processes * children.ru_maxrss) / 1024
+class Memory:
+    """The most memory of this process and, as if they shared nothing, of those that compute for it.
+
+    Not from ``RUSAGE_CHILDREN``: what it tells of a child begins with what its parent had at its start.
+    """
+
+    def __init__(self) -> None:
+        self._children: dict[str, float] = {}
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def most_mb(self) -> float:
+        """The most so far."""
+        own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        return (own + sum(self._children.values())) / 1e6
+
+    def _watch(self) -> None:
+        while True:
+            for child in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split():
+                # It may end while it is looked at.
+                with suppress(OSError, StopIteration):
+                    lines = Path(f"/proc/{child}/status").read_text().splitlines()
+                    most = next(line for line in lines if line.startswith("VmHWM:"))
+                    self._children[child] = 1024 * float(most.split()[1])
+            time.sleep(LOOK_EVERY_S)
 
 
 def tell(stage: str, done: int, of: int, reported: dict[str, int]) -> None:
@@ -93,6 +117,7 @@ def main() -> None:
     given = parser.parse_args()
     other = MEMBERS[1 - MEMBERS.index(given.member)]
     channel = SocketChannel(other, socket.socket(fileno=given.descriptor))
+    memory = Memory()
     values = emails(given.member, given.size)
     terms = Terms("00" * 32, "benchmark", "joint_modelling.propensity", MEMBERS[0], MEMBERS, RULES)
     began, before = time.monotonic(), spent_s()
@@ -111,7 +136,7 @@ def main() -> None:
         "sent_bytes": channel.sent_bytes,
         "found": len(done.rows),
         "root": done.root.hex(),
-        "memory_mb": most_memory_mib(given.processes),
+        "memory_mb": memory.most_mb(),
         "exact": {values[row] for row in done.rows.tolist()}
         == set(emails(MEMBERS[0], given.size)) & set(emails(MEMBERS[1], given.size)),
     }

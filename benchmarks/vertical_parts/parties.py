@@ -1,5 +1,6 @@
-"""A run of vertical trees in three processes: label holder, feature holder and dealer."""
+"""A run of vertical trees in processes: label holder, feature holder and, where there is one, dealer."""
 
+import itertools
 import json
 import multiprocessing
 import os
@@ -10,6 +11,7 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from multiprocessing import connection
 from pathlib import Path
 from typing import Any, Final
 
@@ -85,36 +87,49 @@ class Outcome:
         return sum(cost.sent_mib for cost in self.costs.values()) / self.trees
 
 
-def run(table: Callable[[], Table], rows: int) -> Outcome:
+def run(table: Callable[[], Table], rows: int, key_bits: int | None = None) -> Outcome:
     """Runs the parties, each in a process of its own.
 
     Args:
         table: Makes the table; each process reads its own half.
         rows: Aligned rows.
+        key_bits: Of the key under which sums are encrypted; None for a dealer.
     """
-    links = {pair: loopback_pair() for pair in ((LABEL, FEATURE), (LABEL, DEALER), (FEATURE, DEALER))}
+    parties: tuple[str, ...] = (LABEL, FEATURE, DEALER) if key_bits is None else (LABEL, FEATURE)
+    links: dict[tuple[str, str], Any] = {pair: loopback_pair() for pair in itertools.combinations(parties, 2)}
     with tempfile.TemporaryDirectory(prefix="hanse-vertical-") as name:
         folder = Path(name)
         processes = [
             multiprocessing.get_context("fork").Process(
-                target=_process, args=(party, table, rows, _channels(party, links), folder)
+                target=_process, args=(party, table, rows, key_bits, _channels(party, links), folder)
             )
-            for party in (LABEL, FEATURE, DEALER)
+            for party in parties
         ]
         for process in processes:
             process.start()
         for pair in links.values():
             for end in pair:
                 end.close()
-        for process in processes:
-            process.join()
+        _wait_for(processes)
         if any(process.exitcode for process in processes):
             sys.exit("a party has failed")
-        found = {party: json.loads((folder / party).read_text()) for party in (LABEL, FEATURE, DEALER)}
+        found = {party: json.loads((folder / party).read_text()) for party in parties}
         scores = np.load(folder / "scores.npy", allow_pickle=False)
     label = found[LABEL]
     costs = {party: Cost(**one["cost"]) for party, one in found.items()}
     return Outcome(costs, scores, label["trees"], label["cuts"], label["first_tree_s"])
+
+
+def _wait_for(processes: list[Any]) -> None:
+    """Waits for all; where one fails the others, which would wait for it for ever, are ended."""
+    waiting = {process.sentinel: process for process in processes}
+    while waiting:
+        for sentinel in connection.wait(list(waiting)):
+            done = waiting.pop(sentinel)
+            done.join()
+            if done.exitcode:
+                for other in waiting.values():
+                    other.terminate()
 
 
 def _channels(party: str, links: Mapping[tuple[str, str], Any]) -> dict[str, SocketChannel]:
@@ -135,13 +150,15 @@ def _process(
     party: str,
     make: Callable[[], Table],
     rows: int,
+    key_bits: int | None,
     channels: dict[str, SocketChannel],
     folder: Path,
 ) -> None:
     """One process; it ends without the parent's exit handlers."""
     try:
         work = {LABEL: _label, FEATURE: _feature, DEALER: _deal}[party]
-        result = work(make(), rows, channels, folder)
+        table = make()
+        result = work(table, _terms(table, rows, key_bits), channels, folder)
         (folder / party).write_text(json.dumps(result))
     except BaseException:  # noqa: BLE001 - whatever it is, the parent is told by the exit code
         traceback.print_exc()
@@ -150,8 +167,14 @@ def _process(
     os._exit(0)
 
 
-def _terms(table: Table, rows: int) -> TreesTerms:
-    return TreesTerms(settings=table.settings, label_holder=LABEL, feature_holders=(FEATURE,), rows=rows)
+def _terms(table: Table, rows: int, key_bits: int | None) -> TreesTerms:
+    return TreesTerms(
+        settings=table.settings,
+        label_holder=LABEL,
+        feature_holders=(FEATURE,),
+        rows=rows,
+        key_bits=key_bits,
+    )
 
 
 class _Clock:
@@ -174,13 +197,17 @@ class _Clock:
         )
 
 
-def _label(table: Table, rows: int, channels: dict[str, SocketChannel], folder: Path) -> dict[str, Any]:
+def _label(
+    table: Table, terms: TreesTerms, channels: dict[str, SocketChannel], folder: Path
+) -> dict[str, Any]:
     columns, labels, binning = table.columns(LABEL), table.labels, table.binning(LABEL)
     clock = _Clock()
-    holder = LabelHolder(_terms(table, rows), binning, columns, labels)
+    holder = LabelHolder(terms, binning, columns, labels)
     done: list[float] = []
     peer = Transcript(channels[FEATURE])
-    part = holder.train({FEATURE: peer}, channels[DEALER], os.urandom, lambda _: done.append(clock.seconds))
+    part = holder.train(
+        {FEATURE: peer}, channels.get(DEALER), os.urandom, lambda _: done.append(clock.seconds)
+    )
     cost = clock.cost(channels)
     tests = table.tests(LABEL)
     asked = np.arange(len(table.test_labels))
@@ -195,12 +222,14 @@ def _label(table: Table, rows: int, channels: dict[str, SocketChannel], folder: 
     }
 
 
-def _feature(table: Table, rows: int, channels: dict[str, SocketChannel], folder: Path) -> dict[str, Any]:
+def _feature(
+    table: Table, terms: TreesTerms, channels: dict[str, SocketChannel], folder: Path
+) -> dict[str, Any]:
     del folder
     columns, binning = table.columns(FEATURE), table.binning(FEATURE)
     clock = _Clock()
-    holder = FeatureHolder(_terms(table, rows), binning, columns)
-    part = holder.take_part({LABEL: Transcript(channels[LABEL])}, channels[DEALER], os.urandom)
+    holder = FeatureHolder(terms, binning, columns)
+    part = holder.take_part({LABEL: Transcript(channels[LABEL])}, channels.get(DEALER), os.urandom)
     cost = clock.cost(channels)
     tests = table.tests(FEATURE)
     if part.cuts:
@@ -208,8 +237,10 @@ def _feature(table: Table, rows: int, channels: dict[str, SocketChannel], folder
     return {"cost": cost}
 
 
-def _deal(table: Table, rows: int, channels: dict[str, SocketChannel], folder: Path) -> dict[str, Any]:
-    del folder
+def _deal(
+    table: Table, terms: TreesTerms, channels: dict[str, SocketChannel], folder: Path
+) -> dict[str, Any]:
+    del folder, table
     clock = _Clock()
-    Dealer(_terms(table, rows)).deal(channels, os.urandom)
+    Dealer(terms).deal(channels, os.urandom)
     return {"cost": clock.cost(channels)}

@@ -39,6 +39,13 @@ CASES: dict[str, tuple[Table, str]] = {
             "one when values are missing); store the column as text or whole numbers"
         ),
     ),
+    "fractions as text": (
+        {"email": ["17.0", None, "4915201234567.0"]},
+        (
+            "crm.csv, column their email: each value ends in .0: a number with a fraction (a column of whole "
+            "numbers becomes one when values are missing); store the column as text or whole numbers"
+        ),
+    ),
     "mixed types": (
         {"email": [SECRET, None, 17]},
         (

@@ -1,4 +1,7 @@
-"""Processes that are killed in the middle of a run: it goes on, costs the same, and all verifies."""
+"""Processes that are killed in the middle of a run: it goes on, costs the same, and all verifies.
+
+With the drills that repeat: ``tests/server/test_server_resuming.py`` has what happens to each part of it.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,7 +11,7 @@ from tests.federation.kill_drill import Drill, Kill
 
 from hanse.demo.federation import COORDINATOR
 
-pytestmark = [pytest.mark.federation, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.soak, pytest.mark.timeout(300)]
 
 
 def test_a_run_with_a_budget_survives_its_coordinator_and_then_a_node(start: Callable[..., Any]) -> None:

@@ -22,4 +22,5 @@ def test_members_learn_together_and_the_logs_tell_one_story(tmp_path: Path) -> N
     told = json.loads((tmp_path / "result.json").read_text())
     # The same trees as in one place, up to the bins that were merged to hide few people.
     assert abs(told["auc"]["joint"] - told["auc"]["pooled"]) < 0.1
+    assert [one["party"] for one in told["leakage"]] == ["insurer"]
     assert all(one["sent"][0] + one["sent"][1] > 0 for one in told["conversations"])

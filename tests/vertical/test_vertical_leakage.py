@@ -2,26 +2,32 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hanse.aggregation import encode_body
-from hanse.errors import PolicyError
+from hanse.errors import PolicyError, ProtocolError
 from hanse.exchange import memory_pair
 from hanse.learning.vertical.leakage import (
     Finding,
     LeakageReport,
     Recorder,
     Surface,
+    WatchedTrees,
     attack_labels,
     check_release,
+    surfaces,
 )
 from hanse.learning.vertical.leakage.attacks import (
     area,
+    chance_area,
     cosine_area,
     norm_scores,
     probe_area,
     recovered_share,
     spectral_scores,
 )
+from hanse.learning.vertical.runs.leakage import encode_report, read_reports
 
 ROWS = 4000
 
@@ -108,6 +114,59 @@ def test_the_policys_maximum_blocks_a_release() -> None:
     with pytest.raises(PolicyError, match="no leakage report"):
         check_release(())
     assert LeakageReport.model_validate_json(loud.model_dump_json()) == loud
+
+
+def test_what_guessing_may_reach_among_few_people_is_not_judged() -> None:
+    rng = np.random.default_rng(7)
+    few = np.arange(200) < 20
+    guessed = [area(rng.normal(size=200), few, signed=False) for _ in range(300)]
+    assert max(guessed) > 0.6  # the usual maximum would refuse a run that leaks nothing
+    assert max(guessed) < chance_area(few, 0) < 0.8
+    assert chance_area(rng.random(100_000) < 0.2, 200) <= 0.52
+    assert chance_area(few[:10], 0) == 0.5  # of one class: every area is
+    loud = LeakageReport(
+        party="partner",
+        mode="trees",
+        rows=10,
+        known=1,
+        findings=(Finding(attack="norm", seen="sums", area=0.65),),
+        chance=0.66,
+    )
+    check_release((loud,))
+    with pytest.raises(PolicyError, match="norm attack"):
+        check_release((loud.model_copy(update={"chance": 0.64}),))
+
+
+def test_trees_are_watched_in_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(surfaces, "MAX_NUMBERS", 3 * ROWS)
+    rng = np.random.default_rng(8)
+    labels = rng.random(ROWS) < 0.2
+    here, there = memory_pair("brand", "partner", 1.0)
+    watched = WatchedTrees(here, ROWS)
+    cuts = np.stack([labels, ~labels, *(rng.random((20, ROWS)) < 0.5)])
+    for _ in range(4):
+        masked = rng.integers(1 << 32, size=(30, ROWS), dtype=np.uint32)
+        watched.channel.send(encode_body({"step": "sums"}, masked))
+        there.send(encode_body({"step": "sides"}, np.packbits(cuts, axis=1, bitorder="little")))
+        there.send(b"no message")
+        watched.channel.receive()
+        assert watched.channel.receive() == b"no message"
+    seen = watched.channel.surfaces()
+    assert [surface.seen.shape for surface in seen] == [(ROWS, 3)] * 2
+    report = watched.report(labels, rng)
+    assert (report.party, report.rows) == ("partner", ROWS)
+    assert report.leaked < 0.56
+    # Of the cuts, the first three: one of them says it all.
+    (disclosed,) = report.disclosed
+    assert disclosed.area > 0.99
+    check_release((report,))
+    assert read_reports([encode_report(report)], "brand") == (report,)
+
+
+@given(st.binary(max_size=40))
+def test_a_report_from_anywhere_is_one_or_refused(told: bytes) -> None:
+    with pytest.raises(ProtocolError, match="brand: not a leakage report"):
+        read_reports([told], "brand")
 
 
 def test_a_probe_completes_a_model_and_recovers_columns() -> None:

@@ -6,21 +6,32 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from tests.conftest import LocalFederation, LocalTransport, open_federation, utc_now
+from typing_extensions import override
 
+from hanse.aggregation import encode_body
 from hanse.audit import Entry, EventType, VerifiedLog, verify_log
 from hanse.audit.completeness import check_against, check_member, check_shared, roots_at, stated_sizes
+from hanse.client.progress import failure
+from hanse.client.remote import RunEvent
+from hanse.client.vertical import protocols
 from hanse.crypto import VerifierKey, sha256_hex
 from hanse.demo.federation import CALLER, Federation
 from hanse.demo.vertical.rivals import plain_join
 from hanse.demo.vertical.sites import site_of, vertical_draft
 from hanse.demo.vertical.story import Story, car_story
-from hanse.errors import TrainingError
-from hanse.learning.vertical.runs.manifest import PART_FILE, open_part
+from hanse.errors import PolicyError, TrainingError
+from hanse.exchange import memory_pair
+from hanse.learning.artifact import MANIFEST_FILE
+from hanse.learning.vertical.leakage import LeakageReport, Recorder, WatchedTrees
+from hanse.learning.vertical.runs.leakage import LEAKAGE_FILE, encode_reports
+from hanse.learning.vertical.runs.manifest import PART_FILE, open_part, open_vertical
 from hanse.policies import Identity
 from hanse.server.party import RunContext
 from hanse.server.rounds import Means
 from hanse.server.runs import RunRecord
+from hanse.server.vertical import run as coordinators_run
 from hanse.server.vertical.registering import vertical_manifest, write_vertical
 from hanse.server.vertical.run import VerticalRun
 
@@ -79,6 +90,16 @@ def test_members_align_train_and_evaluate(two: LocalFederation, story: Story) ->
     assert 0.5 < outcome.figures["auc"] <= 1
     assert {"auc_alone", "log_loss", "auc_standard_error"} <= set(outcome.figures)
 
+    # What was sent is attacked before the model is released, and the manifest says how that went.
+    (report,) = outcome.leakage
+    assert (report.party, report.rows) == ("insurer", outcome.aligned)
+    assert {finding.seen.split(",")[0] for finding in report.findings} == {"sums", "proof"}
+    assert report.leaked <= max(vertical.maximum_leakage, report.chance)
+    assert [one.seen for one in report.disclosed] == ["the cuts it was asked for"]
+    registered = open_vertical((two.home.models / name / MANIFEST_FILE).read_bytes(), two.key.verifier)
+    assert registered.leakage == (report,)
+    assert (brand.home.parts / name / LEAKAGE_FILE).read_bytes() == encode_reports((report,))
+
     # Each member keeps its part, under the name of the model; the coordinator knows digests.
     for site in (brand, insurer):
         note = (site.home.parts / name / PART_FILE).read_bytes()
@@ -112,6 +133,53 @@ def test_members_align_train_and_evaluate(two: LocalFederation, story: Story) ->
 
 _UNFINISHED = {"agreement-unaccepted", "run-open"}
 """The coordinator around the run is not part of this: it accepts agreements and writes the last entry."""
+
+
+class Careless(WatchedTrees):
+    """Sends labels as they are."""
+
+    @override
+    def report(self, labels: NDArray[np.bool_], rng: np.random.Generator) -> LeakageReport:
+        here, _ = memory_pair("brand", self.channel.peer)
+        self.channel = Recorder(here, len(labels))
+        self.channel.send(encode_body({"step": "sums"}, labels.astype(np.float64)))
+        return super().report(labels, rng)
+
+
+def test_a_model_whose_training_leaks_is_not_released(
+    two: LocalFederation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(protocols, "WatchedTrees", Careless)
+    run, record, context = begun(two, two.transport())
+    with pytest.raises(PolicyError, match=r"policy\.leakage.*on sums.* at insurer") as refused:
+        run.conduct()
+    run.finish("", "", refused.value.code)
+    brand, insurer = two.federation.sites
+    assert (brand.home.parts / context.run / "alone" / "part.json").is_file()
+    assert not (brand.home.parts / context.run / PART_FILE).exists()
+    assert not (insurer.home.parts / context.run).exists()
+    (told,) = record.told(EventType.ROUND_AGGREGATED)
+    seen = [RunEvent(record.run, "", "round.aggregated", 1, dict(told))]
+    seen.append(RunEvent(record.run, "", "run.failed", 0, {"code": "policy.leakage"}))
+    assert "an attack on what insurer was sent reaches 1.000" in str(failure(seen))
+    for site in (brand, insurer):
+        log = log_of(site.home.root)
+        assert of_type(log, EventType.RUN_FAILED)[-1].reasons == ("policy.leakage",)
+        assert check_member(log.entries, site.data.name) == []
+
+
+@pytest.mark.slow
+def test_the_label_holder_scores_no_such_model_for_a_coordinator_that_looks_away(
+    two: LocalFederation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(protocols, "WatchedTrees", Careless)
+    monkeypatch.setattr(coordinators_run, "check_reports", lambda *_: None)
+    run, record, _ = begun(two, two.transport())
+    with pytest.raises(TrainingError):
+        run.conduct()
+    left = [(one["member"], one["code"]) for one in record.told(EventType.MEMBER_LEFT)]
+    assert left == [("brand", "policy.leakage")]
+    run.finish("", "", "run.insufficient-members")
 
 
 @pytest.mark.slow

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from tests.boosting.boosting_data import make_table
 from tests.vertical.trees_run import LABEL, make_run
 
+from hanse.aggregation.steps import say
 from hanse.errors import HanseError
 from hanse.exchange.peers import memory_pair
-from hanse.learning.vertical.trees.messages import say
 from hanse.learning.vertical.trees.remote import Remote
 
 TABLE = make_table(np.random.default_rng(11), 60)

@@ -122,13 +122,14 @@ def conduct(run: Run, entropy: Callable[[int], bytes] = os.urandom) -> Run:
         peers[name], ends[name] = _pair(LABEL, name)
     for name in (LABEL, *run.features):
         dealers[name], members[name] = _pair(name, "")
+    with_dealer = bool(peers) and run.terms.key_bits is None
     works: dict[str, Callable[[], Any]] = {
-        LABEL: lambda: run.label.train(peers, dealers[LABEL] if peers else None, entropy),
+        LABEL: lambda: run.label.train(peers, dealers[LABEL] if with_dealer else None, entropy),
     }
-    if peers:
+    if with_dealer:
         works[""] = lambda: run.dealer.deal(members, entropy)
     for name, holder in run.features.items():
-        works[name] = _work(holder, Transcript(ends[name]), dealers[name], entropy)
+        works[name] = _work(holder, Transcript(ends[name]), dealers[name] if with_dealer else None, entropy)
     everything = [*peers.values(), *ends.values(), *members.values(), *dealers.values()]
     with ThreadPoolExecutor(len(works)) as pool:
         futures = {name: pool.submit(_guarded, work, everything) for name, work in works.items()}
@@ -143,7 +144,7 @@ def conduct(run: Run, entropy: Callable[[int], bytes] = os.urandom) -> Run:
 
 
 def _work(
-    holder: FeatureHolder, label: Transcript, dealer: Recorder, entropy: Callable[[int], bytes]
+    holder: FeatureHolder, label: Transcript, dealer: Recorder | None, entropy: Callable[[int], bytes]
 ) -> Callable[[], FeaturePart]:
     return lambda: holder.take_part({LABEL: label}, dealer, entropy)
 

@@ -7,6 +7,7 @@ from concurrent.futures import Future
 import numpy as np
 from numpy.typing import NDArray
 
+from hanse.aggregation.steps import malformed
 from hanse.alignment.curve import KEY_BYTES, POINT_BYTES
 from hanse.alignment.identifiers import Hashes, as_keys
 from hanse.alignment.messages import (
@@ -15,7 +16,6 @@ from hanse.alignment.messages import (
     gather,
     hear_count,
     hear_rows,
-    malformed,
     say_rows,
     say_secret,
     say_table,

@@ -1,8 +1,7 @@
 """A member's identifiers: read strictly, normalised, hashed, and committed to.
 
 What enters the protocol is a hash of 32 bytes for each identifier, which never leaves the process; the
-identifiers themselves are not kept. Messages name the file, the column and rows (from 1, without a heading),
-and never a value.
+identifiers themselves are not kept. Messages name the file, the column and rows, and never a value.
 """
 
 import hashlib
@@ -22,6 +21,10 @@ from hanse.policies.identifiers import normalise
 HASH_BYTES: Final = 32
 _SALT_BYTES: Final = 32
 _SHOWN_ROWS: Final = 3
+_FRACTION: Final = (
+    "a number with a fraction (a column of whole numbers becomes one when values are missing); "
+    "store the column as text or whole numbers"
+)
 
 Hashes = NDArray[np.uint8]
 """So many rows of 32 bytes."""
@@ -76,8 +79,26 @@ class Prepared:
     salt: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """Where identifiers come from, for messages."""
+
+    name: str
+    row: Callable[[int], int]
+
+    def rows(self, places: Sequence[int]) -> str:
+        """The first few of some rows, in words."""
+        shown = ", ".join(str(self.row(place)) for place in places[:_SHOWN_ROWS])
+        more = f" and {len(places) - _SHOWN_ROWS} more" if len(places) > _SHOWN_ROWS else ""
+        return f"row {shown}" if len(places) == 1 else f"rows {shown}{more}"
+
+
 def prepare(
-    columns: Mapping[str, Column], rules: AlignmentRules, source: str, entropy: Callable[[int], bytes]
+    columns: Mapping[str, Column],
+    rules: AlignmentRules,
+    source: str,
+    entropy: Callable[[int], bytes],
+    row: Callable[[int], int] = lambda place: place + 1,
 ) -> Prepared:
     """Reads a member's identifiers: those of consenting people only, which is for the caller to see to.
 
@@ -86,6 +107,7 @@ def prepare(
         rules: The agreement's.
         source: Name of the file or table, for messages.
         entropy: Gives so many random bytes.
+        row: The row of the file that is at a place of the columns, for messages; by default counted from 1.
 
     Returns:
         What :func:`hanse.alignment.taking_part.take_part` takes; its commitment belongs into the log first.
@@ -102,7 +124,8 @@ def prepare(
         raise _refusal(source, "the columns of identifiers have different lengths")
     if lengths == {0}:
         raise _refusal(source, "there are no rows: the file is empty, or nobody in it may be used")
-    read = [_read(columns[rule.kind], rule, rules, source) for rule in rules.identifiers]
+    named = _Source(source, row)
+    read = [_read(columns[rule.kind], rule, rules, named) for rule in rules.identifiers]
     salt = entropy(_SALT_BYTES)
     kinds = tuple(kind for kind, _ in read)
     counts = {rule.kind: counted for rule, (_, counted) in zip(rules.identifiers, read, strict=True)}
@@ -128,17 +151,17 @@ def as_keys(hashes: Hashes) -> NDArray[np.bytes_]:
 
 
 def _read(
-    column: Column, rule: IdentifierRule, rules: AlignmentRules, source: str
+    column: Column, rule: IdentifierRule, rules: AlignmentRules, source: _Source
 ) -> tuple[tuple[Hashes, NDArray[np.int64]], Counts]:
-    where = f"{source}, column {column.name}"
-    hashed, rows, malformed = _hashes(column.values, rule, where)
+    where = f"{source.name}, column {column.name}"
+    hashed, rows, malformed = _hashes(column.values, rule, source, where)
     if malformed and rules.malformed == "refuse":
-        raise _refusal(where, f"{_rows(malformed)}: not of the form {rule.normalisation}")
+        raise _refusal(where, f"{source.rows(malformed)}: not of the form {rule.normalisation}")
     hashes = np.frombuffer(hashed, np.uint8).reshape(-1, HASH_BYTES)
     once, repeated = _once(hashes)
     if len(repeated) and rules.duplicates == "refuse":
         numbers = [rows[at] for at in repeated]
-        raise _refusal(where, f"{_rows(numbers)}: an identifier that stands at more than one row")
+        raise _refusal(where, f"{source.rows(numbers)}: an identifier that stands at more than one row")
     if not len(once):
         raise _refusal(where, f"no row has an identifier {rule.kind} that can be used")
     counts = Counts(len(once), len(column.values) - len(rows) - len(malformed), len(malformed), len(repeated))
@@ -146,13 +169,15 @@ def _read(
 
 
 def _hashes(
-    values: Sequence[object], rule: IdentifierRule, where: str
+    values: Sequence[object], rule: IdentifierRule, source: _Source, where: str
 ) -> tuple[bytearray, "array[int]", list[int]]:
     """Hash and row of each identifier, and the rows of what is none."""
     start = hashlib.sha256(b"hanse identifier v1\0" + rule.kind.encode() + b"\0")
     hashed, rows = bytearray(), array("q")
     malformed = []
-    for row, text in _texts(values, where):
+    fractions = True
+    for row, text in _texts(values, source, where):
+        fractions = fractions and text.endswith(".0") and text[:-2].isdecimal()
         form = normalise(rule, text)
         if form is None:
             malformed.append(row)
@@ -161,6 +186,8 @@ def _hashes(
             state.update(form.encode())
             hashed += state.digest()
             rows.append(row)
+    if fractions and (rows or malformed):
+        raise _refusal(where, f"each value ends in .0: {_FRACTION}")
     return hashed, rows, malformed
 
 
@@ -175,55 +202,52 @@ def _once(hashes: Hashes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     return np.sort(order[~repeated]), np.sort(order[repeated])
 
 
-def _texts(values: Sequence[object], where: str) -> Iterator[tuple[int, str]]:
+def _texts(values: Sequence[object], source: _Source, where: str) -> Iterator[tuple[int, str]]:
     """Row and text of each value that is there; the first one says what type all have."""
     first: str | None = None
     for row, value in enumerate(values):
         plain: Any = value.item() if isinstance(value, np.generic) else value
         if plain is None or (isinstance(plain, float) and math.isnan(plain)):
             continue
-        kind, text = _text(plain, f"{where}, row {row + 1}")
+        try:
+            kind, text = _text(plain)
+        except _UnusableError as error:
+            raise _refusal(f"{where}, row {source.row(row)}", str(error)) from error
         first = first or kind
         if kind != first:
             raise _refusal(
-                f"{where}, row {row + 1}",
+                f"{where}, row {source.row(row)}",
                 f"{kind}, but the rows before hold {first}; store the column as text",
             )
         yield row, text
 
 
-def _text(value: object, where: str) -> tuple[str, str]:
+class _UnusableError(Exception):
+    """A value is none that an identifier can be."""
+
+
+def _text(value: object) -> tuple[str, str]:
     """What type a value is of, and its text."""
     match value:
         case bool():
             pass
         case str():
             plain = value.isascii()  # most are, and need no closer look
-            return "text", value if plain else _utf8(value.encode(errors="surrogateescape"), where)
+            return "text", value if plain else _utf8(value.encode(errors="surrogateescape"))
         case bytes():
-            return "text", _utf8(value, where)
+            return "text", _utf8(value)
         case int():
             return "whole numbers", str(value)
         case float():
-            raise _refusal(
-                where,
-                "a number with a fraction (a column of whole numbers becomes one when values are missing); "
-                "store the column as text or whole numbers",
-            )
-    raise _refusal(where, "a value that is neither text nor a whole number")
+            raise _UnusableError(_FRACTION)
+    raise _UnusableError("a value that is neither text nor a whole number")
 
 
-def _utf8(data: bytes, where: str) -> str:
+def _utf8(data: bytes) -> str:
     try:
         return data.decode()
     except UnicodeDecodeError as error:
-        raise _refusal(where, "the bytes are not UTF-8; save the file in UTF-8") from error
-
-
-def _rows(rows: Sequence[int]) -> str:
-    shown = ", ".join(str(row + 1) for row in rows[:_SHOWN_ROWS])
-    more = f" and {len(rows) - _SHOWN_ROWS} more" if len(rows) > _SHOWN_ROWS else ""
-    return f"row {shown}" if len(rows) == 1 else f"rows {shown}{more}"
+        raise _UnusableError("the bytes are not UTF-8; save the file in UTF-8") from error
 
 
 def _refusal(where: str, what: str) -> ConfigurationError:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from hanse.aggregation.steps import malformed, say
 from hanse.alignment.curve import POINT_BYTES, make_reversible_key
 from hanse.alignment.identifiers import HASH_BYTES, Hashes, as_keys
 from hanse.alignment.messages import (
@@ -14,8 +15,6 @@ from hanse.alignment.messages import (
     hear_rows,
     hear_secret,
     hear_table,
-    malformed,
-    say,
     say_rows,
 )
 from hanse.alignment.passing import Pass, blocks, permutation

@@ -1,21 +1,19 @@
 """What members say to each other in an alignment, and how it is read: a value, or an error that names who.
 
-Every message is a body of :mod:`hanse.aggregation.body` whose header has a ``step``. What has many rows is
-sent in several messages, each with the position of its first row (``at``) and the number of all (``of``).
+Messages are those of :mod:`hanse.aggregation.steps`. What has many rows is sent in several, each with the
+position of its first row (``at``) and the number of all (``of``).
 """
 
 from collections.abc import Callable, Iterator
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hanse.aggregation.body import decode_body, encode_body
+from hanse.aggregation.steps import hear_step, malformed, say
 from hanse.alignment.pool import BLOCK
 from hanse.alignment.table import VALUE_BYTES, Table, slots_for
 from hanse.alignment.terms import MOST_IDENTIFIERS
-from hanse.crypto import JsonInput, JsonValue
-from hanse.errors import ProtocolError
 from hanse.exchange.peers import PeerChannel
 
 VERSION: Final = 1
@@ -24,52 +22,22 @@ SECRET_BYTES: Final = 32
 Rows = NDArray[np.uint8]
 
 
-def say(channel: PeerChannel, step: str, *arrays: NDArray[Any], **fields: JsonInput) -> None:
-    """Sends one message."""
-    channel.send(encode_body({"step": step, **fields}, *arrays))
-
-
-def hear(channel: PeerChannel, step: str) -> tuple[dict[str, JsonValue], tuple[NDArray[Any], ...]]:
-    """Receives one message.
-
-    Args:
-        channel: From whom.
-        step: What is due.
-
-    Returns:
-        The header, and the arrays.
-
-    Raises:
-        ProtocolError: ``protocol.malformed`` or ``protocol.unexpected-step``; and what the channel raises.
-    """
-    body = channel.receive()
-    try:
-        header, arrays = decode_body(body)
-    except ProtocolError as error:
-        raise malformed(channel, f"a message of the alignment: {error.detail}") from error
-    if header.get("step") != step:
-        raise ProtocolError(
-            "protocol.unexpected-step", f"{channel.peer} is not at the step {step} of the alignment"
-        )
-    return header, arrays
-
-
 def say_secret(channel: PeerChannel, step: str, secret: bytes) -> None:
     """Sends 32 bytes."""
     say(channel, step, np.frombuffer(secret, np.uint8))
 
 
 def hear_secret(channel: PeerChannel, step: str) -> bytes:
-    """Receives 32 bytes; raises as :func:`hear`."""
-    _, arrays = hear(channel, step)
+    """Receives 32 bytes; raises as :func:`hanse.aggregation.steps.hear_step`."""
+    _, arrays = hear_step(channel, step)
     if len(arrays) != 1 or arrays[0].dtype != np.uint8 or arrays[0].shape != (SECRET_BYTES,):
         raise malformed(channel, f"its {step} is of another form")
     return arrays[0].tobytes()
 
 
 def hear_count(channel: PeerChannel, most: int) -> int:
-    """Receives how many people are in common; raises as :func:`hear`."""
-    header, arrays = hear(channel, "count")
+    """Receives how many people are in common; raises as :func:`hanse.aggregation.steps.hear_step`."""
+    header, arrays = hear_step(channel, "count")
     match header.get("count"):
         case int(count) if 0 <= count <= most and not arrays and not isinstance(header["count"], bool):
             return count
@@ -97,11 +65,11 @@ def hear_rows(
         Some of them, and how many there are in all.
 
     Raises:
-        ProtocolError: As :func:`hear`.
+        ProtocolError: As :func:`hanse.aggregation.steps.hear_step`.
     """
     at = 0
     while of is None or at < of:
-        header, arrays = hear(channel, step)
+        header, arrays = hear_step(channel, step)
         total = header.get("of") if of is None else of
         if not isinstance(total, int) or not 0 < total <= MOST_IDENTIFIERS:
             raise malformed(channel, f"the number of rows of its {step} is out of range")
@@ -122,8 +90,8 @@ def say_table(channel: PeerChannel, table: Table, keys: int) -> None:
 
 
 def hear_table(channel: PeerChannel) -> tuple[Table, int]:
-    """Receives a table, and the number of its keys; raises as :func:`hear`."""
-    header, arrays = hear(channel, "table")
+    """Receives a table, and the number of its keys; raises as :func:`hanse.aggregation.steps.hear_step`."""
+    header, arrays = hear_step(channel, "table")
     keys = header.get("keys")
     if not isinstance(keys, int) or not 0 < keys <= MOST_IDENTIFIERS:
         raise malformed(channel, "the size of its table is out of range")
@@ -141,11 +109,6 @@ def gather(parts: Iterator[Rows], width: int) -> Rows:
 def as_rows(data: bytes, width: int) -> Rows:
     """Bytes as rows of one width."""
     return np.frombuffer(data, np.uint8).reshape(-1, width)
-
-
-def malformed(channel: PeerChannel, what: str) -> ProtocolError:
-    """The error for a message that is not as it must be."""
-    return ProtocolError("protocol.malformed", f"{channel.peer}: {what}")
 
 
 Entropy = Callable[[int], bytes]

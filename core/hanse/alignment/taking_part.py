@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hanse.aggregation.steps import hear_step, malformed, say
 from hanse.alignment.feature_holder import find_as_feature_holder
 from hanse.alignment.identifiers import HASH_BYTES, Hashes, Prepared, as_keys
 from hanse.alignment.label_holder import find_as_label_holder
@@ -29,10 +30,7 @@ from hanse.alignment.messages import (
     VERSION,
     Entropy,
     as_rows,
-    hear,
     hear_secret,
-    malformed,
-    say,
     say_secret,
 )
 from hanse.alignment.passing import Pass, Progress
@@ -116,7 +114,7 @@ def _greet(
         say(channel, "hello", committed, version=VERSION, **stated)
     commitments, coins = {me: identifiers.commitment}, {}
     for name, channel in peers.items():
-        header, arrays = hear(channel, "hello")
+        header, arrays = hear_step(channel, "hello")
         if header.get("version") != VERSION:
             raise ProtocolError("protocol.version", f"{name} aligns by another version of the protocol")
         if differing := [field for field, value in stated.items() if header.get(field) != value]:

@@ -28,7 +28,7 @@ from hanse.demo.vertical.real import real_story
 from hanse.demo.vertical.rivals import Rivals, compare_vertical
 from hanse.demo.vertical.sites import site_of, vertical_draft
 from hanse.demo.vertical.story import Story, car_story
-from hanse.demo.vertical.tables import learned_table, quality_table, wire_table
+from hanse.demo.vertical.tables import leakage_table, learned_table, quality_table, wire_table
 from hanse.policies import SignedAgreement, open_agreement
 from hanse.policies.agreement.vertical import ASSUMPTION
 
@@ -107,6 +107,7 @@ class VerticalResult:
             "seconds": self._seconds(),
             "conversations": [one.model_dump(mode="json") for one in manifest.conversations],
             "dealt_bytes": manifest.dealt,
+            "leakage": [report.model_dump(mode="json") for report in manifest.leakage],
             "parts": manifest.parts,
             "manifest_digest": self.model.digest,
             "log_entries": self.entries,
@@ -238,6 +239,7 @@ def _present(result: VerticalResult, options: VerticalOptions, console: Console)
     console.print(quality_table(manifest, result.rivals))
     console.print(wire_table(manifest))
     console.print(learned_table(manifest))
+    console.print(leakage_table(manifest))
     found = ", ".join(result.findings) or "nothing is left out"
     entries = ", ".join(f"{name} {count}" for name, count in result.entries.items())
     console.print(f"logs verified ({entries} entries): {found}", highlight=False)

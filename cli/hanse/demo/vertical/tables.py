@@ -1,4 +1,4 @@
-"""What a vertical run comes to, in tables: how good, what crossed the wire, what each party learned."""
+"""What a vertical run comes to, in tables: how good, what crossed the wire, what was learned by whom."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -52,6 +52,26 @@ def wire_table(manifest: VerticalManifest) -> Table:
 def learned_table(manifest: VerticalManifest) -> Table:
     """What each party learned beside what it had."""
     return table("What each party learned", ("party", "learned"), _learned(manifest))
+
+
+def leakage_table(manifest: VerticalManifest) -> Table:
+    """The worst attack on what each feature holder was sent, and those on what it may know."""
+    area = manifest.metrics.get("auc")
+    beside = "" if area is None else f" (the model's own AUC: {area:.3f})"
+    heads = ("at", "attack", "on", "AUC", "allowed")
+    return table(f"What known attacks learn of labels{beside}", heads, _leaked(manifest))
+
+
+def _leaked(manifest: VerticalManifest) -> Iterator[tuple[str, ...]]:
+    for report in manifest.leakage:
+        most = f"{max(manifest.vertical.maximum_leakage, report.chance):.3f}"
+        worst = report.worst
+        if worst is None:
+            yield report.party, "none", "nothing that depends on labels was sent", "", most
+        else:
+            yield report.party, f"{worst.attack}, the worst", worst.seen, _figure(worst.leaked), most
+        for known in report.disclosed:
+            yield report.party, known.attack, known.seen, _figure(known.area), "agreed, not judged"
 
 
 def _learned(manifest: VerticalManifest) -> Iterator[tuple[str, str]]:

@@ -5,6 +5,9 @@ stated in the shared log; then the member says that it is ready; and only when a
 the coordinator says so, anything about a person leaves the site, sealed for the other member. Identifiers are
 read for the alignment alone, of admitted people alone, and dropped with it. What two members said to each
 other is in both their logs as one digest.
+
+The label holder attacks what it has sent in the training with the labels that only it has, and tells the
+coordinator what came of that; a model whose training leaked more than is agreed it scores with nobody.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -22,12 +25,13 @@ from hanse.client.exchange import CoordinatorChannel, open_peers
 from hanse.client.exchange.sealed import Relay
 from hanse.client.gate import Admitted
 from hanse.client.session import Session
-from hanse.client.vertical.parts import Parts
+from hanse.client.vertical.parts import ALONE, Parts
 from hanse.client.vertical.protocols import (
     Conversations,
     TrainedPart,
     aligned_people,
     alone_figures,
+    attack,
     enter_alignment,
     evaluate,
     is_label_holder,
@@ -43,7 +47,15 @@ from hanse.crypto import SigningKey, VerifierKey, canonical_json, sha256_hex
 from hanse.crypto.sealed import SealedTerms
 from hanse.errors import ProtocolError
 from hanse.exchange.transcript import Transcript
+from hanse.learning.vertical.runs.leakage import (
+    LEAKAGE_FILE,
+    check_reports,
+    encode_report,
+    encode_reports,
+)
 from hanse.learning.vertical.runs.manifest import PartManifest
+from hanse.learning.vertical.serving.people import AGREEMENT_FILE, PEOPLE_FILE, encode_people
+from hanse.learning.vertical.trees.homomorphic.scheme import require_library
 
 _PURPOSES: Final = {"prepared": "alignment", "trained": "training", "evaluated": "evaluation"}
 """What members talk about in each step."""
@@ -98,7 +110,12 @@ class VerticalMember:
             HanseError: What this member refuses, or why the phase has ended.
         """
         steps = {"prepare": self._align, "train": self._train, "evaluate": self._evaluate}
-        part = steps[str(phase.WhichOneof("work"))](session, phase.session)
+        try:
+            part = steps[str(phase.WhichOneof("work"))](session, phase.session)
+        except BaseException:
+            # Without this member there is no model, and nobody will tell it so: it has left the run.
+            self._parts.settle(session.run, "", "")
+            raise
         session.finished()
         return pb.Phased(part=part)
 
@@ -113,6 +130,8 @@ class VerticalMember:
         self._parts.settle(session.run, model, manifest_digest)
 
     def _align(self, session: Session, name: str) -> pb.Part:
+        if vertical_of(session).trust.key_bits is not None:
+            require_library()  # now, when no alignment has been spent
         self._parts.clear(session.run)
         admitted = session.admit(0)
         kinds = [rule.kind for rule in vertical_of(session).alignment.identifiers]
@@ -142,19 +161,30 @@ class VerticalMember:
         state = _state(session)
         admitted = session.admit(1, state.subject_ids)
         rows = common_rows(admitted, state.subject_ids)
+        if is_label_holder(session):
+            rows.require_both_labels(session.signed.agreement.label)
         about: dict[str, Any] = {"round": 1, "rows_used": rows.rows, "aligned_set_root": state.root.hex()}
         stated = admitted.event.model_copy(update={"aligned_set_root": state.root.hex()})
         with self._talk(session, name, "trained", admitted, stated, EventType.ROUND_TRAINED, **about) as talk:
             if is_label_holder(session):
                 state.alone = train_alone(session.signed.agreement, session.member, rows)
                 self._parts.keep_alone(session.run, part_files(state.alone))
-            state.part = train(session, rows, state.root, talk)
+            state.part, watched = train(session, rows, state.root, talk)
+        state.leakage = attack(watched, rows)
         state.digest = self._keep(session, state.part)
-        self._append(session, EventType.PART_KEPT, model_out=state.digest)
+        trust = vertical_of(session).trust
+        how = None if trust.key_bits is None else trust.mode
+        self._append(session, EventType.PART_KEPT, model_out=state.digest, detail=how)
         return self._part(session, talk)
 
     def _keep(self, session: Session, part: TrainedPart) -> str:
-        files, state = part_files(part), _state(session)
+        state = _state(session)
+        people = encode_people(session.tools.gate.refs(state.subject_ids))
+        files = {**part_files(part), PEOPLE_FILE: people, AGREEMENT_FILE: session.signed.note}
+        if state.leakage:
+            files[LEAKAGE_FILE] = encode_reports(state.leakage)
+        alone = {} if state.alone is None else part_files(state.alone)
+        signed = {**files, **{f"{ALONE}/{name}": data for name, data in alone.items()}}
         manifest = PartManifest(
             agreement_digest=session.signed.digest,
             run=session.run,
@@ -162,7 +192,7 @@ class VerticalMember:
             role="label_holder" if is_label_holder(session) else "feature_holder",
             columns=tuple(vertical_of(session).columns_of(session.member)),
             aligned_set_root=state.root.hex(),
-            files={name: sha256_hex(data) for name, data in files.items()},
+            files={name: sha256_hex(data) for name, data in signed.items()},
         )
         return self._parts.keep(manifest, files)
 
@@ -170,6 +200,8 @@ class VerticalMember:
         state = _state(session)
         if state.part is None:
             raise ProtocolError("protocol.unexpected-step", "an evaluation before the training")
+        if is_label_holder(session):  # whatever the coordinator makes of them
+            check_reports(state.leakage, vertical_of(session))
         admitted = session.admit(0, state.subject_ids)
         rows = common_rows(admitted, state.subject_ids)
         root = state.root.hex()
@@ -180,6 +212,7 @@ class VerticalMember:
             figures = evaluate(session, state.part, rows, talk)
         if state.alone is not None:
             figures |= alone_figures(state.alone, rows)
+        self._parts.evaluated(session.run)
         made = self._part(session, talk)
         for figure, value in figures.items():
             made.figures[figure] = value
@@ -223,6 +256,7 @@ class VerticalMember:
             aligned=len(state.subject_ids),
             digest=state.digest,
             dealt_bytes=talk.dealer.received.bytes,
+            leakage=[encode_report(one) for one in state.leakage],
             conversations=[
                 pb.Conversation(
                     peer=peer,

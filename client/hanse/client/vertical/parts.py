@@ -3,7 +3,8 @@
 A part is made under the name of its run, signed by the site's node. When the run has registered its model,
 the folder gets the model's name and version, and ``registered.json`` says as part of which manifest. Of a run
 that failed, a part that fits no model is deleted; what the label holder learned from its own columns alone
-stays, in ``RUN/alone``.
+stays, in ``RUN/alone``. What a node that was killed has left is deleted when the next run begins, unless it
+had done all that a model needs of it: such a part may belong to one.
 """
 
 import shutil
@@ -17,6 +18,8 @@ from hanse.learning.vertical.runs.manifest import PART_FILE, PartManifest, sign_
 
 REGISTERED_FILE: Final = "registered.json"
 ALONE: Final = "alone"
+EVALUATED: Final = "evaluated"
+"""File beside a part whose member has done all that a model needs, and does not know what came of it."""
 
 
 class Parts:
@@ -57,31 +60,9 @@ class Parts:
         self._write(f"{run}/{ALONE}", files)
 
     def settle(self, run: str, model: str, manifest_digest: str) -> None:
-        """Gives a run's part the name of the model that it belongs to, or deletes it if there is none.
-
-        Args:
-            run: The run.
-            model: Name and version; empty if the run failed.
-            manifest_digest: SHA-256 of the model's manifest.
-        """
-        made = None if self._folder is None else self._folder / run
-        if made is None or not made.is_dir() or self._folder is None:
-            return
-        if not model:
-            for path in made.iterdir():
-                if path.is_file():
-                    path.unlink()
-            if not (made / ALONE).is_dir():
-                made.rmdir()
-            return
-        write_atomic(
-            made / REGISTERED_FILE,
-            canonical_json({"model": model, "manifest_digest": manifest_digest}) + b"\n",
-        )
-        target = self._folder / model
-        if target.exists():  # a coordinator that was set back names a version twice
-            target.rename(self._folder / f"{model}.before.{run}")
-        made.rename(target)
+        """As :func:`settle_part`."""
+        if self._folder is not None:
+            settle_part(self._folder, run, model, manifest_digest)
 
     def _write(self, name: str, files: Mapping[str, bytes]) -> None:
         if self._folder is None:
@@ -96,7 +77,48 @@ class Parts:
                 "config.unwritable", f"cannot write {folder}: {error.strerror}"
             ) from error
 
+    def evaluated(self, run: str) -> None:
+        """Notes that a run's part may be of a model from now on, whether this process hears of it or not.
+
+        Raises:
+            ConfigurationError: As :meth:`keep`.
+        """
+        self._write(run, {EVALUATED: b""})
+
     def clear(self, run: str) -> None:
-        """Removes what an earlier attempt at a run has left."""
-        if self._folder is not None:
-            shutil.rmtree(self._folder / run, ignore_errors=True)
+        """Removes what an earlier attempt at a run has left, and parts of other runs that fit no model."""
+        if self._folder is None:
+            return
+        shutil.rmtree(self._folder / run, ignore_errors=True)
+        for path in self._folder.glob("*"):
+            if not any((path / name).exists() for name in (REGISTERED_FILE, EVALUATED)):
+                settle_part(self._folder, path.name, "", "")
+
+
+def settle_part(folder: Path, run: str, model: str, manifest_digest: str) -> None:
+    """Gives a run's part the name of the model that it belongs to, or deletes it if there is none.
+
+    Args:
+        folder: Of the site's parts.
+        run: The run; nothing happens if nothing is kept under its name.
+        model: Name and version; empty if the run failed.
+        manifest_digest: SHA-256 of the model's manifest.
+    """
+    made = folder / run
+    if not made.is_dir():
+        return
+    if not model:
+        for path in made.iterdir():
+            if path.is_file():
+                path.unlink()
+        if not (made / ALONE).is_dir():
+            made.rmdir()
+        return
+    write_atomic(
+        made / REGISTERED_FILE, canonical_json({"model": model, "manifest_digest": manifest_digest}) + b"\n"
+    )
+    (made / EVALUATED).unlink(missing_ok=True)
+    target = folder / model
+    if target.exists():  # a coordinator that was set back names a version twice
+        target.rename(folder / f"{model}.before.{run}")
+    made.rename(target)

@@ -4,7 +4,7 @@ Here the agreement's words become what the protocols take, and what they give be
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -12,16 +12,17 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 import numpy as np
 
 from hanse.aggregation.body import decode_body, encode_body
-from hanse.alignment.identifiers import Column as IdentifierColumn
-from hanse.alignment.identifiers import Prepared, prepare
+from hanse.alignment.identifiers import Column, Prepared, prepare
 from hanse.alignment.taking_part import Alignment, take_part
 from hanse.alignment.terms import Terms
-from hanse.client import data
+from hanse.client.gate import Identifiers
 from hanse.client.vertical.records import CommonRows
 from hanse.errors import AuditError, PolicyError, ProtocolError
 from hanse.exchange.peers import PeerChannel
 from hanse.exchange.transcript import Transcript
+from hanse.learning.vertical.leakage.watching import WatchedTrees
 from hanse.learning.vertical.runs.figures import Figures, held_out_figures
+from hanse.learning.vertical.runs.leakage import Reports
 from hanse.learning.vertical.runs.terms import own_binning, trees_terms
 from hanse.learning.vertical.trees.feature_holder import FeatureHolder
 from hanse.learning.vertical.trees.label_holder import LabelHolder
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from hanse.client.session import Session
 
 TrainedPart: TypeAlias = LabelPart | FeaturePart
+Watched: TypeAlias = Sequence[WatchedTrees]
 
 _SIDES: Final = "sides"
 
@@ -49,18 +51,18 @@ class Conversations:
     dealer: Transcript
 
 
-def prepare_identifiers(session: "Session", columns: Mapping[str, data.IdentifierColumn]) -> Prepared:
+def prepare_identifiers(session: "Session", read: Identifiers) -> Prepared:
     """What a member enters into the alignment.
 
     Args:
         session: The run.
-        columns: Identifiers of the admitted people, by kind.
+        read: Identifiers of the admitted people.
 
     Raises:
         ConfigurationError: ``alignment.identifiers``.
     """
-    given = {kind: IdentifierColumn(column.name, column.values) for kind, column in columns.items()}
-    return prepare(given, vertical_of(session).alignment, session.tools.population, os.urandom)
+    given = {kind: Column(column.name, column.values) for kind, column in read.columns.items()}
+    return prepare(given, vertical_of(session).alignment, read.place, os.urandom, read.row)
 
 
 def aligned_people(session: "Session", prepared: Prepared, talk: Conversations) -> Alignment:
@@ -97,7 +99,9 @@ def _alignment_terms(session: "Session") -> Terms:
     )
 
 
-def train(session: "Session", rows: CommonRows, root: bytes, talk: Conversations) -> TrainedPart:
+def train(
+    session: "Session", rows: CommonRows, root: bytes, talk: Conversations
+) -> tuple[TrainedPart, Watched]:
     """Grows the model together with the others.
 
     Args:
@@ -107,19 +111,34 @@ def train(session: "Session", rows: CommonRows, root: bytes, talk: Conversations
         talk: With whom.
 
     Returns:
-        This member's part.
+        This member's part; at the label holder also what each feature holder has seen.
 
     Raises:
         HanseError: As the parties of :mod:`hanse.learning.vertical.trees`.
     """
     agreement = session.signed.agreement
     terms = trees_terms(agreement, rows.rows, root)
+    dealer = talk.dealer if terms.key_bits is None else None
     binning = own_binning(agreement.as_held_by(session.member).columns, rows.columns)
     if is_label_holder(session):
         labels = rows.labels.astype(np.float64)
         holder = LabelHolder(terms, binning, rows.columns, labels, validation=rows.held_out)
-        return holder.train(talk.peers, talk.dealer, os.urandom)
-    return FeatureHolder(terms, binning, rows.columns).take_part(talk.peers, talk.dealer, os.urandom)
+        watched = [WatchedTrees(channel, rows.rows) for _, channel in sorted(talk.peers.items())]
+        peers = {one.channel.peer: one.channel for one in watched}
+        return holder.train(peers, dealer, os.urandom), watched
+    feature_holder = FeatureHolder(terms, binning, rows.columns)
+    return feature_holder.take_part(talk.peers, dealer, os.urandom), ()
+
+
+def attack(watched: Watched, rows: CommonRows) -> Reports:
+    """What known attacks learn of the labels from what each feature holder has seen.
+
+    Args:
+        watched: At the label holder what they have seen; nothing at the others.
+        rows: The common people, with the labels.
+    """
+    rng = np.random.default_rng()
+    return tuple(one.report(rows.labels == 1, rng) for one in watched)
 
 
 def train_alone(agreement: Agreement, member: str, rows: CommonRows) -> LabelPart:

@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hanse.client.gate import Admitted
-from hanse.errors import TrainingError
+from hanse.errors import ConfigurationError, TrainingError
+from hanse.policies import Label
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,25 @@ class CommonRows:
     def rows(self) -> int:
         """How many common people there are."""
         return len(self.labels)
+
+    def require_both_labels(self, label: Label) -> None:
+        """Refuses labels that nothing can be learned from.
+
+        Args:
+            label: Of the agreement.
+
+        Raises:
+            ConfigurationError: ``config.bad-data`` if the rows to train on are all of one class, as they are
+                when the data set writes the label otherwise than the agreement does.
+        """
+        labels = self.labels[~self.held_out]
+        if labels.any() and not labels.all():
+            return
+        raise ConfigurationError(
+            "config.bad-data",
+            f"column {label.name}: {'all' if labels.any() else 'none'} of the common people that are trained "
+            f"on have the label {label.positive!r}; compare how the column and the agreement write it",
+        )
 
 
 def common_rows(admitted: Admitted, subject_ids: Sequence[str]) -> CommonRows:

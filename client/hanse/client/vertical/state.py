@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from hanse.client.vertical.protocols import TrainedPart
+    from hanse.learning.vertical.runs.leakage import Reports
     from hanse.learning.vertical.trees.parts import LabelPart
 
 
@@ -19,6 +20,7 @@ class VerticalState:
         part: This member's part of the model, once it is trained.
         digest: SHA-256 of the part as it is kept; empty before.
         alone: What the label holder learned from its own columns alone; None at the others.
+        leakage: What known attacks on what each feature holder was sent learn; none at feature holders.
     """
 
     subject_ids: Sequence[str]
@@ -26,3 +28,4 @@ class VerticalState:
     part: "TrainedPart | None" = None
     digest: str = ""
     alone: "LabelPart | None" = None
+    leakage: "Reports" = ()

@@ -151,6 +151,20 @@ def _cells(case: Case) -> Meaning:
     )
 
 
+def _bands(case: Case) -> Meaning:
+    """Without edges there are ten bands."""
+    before, after = (
+        len(edges) if isinstance(edges, tuple) and edges else 9 for edges in (case.before, case.after)
+    )
+    if before == after:
+        return NEUTRAL
+    return (
+        says(Effect.WIDENS, "scores are told apart more finely", "评分区分更细")
+        if after > before
+        else says(Effect.NARROWS, "scores are told apart less finely", "评分区分更粗")
+    )
+
+
 def _mechanism(case: Case) -> Meaning:
     return WIDENS if case.after == "none" else NEUTRAL
 
@@ -170,6 +184,7 @@ LOOKS: Final[Mapping[str, Look]] = {
     "columns.special": _special,
     "columns.disclosure": _disclosure,
     "columns.edges": _cells,
+    "scoring.edges": _bands,
     "border.mechanism": _mechanism,
 }
 """By path of the field."""

@@ -8,9 +8,9 @@ What an agreement says here is checked against the rest of it by :func:`check_ve
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from hanse.policies.agreement.alignment import AlignmentRules
@@ -29,8 +29,24 @@ ASSUMPTION: Final = Wording(
 )
 """What the signers of a vertical agreement with a dealer rely on, and nothing in the software can show."""
 
+ENCRYPTED: Final = Wording(
+    "Nobody deals randomness: the label holder encrypts what members add up, under a key of its own. Labels "
+    "are as safe as the encryption (Okamoto-Uchiyama, a library that is a beta release); the others' columns "
+    "rely on a label holder that makes its key as it must and follows the protocol.",
+    "无需分发方：标签持有方以其自有密钥加密各成员求和的内容。标签的安全取决于该加密方案"
+    "（Okamoto-Uchiyama，所用软件库为测试版）；他方字段的安全依赖于标签持有方如实生成密钥并遵守协议。",
+)
+"""What the signers rely on where sums are encrypted."""
+
+MIN_KEY_BITS: Final = 2048
+MAX_KEY_BITS: Final = 4096
+"""Of the modulus; fewer than the least are not safe today, more than the most take too long."""
+
 MODELS: Final = ("trees",)
 """Kinds of models that members train on each other's columns."""
+
+MAXIMUM_LEAKAGE: Final = 0.60
+"""Largest area of an attack on labels with which a model is released, unless another is agreed."""
 
 _MOST_MEMBERS: Final = 8
 
@@ -52,14 +68,60 @@ class Trust(Document):
 
     Attributes:
         mode: ``dealer``: the products that members compute on hidden values use randomness from a dealer.
-        dealer: Who deals it.
-        coordinator_colludes_with_no_member: Must be written as true by whoever relies on it; see
-            :data:`ASSUMPTION`.
+            ``homomorphic``: there is no dealer, members add up what the label holder has encrypted.
+        dealer: Who deals it; left out without a dealer.
+        coordinator_colludes_with_no_member: Must be written as true by whoever relies on it, and left out
+            without a dealer; see :data:`ASSUMPTION`.
+        key_bits: Length of the label holder's key, from :data:`MIN_KEY_BITS` to :data:`MAX_KEY_BITS`; left
+            out with a dealer.
     """
 
-    mode: Literal["dealer"]
-    dealer: Literal["coordinator"]
-    coordinator_colludes_with_no_member: Literal[True]
+    mode: Literal["dealer", "homomorphic"]
+    dealer: Literal["coordinator"] | None = Field(default=None, exclude_if=lambda given: given is None)
+    coordinator_colludes_with_no_member: Literal[True] | None = Field(
+        default=None, exclude_if=lambda given: given is None
+    )
+    key_bits: Annotated[int, Field(ge=MIN_KEY_BITS, le=MAX_KEY_BITS)] | None = Field(
+        default=None, exclude_if=lambda given: given is None
+    )
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        dealt = self.dealer is not None and self.coordinator_colludes_with_no_member is True
+        nothing_dealt = self.dealer is None and self.coordinator_colludes_with_no_member is None
+        if self.mode == "dealer" and not (dealt and self.key_bits is None):
+            raise PydanticCustomError(
+                "trust",
+                "with mode 'dealer' write dealer and coordinator_colludes_with_no_member, and no key_bits",
+            )
+        if self.mode == "homomorphic" and not (nothing_dealt and self.key_bits is not None):
+            raise PydanticCustomError(
+                "trust", "with mode 'homomorphic' write key_bits, and nothing about a dealer"
+            )
+        return self
+
+    @property
+    def assumption(self) -> Wording:
+        """What whoever signs relies on."""
+        return ASSUMPTION if self.mode == "dealer" else ENCRYPTED
+
+
+class Answers(Document):
+    """What feature holders answer when a label holder scores people; without it they answer nothing.
+
+    Attributes:
+        form: ``sides``: of a person on which side of each of its cuts of the model it is. The label holder
+            learns that in the evaluation of a run too, of the people in common.
+        daily_people: Most people that each feature holder is asked about in a day (UTC).
+        keep_s: Longest time for which the label holder keeps an answer in memory, seconds; 0 for never.
+        fallback: What a label holder answers while a feature holder does not: ``none``, an error that says
+            so; ``own_columns``, what its own columns alone say, marked as such.
+    """
+
+    form: Literal["sides"]
+    daily_people: Count
+    keep_s: Annotated[int, Field(ge=0, le=86_400)] = 0
+    fallback: Literal["none", "own_columns"] = "none"
 
 
 class Vertical(Document):
@@ -71,6 +133,11 @@ class Vertical(Document):
         alignment: What people are known by, and how the members find whom they have in common.
         minimum_bin_rows: Fewest common people of a bin of a feature holder's column; smaller ones are merged.
         trust: What the members rely on.
+        maximum_leakage: Largest area under the ROC curve of any attack on labels, run on what a feature
+            holder was sent, with which a model is released; .5 is guessing. Left out of the text while it is
+            the default, so that older agreements keep their digests.
+        answers: What feature holders answer when people are scored; null, and left out of the text so that
+            older agreements keep their digests, when they answer nothing.
     """
 
     label_holder: Name
@@ -78,6 +145,10 @@ class Vertical(Document):
     alignment: AlignmentRules
     minimum_bin_rows: Count
     trust: Trust
+    maximum_leakage: Annotated[float, Field(ge=0.5, lt=1)] = Field(
+        default=MAXIMUM_LEAKAGE, exclude_if=lambda given: given == MAXIMUM_LEAKAGE
+    )
+    answers: Answers | None = Field(default=None, exclude_if=lambda given: given is None)
 
     def columns_of(self, member: str) -> Sequence[str]:
         """Names of a member's columns; none for who is no member."""
@@ -90,13 +161,13 @@ class Vertical(Document):
 
 
 def learned_by(vertical: Vertical, member: str) -> tuple[Wording, ...]:
-    """What a party learns in a run beside what it had; all else is hidden from it under :data:`ASSUMPTION`.
+    """What a party learns in a run beside what it had; all else is hidden under :attr:`Trust.assumption`.
 
     Args:
         vertical: Of the agreement.
         member: A member, or anybody else for the coordinator.
     """
-    bins = vertical.minimum_bin_rows
+    bins, answers = vertical.minimum_bin_rows, vertical.answers is not None
     if member == vertical.label_holder:
         return (
             _COMMON,
@@ -110,6 +181,7 @@ def learned_by(vertical: Vertical, member: str) -> tuple[Wording, ...]:
                 "每名共同个人位于各分裂点的哪一侧；不含字段名称与取值",
             ),
             Wording("the trees, and the scores of common people", "树模型以及共同个人的评分"),
+            *((_SCORED_SIDES,) if answers else ()),
         )
     if member in vertical.feature_holders:
         return (
@@ -119,17 +191,27 @@ def learned_by(vertical: Vertical, member: str) -> tuple[Wording, ...]:
                 "树模型在其哪些字段、何处及多少次分裂",
             ),
             Wording("no label, no gradient, no score", "不获得任何标签、梯度或评分"),
+            *((_SCORED_WHO,) if answers else ()),
         )
     return (
         Wording("how many people are common, not who", "共同个人的数量，而非其身份"),
         Wording(
             "how many bins each feature holder has, how much is said between whom and when, and the label "
-            "holder's figures",
-            "各特征持有方的区间总数、各方之间通信的数量与时间，以及标签持有方报告的指标",
+            "holder's figures and leakage reports",
+            "各特征持有方的区间总数、各方之间通信的数量与时间，以及标签持有方报告的指标与泄露报告",
         ),
     )
 
 
+_SCORED_SIDES: Final = Wording(
+    "when it scores a common person, on which side of each cut that person is now, or that the other member "
+    "refuses",
+    "对某一共同个人评分时，该个人当前位于各分裂点的哪一侧，或他方拒绝作答",
+)
+_SCORED_WHO: Final = Wording(
+    "which common person is scored, when, and for which calling system",
+    "哪一名共同个人在何时为哪一调用系统被评分",
+)
 _COMMON: Final = Wording(
     "who of its own people are common to all members, and the size of the others' sets, filled up",
     "其自身个人中哪些为全体成员所共有，以及他方集合填充后的规模",

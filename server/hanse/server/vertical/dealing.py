@@ -10,15 +10,21 @@ from hanse.policies import Agreement
 from hanse.server.vertical.phase import Deal
 
 
-def make_dealer(agreement: Agreement, people: int, root: bytes) -> Deal:
+def make_dealer(agreement: Agreement, people: int, root: bytes) -> Deal | None:
     """The coordinator's part of a run's training.
 
     Args:
         agreement: Of the run.
         people: Common people.
         root: What all members log of them.
+
+    Returns:
+        None where the agreement has no dealer.
     """
-    dealer = Dealer(trees_terms(agreement, people, root))
+    terms = trees_terms(agreement, people, root)
+    if terms.key_bits is not None:
+        return None
+    dealer = Dealer(terms)
 
     def deal(channels: Mapping[str, PeerChannel]) -> None:
         dealer.deal(channels, os.urandom)

@@ -42,6 +42,7 @@ def vertical_manifest(context: RunContext, outcome: VerticalOutcome, now: dateti
         conversations=tuple(_conversations(outcome.conversations)),
         dealt=dict(outcome.dealt),
         metrics={**outcome.figures},
+        leakage=outcome.leakage,
         created_at=now,
     )
 

@@ -1,8 +1,9 @@
 """A vertical run as the coordinator sees it: align, train, evaluate; each one phase and one Flower message.
 
 It learns who takes part, how many people are common, how much was said between whom and with which digest,
-and the figures that the label holder tells. The parts of the model stay at the members; it registers their
-digests.
+and the figures and leakage reports that the label holder tells. If an attack on what members were sent
+reaches more than is agreed, the run ends there. The parts of the model stay at the members; it registers
+their digests.
 """
 
 from collections.abc import Mapping
@@ -13,6 +14,8 @@ from hanse.api.v1 import round_pb2 as pb
 from hanse.audit import EventType
 from hanse.crypto import SigningKey, canonical_json, sha256_hex
 from hanse.errors import TrainingError
+from hanse.learning.vertical.runs.leakage import Reports, check_reports, read_reports
+from hanse.policies import Vertical
 from hanse.server.evaluation import Metrics
 from hanse.server.party import Journal, Party, RunContext
 from hanse.server.rounds import Means, Resumed
@@ -36,6 +39,7 @@ class VerticalOutcome:
         conversations: What members said to each other, by phase.
         dealt: Bytes that the coordinator dealt to each member.
         figures: What the label holder tells of its held-out rows, by name.
+        leakage: What known attacks on what each feature holder was sent learn, as the label holder tells it.
         last_entry: Index of the last entry of the shared log about it.
     """
 
@@ -45,13 +49,14 @@ class VerticalOutcome:
     conversations: Mapping[str, Any]
     dealt: Mapping[str, int]
     figures: Mapping[str, float]
+    leakage: Reports
     last_entry: int
 
     @property
     def metrics(self) -> Metrics:
         """How good the model is on the label holder's held-out rows."""
         known = {name: self.figures.get(name) for name in _FIGURES}
-        return Metrics(**known, noise_std=0.0)
+        return Metrics(known["auc"], known["auc_standard_error"], known["log_loss"], 0.0)
 
     @property
     def model_file(self) -> bytes:
@@ -90,6 +95,7 @@ class VerticalRun:
         Raises:
             TrainingError: ``run.insufficient-members`` when a member is lost, ``run.accounts-differ``,
                 ``run.cancelled``.
+            PolicyError: ``policy.leakage`` when the training leaked more than is agreed, or nobody tells.
             AuditError: The journal cannot be written; the run stops.
         """
         if resumed is not None:
@@ -107,13 +113,16 @@ class VerticalRun:
         parts = {member: part.digest for member, part in trained.items()}
         dealt = {member: part.dealt_bytes for member, part in trained.items()}
         state = sha256_hex(canonical_json(parts))
+        leakage = read_reports(trained[self._vertical.label_holder].leakage, self._vertical.label_holder)
         facts = {"members": members, "evaluated_round": 0, "epsilon": {}, "parts": parts}
-        party.record(EventType.ROUND_AGGREGATED, {**facts, **_no_metrics()}, 1, state)
+        leaked = {"leakage": {report.party: report.leaked for report in leakage}}
+        party.record(EventType.ROUND_AGGREGATED, {**facts, **leaked, **_no_metrics()}, 1, state)
+        check_reports(leakage, self._vertical)
         evaluated = self._phase("evaluated", {"evaluate": pb.Evaluate(state=state.encode())}, root, None)
         figures = self._figures(evaluated)
         facts = {"evaluated_round": 1, "epsilon": {}, **_no_metrics(), **figures}
         last = party.record(EventType.RUN_EVALUATED, facts)
-        return VerticalOutcome(parts, root, people, dict(self._said), dealt, figures, last)
+        return VerticalOutcome(parts, root, people, dict(self._said), dealt, figures, leakage, last)
 
     def finish(self, model: str, manifest_digest: str, error_code: str) -> None:
         """Tells the members how the run ended. Nothing depends on their answers."""
@@ -143,10 +152,14 @@ class VerticalRun:
         if common_root(parts)[0] != root:
             raise TrainingError("run.accounts-differ", "the members trained on others than they aligned on")
 
+    @property
+    def _vertical(self) -> Vertical:
+        if self._party.agreement.vertical is None:
+            raise TrainingError("run.unsupported", "the agreement is not vertical")
+        return self._party.agreement.vertical
+
     def _figures(self, parts: Mapping[str, pb.Part]) -> dict[str, float]:
-        vertical = self._party.agreement.vertical
-        holder = "" if vertical is None else vertical.label_holder
-        return dict(parts[holder].figures) if holder in parts else {}
+        return dict(parts[self._vertical.label_holder].figures)
 
 
 def _no_metrics() -> dict[str, float | None]:

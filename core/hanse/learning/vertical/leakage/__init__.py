@@ -4,29 +4,29 @@
 * :mod:`hanse.learning.vertical.leakage.surfaces`: what was seen, and the attacks on it.
 * :mod:`hanse.learning.vertical.leakage.recorder`: a channel that notes what is sent of every person.
 * :mod:`hanse.learning.vertical.leakage.report`: the report, and the policy's maximum.
-* :mod:`hanse.learning.vertical.leakage.split`: the report of a split network.
+* :mod:`hanse.learning.vertical.leakage.cuts`: which cuts a feature holder was asked for.
+* :mod:`hanse.learning.vertical.leakage.watching`: the report of a run of trees.
+* :mod:`hanse.learning.vertical.leakage.split`: the report of a split network. It needs torch, so it is not
+  imported here.
 """
 
 from hanse.learning.vertical.leakage.recorder import Recorder
 from hanse.learning.vertical.leakage.report import (
-    DEFAULT_MAXIMUM,
     LEAKAGE_MEANING,
     Finding,
     LeakageReport,
     check_release,
 )
-from hanse.learning.vertical.leakage.split import column_leak, split_report
 from hanse.learning.vertical.leakage.surfaces import Surface, attack_labels
+from hanse.learning.vertical.leakage.watching import WatchedTrees
 
 __all__ = [
-    "DEFAULT_MAXIMUM",
     "LEAKAGE_MEANING",
     "Finding",
     "LeakageReport",
     "Recorder",
     "Surface",
+    "WatchedTrees",
     "attack_labels",
     "check_release",
-    "column_leak",
-    "split_report",
 ]

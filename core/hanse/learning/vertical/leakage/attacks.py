@@ -6,6 +6,7 @@ al., "Label Inference Attacks Against Vertical Federated Learning" (USENIX Secur
 model), and the plain observation that noise which is drawn anew for each epoch is averaged away over epochs.
 """
 
+import math
 from typing import Final
 
 import numpy as np
@@ -22,6 +23,9 @@ _GROUP: Final = 400
 
 _KNOWN_POSITIVES: Final = 16
 """Attackers with one known positive each, whose areas are averaged."""
+
+_CHANCE: Final = 4.0
+"""Standard errors above a guess that an area may be by chance; one of 15,000 is further up or down."""
 
 
 def norm_scores(seen: Floats) -> Floats:
@@ -104,6 +108,26 @@ def area(scores: Floats, labels: Labels, *, signed: bool = True) -> float:
     if found is None:
         return 0.5
     return found if signed else max(found, 1.0 - found)
+
+
+def chance_area(labels: Labels, known: int) -> float:
+    """Area that an attacker who guesses may reach by chance: with few people, one that tells nothing.
+
+    Args:
+        labels: Shape (rows,).
+        known: People whose labels a probe has, so that it is judged on the others.
+
+    Returns:
+        Four standard errors of the Mann-Whitney statistic above .5, rounded up to hundredths, so that it
+        hardly tells how many have the label; .5 if a class is missing: then every area is .5.
+    """
+    positives = float(labels.sum())
+    if not 0 < positives < len(labels):
+        return 0.5
+    told = 1 - min(known, len(labels) // 2) / len(labels)
+    some, others = told * positives, told * (len(labels) - positives)
+    error = math.sqrt((some + others + 1) / (12 * some * others))
+    return min(1.0, math.ceil(100 * (0.5 + _CHANCE * error)) / 100)
 
 
 def area_given(scores: Floats, labels: Labels, known: Floats) -> float:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from hanse.aggregation.body import decode_body
 from hanse.exchange import PeerChannel
-from hanse.learning.vertical.leakage.surfaces import MAX_WIDTH, Surface
+from hanse.learning.vertical.leakage.surfaces import Surface, widest
 
 Floats = NDArray[np.float64]
 
@@ -26,11 +26,9 @@ class _Noted:
     times: int = 1
 
     def add(self, table: Floats) -> None:
-        width = max(self.total.shape[1], table.shape[1])
-        total = np.zeros((len(table), width))
-        total[:, : self.total.shape[1]] = self.total
-        total[:, : table.shape[1]] += table
-        self.total = total
+        wide, narrow = (table, self.total) if table.shape[1] > self.total.shape[1] else (self.total, table)
+        wide[:, : narrow.shape[1]] += narrow
+        self.total = wide
         self.times += 1
 
 
@@ -38,7 +36,9 @@ class Recorder:
     """A :class:`PeerChannel` that notes what is sent of every person.
 
     Every array with an axis as long as there are people is taken for one, whatever else it is; integers are
-    taken for signed ones, as an attacker would who hopes that a mask was forgotten.
+    taken for signed ones, as an attacker would who hopes that a mask was forgotten. Of each step of a
+    protocol two tables are kept, however long it runs, with at most
+    :data:`hanse.learning.vertical.leakage.surfaces.MAX_NUMBERS` each.
 
     Args:
         channel: What carries the messages.
@@ -86,7 +86,7 @@ class Recorder:
 
 def _per_person(array: NDArray[Any], rows: int) -> Floats:
     table = array[:, None] if array.ndim == 1 else array
-    table = (table if len(table) == rows else table.T)[:, :MAX_WIDTH]
+    table = (table if len(table) == rows else table.T)[:, : widest(rows)]
     signed = table.view(np.dtype(f"i{table.itemsize}")) if table.dtype.kind == "u" else table
     scale = 2.0 ** (8 * signed.itemsize - 1) if signed.dtype.kind == "i" else 1.0
     values: Floats = signed.astype(np.float64) / scale

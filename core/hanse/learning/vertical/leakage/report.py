@@ -5,6 +5,7 @@ from typing import Annotated, Final, Literal, TypeAlias
 from pydantic import Field
 
 from hanse.errors import PolicyError
+from hanse.policies.agreement.vertical import MAXIMUM_LEAKAGE
 from hanse.policies.fields import Count, Document, Many, Text
 
 Area = Annotated[float, Field(ge=0, le=1)]
@@ -19,8 +20,6 @@ LEAKAGE_MEANING: Final = (
     "model knows of people like these; all of it counts. A low figure says that these attacks fail; it does "
     "not say that no attack succeeds."
 )
-DEFAULT_MAXIMUM: Final = 0.60
-"""Largest leaked area of a model that may be released, unless the agreement says another."""
 
 
 class Finding(Document):
@@ -65,6 +64,7 @@ class LeakageReport(Document):
         columns_recovered: Share of the variance of the party's columns that a linear model recovers from what
             it sent, knowing the columns of ``known`` people; None where it was not measured.
         known: People of whom probes know labels or columns.
+        chance: Area that guessing may reach by chance among so few people; up to it nothing is judged.
     """
 
     schema_version: Literal[1] = 1
@@ -76,6 +76,12 @@ class LeakageReport(Document):
     label_epsilon: Annotated[float, Field(gt=0)] | None = None
     columns_recovered: Area | None = None
     known: Count
+    chance: Area = 0.5
+
+    @property
+    def leaked(self) -> float:
+        """The area of the worst finding, as it is judged; .5 without any."""
+        return 0.5 if self.worst is None else self.worst.leaked
 
     @property
     def worst(self) -> Finding | None:
@@ -83,7 +89,7 @@ class LeakageReport(Document):
         return max(self.findings, key=lambda finding: finding.leaked, default=None)
 
 
-def check_release(reports: tuple[LeakageReport, ...], maximum: float = DEFAULT_MAXIMUM) -> None:
+def check_release(reports: tuple[LeakageReport, ...], maximum: float = MAXIMUM_LEAKAGE) -> None:
     """Refuses a model whose training leaked too much.
 
     Args:
@@ -97,9 +103,10 @@ def check_release(reports: tuple[LeakageReport, ...], maximum: float = DEFAULT_M
         raise PolicyError("policy.leakage", "there is no leakage report; without one no model is released")
     for report in reports:
         worst = report.worst
-        if worst is not None and not worst.leaked <= maximum:
+        if worst is not None and not worst.leaked <= max(maximum, report.chance):
             raise PolicyError(
                 "policy.leakage",
                 f"the {worst.attack} attack on {worst.seen} at {report.party} reaches {worst.leaked:.3f}, "
-                f"{maximum:.3f} is agreed: choose a smaller epsilon, frozen bottoms or boosted trees",
+                f"{maximum:.3f} is agreed: with a split network choose a smaller epsilon or frozen bottoms; "
+                "with trees or a scorecard something is sent that is not masked, so find out what",
             )

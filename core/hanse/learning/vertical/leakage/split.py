@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from hanse.learning.vertical.leakage.attacks import recovered_share, told_by_columns
+from hanse.learning.vertical.leakage.attacks import chance_area, recovered_share, told_by_columns
 from hanse.learning.vertical.leakage.report import LeakageReport
 from hanse.learning.vertical.leakage.surfaces import KNOWN, Surface, attack_labels
 from hanse.learning.vertical.split.label_holder import Witnessed
@@ -41,6 +41,7 @@ def split_report(
         label_epsilon=defence.epsilon if isinstance(defence, LabelNoise) else None,
         columns_recovered=columns_recovered,
         known=KNOWN,
+        chance=chance_area(labels, KNOWN),
     )
 
 

@@ -24,6 +24,14 @@ KNOWN: Final = 200
 MAX_WIDTH: Final = 256
 """Numbers per person that attacks look at; of wider things the first."""
 
+MAX_NUMBERS: Final = 1 << 24
+"""Numbers of all people together that attacks look at: 128 MB for a table of them."""
+
+
+def widest(rows: int) -> int:
+    """Numbers per person that attacks look at among so many people."""
+    return max(1, min(MAX_WIDTH, MAX_NUMBERS // max(1, rows)))
+
 
 @dataclass(frozen=True, slots=True)
 class Surface:

@@ -11,7 +11,8 @@ from typing import Annotated, Final, Literal, TypeVar
 from pydantic import Field, ValidationError
 
 from hanse.crypto import SigningKey, VerifierKey, canonical_json, open_note, sign_note, unverified_text
-from hanse.errors import HanseError, ServingError
+from hanse.errors import HanseError, ProtocolError, ServingError
+from hanse.learning.vertical.leakage.report import LeakageReport
 from hanse.policies import Label, Training, Vertical
 from hanse.policies.fields import (
     ColumnName,
@@ -92,6 +93,8 @@ class VerticalManifest(Document):
         dealt: Bytes that the coordinator dealt to each member.
         metrics: Figures on rows that the label holder kept aside, as it tells them, by name; ``auc_alone`` is
             that of its own columns alone.
+        leakage: What known attacks on what each feature holder was sent learn of labels, as the label holder
+            tells it.
         created_at: When it was registered.
     """
 
@@ -110,6 +113,7 @@ class VerticalManifest(Document):
     conversations: Many[Conversation]
     dealt: dict[Name, int]
     metrics: dict[Text, float | None]
+    leakage: Annotated[Many[LeakageReport], Field(min_length=1, max_length=8)]
     created_at: Annotated[UtcTime, Field()]
 
     @property
@@ -144,6 +148,18 @@ def open_vertical(note: bytes, verifier: VerifierKey) -> VerticalManifest:
         ServingError: ``model.invalid`` if it does not verify, or is none.
     """
     return _parse(_opened(note, verifier), _HEADER, VerticalManifest)
+
+
+def read_vertical(note: bytes) -> VerticalManifest:
+    """Reads a manifest by whose digest it is known; the signature is not checked.
+
+    Raises:
+        ServingError: ``model.invalid`` if it is none.
+    """
+    try:
+        return _parse(unverified_text(note), _HEADER, VerticalManifest)
+    except ProtocolError as error:
+        raise ServingError("model.invalid", f"not a signed manifest: {error.detail}") from error
 
 
 def is_vertical(note: bytes) -> bool:

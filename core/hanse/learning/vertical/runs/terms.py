@@ -34,6 +34,7 @@ def trees_terms(agreement: Agreement, rows: int, root: bytes) -> TreesTerms:
         rows=rows,
         context=root.hex(),
         min_bin_rows=vertical.minimum_bin_rows,
+        key_bits=vertical.trust.key_bits,
     )
 
 

@@ -1,4 +1,4 @@
-"""Messages of a scorecard run: arrays of ring elements, long ones in pieces."""
+"""Messages of a scorecard run (:mod:`hanse.aggregation.steps`): ring elements, long arrays in pieces."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -6,9 +6,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from hanse.aggregation.body import decode_body, encode_body
+from hanse.aggregation import steps
 from hanse.crypto import JsonInput, JsonValue
-from hanse.errors import ProtocolError
 from hanse.exchange import PeerChannel
 
 PROTOCOL: Final = "hanse.scorecard/1"
@@ -19,7 +18,7 @@ Array = NDArray[Any]
 
 def say(peer: PeerChannel, step: str, number: int, more: Mapping[str, JsonInput] | None = None) -> None:
     """Sends a message without arrays."""
-    peer.send(encode_body({"protocol": PROTOCOL, "step": step, "number": number, **(more or {})}))
+    steps.say(peer, step, protocol=PROTOCOL, number=number, **(more or {}))
 
 
 def hear(peer: PeerChannel, step: str, number: int) -> dict[str, JsonValue]:
@@ -30,7 +29,7 @@ def hear(peer: PeerChannel, step: str, number: int) -> dict[str, JsonValue]:
     """
     header, arrays = _next(peer, step, number)
     if arrays:
-        raise ProtocolError("protocol.malformed", f"{peer.peer}: {step} {number} has an array too many")
+        raise steps.malformed(peer, f"{step} {number} has an array too many")
     return header
 
 
@@ -38,8 +37,7 @@ def send(peer: PeerChannel, step: str, number: int, array: Array) -> None:
     """Sends an array, cut along its last axis into pieces."""
     width = _piece(array.shape, array.itemsize)
     for start in range(0, array.shape[-1], width):
-        header: dict[str, JsonInput] = {"protocol": PROTOCOL, "step": step, "number": number}
-        peer.send(encode_body(header, array[..., start : start + width]))
+        steps.say(peer, step, array[..., start : start + width], protocol=PROTOCOL, number=number)
 
 
 def receive(peer: PeerChannel, step: str, number: int, kind: str, *shape: int) -> Array:
@@ -54,9 +52,7 @@ def receive(peer: PeerChannel, step: str, number: int, kind: str, *shape: int) -
         due = whole[..., start : start + width]
         header, arrays = _next(peer, step, number)
         if header or len(arrays) != 1 or arrays[0].dtype != whole.dtype or arrays[0].shape != due.shape:
-            raise ProtocolError(
-                "protocol.malformed", f"{peer.peer}: {step} {number} is an array of another type or shape"
-            )
+            raise steps.malformed(peer, f"{step} {number} is an array of another type or shape")
         due[...] = arrays[0]
     return whole
 
@@ -83,20 +79,11 @@ def swap(peer: PeerChannel, step: str, number: int, array: Array, *shape: int, f
     return received
 
 
-def _next(peer: PeerChannel, step: str, number: int) -> tuple[dict[str, JsonValue], tuple[Array, ...]]:
-    try:
-        header, arrays = decode_body(peer.receive())
-    except ProtocolError as error:
-        if error.code != "protocol.malformed":
-            raise
-        raise ProtocolError(error.code, f"{peer.peer}: {error.detail}") from error
-    said = {name: header.pop(name, None) for name in ("protocol", "step", "number")}
-    if said != {"protocol": PROTOCOL, "step": step, "number": number}:
-        raise ProtocolError(
-            "protocol.unexpected-step",
-            f"{peer.peer or 'the coordinator'} said something else where {step} {number} is due",
-        )
-    return header, arrays
+def _next(peer: PeerChannel, step: str, number: int) -> tuple[steps.Fields, steps.Arrays]:
+    fields, arrays = steps.hear_step(peer, step)
+    if (fields.pop("protocol", None), fields.pop("number", None)) != (PROTOCOL, number):
+        raise steps.unexpected(peer, f"{step} {number}")
+    return fields, arrays
 
 
 def _piece(shape: tuple[int, ...], item_bytes: int) -> int:

@@ -1,7 +1,7 @@
 """Messages of a split network: a step, a number, arrays of known type and shape.
 
-Bodies are those of :mod:`hanse.aggregation.body`, with the header ``{"number": …, "protocol":
-"hanse.split/1", "step": …}`` and, in greetings, what both sides compare.
+Messages are those of :mod:`hanse.aggregation.steps`, with the fields ``number``, ``protocol``
+(``hanse.split/1``) and, in greetings, what both sides compare.
 """
 
 from collections.abc import Mapping
@@ -10,9 +10,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hanse.aggregation.body import decode_body, encode_body
-from hanse.crypto import JsonInput, JsonValue
-from hanse.errors import ProtocolError
+from hanse.aggregation.steps import Arrays, Fields, hear_step, malformed, say, unexpected
+from hanse.crypto import JsonInput
 from hanse.exchange import PeerChannel
 
 PROTOCOL: Final = "hanse.split/1"
@@ -45,13 +44,10 @@ def send(
         ProtocolError: ``protocol.malformed`` for such a number.
         HanseError: As the channel.
     """
-    header = {"protocol": PROTOCOL, "step": step, "number": number, **(more or {})}
-    peer.send(encode_body(header, *arrays))
+    say(peer, step, *arrays, protocol=PROTOCOL, number=number, **(more or {}))
 
 
-def receive(
-    peer: PeerChannel, step: str, number: int, *shapes: Shape
-) -> tuple[dict[str, JsonValue], tuple[NDArray[Any], ...]]:
+def receive(peer: PeerChannel, step: str, number: int, *shapes: Shape) -> tuple[Fields, Arrays]:
     """The next message, which has to be of a step.
 
     Args:
@@ -61,30 +57,18 @@ def receive(
         shapes: Of the arrays.
 
     Returns:
-        What else the header says, and the arrays.
+        What else is said, and the arrays.
 
     Raises:
         ProtocolError: ``protocol.malformed`` or ``protocol.unexpected-step``, naming the peer.
         HanseError: As the channel.
     """
-    try:
-        header, arrays = decode_body(peer.receive())
-    except ProtocolError as error:
-        if error.code != "protocol.malformed":
-            raise
-        raise ProtocolError(error.code, f"{peer.peer}: {error.detail}") from error
-    said = {name: header.pop(name, None) for name in ("protocol", "step", "number")}
-    if said != {"protocol": PROTOCOL, "step": step, "number": number}:
-        raise ProtocolError(
-            "protocol.unexpected-step", f"{peer.peer} said something else where {step} {number} is due"
-        )
-    if len(arrays) != len(shapes) or not all(
-        _fits(array, shape) for array, shape in zip(arrays, shapes, strict=True)
-    ):
-        raise ProtocolError(
-            "protocol.malformed", f"{peer.peer}: {step} {number} has arrays of another type, shape or size"
-        )
-    return header, arrays
+    fields, arrays = hear_step(peer, step)
+    if (fields.pop("protocol", None), fields.pop("number", None)) != (PROTOCOL, number):
+        raise unexpected(peer, f"{step} {number}")
+    if len(arrays) != len(shapes) or not all(map(_fits, arrays, shapes)):
+        raise malformed(peer, f"{step} {number} has arrays of another type, shape or size")
+    return fields, arrays
 
 
 def _fits(array: NDArray[Any], shape: Shape) -> bool:

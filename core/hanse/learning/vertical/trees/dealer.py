@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from hanse.aggregation.masks import SEED_BYTES
+from hanse.aggregation.steps import hear, hear_step, malformed, say, unexpected
 from hanse.errors import PolicyError
 from hanse.exchange.peers import PeerChannel
 from hanse.learning.vertical.trees.dealing import (
@@ -22,12 +23,7 @@ from hanse.learning.vertical.trees.messages import (
     DEALT_CHECK,
     OVER,
     SEED,
-    hear,
-    hear_step,
-    malformed,
-    say,
     send_matrix,
-    unexpected,
 )
 from hanse.learning.vertical.trees.ring import Ring
 from hanse.learning.vertical.trees.terms import TreesTerms
@@ -104,7 +100,7 @@ class Dealer:
                 self._deal_batch(label, dealt)
                 dealt += 1
             else:
-                raise unexpected(label)
+                raise unexpected(label, "a request to deal")
 
     def _deal_batch(self, label: PeerChannel, batch: int) -> None:
         size = self._terms.batch

@@ -7,19 +7,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hanse.aggregation.masks import SEED_BYTES
+from hanse.aggregation.steps import hear_step, malformed, say
 from hanse.errors import ConfigurationError
 from hanse.exchange.peers import PeerChannel
 from hanse.learning.boosting.columns import Binning
 from hanse.learning.boosting.engine import Engine, Progress
 from hanse.learning.boosting.rows import Rows
 from hanse.learning.random_source import SecureRandom
-from hanse.learning.vertical.trees.dealing import COIN_BYTES
 from hanse.learning.vertical.trees.feature_holder import pair_of
-from hanse.learning.vertical.trees.masks import Masks
-from hanse.learning.vertical.trees.messages import BEGIN, OVER, SEED, check_array, hear_step, malformed, say
+from hanse.learning.vertical.trees.homomorphic.label_holder import EncryptedSums
+from hanse.learning.vertical.trees.masks import MaskedSums, Masks
+from hanse.learning.vertical.trees.messages import BEGIN, OVER, SEED, check_array
 from hanse.learning.vertical.trees.parts import HolderCuts, LabelPart, with_cuts
 from hanse.learning.vertical.trees.remote import MAX_COLUMNS, Remote
-from hanse.learning.vertical.trees.sums import SharedSums
+from hanse.learning.vertical.trees.sums import Others, SharedSums
 from hanse.learning.vertical.trees.terms import TreesTerms
 
 _TWO: Final = 2  # codes of a cut
@@ -78,7 +79,7 @@ class LabelHolder:
 
         Args:
             peers: Channels to the feature holders, by name.
-            dealer: The channel to the dealer; None if there are no feature holders.
+            dealer: The channel to the dealer; None if there are no feature holders, or the terms have a key.
             entropy: Random bytes.
             progress: Called after each iteration.
 
@@ -91,18 +92,16 @@ class LabelHolder:
             HanseError: As :class:`hanse.exchange.peers.PeerChannel`.
         """
         remotes = [Remote(self._terms, peers[name]) for name in self._terms.feature_holders]
-        masks = None if dealer is None or not remotes else self._masks(dealer, remotes)
-        if remotes and masks is None:
-            raise ConfigurationError("config.invalid", "feature holders need a dealer")
+        others = self._others(dealer, remotes) if remotes else None
         members = (self._terms.label_holder, *self._terms.feature_holders)
         sums = SharedSums(
-            self._settings, self._binning.layout, self._codes, self._rows, remotes, masks, members
+            self._settings, self._binning.layout, self._codes, self._rows, remotes, others, members
         )
         engine = Engine(sums, sums.layout, self._settings)
         for done in engine.grow():
             progress(done)
         numbers, kept = sums.cut_of(engine.forest)
-        coins = [] if masks is None else self._check(masks, remotes, entropy)
+        coins = [] if others is None else others.finish(entropy)
         holders = [
             HolderCuts(name=remote.name, pair=pair_of(coin), cuts=len(cuts))
             for remote, coin, cuts in zip(remotes, coins, kept, strict=True)
@@ -110,26 +109,25 @@ class LabelHolder:
         part = self._part(engine, numbers, holders)
         for remote, cuts in zip(remotes, kept, strict=True):
             remote.end(cuts)
-        if dealer is not None and remotes:
+        if dealer is not None and remotes and self._terms.key_bits is None:
             say(dealer, OVER)
         return part
 
+    def _others(self, dealer: PeerChannel | None, remotes: list[Remote]) -> Others:
+        if self._terms.key_bits is not None:
+            return EncryptedSums(self._terms, remotes)
+        if dealer is None:
+            raise ConfigurationError("config.invalid", "feature holders need a dealer")
+        return MaskedSums(remotes, self._masks(dealer, remotes))
+
     def _masks(self, dealer: PeerChannel, remotes: list[Remote]) -> Masks:
+        opened = [remote.receive_opened() for remote in remotes]
         say(dealer, BEGIN, terms=self._terms.digest)
         header, arrays = hear_step(dealer, SEED)
         if len(arrays) != 1 or header.get("bins") != [int(remote.bins.sum()) for remote in remotes]:
             raise malformed(dealer, "it deals for other columns than the feature holders show")
         seed = check_array(dealer, arrays[0], np.uint8, (SEED_BYTES,)).tobytes()
-        return Masks(self._terms, dealer, seed, [remote.opened for remote in remotes])
-
-    def _check(self, masks: Masks, remotes: list[Remote], entropy: Callable[[int], bytes]) -> list[bytes]:
-        """Lets every feature holder check the dealer; returns the coins."""
-        masks.receive_checks()
-        coins = []
-        for number, remote in enumerate(remotes):
-            coins.append(remote.toss(masks.batches, entropy(COIN_BYTES)))
-            remote.prove(*masks.proof(number, coins[-1]))
-        return coins
+        return Masks(self._terms, dealer, seed, opened)
 
     def _part(
         self, engine: Engine, numbers: Mapping[tuple[int, bytes], int], holders: list[HolderCuts]

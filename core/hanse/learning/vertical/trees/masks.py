@@ -1,14 +1,23 @@
 """The label holder's supply of masks: columns to hide gradients behind, and its shares of their sums."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
+from hanse.aggregation.steps import say
 from hanse.errors import ProtocolError
 from hanse.exchange.peers import PeerChannel
-from hanse.learning.vertical.trees.dealing import check_columns, combined, label_columns
-from hanse.learning.vertical.trees.messages import DEAL, DEALT, DEALT_CHECK, receive_matrix, say
+from hanse.learning.boosting.splits import CHANNELS
+from hanse.learning.vertical.trees.dealing import COIN_BYTES, check_columns, combined, label_columns
+from hanse.learning.vertical.trees.messages import DEAL, DEALT, DEALT_CHECK, receive_matrix
+from hanse.learning.vertical.trees.remote import Integers, Remote
 from hanse.learning.vertical.trees.ring import Ring, multiply
 from hanse.learning.vertical.trees.terms import TreesTerms
+
+_MESSAGE_BYTES: Final = 8 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,3 +125,52 @@ class Masks:
         columns = label_columns(self._seed, batch, self._terms.batch, self._terms.rows)
         pairs = zip(self._opened, dealt, strict=True)
         return Taken(columns, tuple(multiply(columns, opened) + share for opened, share in pairs))
+
+
+class MaskedSums:
+    """Asks feature holders behind masks; see :class:`hanse.learning.vertical.trees.sums.Others`.
+
+    Args:
+        remotes: Feature holders.
+        masks: With what each has opened.
+    """
+
+    def __init__(self, remotes: Sequence[Remote], masks: Masks) -> None:
+        self._remotes = tuple(remotes)
+        self._masks = masks
+
+    def sums(self, secret: NDArray[np.int32], meanwhile: Callable[[], None]) -> Integers:
+        """See :class:`hanse.learning.vertical.trees.sums.Others`."""
+        totals = secret.sum(axis=1, dtype=np.int64)
+        found = []
+        for part, taken in self._taken(secret):
+            masked = secret[part].view(np.uint32) - taken.columns
+            for remote in self._remotes:
+                remote.ask(masked)
+            if not part.start:
+                meanwhile()
+            heard = [
+                remote.hear(share, totals[part])
+                for remote, share in zip(self._remotes, taken.shares, strict=True)
+            ]
+            found.append(np.concatenate(heard, axis=1))
+        return np.concatenate(found)
+
+    def finish(self, entropy: Callable[[int], bytes]) -> list[bytes]:
+        """Lets everybody check the dealer; see :class:`hanse.learning.vertical.trees.sums.Others`."""
+        self._masks.receive_checks()
+        coins = []
+        for number, remote in enumerate(self._remotes):
+            coins.append(remote.toss(self._masks.batches, entropy(COIN_BYTES)))
+            remote.prove(*self._masks.proof(number, coins[-1]))
+        return coins
+
+    def _taken(self, secret: NDArray[np.int32]) -> Iterator[tuple[slice, Taken]]:
+        """Masks for so many columns, in parts that fit into a message, with where they go."""
+        count, rows = secret.shape
+        most = max(CHANNELS, _MESSAGE_BYTES // (4 * rows) // CHANNELS * CHANNELS)
+        start = 0
+        while start < count:
+            taken = self._masks.take(min(most, count - start))
+            yield slice(start, start + len(taken.columns)), taken
+            start += len(taken.columns)

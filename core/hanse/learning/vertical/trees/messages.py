@@ -1,8 +1,4 @@
-"""Messages between the parties: a header with the step, and arrays.
-
-Every message is a :mod:`hanse.aggregation.body` whose header is ``{"step": …}`` and what else the step needs.
-A reader names the step and the arrays that are due; whatever else arrives is an error that names the sender.
-"""
+"""Messages between the parties (:mod:`hanse.aggregation.steps`): steps, and arrays of a type and shape."""
 
 from collections.abc import Iterator
 from typing import Any, Final
@@ -10,55 +6,16 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from hanse.aggregation.body import decode_body, encode_body
-from hanse.crypto import JsonInput, JsonValue
-from hanse.errors import HanseError, ProtocolError
+from hanse.aggregation.steps import hear_step, malformed, say
 from hanse.exchange.peers import PeerChannel
 
-COLUMNS, SEED, BEGIN, BINS = "columns", "seed", "begin", "bins"
+COLUMNS, SEED, BEGIN, BINS, KEY = "columns", "seed", "begin", "bins", "key"
 DEAL, DEALT, DEALT_CHECK = "deal", "dealt", "dealt-check"
 SUMS, SIDES = "sums", "sides"
 COMMIT, COIN, REVEAL, PROOF, COMBINED, CHECKED = "commit", "coin", "reveal", "proof", "combined", "checked"
 OVER: Final = "over"
 
 _PIECE_BYTES: Final = 8 << 20
-
-
-def say(channel: PeerChannel, step: str, *arrays: NDArray[Any], **header: JsonInput) -> None:
-    """Sends a message."""
-    channel.send(encode_body({"step": step, **header}, *arrays))
-
-
-def hear(channel: PeerChannel) -> tuple[str, dict[str, JsonValue], tuple[NDArray[Any], ...]]:
-    """Receives a message of any step.
-
-    Returns:
-        Step, the rest of the header, arrays.
-
-    Raises:
-        ProtocolError: ``protocol.malformed`` if it is no message.
-    """
-    body = channel.receive()
-    try:
-        header, arrays = decode_body(body)
-    except HanseError as error:
-        raise malformed(channel, error.detail) from error
-    step = header.pop("step", None)
-    if not isinstance(step, str):
-        raise malformed(channel, "a message without a step")
-    return step, header, arrays
-
-
-def hear_step(channel: PeerChannel, step: str) -> tuple[dict[str, JsonValue], tuple[NDArray[Any], ...]]:
-    """Receives the message that is due.
-
-    Raises:
-        ProtocolError: ``protocol.malformed``, or ``protocol.unexpected-step`` if it is another one.
-    """
-    found, header, arrays = hear(channel)
-    if found != step:
-        raise unexpected(channel)
-    return header, arrays
 
 
 def hear_array(
@@ -103,17 +60,3 @@ def receive_matrix(channel: PeerChannel, step: str, shape: tuple[int, int]) -> N
     for part in pieces(shape[0], 4 * shape[1]):
         matrix[part] = hear_array(channel, step, np.uint32, (part.stop - part.start, shape[1]))
     return matrix
-
-
-def malformed(channel: PeerChannel, what: str) -> ProtocolError:
-    """The error of a message that cannot be read."""
-    return ProtocolError("protocol.malformed", f"{_name(channel)}: {what}")
-
-
-def unexpected(channel: PeerChannel) -> ProtocolError:
-    """The error of a message that is not due."""
-    return ProtocolError("protocol.unexpected-step", f"{_name(channel)}: another step is due")
-
-
-def _name(channel: PeerChannel) -> str:
-    return channel.peer or "the coordinator"

@@ -48,6 +48,27 @@ class OneHot:
             hot[np.arange(len(hot))[:, None], at] += np.uint32(1)
             yield rows, hot
 
+    def cells(self, part: slice) -> tuple[list[list[int]], list[list[int]]]:
+        """Some rows by combinations of their bins in several columns, which are fewer to add up than columns.
+
+        Args:
+            part: Which rows.
+
+        Returns:
+            Of each cell that has rows these, counted from the part's first; and of each bin its cells.
+        """
+        cells: list[list[int]] = []
+        bins: list[list[int]] = [[] for _ in range(self.width)]
+        for group, joint in zip(self._groups, self._joint, strict=True):
+            order = np.argsort(joint[part], kind="stable")
+            found, starts = np.unique(joint[part][order], return_index=True)
+            codes = np.unravel_index(found, _shape(self._counts, group))
+            for column, own in zip(group, codes, strict=True):
+                for number, code in enumerate(own.tolist()):
+                    bins[int(self._offsets[column]) + code].append(len(cells) + number)
+            cells += [rows.tolist() for rows in np.split(order, starts[1:])]
+        return cells, bins
+
     def sums(self, columns: Ring) -> Ring:
         """Sums over the rows of each bin, modulo 2^32: the product with the one-hot rows.
 

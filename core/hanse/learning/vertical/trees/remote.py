@@ -5,6 +5,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from hanse.aggregation.steps import hear_step, malformed, say
 from hanse.errors import ProtocolError
 from hanse.exchange.peers import PeerChannel
 from hanse.learning.boosting.columns import Layout
@@ -27,10 +28,7 @@ from hanse.learning.vertical.trees.messages import (
     SUMS,
     check_array,
     hear_array,
-    hear_step,
-    malformed,
     receive_matrix,
-    say,
     send_matrix,
 )
 from hanse.learning.vertical.trees.ring import BLOCK, Ring
@@ -52,37 +50,36 @@ class Remote:
 
     def __init__(self, terms: TreesTerms, channel: PeerChannel) -> None:
         self._terms = terms
-        self._channel = channel
+        self.channel = channel
         self.name = channel.peer
         say(channel, BEGIN, terms=terms.digest)
         self.layout, self.bins = self._columns()
         self._cells = _cells(self.layout, self.bins)
-        self.opened = self._receive_opened()
-        """E: its one-hot rows less its mask, shape (rows, bins)."""
         self._cuts: dict[tuple[int, bytes], int] = {}
         self._sides: list[NDArray[np.uint8]] = []
 
     def _columns(self) -> tuple[Layout, Integers]:
         """Codes and order of the columns, and how many of each one's codes have rows."""
-        _, arrays = hear_step(self._channel, COLUMNS)
+        _, arrays = hear_step(self.channel, COLUMNS)
         if len(arrays) != _ARRAYS or arrays[0].ndim != 1 or not 1 <= len(arrays[0]) <= MAX_COLUMNS:
-            raise malformed(self._channel, "columns have another form")
+            raise malformed(self.channel, "columns have another form")
         shape = arrays[0].shape
-        codes = check_array(self._channel, arrays[0], np.int64, shape)
-        ordered = check_array(self._channel, arrays[1], np.uint8, shape)
-        bins = check_array(self._channel, arrays[2], np.int64, shape)
+        codes = check_array(self.channel, arrays[0], np.int64, shape)
+        ordered = check_array(self.channel, arrays[1], np.uint8, shape)
+        bins = check_array(self.channel, arrays[2], np.int64, shape)
         good = (codes >= 1 + ordered) & (codes <= MAX_CODES) & (ordered <= 1) & (bins >= 1)
         good &= (bins <= codes) & (bins >= codes - 1)
         if not good.all() or bins.sum() > MAX_BINS:
-            raise malformed(self._channel, "columns have another form")
+            raise malformed(self.channel, "columns have another form")
         return Layout(tuple(codes.tolist()), tuple((ordered == 1).tolist())), bins
 
-    def _receive_opened(self) -> Ring:
+    def receive_opened(self) -> Ring:
+        """E: its one-hot rows less its mask, shape (rows, bins)."""
         width = int(self.bins.sum())
         opened = np.empty((self._terms.rows, width), dtype=np.uint32)
         for start in range(0, self._terms.rows, BLOCK):
             length = min(BLOCK, self._terms.rows - start)
-            opened[start : start + length] = receive_matrix(self._channel, BINS, (length, width))
+            opened[start : start + length] = receive_matrix(self.channel, BINS, (length, width))
         return opened
 
     def ask(self, masked: Ring) -> None:
@@ -91,7 +88,7 @@ class Remote:
         Args:
             masked: Gradients less masks, shape (columns, rows).
         """
-        say(self._channel, SUMS, masked)
+        say(self.channel, SUMS, masked)
 
     def hear(self, share: Ring, totals: Integers) -> Integers:
         """The sums that were asked for.
@@ -106,8 +103,22 @@ class Remote:
         Raises:
             ProtocolError: ``vertical.sums`` if the bins of some column do not add up to the total.
         """
-        theirs = hear_array(self._channel, SUMS, np.uint32, share.shape)
-        sums = (theirs + share).view(np.int32).astype(np.int64)
+        theirs = hear_array(self.channel, SUMS, np.uint32, share.shape)
+        return self.placed((theirs + share).view(np.int32).astype(np.int64), totals)
+
+    def placed(self, sums: Integers, totals: Integers) -> Integers:
+        """Sums of bins as a histogram of all codes, if they add up.
+
+        Args:
+            sums: Shape (columns, bins).
+            totals: See :meth:`hear`.
+
+        Returns:
+            Shape (columns, layout.total).
+
+        Raises:
+            ProtocolError: As :meth:`hear`.
+        """
         starts = np.concatenate([[0], np.cumsum(self.bins)[:-1]])
         if (np.add.reduceat(sums, starts, axis=1) != totals[:, None]).any():
             raise ProtocolError(
@@ -139,8 +150,8 @@ class Remote:
         new = {key: number for number, key in enumerate(keys) if key not in self._cuts}
         if new:
             rows, which = self._terms.rows, list(new.values())
-            say(self._channel, SIDES, columns[which], np.packbits(left[which], axis=1, bitorder="little"))
-            packed = hear_array(self._channel, SIDES, np.uint8, (len(which), (rows + 7) // 8))
+            say(self.channel, SIDES, columns[which], np.packbits(left[which], axis=1, bitorder="little"))
+            packed = hear_array(self.channel, SIDES, np.uint8, (len(which), (rows + 7) // 8))
             self._sides += list(packed)
             self._cuts |= {key: len(self._cuts) + number for number, key in enumerate(new)}
         return [self._cuts[key] for key in keys]
@@ -156,9 +167,9 @@ class Remote:
             The joint coin.
         """
         bound = np.frombuffer(commitment(own), dtype=np.uint8)
-        say(self._channel, COMMIT, bound, batches=batches)
-        other = hear_array(self._channel, COIN, np.uint8, (COIN_BYTES,)).tobytes()
-        say(self._channel, REVEAL, np.frombuffer(own, dtype=np.uint8))
+        say(self.channel, COMMIT, bound, batches=batches)
+        other = hear_array(self.channel, COIN, np.uint8, (COIN_BYTES,)).tobytes()
+        say(self.channel, REVEAL, np.frombuffer(own, dtype=np.uint8))
         return joint_coin(self._terms.digest, own, other)
 
     def prove(self, columns: Ring, share: Ring) -> None:
@@ -167,15 +178,15 @@ class Remote:
         Raises:
             ProtocolError: ``vertical.dealing`` if the dealer's numbers do not fit together.
         """
-        send_matrix(self._channel, PROOF, columns)
-        send_matrix(self._channel, COMBINED, share)
-        header, _ = hear_step(self._channel, CHECKED)
+        send_matrix(self.channel, PROOF, columns)
+        send_matrix(self.channel, COMBINED, share)
+        header, _ = hear_step(self.channel, CHECKED)
         if header.get("good") is not True:
             raise ProtocolError("vertical.dealing", f"{self.name}: the dealer's numbers do not fit together")
 
     def end(self, kept: list[int]) -> None:
         """Says that the run is over, and which cuts the model uses, in the order of their new numbers."""
-        say(self._channel, OVER, np.array(kept, dtype=np.int64))
+        say(self.channel, OVER, np.array(kept, dtype=np.int64))
 
 
 def _cells(layout: Layout, bins: Integers) -> Integers:

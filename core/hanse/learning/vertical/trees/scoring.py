@@ -6,9 +6,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from hanse.aggregation.steps import hear_step, malformed, say
 from hanse.exchange.peers import PeerChannel
 from hanse.learning.boosting.objective import Floats
-from hanse.learning.vertical.trees.messages import SIDES, check_array, hear_array, hear_step, malformed, say
+from hanse.learning.vertical.trees.messages import SIDES, check_array, hear_array
 from hanse.learning.vertical.trees.parts import FeaturePart, LabelPart
 
 MAX_REQUEST_ROWS: Final = 1 << 16

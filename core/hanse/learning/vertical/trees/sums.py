@@ -1,7 +1,7 @@
 """The engine's questions, answered from own rows and from shares of sums over the columns of others."""
 
-from collections.abc import Iterator, Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,12 +13,36 @@ from hanse.learning.boosting.objective import Floats, loss_unit, sum_units
 from hanse.learning.boosting.rows import Rows
 from hanse.learning.boosting.settings import BoostingSettings
 from hanse.learning.boosting.splits import CHANNELS
-from hanse.learning.vertical.trees.masks import Masks, Taken
 from hanse.learning.vertical.trees.remote import Remote
 
 Integers = NDArray[np.int64]
 
-_MESSAGE_BYTES: Final = 8 << 20
+
+class Others(Protocol):
+    """How sums over the columns of feature holders are asked for."""
+
+    def sums(self, secret: NDArray[np.int32], meanwhile: Callable[[], None]) -> Integers:
+        """Asks for sums.
+
+        Args:
+            secret: What is added up, three columns for each node; shape (columns, rows).
+            meanwhile: Is called once, while the others are at work.
+
+        Returns:
+            Shape (columns, codes of all feature holders).
+
+        Raises:
+            ProtocolError: ``vertical.sums`` if sums do not add up.
+        """
+        ...
+
+    def finish(self, entropy: Callable[[int], bytes]) -> list[bytes]:
+        """Tosses a coin with each feature holder, and lets it check what there is to check.
+
+        Returns:
+            The coins.
+        """
+        ...
 
 
 class SharedSums:
@@ -30,7 +54,7 @@ class SharedSums:
         codes: Of own columns, shape (rows, columns).
         rows: Labels, scores and nodes.
         remotes: Feature holders.
-        masks: None if there is no feature holder.
+        others: How they are asked; None if there is none.
         members: All parties' names.
     """
 
@@ -41,7 +65,7 @@ class SharedSums:
         codes: Codes,
         rows: Rows,
         remotes: Sequence[Remote],
-        masks: Masks | None,
+        others: Others | None,
         members: tuple[str, ...],
     ) -> None:
         self._settings = settings
@@ -49,7 +73,7 @@ class SharedSums:
         self._codes = codes
         self._rows = rows
         self._remotes = tuple(remotes)
-        self._masks = masks
+        self._others = others
         self._members = members
         layouts = [layout, *(remote.layout for remote in remotes)]
         self.layout = Layout(
@@ -102,37 +126,18 @@ class SharedSums:
 
     def _histograms(self, asked: Integers) -> Floats:
         """Shape (asked, layout.total, 3)."""
-        if self._masks is None or not len(asked):
+        if self._others is None or not len(asked):
             own = self._rows.sums(self._codes, self._own, asked)
             others = np.zeros((len(asked), self.layout.total - self._own.total, CHANNELS))
             return np.concatenate([own, others], axis=1)
+        own_sums: list[Floats] = []
         secret = self._rows.columns(asked).reshape(-1, self._rows.count)
-        totals = secret.sum(axis=1, dtype=np.int64)
-        sums = np.zeros((len(secret), self.layout.total - self._own.total))
-        own_sums = np.zeros((len(asked), self._own.total, CHANNELS))
-        for part, taken in self._taken(self._masks, len(secret)):
-            masked = secret[part].view(np.uint32) - taken.columns
-            for remote in self._remotes:
-                remote.ask(masked)
-            if not part.start:  # while the others are at work
-                own_sums = self._rows.sums(self._codes, self._own, asked)
-            heard = [
-                remote.hear(share, totals[part])
-                for remote, share in zip(self._remotes, taken.shares, strict=True)
-            ]
-            sums[part] = np.concatenate(heard, axis=1)
+        sums = self._others.sums(
+            secret, lambda: own_sums.append(self._rows.sums(self._codes, self._own, asked))
+        )
         by_node = sums.reshape(len(asked), CHANNELS, -1).transpose(0, 2, 1)
         steps = np.array([2.0**self._settings.gradient_bits] * 2 + [1.0])
-        return np.concatenate([own_sums, by_node / steps], axis=1)
-
-    def _taken(self, masks: Masks, count: int) -> Iterator[tuple[slice, Taken]]:
-        """Masks for so many columns, in parts that fit into a message, with where they go."""
-        most = max(CHANNELS, _MESSAGE_BYTES // (4 * self._rows.count) // CHANNELS * CHANNELS)
-        start = 0
-        while start < count:
-            taken = masks.take(min(most, count - start))
-            yield slice(start, start + len(taken.columns)), taken
-            start += len(taken.columns)
+        return np.concatenate([*own_sums, by_node / steps], axis=1)
 
     def _move(self, splits: Splits) -> None:
         """Moves rows, with each split's side of every row as a column of two codes."""

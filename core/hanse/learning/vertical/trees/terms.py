@@ -8,6 +8,7 @@ from pydantic import Field
 from hanse.crypto import canonical_json, sha256_hex
 from hanse.learning.boosting.settings import BoostingSettings
 from hanse.learning.boosting.splits import CHANNELS
+from hanse.policies.agreement.vertical import MAX_KEY_BITS, MIN_KEY_BITS
 from hanse.policies.fields import Document, Many
 
 MAX_ALIGNED_ROWS: Final = 1 << 21
@@ -32,6 +33,7 @@ class TreesTerms(Document):
         min_bin_rows: Fewest aligned rows of a bin that a feature holder shows.
         combinations: Random combinations by which the dealer is checked: a dealer that is caught by none of
             them with probability above ``2^-combinations`` does not exist.
+        key_bits: Length of the key under which sums are encrypted, without a dealer; None for a dealer.
     """
 
     settings: BoostingSettings
@@ -41,6 +43,7 @@ class TreesTerms(Document):
     context: Annotated[str, Field(pattern="^[0-9a-f]*$", max_length=128)] = ""
     min_bin_rows: Annotated[int, Field(ge=1, le=1_000_000)] = 20
     combinations: Annotated[int, Field(ge=8, le=128)] = 40
+    key_bits: Annotated[int, Field(ge=MIN_KEY_BITS, le=MAX_KEY_BITS)] | None = None
 
     @property
     def digest(self) -> str:

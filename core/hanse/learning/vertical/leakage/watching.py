@@ -1,0 +1,47 @@
+"""The leakage report of a run of trees: the label holder watches what it sends, and attacks it afterwards."""
+
+import numpy as np
+
+from hanse.exchange import PeerChannel
+from hanse.learning.vertical.leakage.attacks import Labels, chance_area
+from hanse.learning.vertical.leakage.cuts import AskedCuts
+from hanse.learning.vertical.leakage.recorder import Recorder
+from hanse.learning.vertical.leakage.report import LeakageReport
+from hanse.learning.vertical.leakage.surfaces import KNOWN, attack_labels
+
+
+class WatchedTrees:
+    """A feature holder's view of a run, while it is made.
+
+    Args:
+        channel: To the feature holder.
+        rows: How many people there are.
+
+    Attributes:
+        channel: What the label holder runs its protocol over in the place of the given one.
+    """
+
+    def __init__(self, channel: PeerChannel, rows: int) -> None:
+        self._cuts = AskedCuts(channel, rows)
+        self.channel = Recorder(self._cuts, rows)
+
+    def report(self, labels: Labels, rng: np.random.Generator) -> LeakageReport:
+        """Attacks what the feature holder has seen.
+
+        What the attack on cuts would reach on the feature holder's own columns alone is not in it: who has
+        these has no labels, and who has labels does not have these.
+
+        Args:
+            labels: The true ones, shape (rows,).
+            rng: Chooses known people.
+        """
+        cuts = self._cuts.surface()
+        return LeakageReport(
+            party=self.channel.peer,
+            mode="boosted trees",
+            rows=len(labels),
+            findings=attack_labels(self.channel.surfaces(), labels, rng),
+            disclosed=() if cuts is None else attack_labels([cuts], labels, rng),
+            known=KNOWN,
+            chance=chance_area(labels, KNOWN),
+        )

@@ -1,0 +1,249 @@
+"""A trained vertical model at its members, and the processes that serve it, in threads of this one."""
+
+import asyncio
+import dataclasses
+import threading
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self
+
+import grpc
+import numpy as np
+import uvloop
+from tests.conftest import LocalFederation, open_federation
+
+from hanse.api.inference import open_inference_grpc_pb2 as oip
+from hanse.audit import Actor, Checkpoint, Entry, Event, EventType, leaf_hash, sign_checkpoint, verify_log
+from hanse.audit.entry import Frame, format_time, write_entry
+from hanse.audit.proof_file import ProofFile, format_proof
+from hanse.cli.serve import local_parts, scoring_settings
+from hanse.cli.serve_part import part_settings, write_link
+from hanse.cli.serve_settings import ServeSettings
+from hanse.client.features import make_features
+from hanse.client.settings import NodeSettings
+from hanse.crypto import VerifierKey, read_secret, unverified_text, write_atomic
+from hanse.crypto.cosigning import CosignerKey
+from hanse.demo.federation import CALLER, Federation, Site
+from hanse.demo.vertical.sites import site_of, vertical_draft
+from hanse.demo.vertical.story import car_story
+from hanse.policies import Agreement, Answers, Identity, Pseudonymiser
+from hanse.policies.witnessing import PROOF_FILE, REGISTRATION_FILE
+from hanse.server.parts import serve_part
+from hanse.server.party import RunContext
+from hanse.server.ports import free_port
+from hanse.server.rounds import Means
+from hanse.server.scoring import serve
+from hanse.server.scoring.stopping import Stop
+from hanse.server.vertical.registering import vertical_manifest, write_vertical
+from hanse.server.vertical.run import VerticalRun
+from hanse.settings import load_settings
+
+PURPOSES = ("joint_modelling.propensity", "scoring.marketing")
+ANSWERS = Answers(form="sides", daily_people=100_000, keep_s=60, fallback="own_columns")
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclasses.dataclass
+class Trained:
+    """A vertical model, registered, at its members."""
+
+    federation: Federation
+    model: str
+    callers: Mapping[str, Path]
+
+    @property
+    def brand(self) -> Site:
+        return self.federation.sites[0]
+
+    def ref(self, site: Site, subject: str) -> str:
+        return Pseudonymiser(read_secret(site.home.pseudonym_key)).ref(subject)
+
+    def people(self, site: Site) -> list[str]:
+        """The site's own identifiers of the common people, by place."""
+        lines = (site.home.parts / self.model / "people.txt").read_text().split()
+        own = {self.ref(site, str(subject)): str(subject) for subject in site.written.subject_ids}
+        return [own[line] for line in lines]
+
+    def entries(self, site: Site) -> list[Entry]:
+        verifier = VerifierKey.decode(Identity.load(site.home.identity).node_key)
+        return list(verify_log(site.home.log, verifier, origin=verifier.name).entries)
+
+    def of_type(self, site: Site, kind: EventType) -> list[Entry]:
+        return [entry for entry in self.entries(site) if entry.type is kind]
+
+
+def train(
+    folder: Path, people: int = 1200, members: int = 2, trees: int = 5, answers: Answers | None = ANSWERS
+) -> Trained:
+    """Trains a model of the car story and registers it at the label holder."""
+    story = car_story(people, members, np.random.default_rng(5))
+    federation = Federation(folder, [site_of(story, holder) for holder in story.holders], now())
+    federation.make_keys()
+    federation.write_data(*PURPOSES, np.random.default_rng(7))
+    draft = vertical_draft(story, trees, CALLER)
+    assert draft.vertical is not None
+    vertical = draft.vertical.model_copy(update={"answers": answers})
+    note = federation.agree(dataclasses.replace(draft, vertical=vertical))[1]
+    built = open_federation(federation, note)
+    with ExitStack() as stack:
+        stack.enter_context(built.hub)
+        model = _run(built)
+    return Trained(federation, model, federation.make_callers([CALLER]))
+
+
+def _run(built: LocalFederation) -> str:
+    record = built.book.new("abcdef", frozenset(built.nodes))
+    context = RunContext(record.run, built.signed, built.signed.note)
+    run = VerticalRun(context, Means(built.transport(), built.hub, built.statements), built.key, record)
+    manifest = vertical_manifest(context, run.conduct(), now())
+    home = built.federation.sites[0].home
+    folder = home.models / manifest.reference
+    folder.parent.mkdir(exist_ok=True)
+    digest = write_vertical(folder, manifest, built.key)
+    run.finish(manifest.reference, digest, "")
+    actor = Actor(organisation="hub", key_id=built.key.verifier.key_id, role="coordinator")
+    event = Event(type=EventType.MODEL_REGISTERED, agreement=built.signed.digest, model_out=digest)
+    leaf = write_entry(event, Frame(actor.canonical(), 0, format_time(now())))
+    signed = sign_checkpoint(Checkpoint("hub", 1, leaf_hash(leaf)), built.key)
+    for site in built.federation.sites:
+        witness = CosignerKey.load(site.home.witness_key)
+        signed += witness.cosign(unverified_text(signed), now()).encode()
+    write_atomic(folder / REGISTRATION_FILE, leaf)
+    write_atomic(folder / PROOF_FILE, format_proof(ProofFile(0, (), signed)))
+    home.agreements.mkdir(exist_ok=True)
+    write_atomic(home.agreements / f"{built.signed.digest}.agreement", built.signed.note)
+    return manifest.reference
+
+
+class Running:
+    """A service of this process; all live on one event loop, in a thread of its own."""
+
+    _loop: asyncio.AbstractEventLoop | None = None
+
+    def __init__(self, start: Callable[[Stop, Callable[[str], None]], Awaitable[None]]) -> None:
+        self.address = ""
+        self._start = start
+        self._ready = threading.Event()
+
+    @classmethod
+    def loop(cls) -> asyncio.AbstractEventLoop:
+        if cls._loop is None:
+            cls._loop = uvloop.new_event_loop()
+            threading.Thread(target=cls._loop.run_forever, daemon=True).start()
+        return cls._loop
+
+    def __enter__(self) -> Self:
+        self._done = asyncio.run_coroutine_threadsafe(self._serve(), self.loop())
+        self._done.add_done_callback(lambda _: self._ready.set())
+        assert self._ready.wait(20)
+        if self._done.done():
+            self._done.result()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.loop().call_soon_threadsafe(self._stop.tell)
+        self._done.result(20)
+
+    async def _serve(self) -> None:
+        self._stop = Stop()
+        await self._start(self._stop, self._announce)
+
+    def _announce(self, address: str) -> None:
+        self.address = address
+        self._ready.set()
+
+
+@contextmanager
+def serving_part(
+    trained: Trained, site: Site, address: str, seen_at: str = "", **changes: Any
+) -> Iterator[Running]:
+    """A feature holder's service, and its link at the label holder."""
+    link = write_link(site.home.root, seen_at or address)
+    write_atomic(trained.brand.home.root / f"{site.data.name}.link", link.read_bytes())
+    flags = load_settings(ServeSettings, site.home.settings, "serve", {"part_address": address})
+    settings = part_settings(site.home.root, trained.model, flags)
+    settings = settings.model_copy(update={"grace_s": 0.0, **changes})
+    data = make_features(NodeSettings.load(site.home.root).dataset)
+    with Running(lambda stop, ready: serve_part(settings, data, _still_runs, stop.told, ready)) as running:
+        yield running
+
+
+@contextmanager
+def serving_scorer(trained: Trained, **changes: Any) -> Iterator[Running]:
+    """The label holder's scorer."""
+    home = trained.brand.home.root
+    settings = scoring_settings(home, trained.model, "127.0.0.1:0")
+    assert settings.partners is not None
+    links = {site.data.name: home / f"{site.data.name}.link" for site in trained.federation.sites[1:]}
+    partners = settings.partners.model_copy(update={"links": links, **changes})
+    settings = settings.model_copy(update={"partners": partners, "grace_s": 0.0})
+    with Running(lambda stop, ready: serve(settings, stop, ready, local=local_parts(home))) as running:
+        yield running
+
+
+def _still_runs(_agreement: Agreement) -> None:
+    """Nobody has ended it."""
+
+
+class Caller:
+    """A calling system."""
+
+    def __init__(self, trained: Trained, address: str) -> None:
+        folder = trained.callers[CALLER]
+        credentials = grpc.ssl_channel_credentials(
+            trained.brand.home.serving_authority.read_bytes(),
+            (folder / "tls.key").read_bytes(),
+            (folder / "tls.crt").read_bytes(),
+        )
+        self._channel = grpc.secure_channel(address, credentials)
+        self._infer = self._channel.unary_unary(
+            "/inference.GRPCInferenceService/ModelInfer",
+            request_serializer=oip.ModelInferRequest.SerializeToString,
+            response_deserializer=oip.ModelInferResponse.FromString,
+        )
+        self._trained = trained
+
+    def request(self, subjects: Sequence[str], columns: Mapping[str, np.ndarray[Any, Any]]) -> Any:
+        name, _, version = self._trained.model.partition("@")
+        request = oip.ModelInferRequest(model_name=name, model_version=version)
+        request.parameters["purpose"].string_param = PURPOSES[1]
+        for output in ("score", "decision", "basis"):
+            request.outputs.add(name=output)
+        tensor = request.inputs.add(name="subject_id", datatype="BYTES", shape=[len(subjects)])
+        tensor.contents.bytes_contents.extend(subject.encode() for subject in subjects)
+        for column, values in columns.items():
+            numeric = values.dtype.kind == "f"
+            tensor = request.inputs.add(
+                name=column, datatype="FP64" if numeric else "BYTES", shape=[len(subjects)]
+            )
+            if numeric:
+                tensor.contents.fp64_contents.extend(values.tolist())
+            else:
+                tensor.contents.bytes_contents.extend(str(value).encode() for value in values)
+        return request
+
+    def ask(self, request: Any, timeout_s: float = 5.0) -> "Answered":
+        return Answered(self._infer(request, timeout=timeout_s))
+
+    def close(self) -> None:
+        self._channel.close()
+
+
+class Answered:
+    """What a calling system was answered."""
+
+    def __init__(self, response: Any) -> None:
+        outputs = {tensor.name: tensor.contents for tensor in response.outputs}
+        self.scores = np.array(outputs["score"].fp32_contents)
+        self.decisions = [text.decode() for text in outputs["decision"].bytes_contents]
+        self.basis = [text.decode() for text in outputs["basis"].bytes_contents]
+        self.mark = response.parameters["basis"].string_param
+
+
+def free_address() -> str:
+    return f"127.0.0.1:{free_port()}"

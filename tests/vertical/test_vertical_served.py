@@ -1,0 +1,218 @@
+"""A vertical model served: the label holder's scorer asks a feature holder's service, over mutual TLS."""
+
+import socket
+import time
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+from tests.vertical.serving_sites import (
+    PURPOSES,
+    Answered,
+    Caller,
+    Trained,
+    free_address,
+    now,
+    serving_part,
+    serving_scorer,
+    train,
+)
+
+from hanse.audit import EventType
+from hanse.audit.completeness import check_member
+from hanse.client.data import DataSource
+from hanse.client.settings import NodeSettings
+from hanse.crypto import VerifierKey
+from hanse.demo.federation import Site
+from hanse.learning.vertical.serving import KeptPart, open_kept
+from hanse.policies import Identity, open_agreement
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    return train(tmp_path_factory.mktemp("served"))
+
+
+@pytest.fixture(scope="module")
+def address() -> str:
+    return free_address()
+
+
+def kept(trained: Trained, site: Site) -> KeptPart:
+    folder = site.home.parts / trained.model
+    verifier = VerifierKey.decode(Identity.load(site.home.identity).node_key)
+    return open_kept(lambda name: (folder / name).read_bytes(), [verifier])
+
+
+def values(trained: Trained, site: Site) -> dict[str, np.ndarray[Any, Any]]:
+    """A site's own columns of the common people, by place."""
+    people = trained.people(site)
+    names = [column.name for column in site.data.dictionary.columns]
+    found, columns = DataSource(NodeSettings.load(site.home.root).dataset).look_up(names, people)
+    assert found == people
+    return dict(columns)
+
+
+def asked(trained: Trained, caller: Caller, places: list[int]) -> Any:
+    subjects = trained.people(trained.brand)
+    columns = {name: column[places] for name, column in values(trained, trained.brand).items()}
+    return caller.request([subjects[place] for place in places], columns)
+
+
+def joint(trained: Trained, places: list[int]) -> np.ndarray[Any, Any]:
+    """Scores by both parts of the model in one place."""
+    brand, insurer = trained.federation.sites
+    label, feature = kept(trained, brand).label, kept(trained, insurer).feature
+    assert label is not None
+    assert feature is not None
+    own, others = (
+        {name: column[places] for name, column in values(trained, site).items()} for site in (brand, insurer)
+    )
+    return label.scores(own, {"insurer": feature.sides(others)})[:, 0]
+
+
+def eventually(done: Callable[[], bool], timeout_s: float = 5.0) -> None:
+    until = time.monotonic() + timeout_s
+    while not done():
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+def test_members_score_together_and_forget_who_withdraws(trained: Trained, address: str) -> None:
+    brand, insurer = trained.federation.sites
+    with serving_part(trained, insurer, address), serving_scorer(trained) as scorer:
+        caller = Caller(trained, scorer.address)
+        places = list(range(60))
+        answered = caller.ask(asked(trained, caller, places))
+        scored = np.array([decision == "permit" for decision in answered.decisions])
+        expected = np.round(joint(trained, places), trained_decimals(trained)).astype(np.float32)
+        # Exactly what both parts give in one place; some people may not be scored, at one of the two.
+        assert 10 < scored.sum() < len(places)
+        assert answered.scores[scored].tolist() == expected[scored].tolist()
+        assert np.isnan(answered.scores[~scored]).all()
+        assert set(answered.decisions) == {"permit", "deny:P26"}
+        assert answered.mark == "joint"
+        assert [basis == "joint" for basis in answered.basis] == scored.tolist()
+
+        # What was said is the same in both logs, and the second answer comes from memory.
+        heard, said = (
+            trained.of_type(site, kind)
+            for site, kind in ((brand, EventType.PART_HEARD), (insurer, EventType.PART_ANSWERED))
+        )
+        assert [entry.conversation for entry in heard] == [entry.conversation for entry in said]
+        assert said[0].counts is not None
+        one = [int(np.flatnonzero(scored)[0])]
+        request = asked(trained, caller, one)
+        eventually(lambda: _asks_nobody(trained, caller, request))
+
+        # Who withdraws at the feature holder alone is not scored any more, whatever is kept elsewhere.
+        subject = trained.people(insurer)[one[0]]
+        trained.federation.withdraw(insurer, subject, PURPOSES[1], now())
+        eventually(lambda: _is_denied(caller, request))
+        other = [int(np.flatnonzero(scored)[1])]
+        request = asked(trained, caller, other)
+        caller.ask(request)
+        trained.federation.withdraw(brand, trained.people(brand)[other[0]], PURPOSES[1], now())
+        assert _is_denied(caller, request)
+        caller.close()
+    for site in (brand, insurer):
+        assert check_member(trained.entries(site), site.data.name) == []
+
+
+def test_a_feature_holder_that_is_gone_or_slow_is_answered_for_by_own_columns(
+    trained: Trained, address: str
+) -> None:
+    brand, insurer = trained.federation.sites
+    alone = kept(trained, brand).alone
+    assert alone is not None
+    places = list(range(60, 90))
+    own = {name: column[places] for name, column in values(trained, brand).items()}
+    expected = np.round(alone.scores(own, {})[:, 0], trained_decimals(trained)).astype(np.float32)
+
+    def fell_back(answered: Answered) -> None:
+        scored = np.array([decision == "permit" for decision in answered.decisions])
+        assert answered.mark == "own_columns"
+        assert answered.scores[scored].tolist() == expected[scored].tolist()
+        assert [basis == "own_columns" for basis in answered.basis] == scored.tolist()
+
+    with (
+        SilentPort() as silent,
+        serving_part(trained, insurer, address, seen_at=silent),
+        serving_scorer(trained) as scorer,
+    ):
+        caller = Caller(trained, scorer.address)
+        fell_back(caller.ask(asked(trained, caller, places), timeout_s=0.5))  # within its deadline
+        caller.close()
+    with serving_part(trained, insurer, address):
+        pass  # its link names a port where nobody is now
+    with serving_scorer(trained) as scorer:
+        caller = Caller(trained, scorer.address)
+        fell_back(caller.ask(asked(trained, caller, places)))
+        caller.close()
+    reasons = {entry.reasons for entry in trained.of_type(brand, EventType.PART_MISSED)}
+    assert ("scoring.partner-unavailable",) in reasons
+    assert reasons <= {("scoring.partner-unavailable",), ("scoring.partner-timeout",)}
+
+
+def test_nobody_but_the_label_holder_is_answered(trained: Trained, address: str) -> None:
+    _, insurer = trained.federation.sites
+    folder = next(iter(trained.callers.values()))
+    with serving_part(trained, insurer, address):
+        credentials = grpc.ssl_channel_credentials(
+            insurer.home.part_certificate.read_bytes(),
+            (folder / "tls.key").read_bytes(),
+            (folder / "tls.crt").read_bytes(),
+        )
+        named = [("grpc.ssl_target_name_override", "part.hanse")]
+        with grpc.secure_channel(address, credentials, options=named) as channel:
+            ask: Any = channel.unary_unary("/hanse.api.v1.PartAnswers/Answer")
+            with pytest.raises(grpc.RpcError):
+                ask(b"anything", timeout=3)
+
+
+def test_a_part_that_was_altered_is_not_served(trained: Trained) -> None:
+    brand, _ = trained.federation.sites
+    folder = brand.home.parts / trained.model
+    people = folder / "people.txt"
+    before = people.read_bytes()
+    people.write_bytes(before[33:] + before[:33])
+    try:
+        with pytest.raises(Exception, match="signed"), serving_scorer(trained):
+            pass
+    finally:
+        people.write_bytes(before)
+
+
+def trained_decimals(trained: Trained) -> int:
+    note = (trained.brand.home.parts / trained.model / "agreement.note").read_bytes()
+    return open_agreement(note).agreement.scoring.decimals
+
+
+def _asks_nobody(trained: Trained, caller: Caller, request: Any) -> bool:
+    """Whether a call was answered from what was kept."""
+    count = len(trained.of_type(trained.brand, EventType.PART_REUSED))
+    assert caller.ask(request).mark == "joint"
+    return len(trained.of_type(trained.brand, EventType.PART_REUSED)) > count
+
+
+def _is_denied(caller: Caller, request: Any) -> bool:
+    try:
+        caller.ask(request)
+    except grpc.RpcError as error:
+        return error.code() is grpc.StatusCode.PERMISSION_DENIED
+    return False
+
+
+class SilentPort:
+    """A port that takes connections and never says anything."""
+
+    def __enter__(self) -> str:
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        return f"127.0.0.1:{self._socket.getsockname()[1]}"
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
