@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn import metrics as oracle
@@ -175,6 +175,7 @@ def test_nothing_known_is_none_and_no_error(counts: Floats) -> None:
 
 
 @given(st.lists(st.tuples(st.floats(-50, 200), st.floats(-50, 200)), min_size=20, max_size=20))
+@example([(0.0, 0.0)] * 18 + [(0.0, 1.0), (5e-324, 1e-200)])
 def test_any_noise_gives_finite_figures(counts: list[tuple[float, float]]) -> None:
     found = measure(ScoreHistogram(*np.array(counts).T), COARSE, 30.0)
     for value in (found.auc, found.pr_auc, found.log_loss, found.brier, found.calibration_error):

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from hanse.policies import Agreement, Override
 from hanse.policies.agreement import (
     AlignmentRules,
+    Answers,
     Auditor,
     Contract,
     Disclosure,
@@ -21,6 +22,7 @@ from hanse.policies.agreement import (
     Holding,
     IdentifierRule,
     PointScale,
+    Segments,
     Target,
     Trees,
     Trials,
@@ -93,7 +95,9 @@ def full(agreement: Agreement, witness_key: Callable[[str], str]) -> Agreement:
         ),
         minimum_bin_rows=20,
         trust=Trust(mode="dealer", dealer="coordinator", coordinator_colludes_with_no_member=True),
+        answers=Answers(form="sides", daily_people=1000, keep_s=60, fallback="own_columns"),
     )
+    segments = Segments(value="income", value_from=50_000.0, score_from=0.5)
     auditor = Auditor(
         name="watchdog", organisation="Wachhund KG", witness_key=witness_key("watchdog-witness")
     )
@@ -101,6 +105,7 @@ def full(agreement: Agreement, witness_key: Callable[[str], str]) -> Agreement:
         update={
             "members": (first.model_copy(update={"contract": contract}), *others),
             "training": training,
+            "scoring": agreement.scoring.model_copy(update={"segments": segments}),
             "vertical": vertical,
             "columns": (column, *agreement.columns[1:]),
             "evidence": Evidence(quorum=2, auditors=(auditor,)),

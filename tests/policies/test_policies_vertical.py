@@ -7,6 +7,8 @@ import pytest
 from pydantic import ValidationError
 
 from hanse.policies import BUILTIN, Agreement, check_agreement, merge, resolve
+from hanse.policies.agreement.diff import diff_agreements
+from hanse.policies.agreement.effects import Effect
 
 TRAINING = {
     "model": "trees",
@@ -68,6 +70,20 @@ def test_agreements_without_it_keep_their_digest(agreement: Agreement) -> None:
     assert "vertical" not in agreement.model_dump(mode="json")
 
 
+def test_the_agreed_leakage_is_in_the_text_where_it_is_another_one(document: dict[str, Any]) -> None:
+    usual = Agreement.model_validate(document)
+    assert usual.vertical is not None
+    assert usual.vertical.maximum_leakage == 0.6
+    assert "maximum_leakage" not in usual.model_dump(mode="json")["vertical"]
+    document["vertical"]["maximum_leakage"] = 0.7
+    more = Agreement.model_validate(document)
+    assert more.model_dump(mode="json")["vertical"]["maximum_leakage"] == 0.7
+    (change,) = diff_agreements(usual, more)
+    assert (change.where, change.effect) == ("vertical.maximum_leakage", Effect.WIDENS)
+    assert "rises from 0.6 to 0.7" in change.text.en
+    assert "升至0.7" in change.text.zh
+
+
 @pytest.mark.parametrize(
     ("where", "value", "says"),
     [
@@ -77,6 +93,7 @@ def test_agreements_without_it_keep_their_digest(agreement: Agreement) -> None:
         ("vertical.alignment.identifiers", [{"kind": "bought", "normalisation": "exact"}], None),
         ("vertical.alignment.minimum", 10, "cohort.minimum_rows"),
         ("vertical.minimum_bin_rows", 1, "suppress_below"),
+        ("vertical.maximum_leakage", 0.4, "maximum_leakage"),
         ("vertical.trust.coordinator_colludes_with_no_member", False, "True"),
         ("vertical.trust.mode", "homomorphic", "dealer"),
         ("training.rounds", 2, "local_steps"),
@@ -121,3 +138,31 @@ def test_small_intersections_are_a_gap_by_rule(
     policy = merge(resolve(agreement.packs, list(BUILTIN.values())))
     gaps = {gap.rule: gap for gap in check_agreement(agreement, policy, now)}
     assert "vertical.minimum_intersection = 99" in str(gaps["P15"])
+
+
+def test_without_a_dealer_the_length_of_the_key_is_agreed(document: dict[str, Any]) -> None:
+    dealt = Agreement.model_validate(document)
+    document["vertical"]["trust"] = {"mode": "homomorphic", "key_bits": 2048}
+    agreed = Agreement.model_validate(document)
+    assert agreed.vertical is not None
+    assert agreed.model_dump(mode="json")["vertical"]["trust"] == document["vertical"]["trust"]
+    assert "label holder" in agreed.vertical.trust.assumption.en
+    changed = {change.where for change in diff_agreements(dealt, agreed)}
+    assert changed >= {"vertical.trust.mode", "vertical.trust.dealer", "vertical.trust.key_bits"}
+
+
+@pytest.mark.parametrize(
+    "trust",
+    [
+        {"mode": "homomorphic", "key_bits": 2047},
+        {"mode": "homomorphic"},
+        {"mode": "homomorphic", "key_bits": 2048, "dealer": "coordinator"},
+        {"mode": "dealer", "dealer": "coordinator"},
+    ],
+)
+def test_what_members_rely_on_is_whole_and_the_key_long_enough(
+    document: dict[str, Any], trust: dict[str, Any]
+) -> None:
+    document["vertical"]["trust"] = trust
+    with pytest.raises(ValidationError, match="trust"):
+        Agreement.model_validate(document)

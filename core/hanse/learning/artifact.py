@@ -10,7 +10,7 @@ A folder holds exactly two files:
 
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 
@@ -33,6 +33,7 @@ from hanse.crypto import (
 from hanse.crypto.files import sync_folder
 from hanse.errors import ConfigurationError, HanseError, ProtocolError, ServingError
 from hanse.learning.boosting.predictor import open_trees
+from hanse.learning.calibration import Calibration
 from hanse.learning.predictor import Predictor, Predicts
 from hanse.learning.robustness.findings import RobustnessReport
 from hanse.learning.transform import Transform, n_cells
@@ -49,6 +50,7 @@ MAX_MANIFEST_BYTES: Final = 4 << 20
 _HEADER: Final = "hanse model v1"
 _TEXT_LINES: Final = 4  # the last one is empty
 _TENSOR: Final = "weights"
+_DECILES: Final = 10
 
 
 class KeptRound(Document):
@@ -99,6 +101,12 @@ class ModelManifest(Document):
             rows that chose it. None where it is that of the last round.
         trials: All trials of the sweep that the model is the best of; empty for a run by itself. Epsilon and
             certificate are those of all of them.
+        calibration: What its scores mean, by the held-out records; None where too few or too noisy ones say
+            so, and then a score is what the model has.
+        average: Share of each feature among the training records of all members, in hundredths: whom reasons
+            of scores compare people with; empty where nobody counts, or the counts are not to be told.
+        deciles: Where the tenths of the held-out records begin, in calibrated scores; empty where the run
+            does not say.
     """
 
     schema_version: Literal[1] = 1
@@ -122,9 +130,18 @@ class ModelManifest(Document):
     contributions: RunContributions | None = Field(default=None, exclude_if=lambda given: given is None)
     rounds: KeptRound | None = Field(default=None, exclude_if=lambda given: given is None)
     trials: tuple[TrialResult, ...] = Field(default=(), exclude_if=lambda given: not given)
+    calibration: Calibration | None = Field(default=None, exclude_if=lambda given: given is None)
+    average: tuple[float, ...] = Field(default=(), exclude_if=lambda given: not given)
+    deciles: tuple[float, ...] = Field(default=(), exclude_if=lambda given: not given)
 
     @model_validator(mode="after")
     def _counts_fit(self) -> Self:
+        if list(self.deciles) != sorted(self.deciles) or len(self.deciles) not in {0, _DECILES - 1}:
+            raise ValueError("nine deciles in their order, or none")
+        if len(self.average) not in {0, self.transform.n_features} or not all(
+            0 <= s <= 1 for s in self.average
+        ):
+            raise ValueError("one share per feature, or none")
         cells = sum(n_cells(column) for column in self.transform.columns)
         if len(self.cell_counts) not in {0, cells} or (self.cell_counts and self.privacy is None):
             raise ValueError("one noisy count per cell, or none")
@@ -144,16 +161,28 @@ class LoadedModel:
         manifest: What it is.
         predictor: Features to scores.
         digest: SHA-256 of the signed manifest, 64 hex digits: names this version in logs.
+        note: The signed manifest itself.
     """
 
     manifest: ModelManifest
     predictor: Predicts
     digest: str
+    note: bytes = field(default=b"", repr=False)
 
     @property
     def transform(self) -> Transform:
         """Rows to features."""
         return self.manifest.transform
+
+    def probabilities(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Scores of transformed rows as they are served: calibrated, where the version says how.
+
+        Raises:
+            ServingError: As :meth:`hanse.learning.predictor.Predicts.scores`.
+        """
+        calibration = self.manifest.calibration
+        scores = self.predictor.scores(features)
+        return scores if calibration is None else calibration.apply(scores)
 
 
 def encode_weights(weights: NDArray[np.float32]) -> bytes:
@@ -183,7 +212,7 @@ def open_model(manifest_file: bytes, weights_file: bytes, verifier: VerifierKey)
     if sha256_hex(weights_file) != weights_sha256:
         raise ServingError("model.invalid", "the weights are not those of the manifest")
     predictor = make_predictor(manifest.training, manifest.transform, weights_file)
-    return LoadedModel(manifest, predictor, sha256_hex(manifest_file))
+    return LoadedModel(manifest, predictor, sha256_hex(manifest_file), manifest_file)
 
 
 def make_predictor(training: Training, transform: Transform, weights_file: bytes) -> Predicts:

@@ -104,7 +104,7 @@ class Predictor:
         """
         return sigmoid(self.logits(x))
 
-    def logits(self, x: NDArray[np.float32]) -> FloatArray:
+    def logits(self, x: NDArray[np.floating[Any]]) -> FloatArray:
         """Log-odds of the positive label; arguments and errors as :meth:`scores`.
 
         Returns:
@@ -112,7 +112,7 @@ class Predictor:
         """
         return self.outputs(x)[:, 0]
 
-    def outputs(self, x: NDArray[np.float32]) -> FloatArray:
+    def outputs(self, x: NDArray[np.floating[Any]]) -> FloatArray:
         """Logits of all outputs; arguments and errors as :meth:`scores`.
 
         Returns:
@@ -129,6 +129,33 @@ class Predictor:
         if self._parameters.wide is not None:
             logits += rows @ self._parameters.wide.T
         return logits
+
+    def gradients(self, x: NDArray[np.floating[Any]]) -> FloatArray:
+        """Derivative of the label's log-odds by each feature.
+
+        Args:
+            x: Transformed rows, or points between such rows, shape (rows, features).
+
+        Returns:
+            Shape (rows, features).
+        """
+        rows = x.astype(np.float64)
+        layers = self._parameters.layers
+        hidden = [self._deep_inputs(rows)]
+        for weight, bias in layers[:-1]:
+            hidden.append(np.tanh(hidden[-1] @ weight.T + bias))
+        slope: FloatArray = np.repeat(layers[-1][0][:1].astype(np.float64), len(rows), axis=0)
+        for (weight, _), after in zip(layers[-2::-1], hidden[:0:-1], strict=True):
+            slope = (slope * (1 - after**2)) @ weight
+        if self._parameters.wide is None:
+            return slope
+        result: FloatArray = np.repeat(self._parameters.wide[:1].astype(np.float64), len(rows), axis=0)
+        first = len(self._plain)
+        result[:, self._plain] += slope[:, :first]
+        for group, table in zip(self._groups, self._parameters.embeddings, strict=True):
+            result[:, group] += slope[:, first : first + len(table)] @ table
+            first += len(table)
+        return result
 
     def targets(self, x: NDArray[np.float32]) -> Mapping[str, FloatArray]:
         """What is predicted beside the label; arguments and errors as :meth:`scores`.

@@ -1,6 +1,6 @@
 """Whether an agreement may run: every gap, with rule, place, articles and what to do. A gap blocks."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -13,7 +13,7 @@ from hanse.policies.agreement_facts import agreed_column_facts, agreed_member_fa
 from hanse.policies.fields import format_time, from_ms
 from hanse.policies.packs import Policy
 from hanse.policies.predicates import Fact, Facts, Kind, Predicate
-from hanse.policies.rules import RULES, Level, Wording, rules_at
+from hanse.policies.rules import RULES, Level, RowRules, Wording, rules_at
 
 _MEASURED: Final = frozenset({"P14"})
 """Rules of columns that need trained models: :mod:`hanse.client.advice` decides them, and a person."""
@@ -63,20 +63,34 @@ def check_agreement(agreement: Agreement, policy: Policy, now: datetime) -> tupl
     Returns:
         All gaps in the order of their rules; empty if the agreement may run now.
     """
-    whole = agreement_facts(agreement, policy, now)
-    members = (
-        (f"members.{member.name}", {**whole, **agreed_member_facts(member)}) for member in agreement.members
-    )
-    columns = (
-        (f"columns.{column.name}", {**whole, **agreed_column_facts(agreement, place)})
-        for place, column in enumerate(agreement.columns)
-    )
-    gaps = [
-        *_gaps(policy, Level.AGREEMENT, [("", whole)]),
-        *_gaps(policy, Level.MEMBER, members),
-        *_gaps(policy, Level.AGREED_COLUMN, columns),
-    ]
+    places = decided_places(agreement, policy, now)
+    gaps = [gap for level, where, facts in places for gap in _gaps(policy, level, where, facts)]
     return tuple(sorted(gaps, key=lambda gap: gap.rule))
+
+
+def decided_places(agreement: Agreement, policy: Policy, now: datetime) -> Iterator[tuple[Level, str, Facts]]:
+    """What an agreement is decided on: of the whole, of each member, of each column.
+
+    Args:
+        agreement: A valid agreement.
+        policy: The merged rule packs.
+        now: The time of the decision, with time zone.
+
+    Yields:
+        Level, place as in :attr:`Gap.where`, and what the rules read there.
+    """
+    whole = agreement_facts(agreement, policy, now)
+    yield Level.AGREEMENT, "", whole
+    for member in agreement.members:
+        yield Level.MEMBER, f"members.{member.name}", {**whole, **agreed_member_facts(member)}
+    for place, column in enumerate(agreement.columns):
+        facts = {**whole, **agreed_column_facts(agreement, place)}
+        yield Level.AGREED_COLUMN, f"columns.{column.name}", facts
+
+
+def rules_of(level: Level, policy: Policy) -> RowRules:
+    """What is decided at the places of a level, under a policy."""
+    return rules_at(level, _CHECKED[level], policy)
 
 
 def require_no_gap(agreement: Agreement, policy: Policy, now: datetime) -> None:
@@ -113,13 +127,11 @@ def explain(rule_id: str, policy: Policy, where: str = "", unmet: tuple[str, ...
     return Gap(rule_id, articles, where, unmet, rule.message, rule.remedy)
 
 
-def _gaps(policy: Policy, level: Level, places: Iterable[tuple[str, Facts]]) -> Iterator[Gap]:
-    """Gaps of all places of a level."""
-    rules = rules_at(level, _CHECKED[level], policy)
-    for where, facts in places:
-        for rule_id, predicate in rules:
-            if not predicate.holds(facts):
-                yield explain(rule_id, policy, where, _unmet(predicate, facts, policy))
+def _gaps(policy: Policy, level: Level, where: str, facts: Facts) -> Iterator[Gap]:
+    """Gaps of one place."""
+    for rule_id, predicate in rules_of(level, policy):
+        if not predicate.holds(facts):
+            yield explain(rule_id, policy, where, _unmet(predicate, facts, policy))
 
 
 def _unmet(predicate: Predicate, facts: Facts, policy: Policy) -> tuple[str, ...]:

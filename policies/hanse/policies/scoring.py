@@ -1,18 +1,46 @@
 """Who may be answered, about whom, with a score. Pure: no clock, no I/O."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
 
 from hanse.errors import PolicyError
 from hanse.policies.admission import first_failure, require_fresh
 from hanse.policies.agreement import Caller
 from hanse.policies.agreement_facts import scoring_facts
 from hanse.policies.check import require_no_gap
-from hanse.policies.facts import Job, job_facts, subject_facts
+from hanse.policies.consent import Folding
+from hanse.policies.facts import Job, hides, job_facts, subject_facts
 from hanse.policies.ledger import ConsentSnapshot
+from hanse.policies.packs import Policy
 from hanse.policies.predicates import Facts
-from hanse.policies.rules import GRANT_RULES, RULES, Level, rules_at
+from hanse.policies.rules import GRANT_RULES, RULES, Level, RowRules, rules_at
 
 _CALL_RULES = (RULES["P23"], RULES["P24"], RULES["P25"])
+
+HIDING_RULE = "P05"
+"""By which a value is hidden: the subject has said so since the grant."""
+
+
+class Hiding(Protocol):
+    """A copy of the consent ledger, as far as it says what subjects hide."""
+
+    @property
+    def foldings(self) -> Mapping[str, Mapping[str, Folding]]:
+        """What is hidden, by purpose of use, then by subject."""
+        ...
+
+
+class HiddenValues(NamedTuple):
+    """What subjects of a scoring call hide from it (data folding).
+
+    Attributes:
+        columns: By column of the agreement, positions of the subjects whose value must not be used; only
+            columns that somebody hides.
+        denied: Positions of the subjects who hide a column without which a record is not to be used.
+    """
+
+    columns: Mapping[str, tuple[int, ...]]
+    denied: frozenset[int]
 
 
 def check_call(job: Job, caller: str, purpose: str) -> None:
@@ -29,13 +57,7 @@ def check_call(job: Job, caller: str, purpose: str) -> None:
             of it (P24), or a significant decision has no review (P25).
     """
     require_no_gap(job.agreement, job.policy, job.now)
-    facts = {
-        **scoring_facts(job.agreement, job.policy),
-        **_caller_facts(job.agreement.scoring.caller(caller)),
-        "call.caller": caller,
-        "call.purpose": purpose,
-    }
-    rule = first_failure(rules_at(Level.CALL, _CALL_RULES, job.policy), facts)
+    rule = first_failure(call_rules(job.policy), call_facts(job, caller, purpose))
     if rule == "P23" and _asks_beside(job, caller, purpose):
         raise PolicyError(
             "policy.purpose", "the declared use is not scoring.purpose nor below it", rule="P23"
@@ -43,6 +65,37 @@ def check_call(job: Job, caller: str, purpose: str) -> None:
     if rule is not None:
         # Neither the caller's name nor the declared use: what is refused may be anybody's text.
         raise PolicyError("policy.denied", RULES[rule].message.en, rule=rule)
+
+
+def daily_rows(job: Job, caller: str) -> int:
+    """How many subjects a caller may ask about in a day (P27): what the agreement and all packs allow.
+
+    Args:
+        job: The agreement of the model, and the policy.
+        caller: Name of the caller.
+
+    Returns:
+        The number; 0 for who is not in the agreement.
+    """
+    listed = job.agreement.scoring.caller(caller)
+    if listed is None:
+        return 0
+    return min(listed.daily_quota, int(job.policy.thresholds["scores_per_caller_per_day"].value))
+
+
+def call_rules(policy: Policy) -> RowRules:
+    """What a scoring call must satisfy, whoever it is about."""
+    return rules_at(Level.CALL, _CALL_RULES, policy)
+
+
+def call_facts(job: Job, caller: str, purpose: str) -> Facts:
+    """What those rules read of a call: nothing that changes with time."""
+    return {
+        **scoring_facts(job.agreement, job.policy),
+        **_caller_facts(job.agreement.scoring.caller(caller)),
+        "call.caller": caller,
+        "call.purpose": purpose,
+    }
 
 
 def score_subjects(job: Job, subject_refs: Sequence[str], snapshot: ConsentSnapshot) -> list[str | None]:
@@ -67,6 +120,30 @@ def score_subjects(job: Job, subject_refs: Sequence[str], snapshot: ConsentSnaps
         first_failure(rules, {**facts, **subject_facts(snapshot, ref, job.purpose)}) for ref in subject_refs
     )
     return [None if failure is None else "P26" for failure in failures]
+
+
+def hidden_values(job: Job, subject_refs: Sequence[str], snapshot: Hiding) -> HiddenValues:
+    """What the subjects of a call hide from scoring, as they may hide it from training.
+
+    Args:
+        job: As for :func:`score_subjects`.
+        subject_refs: Pseudonym of each subject of the call.
+        snapshot: What was decided on for this call.
+    """
+    foldings = snapshot.foldings.get(job.purpose)
+    if not foldings:
+        return HiddenValues({}, frozenset())
+    columns: dict[str, list[int]] = {}
+    denied: set[int] = set()
+    for position, ref in enumerate(subject_refs):
+        folding = foldings.get(ref)
+        if folding is None or not folding.hides:
+            continue
+        for column in job.agreement.columns:
+            if hides(folding, column.name, column.classification):
+                columns.setdefault(column.name, []).append(position)
+                denied.update((position,) if column.required else ())
+    return HiddenValues({name: tuple(places) for name, places in columns.items()}, frozenset(denied))
 
 
 def _asks_beside(job: Job, caller: str, purpose: str) -> bool:

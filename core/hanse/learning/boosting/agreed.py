@@ -115,6 +115,23 @@ class TreeColumns:
         """
         return np.column_stack([coded.read(x).astype(self._type) for coded in self._columns])
 
+    def shares(self, row: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Share of each code where features have shares.
+
+        Args:
+            row: Share of each feature, shape (features,); those of a column add up to at most 1, but for
+                rounding.
+
+        Returns:
+            Shape (columns, width); every column's add up to 1.
+        """
+        shares = np.zeros((len(self._columns), self.binning.layout.width))
+        for own, coded in zip(shares, self._columns, strict=True):
+            given = row[coded.features]
+            np.add.at(own, coded.codes, np.append(given, max(0.0, 1.0 - given.sum())))
+        total: NDArray[np.float64] = shares.sum(axis=1, keepdims=True)
+        return shares / total
+
 
 def _bins(column: ColumnFeatures) -> dict[int, str]:
     """Features of the bins of a numeric column, in their order."""

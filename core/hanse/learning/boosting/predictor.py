@@ -27,7 +27,7 @@ class TreesPredictor:
     """
 
     def __init__(self, columns: TreeColumns, trees: BoostedTrees, n_features: int) -> None:
-        self._columns = columns
+        self.columns = columns
         self.trees = trees
         self._n_features = n_features
 
@@ -48,7 +48,7 @@ class TreesPredictor:
         """Log-odds of all labels: those of training, corrected for the weight of positive records."""
         if x.ndim != _ROWS_AND_FEATURES or x.shape[1] != self._n_features:
             raise ServingError("scoring.bad-input", "the rows do not have the model's width")
-        return self.trees.raw(self._columns.codes(x)) - math.log(self.trees.settings.positive_weight)
+        return self.trees.raw(self.columns.codes(x)) - math.log(self.trees.settings.positive_weight)
 
     def targets(self, x: NDArray[np.float32]) -> Mapping[str, FloatArray]:
         """Nothing beside the label."""

@@ -10,6 +10,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from hanse.learning.calibration import ScoreMeaning
+from hanse.learning.evaluation.calibration import meaning_of
 from hanse.learning.evaluation.grid import ScoreGrid
 from hanse.learning.metrics import ScoreHistogram, auc_from_histogram, auc_standard_error
 
@@ -19,6 +21,7 @@ PARTS: Final = 10
 """Deciles."""
 
 _NORMAL_975: Final = 1.959963984540054
+_NOBODY: Final = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,7 @@ class Measures:
         brier: Mean squared difference of score and label.
         calibration_error: Mean difference between expected and observed over the deciles, by rows (ECE).
         deciles: From the highest scores to the lowest; fewer than ten if parts would have too few rows.
+        meaning: What scores mean by these records.
     """
 
     rows: float
@@ -73,6 +77,7 @@ class Measures:
     brier: float | None
     calibration_error: float | None
     deciles: tuple[Decile, ...]
+    meaning: ScoreMeaning
 
 
 def measure(
@@ -89,6 +94,8 @@ def measure(
     Returns:
         The metrics.
     """
+    # What is left of noise can be so small that its square is zero; nobody is counted by a billionth.
+    histogram = ScoreHistogram(*(np.where(np.abs(part) < _NOBODY, 0.0, part) for part in histogram))
     positives, negatives = histogram
     auc = auc_from_histogram(positives, negatives)
     parts = deciles(histogram, grid.middles, minimum_rows)
@@ -105,6 +112,7 @@ def measure(
         if total > 0
         else None,
         deciles=parts,
+        meaning=meaning_of(histogram, grid, minimum_rows, noise_std),
     )
 
 

@@ -27,15 +27,17 @@ from hanse.policies.agreement.terms import (
     Retention,
     Robustness,
     Scoring,
+    Segments,
 )
 from hanse.policies.agreement.training import Model, PointScale, Target, Training, Trees, Trials
-from hanse.policies.agreement.vertical import Holding, Trust, Vertical
+from hanse.policies.agreement.vertical import Answers, Holding, Trust, Vertical
 
 __all__ = [
     "HEADER",
     "Aggregation",
     "Agreement",
     "AlignmentRules",
+    "Answers",
     "Assessment",
     "Auditor",
     "Border",
@@ -62,6 +64,7 @@ __all__ = [
     "Retention",
     "Robustness",
     "Scoring",
+    "Segments",
     "Software",
     "Special",
     "Target",

@@ -73,6 +73,8 @@ class Column(Document):
             buckets of which those that many records of several members fall into have a feature).
         bins: Bins of ``quantiles``, buckets of ``hashed``; null for the others.
         disclosure: What of it leaves its owner, by partner; nothing goes to whom it does not name.
+        description: What people call it, as reasons of scores do: "what was spent this year". Null, and left
+            out of the text, where its name says enough.
     """
 
     name: ColumnName
@@ -86,6 +88,7 @@ class Column(Document):
     transform: Preparation = "one_hot"
     bins: _Bins | None = Field(default=None, exclude_if=lambda bins: bins is None)
     disclosure: Annotated[Many[Disclosure], Field(max_length=MAX_DISCLOSURES)] = ()
+    description: Text | None = Field(default=None, exclude_if=lambda given: given is None)
 
     @model_validator(mode="after")
     def _cells_fit_kind(self) -> Self:

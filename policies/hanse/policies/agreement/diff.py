@@ -69,7 +69,7 @@ _KEYS: Final[Mapping[str, Callable[[Any], str]]] = {
 }
 
 # Lists whose items have an order, so that they are compared as a whole.
-_SEQUENCES: Final = frozenset({"columns.edges", "training.hidden"})
+_SEQUENCES: Final = frozenset({"columns.edges", "scoring.edges", "scoring.segments.names", "training.hidden"})
 
 
 @dataclass(frozen=True, slots=True)

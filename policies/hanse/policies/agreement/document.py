@@ -204,6 +204,22 @@ class Agreement(WrittenDocument):
         return self
 
     @model_validator(mode="after")
+    def _segments_have_a_value(self) -> Self:
+        segments = self.scoring.segments
+        if segments is None:
+            return self
+        amounts = {target.name for target in self.training.targets if target.kind == "amount"}
+        own = self if self.vertical is None else self.as_held_by(self.vertical.label_holder)
+        numbers = {column.name for column in own.columns if column.kind == "numeric"}
+        if segments.value not in amounts | numbers:
+            raise PydanticCustomError(
+                "segments",
+                "let scoring.segments.value be an amount of the training, or a numeric column "
+                "of whoever scores",
+            )
+        return self
+
+    @model_validator(mode="after")
     def _trees_can_grow(self) -> Self:
         trees = self.training.trees
         if trees is None:

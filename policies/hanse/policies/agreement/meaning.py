@@ -23,6 +23,7 @@ from hanse.policies.agreement.looks import (
     WIDENS,
     says,
 )
+from hanse.policies.agreement.meaning_vertical import VERTICAL
 from hanse.policies.rules import Wording
 
 _TABLE: Final[tuple[tuple[str, str, str, Meaning, Meaning], ...]] = (
@@ -180,6 +181,7 @@ _TABLE: Final[tuple[tuple[str, str, str, Meaning, Meaning], ...]] = (
         ),
     ),
     ("columns.transform", "the transform of column {0}", "字段{0}的变换", WIDENS, WIDENS),
+    ("columns.description", "the description of column {0}", "字段{0}的说明", NEUTRAL, NEUTRAL),
     (
         "columns.disclosure",
         "the disclosure of column {0} to",
@@ -331,6 +333,49 @@ _TABLE: Final[tuple[tuple[str, str, str, Meaning, Meaning], ...]] = (
         WIDENS,
     ),
     ("scoring.output", "the form of a score", "评分的形式", WIDENS, NARROWS),
+    (
+        "scoring.edges",
+        "the edges of bands",
+        "分段边界",
+        WIDENS,
+        NARROWS,
+    ),
+    (
+        "scoring.threshold",
+        "the score from which people are flagged",
+        "予以标记的最低评分",
+        says(Effect.NARROWS, "fewer people are flagged", "被标记的个人减少"),
+        says(Effect.WIDENS, "more people are flagged", "被标记的个人增多"),
+    ),
+    (
+        "scoring.top",
+        "the number of people on the list of a call",
+        "每次名单所列人数",
+        says(Effect.WIDENS, "more people are listed", "被列出的个人增多"),
+        says(Effect.NARROWS, "fewer people are listed", "被列出的个人减少"),
+    ),
+    ("scoring.segments", "the division into segments", "分群方式", WIDENS, NARROWS),
+    ("scoring.segments.value", "the value that segments go by", "分群所依据的价值", WIDENS, WIDENS),
+    ("scoring.segments.value_from", "where high value begins", "高价值的起点", NEUTRAL, NEUTRAL),
+    (
+        "scoring.segments.score_from",
+        "from which score people are likely",
+        "视为高倾向的最低评分",
+        NEUTRAL,
+        NEUTRAL,
+    ),
+    ("scoring.segments.names", "the names of the segments", "分群名称", NEUTRAL, NEUTRAL),
+    (
+        "scoring.by_id",
+        "whether callers name people alone",
+        "调用方是否仅提供个人标识",
+        says(Effect.NARROWS, "callers cannot choose what the model is asked", "调用方不能选择模型的输入"),
+        says(
+            Effect.WIDENS,
+            "callers choose what the model is asked, and can copy it",
+            "调用方可选择模型的输入，从而可能复制模型",
+        ),
+    ),
     ("scoring.decimals", "the decimals of a score", "评分的小数位数", WIDENS, NARROWS),
     ("scoring.prohibited_uses", "the prohibited uses of scores", "评分的禁止用途", NARROWS, WIDENS),
     (
@@ -421,89 +466,7 @@ _TABLE: Final[tuple[tuple[str, str, str, Meaning, Meaning], ...]] = (
         LESS_PROTECTION,
         MORE_PROTECTION,
     ),
-    (
-        "vertical",
-        "the terms of a vertical collaboration",
-        "纵向协作条款",
-        says(
-            Effect.WIDENS,
-            "members learn from each other's columns of the same people",
-            "成员就同一批个人互用字段",
-        ),
-        says(Effect.WIDENS, "all members use the same columns", "全体成员使用相同字段"),
-    ),
-    ("vertical.label_holder", "who has the label", "标签持有方", WIDENS, WIDENS),
-    ("vertical.holdings", "the holding of", "所持字段的成员", WIDENS, NARROWS),
-    ("vertical.holdings.member", "the member of a holding", "所持字段的成员", WIDENS, NARROWS),
-    ("vertical.holdings.columns", "the columns that {0} has", "{0}所持字段", WIDENS, NARROWS),
-    (
-        "vertical.alignment.identifiers",
-        "the identifier by which common people are found,",
-        "用于查找共同个人的标识符",
-        says(Effect.WIDENS, "one more identifier is read", "多读取一种标识符"),
-        NARROWS,
-    ),
-    ("vertical.alignment.identifiers.kind", "the kind of an identifier", "标识符的种类", WIDENS, NARROWS),
-    ("vertical.alignment.identifiers.normalisation", "the spelling of {0}", "{0}的归一化", NEUTRAL, NEUTRAL),
-    (
-        "vertical.alignment.identifiers.country_code",
-        "the country code of {0}",
-        "{0}的国家区号",
-        NEUTRAL,
-        NEUTRAL,
-    ),
-    (
-        "vertical.alignment.identifiers.trunk_prefix",
-        "the trunk prefix of {0}",
-        "{0}的长途字冠",
-        NEUTRAL,
-        NEUTRAL,
-    ),
-    ("vertical.alignment.duplicates", "what repeated identifiers do", "重复标识符的处理", NEUTRAL, NEUTRAL),
-    (
-        "vertical.alignment.malformed",
-        "what malformed identifiers do",
-        "格式错误标识符的处理",
-        NEUTRAL,
-        NEUTRAL,
-    ),
-    (
-        "vertical.alignment.minimum",
-        "the fewest common people",
-        "共同个人的最少人数",
-        MORE_PROTECTION,
-        LESS_PROTECTION,
-    ),
-    (
-        "vertical.alignment.smallest_set",
-        "the size that sets are filled up to",
-        "集合填充后的最小规模",
-        MORE_PROTECTION,
-        LESS_PROTECTION,
-    ),
-    (
-        "vertical.alignment.runs",
-        "the alignments that the agreement allows",
-        "协议允许的对齐次数",
-        LESS_PROTECTION,
-        MORE_PROTECTION,
-    ),
-    (
-        "vertical.minimum_bin_rows",
-        "the fewest common people of a bin",
-        "每个区间共同个人的最少人数",
-        MORE_PROTECTION,
-        LESS_PROTECTION,
-    ),
-    ("vertical.trust.mode", "what members rely on", "成员所依赖的信任方式", WIDENS, WIDENS),
-    ("vertical.trust.dealer", "who deals the randomness", "随机数分发方", WIDENS, WIDENS),
-    (
-        "vertical.trust.coordinator_colludes_with_no_member",
-        "the assumption that the coordinator colludes with no member",
-        "协调方不与任何成员串通的假设",
-        NEUTRAL,
-        NEUTRAL,
-    ),
+    *VERTICAL,
     ("valid_from", "the beginning of validity", "生效时间", NARROWS, WIDENS),
     ("valid_until", "the end of validity", "失效时间", WIDENS, NARROWS),
     ("software.version", "the version of the software", "软件版本", NEUTRAL, NEUTRAL),
@@ -529,6 +492,7 @@ VOCABULARY: Final = frozenset(
     {
         *("vertical.alignment.identifiers.normalisation", "vertical.alignment.duplicates"),
         *("vertical.alignment.malformed", "vertical.trust.mode", "vertical.trust.dealer"),
+        *("vertical.answers.form", "vertical.answers.fallback"),
         *("scoring.output", "training.model", "training.targets.kind", "legal_basis"),
         *("members.role", "members.contract.purposes", "members.contract.at_end", "border.mechanism"),
         *("columns.kind", "columns.classification", "columns.special", "columns.transform"),
@@ -542,7 +506,7 @@ VOCABULARY: Final = frozenset(
 
 _ORDERS: Final[Mapping[str, tuple[object, ...]]] = {
     "columns.disclosure.form": ("none", "model"),
-    "scoring.output": ("band", "score"),
+    "scoring.output": ("list", "flag", "segment", "band", "decile", "score"),
     "consent.running_round": ("abort", "finish"),
     "aggregation.mode": ("individual", "secure"),
 }

@@ -1,12 +1,13 @@
 """How private a run is, how many there must be, what scores are for, and for how long things are kept."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self, TypeAlias
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from hanse.policies.fields import (
     Classification,
+    ColumnName,
     Count,
     Country,
     Document,
@@ -17,6 +18,7 @@ from hanse.policies.fields import (
     Sha256Hex,
     Text,
     UtcTime,
+    require_unique,
 )
 
 
@@ -97,28 +99,91 @@ class Caller(Document):
     non_personalised_path: bool
 
 
+Output: TypeAlias = Literal["score", "band", "decile", "segment", "flag", "list"]
+"""The forms in which scores may leave; see :class:`Scoring`."""
+
+MOST_BANDS: Final = 20
+
+_Share = Annotated[float, Field(gt=0, lt=1)]
+_SegmentNames = Annotated[Many[Text], Field(min_length=4, max_length=4)]
+
+
+class Segments(Document):
+    """People divided by how likely they are and by what they are worth, as RFM tables are.
+
+    Attributes:
+        value: A numeric column, or an amount that the model predicts.
+        value_from: From which value on somebody counts as of high value.
+        score_from: From which score on somebody counts as likely.
+        names: Of those who are likely and of high value; likely, of low value; unlikely, of high value;
+            neither. A value that is not known counts as low.
+    """
+
+    value: ColumnName
+    value_from: float
+    score_from: _Share
+    names: _SegmentNames = ("high-value", "to-develop", "at-risk", "other")
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> Self:
+        require_unique("the names of segments", self.names)
+        return self
+
+
 class Scoring(Document):
     """Who may ask for scores, for what, in which form.
 
     Attributes:
         purpose: A purpose of the ``scoring`` branch.
         callers: Who may ask; nobody else.
-        output: ``score``, or ``band`` (deciles).
+        output: ``score``: the probability, rounded. ``band``: the number of the band that it is in, from 1.
+            ``decile``: tenth of the held-out records of all members that it would be in, 10 for the highest.
+            ``segment``: one of four, see :class:`Segments`. ``flag``: whether it reaches a threshold.
+            ``list``: who of a call is among its highest; of everybody else, nothing.
         decimals: Decimals that a score is rounded to.
         prohibited_uses: Uses that are denied beside those that always are.
         significant_effect: Whether a decision based on a score affects people significantly.
         human_review: Whether a person can have such a decision reviewed by a person.
         reason_codes: Whether such a decision can be explained by reason codes.
+        edges: Where bands begin, but the first; ten of equal width without any.
+        threshold: Of ``flag``: the lowest score that is flagged.
+        top: Of ``list``: how many of a call are on it.
+        segments: Of ``segment``: how people are divided.
+        by_id: Whether a caller names people alone, and the site looks up their columns: then it cannot choose
+            what the model is asked.
+
+    What an older agreement does not have is left out of the text while it has its default.
     """
 
     purpose: PurposeKey
     callers: Many[Caller]
-    output: Literal["score", "band"]
+    output: Output
     decimals: Annotated[int, Field(ge=0, le=6)]
     prohibited_uses: Many[Name]
     significant_effect: bool
     human_review: bool
     reason_codes: bool
+    edges: Annotated[Many[_Share], Field(max_length=MOST_BANDS - 1)] = Field(
+        default=(), exclude_if=lambda given: not given
+    )
+    threshold: _Share | None = Field(default=None, exclude_if=lambda given: given is None)
+    top: Count | None = Field(default=None, exclude_if=lambda given: given is None)
+    segments: Segments | None = Field(default=None, exclude_if=lambda given: given is None)
+    by_id: bool = Field(default=False, exclude_if=lambda given: not given)
+
+    @model_validator(mode="after")
+    def _form_is_whole(self) -> Self:
+        if self.edges and self.output != "band":
+            raise PydanticCustomError("edges", "give edges to output band, and to no other")
+        if any(low >= high for low, high in zip(self.edges, self.edges[1:], strict=False)):
+            raise PydanticCustomError("edges", "write the edges in increasing order, each once")
+        for output, given in (("flag", self.threshold), ("list", self.top), ("segment", self.segments)):
+            if (given is not None) != (self.output == output):
+                raise PydanticCustomError(
+                    "output",
+                    "give threshold to output flag, top to list, segments to segment, each to no other",
+                )
+        return self
 
     def caller(self, name: str) -> Caller | None:
         """The caller of a name; None if the agreement does not list it."""

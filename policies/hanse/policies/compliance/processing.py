@@ -238,7 +238,7 @@ def _form(agreement: Agreement) -> Wording:
 
 
 def _scoring(agreement: Agreement) -> Item:
-    scoring, output = agreement.scoring, word(agreement.scoring.output)
+    scoring, output = agreement.scoring, _output(agreement)
     uses = listed(map(same, scoring.prohibited_uses))
     effect = (
         Wording("Decisions based on scores affect people significantly", "基于评分的决定对个人权益有重大影响")
@@ -251,13 +251,20 @@ def _scoring(agreement: Agreement) -> Item:
     review = value(scoring.human_review), value(scoring.reason_codes)
     return statement(
         "scoring",
-        f"A score is given as {output.en}, with {scoring.decimals} decimals. Beside what is always "
-        "prohibited, "
+        f"A score is given as {output.en}. Beside what is always prohibited, "
         f"these uses are: {uses.en}. {effect.en}; review by a person: {review[0].en}; reason codes: "
         f"{review[1].en}.",
-        f"评分以{output.zh}形式给出，保留{scoring.decimals}位小数。除一律禁止的用途外，另行禁止：{uses.zh}。"
+        f"评分以{output.zh}形式给出。除一律禁止的用途外，另行禁止：{uses.zh}。"
         f"{effect.zh}；人工复核：{review[0].zh}；原因代码：{review[1].zh}。",
     )
+
+
+def _output(agreement: Agreement) -> Wording:
+    """The form of a score; decimals are of one that is a number."""
+    output, decimals = word(agreement.scoring.output), agreement.scoring.decimals
+    if agreement.scoring.output != "score":
+        return output
+    return Wording(f"{output.en} with {decimals} decimals", f"{output.zh}（保留{decimals}位小数）")
 
 
 def callers_table(agreement: Agreement) -> Table:

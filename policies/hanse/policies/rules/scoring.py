@@ -32,8 +32,11 @@ REVIEW: Final = unless(
     Is(fact("scoring.human_review"), value=True),
     Is(fact("scoring.reason_codes"), value=True),
 )
+COARSE_OUTPUTS: Final = frozenset({"band", "decile", "segment", "flag", "list"})
+"""Forms of a score that are coarse whatever decimals are agreed on."""
+
 ROUNDED: Final = AnyOf(
-    Equals(fact("scoring.output"), "band"),
+    OneOf(fact("scoring.output"), COARSE_OUTPUTS),
     AllOf(
         Equals(fact("scoring.output"), "score"),
         AtMost(fact("scoring.decimals"), fact("policy.score_decimals")),

@@ -131,7 +131,7 @@ _AGREEMENT: Final[_Table] = {
     "scoring.purpose": (_TEXT, "purpose of the scores"),
     "scoring.permitted": (_NAMES, "scoring.purpose and those below it, without the prohibited ones"),
     "scoring.callers": (_NAMES, "who may ask for scores"),
-    "scoring.output": (_TEXT, "score, or band"),
+    "scoring.output": (_TEXT, "score, band, decile, segment, flag or list"),
     "scoring.decimals": (_COUNT, "decimals that a score is rounded to"),
     "scoring.significant_effect": (_FLAG, "whether decisions based on a score affect people significantly"),
     "scoring.human_review": (_FLAG, "whether a person can have such a decision reviewed by a person"),
