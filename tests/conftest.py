@@ -38,7 +38,6 @@ from hanse.client.session import SessionTools
 from hanse.client.settings import NodeSettings
 from hanse.client.shared_log import SharedLogClient
 from hanse.client.statements import Statements as OwnStatements
-from hanse.client.subject_sets import SubjectSets
 from hanse.crypto import SigningKey, read_secret
 from hanse.demo.data import load
 from hanse.demo.federation import CALLER, Federation, Site
@@ -53,6 +52,7 @@ from hanse.policies import (
     builtin_pack,
     open_agreement,
 )
+from hanse.policies.subject_sets import SubjectSets
 from hanse.privacy import PrivacyLedger
 from hanse.server.exchange import Hub
 from hanse.server.home import CoordinatorHome

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -102,7 +103,7 @@ def test_no_canary_leaves_the_scorer(
         stub.ModelMetadata(oip.ModelMetadataRequest(name=TEXT))
     assert refused >= 9
     assert len(site.entries()) >= 1 + 1 + len(wrong_calls())
-    places.add_log("log", site.settings.log)
+    places.add_log("log", Path(site.settings.log))
     places.add("messages of the program", caplog.text)
     printed = capfd.readouterr()
     places.add("stdout", printed.out)

@@ -25,7 +25,6 @@ from hanse.client.session import SessionTools
 from hanse.client.settings import NodeSettings
 from hanse.client.setup import DatasetHints, Organisation, init_member
 from hanse.client.statements import Statements
-from hanse.client.subject_sets import SubjectSets
 from hanse.crypto import SigningKey, read_secret
 from hanse.errors import TrainingError
 from hanse.policies import (
@@ -44,6 +43,7 @@ from hanse.policies import (
     open_agreement,
     sign_agreement,
 )
+from hanse.policies.subject_sets import SubjectSets
 from hanse.privacy import PrivacyLedger
 from hanse.server.setup import init_coordinator
 from hanse.server.wire import open_reply, sign_command

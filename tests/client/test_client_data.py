@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -153,3 +154,34 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 def test_a_csv_file_without_rows_has_no_subjects(tmp_path: Path) -> None:
     assert make_source(write_csv(tmp_path, "id,age,y\n")).subject_ids() == []
+
+
+def test_identifiers_stay_what_they_are(tmp_path: Path) -> None:
+    """A fraction becomes no text: it would be another identifier than the whole number that was meant."""
+    path = tmp_path / "data.parquet"
+    rows = "('a', 17, 17.0::DOUBLE, 'x'::BLOB, 'é'), ('b', 18, NULL, NULL, NULL), ('c', 19, 'nan', 'z', 'z')"
+    names = {name: name for name in ("whole", "number", "raw", "text")}
+    duckdb.sql(
+        f"COPY (SELECT * FROM (VALUES {rows}) t(id, {', '.join(names)})) TO '{path}' (FORMAT parquet)"  # noqa: S608
+    )
+    source = DataSource(DatasetManifest(name="c", path=path, subject_column="id", identifiers=names))
+    read = source.identifiers(list(names), ["b", "a"])
+    assert {kind: column.values for kind, column in read.items()} == {
+        "whole": ["18", "17"],
+        "number": [None, 17.0],
+        "raw": [None, b"x"],
+        "text": [None, "é"],
+    }
+    assert source.row_of("c") == 3
+    labelled = DataSource(DatasetManifest(name="c", path=path, subject_column="id", label_column="number"))
+    assert labelled.read([], ["a", "c"], {})[1].tolist() == ["17.0", ""]
+
+
+@pytest.mark.parametrize("name", ["data.csv", "data.csv.gz"])
+def test_bytes_that_are_no_utf8_are_found(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    data = f"id,y\na,1\n{SECRET}ü,2\n".encode("latin-1")
+    path.write_bytes(gzip.compress(data) if name.endswith("gz") else data)
+    with pytest.raises(ConfigurationError) as caught:
+        make_source(path).subject_ids()
+    assert caught.value.detail == f"{path}, line 3: the bytes are not UTF-8; save the file in UTF-8"

@@ -17,9 +17,9 @@ from hanse.audit import Actor, AuditLog, LogStore, verify_log
 from hanse.audit.subject_set import Epoch, subject_tag
 from hanse.client.data import DataSource, Hidden
 from hanse.client.gate import in_holdout
-from hanse.client.subject_sets import SubjectSets
 from hanse.crypto import canonical_json, read_secret, sha256_hex
 from hanse.errors import AuditError, ConfigurationError, HanseError, PolicyError
+from hanse.policies.subject_sets import SubjectSets
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

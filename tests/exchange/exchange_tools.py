@@ -233,7 +233,7 @@ class Sites:
 
 
 class Proxy:
-    """Carries bytes between a client and the coordinator until it is cut."""
+    """Carries bytes between a client and the coordinator until it is cut; none while it is ``down``."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -241,15 +241,22 @@ class Proxy:
         self.port: int = self._listener.getsockname()[1]
         self._pairs: list[tuple[Any, Any]] = []
         self.passed_bytes = 0
+        self.down = False
         threading.Thread(target=self._accept, daemon=True).start()
 
     def _accept(self) -> None:
         while True:
             try:
                 near, _ = self._listener.accept()
-                far = socket.create_connection(("127.0.0.1", self._port))
             except OSError:
                 return
+            try:
+                if self.down:
+                    raise ConnectionRefusedError
+                far = socket.create_connection(("127.0.0.1", self._port))
+            except OSError:  # the coordinator may be there again for the next one
+                near.close()
+                continue
             for end in (near, far):
                 end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._pairs.append((near, far))

@@ -24,8 +24,9 @@ from hanse.client.channel import open_channel
 from hanse.client.exchange import open_exchange
 from hanse.errors import ConfigurationError
 from hanse.exchange import PROTOCOL, Limits, Timing
-from hanse.server.exchange import ExchangeMetrics, serving_metrics
+from hanse.server.exchange import ExchangeMetrics
 from hanse.server.ports import free_port
+from hanse.server.scraping import serving_metrics
 
 ROOT = Path(__file__).resolve().parents[2]
 LARGE = Limits(message_bytes=4_000_000, window_bytes=1_000_000, unacknowledged_bytes=8_000_000)
@@ -219,6 +220,9 @@ def test_a_member_that_is_killed_fails_alone(world: GrpcWorld) -> None:
     assert getattr(gathered["ann"], "code", None) == "exchange.lost"
 
 
+# On a busy machine gRPC has aborted the process from a thread of its own, twice in some forty runs: twenty
+# clients and their server in one process are nothing that it meets elsewhere, and members have one each.
+@pytest.mark.soak
 def test_twenty_members_at_once(sites: Sites, make_world: Callable[..., Any]) -> None:
     members = tuple(f"member-{number}" for number in range(20))
     for name in members:

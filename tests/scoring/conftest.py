@@ -50,7 +50,8 @@ from hanse.policies import (
     sign_pack,
 )
 from hanse.policies.witnessing import PROOF_FILE, REGISTRATION_FILE
-from hanse.server.scoring import ScoringSettings, serve
+from hanse.server.scoring import Local, ScoringSettings, serve
+from hanse.server.scoring.stopping import Stop
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 PURPOSE = "scoring.marketing"
@@ -263,6 +264,11 @@ class MemberSite:
         """Every entry of the log, after every byte of it was checked."""
         return list(verify_log(self.settings.log, self.keys.node.verifier, origin="brand-log").entries)
 
+    def calls(self) -> list[Entry]:
+        """The entries of calls."""
+        kinds = (EventType.SCORE_ANSWERED, EventType.SCORE_DENIED)
+        return [entry for entry in self.entries() if entry.type in kinds]
+
     def credentials(self, caller: str | None) -> grpc.ChannelCredentials:
         authority = (self.root / "authority.crt").read_bytes()
         if caller is None:
@@ -325,8 +331,14 @@ def write_certificates(root: Path) -> None:
 class RunningScorer:
     """A scorer in a thread of its own, as its process would run it."""
 
-    def __init__(self, settings: ScoringSettings, clock: Callable[[], datetime] | None = None) -> None:
+    def __init__(
+        self,
+        settings: ScoringSettings,
+        clock: Callable[[], datetime] | None = None,
+        local: Local | None = None,
+    ) -> None:
         self.settings = settings
+        self._local = local
         self.address = ""
         self._ready = threading.Event()
         self._clock = clock or (lambda: datetime.now(UTC))
@@ -350,7 +362,7 @@ class RunningScorer:
     def stop(self) -> None:
         # Stopped before, it may have closed its loop by now.
         with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._stop.set)
+            self._loop.call_soon_threadsafe(self._stop.tell)
 
     def _run(self) -> None:
         try:
@@ -362,8 +374,8 @@ class RunningScorer:
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._stop = asyncio.Event()
-        await serve(self.settings, self._stop, self._announce, self._clock)
+        self._stop = Stop()
+        await serve(self.settings, self._stop, self._announce, self._clock, self._local)
 
     def _announce(self, address: str) -> None:
         self.address = address

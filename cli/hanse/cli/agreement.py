@@ -18,7 +18,6 @@ from hanse.client.home import MemberHome
 from hanse.client.packs import policy_of
 from hanse.crypto import SigningKey, write_atomic
 from hanse.policies import Agreement, Column, Gap, Member, check_agreement, require_no_gap, sign_agreement
-from hanse.policies.agreement.vertical import ASSUMPTION
 from hanse.policies.agreement.words import listed, same, value, word
 from hanse.policies.fields import format_time
 from hanse.policies.rules import Wording
@@ -64,7 +63,7 @@ def check(file: File, home: AnyHome = None, lang: Lang = Language.EN, *, as_json
     else:
         say(f"no gaps. Digest {agreement.digest}. Next, at every member: hanse agreement sign {file}")
         if agreement.vertical is not None:
-            say(f"{said(ASSUMED, lang)} {said(ASSUMPTION, lang)}")
+            say(f"{said(ASSUMED, lang)} {said(agreement.vertical.trust.assumption, lang)}")
     if gaps:
         raise typer.Exit(4)
 

@@ -1,6 +1,7 @@
 """``hanse agreement new``: a draft from options, from an interview, or from both."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,13 +15,15 @@ from hanse.cli.common import Home, utc_now
 from hanse.cli.output import say
 from hanse.cli.policy import Lang, Language
 from hanse.client.answered import draft_of
-from hanse.client.drafting import draft_agreement, known_identities, places_of, read_columns
+from hanse.client.drafting import draft_agreement, form_of, known_identities, places_of, read_columns
 from hanse.client.home import MemberHome
 from hanse.client.interview import collect
 from hanse.client.packs import adopted
 from hanse.client.questions import Question, Site
 from hanse.crypto import write_atomic
 from hanse.errors import ConfigurationError
+from hanse.policies import Agreement
+from hanse.scoring.extraction import copying_note
 
 Each = list[str] | None
 """Values of a repeatable option."""
@@ -114,6 +117,16 @@ def new(
     quota: Annotated[Each, _each("Subjects that a caller may ask about in a day. Default: 100000")] = None,
     opt_out: Annotated[Each, _each("Whether people whom a caller contacts can say no: yes or no")] = None,
     plain_path: Annotated[Each, _each("Whether a caller serves people without a score: yes or no")] = None,
+    output: Annotated[
+        str,
+        typer.Option(
+            help="In which form scores leave: score:2, band, band:0.2/0.5, decile, flag:0.3, list:50 (of a "
+            "call) or segment:COLUMN:VALUE:SCORE."
+        ),
+    ] = "score",
+    by_id: Annotated[  # noqa: FBT002 - a flag of the command line
+        bool, typer.Option("--by-id", help="Callers name people alone; the site looks up their columns.")
+    ] = False,
     significant_effect: Annotated[
         bool | None, typer.Option(help="Whether decisions based on scores affect people significantly.")
     ] = None,
@@ -171,14 +184,23 @@ def new(
     answered = {key: text for key, text in given.items() if text is not None}
     if out.exists():
         raise ConfigurationError("config.exists", f"{out} exists; name another file")
-    members = _draft(out, MemberHome(home), columns, answered, lang if interview else None)
+    form = form_of(output, by_id=by_id)
+    agreement = _draft(out, MemberHome(home), columns, answered, form, lang if interview else None)
+    if note := copying_note(agreement):
+        say(f"note: {said(note, lang)}")
+    members = len(agreement.members)
     say(f"wrote {out}: {members} members. Next: hanse agreement check {out}")
 
 
 def _draft(
-    out: Path, home: MemberHome, columns: Path, given: Mapping[str, str], lang: Language | None
-) -> int:
-    """Writes the draft; returns how many members it has. Asks in the language, if there is one."""
+    out: Path,
+    home: MemberHome,
+    columns: Path,
+    given: Mapping[str, str],
+    form: Mapping[str, object],
+    lang: Language | None,
+) -> Agreement:
+    """Writes the draft, and returns it. Asks in the language, if there is one."""
     identities = known_identities(home)
     if identities[0].role != "member":
         raise ConfigurationError("config.invalid", f"{home.root} is not a member's folder; draft at a member")
@@ -186,9 +208,10 @@ def _draft(
     auditors = [identity for identity in identities if identity.role == "auditor"]
     site = Site(members, places_of(identities), read_columns(columns), auditors)
     answers = collect(site, given, None if lang is None else _Interviewer(lang).ask)
-    draft = draft_of(answers, site, adopted(home))
-    write_atomic(out, draft_agreement(draft, identities, utc_now()).to_yaml().encode())
-    return len(members)
+    draft = replace(draft_of(answers, site, adopted(home)), form=form)
+    agreement = draft_agreement(draft, identities, utc_now())
+    write_atomic(out, agreement.to_yaml().encode())
+    return agreement
 
 
 class _Checked(Prompt):

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from typing import Final
 
 from hanse.policies import Vertical
-from hanse.policies.agreement.vertical import ASSUMPTION
 from hanse.policies.agreement.words import listed, same, word
 from hanse.policies.rules import Wording
 
@@ -30,5 +29,14 @@ def vertical_facts(vertical: Vertical) -> Iterator[tuple[str, Wording]]:
     yield "sets filled up to", same(rules.smallest_set)
     yield "alignments allowed", same(rules.runs)
     yield "fewest of a bin", same(vertical.minimum_bin_rows)
-    yield "members rely on", listed((word(vertical.trust.mode), word(vertical.trust.dealer)))
-    yield "assumption", ASSUMPTION
+    yield "largest area of an attack", same(vertical.maximum_leakage)
+    trust = vertical.trust
+    relied = same(f"{trust.key_bits} bits") if trust.dealer is None else word(trust.dealer)
+    yield "members rely on", listed((word(trust.mode), relied))
+    answers = vertical.answers
+    if answers is not None:
+        yield "answered when scored", word(answers.form)
+        yield "people asked about in a day", same(answers.daily_people)
+        yield "answers kept for", same(f"{answers.keep_s} s")
+        yield "without an answer", word(answers.fallback)
+    yield "assumption", trust.assumption

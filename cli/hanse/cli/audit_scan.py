@@ -6,7 +6,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from hanse.cli.common import Home
+from hanse.cli.common import Home, own_log
 from hanse.cli.output import Json, console, print_json, say, table
 from hanse.client.home import MemberHome
 from hanse.client.scan import SAMPLE, Found, Search, listed_canaries, own_canaries, places_of, search
@@ -48,7 +48,7 @@ def scan(
     site = MemberHome(home)
     canaries = own_canaries(site, column or [], sample, np.random.default_rng())
     canaries += [] if values is None else listed_canaries(values)
-    places = (place for path in [site.log, *(paths or [])] for place in places_of(path))
+    places = (place for path in [own_log(home), *(paths or [])] for place in places_of(path))
     result = search(places, canaries)
     if as_json:
         print_json(_facts(result))

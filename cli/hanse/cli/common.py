@@ -10,6 +10,7 @@ import typer
 
 from hanse.audit import Actor, AuditLog
 from hanse.client.home import MemberHome
+from hanse.client.logs import log_place
 from hanse.crypto import SigningKey
 from hanse.errors import ConfigurationError
 from hanse.policies import Identity
@@ -47,7 +48,7 @@ def model_kind(name: str) -> "Recommended":
 
 
 def own_log(home: Path) -> Path | str:
-    """Where a site keeps its log: the file in its folder, or the coordinator's database.
+    """Where a site keeps its log: the file in its folder, or the database of its settings.
 
     Args:
         home: Folder of a member, an auditor or the coordinator.
@@ -56,15 +57,18 @@ def own_log(home: Path) -> Path | str:
         A path, or a URL.
 
     Raises:
-        ConfigurationError: As the settings of a coordinator.
+        ConfigurationError: As the settings of the site.
     """
     site = MemberHome(home)
-    if site.identity.is_file() and Identity.load(site.identity).role == "coordinator":
+    if not site.identity.is_file():
+        return site.log
+    identity = Identity.load(site.identity)
+    if identity.role == "coordinator":
         # Imported here: no other command of a member needs the server's settings.
         from hanse.server.settings import ServerSettings  # noqa: PLC0415
 
         return ServerSettings.load(home).audit_url or site.log
-    return site.log
+    return log_place(site) if identity.role == "member" else site.log
 
 
 def site_files(home: Path) -> SiteFiles:

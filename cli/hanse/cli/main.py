@@ -19,10 +19,14 @@ from hanse.cli import (
     audit_witness_keys,
     consent,
     demo,
+    model,
     policy,
+    quota,
     rehearse,
     run,
+    score,
     serve,
+    serve_part,
     services,
     settle,
     setup,
@@ -51,10 +55,14 @@ app.add_typer(policy.app, name="policy")
 agreement.app.command("rehearse")(rehearse.rehearse)
 agreement.app.command("advise")(advise.advise)
 app.add_typer(agreement.app, name="agreement")
+app.add_typer(model.app, name="model")
 app.command("run")(run.run)
 app.command("cancel")(run.cancel)
 app.command("leave")(run.leave)
 app.command("serve")(serve.serve)
+app.command("score")(score.score)
+app.command("quota")(quota.quota)
+app.command("serve-part")(serve_part.serve_part)
 app.command("settle")(settle.settle)
 audit.app.command("witness")(audit_witness.witness)
 audit.app.command("refusals")(audit_witness.refusals)

@@ -1,56 +1,83 @@
 """``hanse serve``: answer scores over gRPC (Open Inference Protocol), with consent checked at call time."""
 
 from contextlib import suppress
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
-from pydantic import Field
-from pydantic_settings import SettingsConfigDict
 
 from hanse.cli.common import Home, site_key
+from hanse.cli.serve_part import partner_settings
+from hanse.cli.serve_settings import ServeSettings
+from hanse.client.ended import ended_at
+from hanse.client.features import make_features
 from hanse.client.home import MemberHome
+from hanse.client.logs import log_place
+from hanse.client.packs import pack_keys
 from hanse.client.peers import coordinator_keys
 from hanse.client.settings import NodeSettings
 from hanse.crypto import VerifierKey
 from hanse.errors import ServingError
-from hanse.learning import LoadedModel
 from hanse.learning.artifact import MANIFEST_FILE, load_model
-from hanse.server.scoring import ScoringSettings, run_scorer
-from hanse.settings import LayeredSettings, load_settings
+from hanse.learning.vertical.runs.manifest import open_vertical
+from hanse.policies.serving.book import ENDING
+from hanse.server.log_lines import log_to_stderr
+from hanse.server.scoring import Local, RegistrySettings, ScoringSettings, run_scorer
+from hanse.server.scoring.vertical.opening import is_vertical_model
+from hanse.settings import load_settings
 
 
-class ServeSettings(LayeredSettings):
-    """Section ``[serve]`` of ``hanse.toml``, then ``HANSE_SERVE_*``, then flags.
+class LogFormat(StrEnum):
+    """How the process logs."""
 
-    Attributes:
-        address: ``host:port`` to listen on; port 0 picks a free one.
-        callers: Client certificate (PEM file, relative to the folder) per caller name.
-    """
+    TEXT = "text"
+    JSON = "json"
 
-    model_config = SettingsConfigDict(
-        frozen=True, extra="forbid", env_prefix="HANSE_SERVE_", env_nested_delimiter="__"
-    )
 
-    address: str = "127.0.0.1:9300"
-    callers: dict[str, Path] = Field(default_factory=dict)
+class LogLevel(StrEnum):
+    """What the process logs."""
+
+    WARNING = "warning"
+    INFO = "info"
+    DEBUG = "debug"
 
 
 def serve(
-    model: Annotated[str, typer.Argument(help="Model version in models/, as `hanse run` named it.")],
+    model: Annotated[str, typer.Argument(help="Name of a model, or one version of it: NAME@VERSION.")],
     home: Home = Path(),
     address: Annotated[str | None, typer.Option(help="host:port to listen on.")] = None,
+    metrics_address: Annotated[
+        str | None, typer.Option(help="Serve figures to Prometheus here, as 127.0.0.1:9301.")
+    ] = None,
+    log_format: Annotated[LogFormat, typer.Option(help="How the process logs.")] = LogFormat.TEXT,
+    log_level: Annotated[
+        LogLevel, typer.Option(help="What it logs: info has refused calls, debug every call.")
+    ] = LogLevel.WARNING,
+    replica: Annotated[
+        str | None, typer.Option(help="Name of this scorer where several run, in letters, as `north`.")
+    ] = None,
 ) -> None:
-    r"""Serve a model version over gRPC with mutual TLS; every answer is in the log before it is given.
+    r"""Serve a model over gRPC with mutual TLS; every answer is in the log before it is given.
 
-    Example: [bold]hanse serve propensity@1 --home brand[/]
+    Example: [bold]hanse serve propensity --home brand[/] (what `hanse model promote` decided, as it changes)
+
+    Example: [bold]hanse serve propensity@1 --home brand[/] (this version, whatever is decided)
 
     Callers are listed in \[serve.callers] of hanse.toml and in the agreement; everybody else is refused.
     """
-    run_scorer(scoring_settings(home, model, address))
+    log_to_stderr(log_level, as_json=log_format is LogFormat.JSON)
+    flags = {"address": address, "replica": replica, "metrics_address": metrics_address}
+    run_scorer(scoring_settings(home, model, **flags), local_parts(home))
 
 
-def scoring_settings(home: Path, model: str, address: str | None) -> ScoringSettings:
+def scoring_settings(
+    home: Path,
+    model: str,
+    address: str | None,
+    metrics_address: str | None = None,
+    replica: str | None = None,
+) -> ScoringSettings:
     """Puts the scorer's settings together from the member's folder.
 
     Raises:
@@ -58,37 +85,90 @@ def scoring_settings(home: Path, model: str, address: str | None) -> ScoringSett
         ConfigurationError: ``config.invalid`` naming the field, or no one coordinator is enrolled.
     """
     site = MemberHome(home)
-    settings = load_settings(ServeSettings, site.settings, "serve", {"address": address})
+    flags: dict[str, object] = {"address": address, "replica": replica}
+    if metrics_address is not None:
+        flags["operation"] = {"metrics_address": metrics_address}
+    settings = load_settings(ServeSettings, site.settings, "serve", flags)
+    site_key(home)  # the last steps of a change of the key are taken before the scorer reads the file
+    return ScoringSettings(
+        address=settings.address,
+        **(_pinned(site, model) if "@" in model else _followed(site, model)),
+        packs=site.packs,
+        auditor=site.auditor_verifier,
+        consent_ledger=site.consent,
+        consent_url=NodeSettings.load(home).consent_url,
+        pseudonym_key=site.pseudonym_key,
+        log=log_place(site),
+        replica=settings.replica,
+        withdrawal_bound_s=settings.withdrawal_bound_s,
+        calls_per_caller=settings.calls_per_caller,
+        signing_key=site.node_key,
+        callers={name: home / path for name, path in settings.callers.items()},
+        operators=settings.operators,
+        subject_sets=site.subject_sets,
+        tls_key=site.serving_key,
+        tls_certificate=site.serving_certificate,
+        operation=settings.operation,
+        partners=partner_settings(site, settings.partners, settings.patience_s),
+    )
+
+
+def _pinned(site: MemberHome, model: str) -> dict[str, Any]:
+    """One version, whatever is decided."""
     folder = site.models / model
     if not (folder / MANIFEST_FILE).is_file():
         known = ", ".join(sorted(path.name for path in site.models.glob("*@*"))) or "none"
         raise ServingError(
             "model.not-found", f"no model version {model} in {site.models}; there are: {known}"
         )
-    site_key(home)  # the last steps of a change of the key are taken before the scorer reads the file
-    registry_key, loaded = _loaded(site, folder)
-    return ScoringSettings(
-        address=settings.address,
-        model=folder,
-        registry_key=registry_key.encode(),
-        agreement=site.agreements / f"{loaded.manifest.agreement_digest}.agreement",
-        packs=site.packs,
-        auditor=site.auditor_verifier,
-        consent_ledger=site.consent,
-        consent_url=NodeSettings.load(home).consent_url,
-        pseudonym_key=site.pseudonym_key,
-        log=site.log,
-        signing_key=site.node_key,
-        callers={name: home / path for name, path in settings.callers.items()},
-        tls_key=site.serving_key,
-        tls_certificate=site.serving_certificate,
+    registry_key, agreed = _registered(site, folder)
+    agreement = site.agreements / f"{agreed}.agreement"
+    return {"model": folder, "registry_key": registry_key.encode(), "agreement": agreement}
+
+
+def _followed(site: MemberHome, model: str) -> dict[str, Any]:
+    """What was decided about a model, as it changes."""
+    if not (site.serving / f"{model}{ENDING}").is_file():
+        known = ", ".join(sorted(path.name for path in site.models.glob("*@*"))) or "none"
+        raise ServingError(
+            "model.not-found",
+            f"nothing was decided about {model}; there are: {known}. Decide: hanse model promote {model}@1, "
+            "or serve one version: hanse serve NAME@VERSION",
+        )
+    registry = RegistrySettings(
+        model=model,
+        decisions=site.serving,
+        approver=pack_keys(site)[0].encode(),
+        models=site.models,
+        agreements=site.agreements,
+        coordinators=tuple(key.encode() for key in coordinator_keys(site)),
     )
+    return {"registry": registry}
 
 
-def _loaded(site: MemberHome, folder: Path) -> tuple[VerifierKey, LoadedModel]:
-    """A model version, and which of the coordinator's keys signed it: the enrolled one, or one before."""
+def local_parts(home: Path) -> Local:
+    """What the scorer gets from the member's own folder: its data set, and the notes that end agreements.
+
+    Raises:
+        ConfigurationError: As the settings of a node, and the identities of peers.
+    """
+    features = make_features(NodeSettings.load(home).dataset)
+    return Local(features, ended_at(MemberHome(home)).require_running)
+
+
+def _registered(site: MemberHome, folder: Path) -> tuple[VerifierKey, str]:
+    """Which of the coordinator's keys signed a model version, and the digest of its agreement.
+
+    That key is the enrolled one, or one before.
+    """
     current, *former = coordinator_keys(site)
     for key in former:
         with suppress(ServingError):
-            return key, load_model(folder, key)
-    return current, load_model(folder, current)
+            return key, _agreement_of(folder, key)
+    return current, _agreement_of(folder, current)
+
+
+def _agreement_of(folder: Path, key: VerifierKey) -> str:
+    if is_vertical_model(folder):
+        return open_vertical((folder / MANIFEST_FILE).read_bytes(), key).agreement_digest
+    return load_model(folder, key).manifest.agreement_digest

@@ -60,6 +60,13 @@ def member(
         list[str] | None,
         typer.Option(help="Built-in rule pack to adopt; repeatable. Default: pipl and gdpr."),
     ] = None,
+    audit_url: Annotated[
+        str | None,
+        typer.Option(
+            envvar="HANSE_NODE_AUDIT_URL",
+            help="PostgreSQL database for this site's log, postgresql+psycopg://…; default: a file.",
+        ),
+    ] = None,
     *,
     as_json: Json = False,
 ) -> None:
@@ -76,7 +83,7 @@ def member(
     notices = () if notice is None else (read_notice(notice, notice_version, notice_published),)
     known = Organisation(name, organisation, jurisdiction, storage_country or jurisdiction, notices)
     packs = [builtin_pack(chosen) for chosen in pack or DEFAULT_PACKS]
-    identity = init_member(home, known, hints, utc_now(), packs)
+    identity = init_member(home, known, hints, utc_now(), packs, audit_url)
     _show(home, identity, as_json=as_json)
 
 

@@ -11,7 +11,7 @@ from hanse.client.vertical.fetching import FetchedVertical
 def show_vertical(
     fetched: FetchedVertical, events: Sequence[RunEvent], *, as_json: bool, quiet: bool
 ) -> None:
-    """Prints how good a model is, what crossed the wire and what each party learned.
+    """Prints how good a model is, what crossed the wire, and what each party and known attacks learned.
 
     Args:
         fetched: The model.
@@ -20,7 +20,7 @@ def show_vertical(
         quiet: Nothing: the events were printed.
     """
     # Imported here: a horizontal run needs none of it.
-    from hanse.demo.vertical.tables import learned_table, wire_table  # noqa: PLC0415
+    from hanse.demo.vertical.tables import leakage_table, learned_table, wire_table  # noqa: PLC0415
 
     manifest = fetched.manifest
     if as_json:
@@ -38,6 +38,7 @@ def show_vertical(
         return
     console().print(wire_table(manifest))
     console().print(learned_table(manifest))
+    console().print(leakage_table(manifest))
     known = {name: value for name, value in manifest.metrics.items() if value is not None}
     area, error = known.get("auc"), known.get("auc_standard_error", 0.0)
     if area is not None:

@@ -76,10 +76,10 @@ class DatasetManifest(BaseModel):
 
 
 class IdentifierColumn(NamedTuple):
-    """A column of identifiers: its name and its values, None where there is none."""
+    """A column of identifiers: its name and its values as they are stored, None where there is none."""
 
     name: str
-    values: list[str | None]
+    values: list[object]
 
 
 class Table(Protocol):
@@ -97,6 +97,12 @@ class Table(Protocol):
         hidden: Hidden,
     ) -> Columns:
         """Columns of the given subjects, in the order given, missing where they are hidden."""
+        ...
+
+    def raw(
+        self, columns: Sequence[str], subject_column: str, subject_ids: Sequence[str]
+    ) -> dict[str, list[object]]:
+        """Columns of the given subjects, in the order given, as they are stored."""
         ...
 
 
@@ -161,14 +167,15 @@ class DataSource:
         return self._table.subject_ids(column)
 
     def identifiers(self, kinds: Sequence[str], subject_ids: Sequence[str]) -> dict[str, IdentifierColumn]:
-        """Reads identifiers of the given subjects, in the order given, as they are written.
+        """Reads identifiers of the given subjects, in the order given, as they are stored.
 
         Args:
             kinds: Kinds of identifiers, as the agreement names them.
             subject_ids: Whose.
 
         Returns:
-            By kind the column's name, and of each subject its value, None where there is none.
+            By kind the column's name, and of each subject its value, None where there is none. A fraction or
+            a truth value stays one: its text would be another identifier.
 
         Raises:
             ConfigurationError: ``config.bad-data`` when a kind is not declared, or its column is not there.
@@ -181,12 +188,13 @@ class DataSource:
                 "[node.dataset.identifiers]",
             )
         columns = {kind: self.manifest.identifiers[kind] for kind in kinds}
-        asked: dict[str, ColumnKind] = dict.fromkeys(columns.values(), "categorical")
-        read = self._table.read(asked, self.manifest.subject_column, subject_ids, {})
-        return {
-            kind: IdentifierColumn(name, [value or None for value in read[name].tolist()])
-            for kind, name in columns.items()
-        }
+        names = list(dict.fromkeys(columns.values()))
+        read = self._table.raw(names, self.manifest.subject_column, subject_ids)
+        return {kind: IdentifierColumn(name, read[name]) for kind, name in columns.items()}
+
+    def row_of(self, subject_id: str) -> int:
+        """In which row a subject is, from 1, without a heading; for messages to this site's own people."""
+        return self._table.subject_ids(self.manifest.subject_column).index(subject_id) + 1
 
     def read(
         self, columns: Sequence[str], subject_ids: Sequence[str], hidden: Hidden
@@ -215,6 +223,30 @@ class DataSource:
     def read_unlabelled(self, columns: Sequence[str], subject_ids: Sequence[str], hidden: Hidden) -> Columns:
         """As :meth:`read`, without the label, which another member has."""
         return self._table.read(self._declared(columns), self.manifest.subject_column, subject_ids, hidden)
+
+    def look_up(self, columns: Sequence[str], subject_ids: Sequence[str]) -> tuple[list[str], Columns]:
+        """Reads declared columns of those of the given subjects who are in the data set.
+
+        Args:
+            columns: Names of declared columns.
+            subject_ids: Whose, each once.
+
+        Returns:
+            The identifiers that were found, in the order given, and the columns of these as :meth:`read`
+            gives them.
+
+        Raises:
+            ConfigurationError: As :meth:`read`; also if a subject has more than one row.
+        """
+        own = self.manifest.subject_column
+        kinds: dict[str, ColumnKind] = {**self._declared(columns), own: "categorical"}
+        read = self._table.read(kinds, own, subject_ids, {})
+        found = [str(value) for value in read[own].tolist()]
+        if len(set(found)) != len(found):
+            raise ConfigurationError(
+                "config.bad-data", f"{self.manifest.place}: a subject has several rows; give each exactly one"
+            )
+        return found, {name: read[name] for name in columns}
 
     def _declared(self, columns: Sequence[str]) -> dict[str, ColumnKind]:
         undeclared = [name for name in columns if name not in self._kinds]

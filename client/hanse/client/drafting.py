@@ -87,6 +87,7 @@ class Draft:
         mode: How the members' figures come together.
         robustness: How updates that would spoil the model are kept out, where each one is seen.
         contributions: Whether what each member adds is computed, where its update is seen.
+        form: In which form scores leave: fields of :class:`hanse.policies.Scoring`.
         quorum: Witnesses that have to co-sign the coordinator's log; None for more than half of them.
         callers: Systems that may ask for scores; of one that is only named, whoever signs states that it
             offers what a marketing system must.
@@ -133,6 +134,7 @@ class Draft:
     vertical: Vertical | None = None
     robustness: Robustness = field(default_factory=Robustness)
     contributions: bool = False
+    form: Mapping[str, object] = field(default_factory=lambda: {"output": "score"})
 
 
 def majority(witnesses: int) -> int:
@@ -216,8 +218,8 @@ def _terms(
         "scoring": {
             "purpose": "scoring.marketing",
             "callers": [_caller(caller) for caller in draft.callers],
-            "output": "score",
             "decimals": 2,
+            **draft.form,
             "prohibited_uses": ["pricing", "underwriting", "credit", "employment"],
             "significant_effect": draft.effects.significant,
             "human_review": draft.effects.human_review,
@@ -285,6 +287,46 @@ def _evidence(draft: Draft, members: Sequence[Identity], auditors: Sequence[Iden
             for one in auditors
         ],
     }
+
+
+def form_of(output: str, *, by_id: bool) -> dict[str, object]:
+    """In which form scores leave, from what is written on a command line.
+
+    Args:
+        output: The form, and behind a colon what it needs: ``score:2`` decimals, ``band`` or ``band:0.2/0.5``
+            edges, ``decile``, ``flag:0.3`` from which score on, ``list:50`` people of a call,
+            ``segment:spend:100:0.3`` by the column, from which value and from which score on.
+        by_id: Whether callers name people alone.
+
+    Returns:
+        Fields of :class:`hanse.policies.Scoring`.
+
+    Raises:
+        ConfigurationError: ``config.invalid`` if it is none.
+    """
+    kind, _, rest = output.partition(":")
+    fields: dict[str, object] = {"output": kind, **({"by_id": True} if by_id else {})}
+    try:
+        match kind, rest.split(":") if rest else []:
+            case "score" | "band" | "decile", []:
+                return fields
+            case "score", [decimals]:
+                return fields | {"decimals": int(decimals)}
+            case "band", [edges]:
+                return fields | {"edges": [float(edge) for edge in edges.split("/")]}
+            case "flag", [threshold]:
+                return fields | {"threshold": float(threshold)}
+            case "list", [top]:
+                return fields | {"top": int(top)}
+            case "segment", [value, value_from, score_from]:
+                cuts = {"value_from": float(value_from), "score_from": float(score_from)}
+                return fields | {"segments": {"value": value, **cuts}}
+    except ValueError:
+        pass
+    raise ConfigurationError(
+        "config.invalid",
+        "--output is score:2, band, band:0.2/0.5, decile, flag:0.3, list:50 or segment:COLUMN:VALUE:SCORE",
+    )
 
 
 def _caller(caller: str | Caller) -> object:

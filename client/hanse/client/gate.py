@@ -21,7 +21,7 @@ import numpy.typing as npt
 from hanse.audit import AuditLog, ConsentState, Counts, Event, EventType
 from hanse.audit.event import MAX_COUNTED_COLUMNS
 from hanse.client.data import DataSource, IdentifierColumn
-from hanse.client.subject_sets import Committed, Committer, KeptSet, SubjectSets
+from hanse.client.subject_sets import Committed, Committer
 from hanse.crypto import canonical_json, sha256_hex
 from hanse.enforcement import (
     SAMPLE_SUBJECTS,
@@ -45,6 +45,7 @@ from hanse.policies import (
     prepare_training,
     require_cohort,
 )
+from hanse.policies.subject_sets import KeptSet, SubjectSets
 
 HOLDOUT_CONTEXT = b"hanse/holdout\0"
 
@@ -72,6 +73,21 @@ class Admitted:
     hidden_by_rule: Mapping[str, int]
     event: Event
     subject_ids: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Identifiers:
+    """By what others know the people who were admitted.
+
+    Attributes:
+        columns: By kind.
+        place: Where they come from, for messages.
+        row: The row of the data set that is at a place of the columns, for messages.
+    """
+
+    columns: Mapping[str, IdentifierColumn]
+    place: str
+    row: Callable[[int], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +213,7 @@ class Gate:
             _at(ids, np.concatenate(parts)),
         )
 
-    def identifiers(self, kinds: Sequence[str], admitted: Admitted) -> dict[str, IdentifierColumn]:
+    def identifiers(self, kinds: Sequence[str], admitted: Admitted) -> Identifiers:
         """Reads by what others know the people who were admitted; the decision about them is in the log.
 
         Args:
@@ -210,11 +226,22 @@ class Gate:
         Raises:
             ConfigurationError: The data is not as declared.
         """
-        return self._source.identifiers(kinds, admitted.subject_ids)
+        source, subject_ids = self._source, admitted.subject_ids
+        return Identifiers(
+            source.identifiers(kinds, subject_ids),
+            source.manifest.place,
+            lambda at: source.row_of(subject_ids[at]),
+        )
+
+    def refs(self, subject_ids: Sequence[str]) -> list[str]:
+        """The site's pseudonyms of its own identifiers, in their order."""
+        return [self._pseudonymiser.ref(subject_id) for subject_id in subject_ids]
 
     def _subjects(self, step: Step) -> list[str]:
         """Whom the step is about, in the order of the data set."""
         ids = self._source.subject_ids()
+        if not ids:
+            raise ConfigurationError("config.bad-data", f"{self._source.manifest.place} has no rows")
         if step.among is None:
             return ids
         among = frozenset(step.among)

@@ -102,6 +102,21 @@ class MemberHome:
         return self.root / "keys" / "serving-authority.crt"
 
     @property
+    def part_key(self) -> Path:
+        """Key of the certificate with which this site answers a label holder about people who are scored."""
+        return self.root / "keys" / "part.key"
+
+    @property
+    def part_certificate(self) -> Path:
+        """That certificate; the label holder takes it from the link."""
+        return self.root / "keys" / "part.crt"
+
+    @property
+    def link(self) -> Path:
+        """Where this site answers, for the label holder; signed, nothing in it is secret."""
+        return self.root / "part.link"
+
+    @property
     def log(self) -> Path:
         """The site's own audit log."""
         return self.root / "state" / "audit.db"
@@ -110,6 +125,11 @@ class MemberHome:
     def consent(self) -> Path:
         """The consent ledger."""
         return self.root / "state" / "consent.db"
+
+    @property
+    def quotas(self) -> Path:
+        """What callers of the scorers have had of their quotas; setting it back begins the day anew."""
+        return self.root / "state" / "quota.db"
 
     @property
     def subject_sets(self) -> Path:
@@ -175,6 +195,11 @@ class MemberHome:
     def parts(self) -> Path:
         """This site's parts of vertical models, by name and version."""
         return self.root / "parts"
+
+    @property
+    def serving(self) -> Path:
+        """What was decided about which model versions are served, and the gate before that."""
+        return self.root / "serving"
 
     @property
     def models(self) -> Path:

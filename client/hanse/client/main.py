@@ -19,16 +19,17 @@ from hanse.client.gate import Gate
 from hanse.client.home import MemberHome
 from hanse.client.kept import RunFile
 from hanse.client.leaving import LeftRuns
+from hanse.client.logs import log_place
 from hanse.client.packs import adopted
 from hanse.client.peers import coordinator_of
 from hanse.client.settings import NodeSettings
 from hanse.client.shared_log import SharedLogClient
 from hanse.client.software import software_digest
-from hanse.client.subject_sets import SubjectSets
 from hanse.client.versions import AgreementBook
 from hanse.crypto import SigningKey, VerifierKey, read_secret
 from hanse.policies import Identity
-from hanse.policies.site_key import load_site_key
+from hanse.policies.site_key import SiteFiles, load_site_key
+from hanse.policies.subject_sets import SubjectSets
 from hanse.privacy import PrivacyLedger
 
 if TYPE_CHECKING:
@@ -67,9 +68,9 @@ def run_node(
     from hanse.client.statements import Statements  # noqa: PLC0415
 
     torch.set_num_threads(1)
-    key = load_site_key(home.site_files())
+    key = load_site_key(SiteFiles(home.node_key, home.identity, log_place(home)))
     audit_log = AuditLog.open(
-        home.log, key, Actor(organisation=settings.name, key_id=key.verifier.key_id, role="member")
+        log_place(home), key, Actor(organisation=settings.name, key_id=key.verifier.key_id, role="member")
     )
     source = DataSource(settings.dataset)
     sets = SubjectSets(home.subject_sets)

@@ -465,7 +465,7 @@ class Node:
             event = self._event(session, EventType.RUN_FINISHED, detail=TRIAL)
         else:
             event = self._event(session, EventType.RUN_FINISHED, model_out=step.manifest_digest)
-        if session.vertical is not None:
+        if session.signed.agreement.vertical is not None:  # also of a run that an earlier process began
             self._vertical.finish(session, step.model, step.manifest_digest)
         session.close()
         del self._sessions[session.run]

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from hanse.audit import LogReader
 from hanse.client.home import MemberHome
+from hanse.client.logs import log_place
 from hanse.crypto import VerifierKey
 from hanse.errors import ConfigurationError
 from hanse.policies import Identity
@@ -66,7 +67,7 @@ def own_keys(home: MemberHome) -> tuple[VerifierKey, ...]:
         AuditError: If the log cannot be read.
         ConfigurationError: If the identity cannot be read.
     """
-    with LogReader.open(home.log) as reader:
+    with LogReader.open(log_place(home)) as reader:
         return tuple(
             dict.fromkeys((VerifierKey.decode(Identity.load(home.identity).node_key), *reader.keys()))
         )

@@ -86,6 +86,23 @@ def failure(events: Sequence[RunEvent]) -> HanseError:
     event = events[-1]
     code = str(event.facts.get("code", "internal.error"))
     known = code if code in CATALOGUE else "internal.error"
-    left = "".join(f"; {e.facts['member']} left: {e.facts['code']}" for e in events if e.type == MEMBER_LEFT)
+    left = "".join(f"; {_why_left(e)}" for e in events if e.type == MEMBER_LEFT)
     message = event.facts.get("message", code)
-    return HanseError(known, f"run {event.run} ended: {message}{left}", rule=event.facts.get("rule"))
+    leaked = _leaked(events) if code == "policy.leakage" else ""
+    return HanseError(known, f"run {event.run} ended: {message}{leaked}{left}", rule=event.facts.get("rule"))
+
+
+def _leaked(events: Sequence[RunEvent]) -> str:
+    """What attacks reach at each feature holder, as the coordinator was told."""
+    told = [e.facts["leakage"] for e in events if isinstance(e.facts.get("leakage"), dict)]
+    areas = [(name, area) for each in told for name, area in each.items() if isinstance(area, int | float)]
+    return "".join(f"; an attack on what {name} was sent reaches {area:.3f}" for name, area in areas)
+
+
+def _why_left(event: RunEvent) -> str:
+    """Who left and why, as far as others may know; what its node prints says where to look."""
+    member, code = event.facts["member"], str(event.facts["code"])
+    if code == "run.insufficient-members":  # what is noted of a member itself that falls silent
+        return f"{member} left: it did not answer"
+    meaning = f" ({CATALOGUE[code].public_message} Its node's output says more.)" if code in CATALOGUE else ""
+    return f"{member} left: {code}{meaning}"

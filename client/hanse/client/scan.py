@@ -127,11 +127,11 @@ def search(places: Iterator[tuple[str, bytes]], canaries: Sequence[Canary]) -> S
     return Search(tuple(found), scanner.looked_for, scanner.too_short, count, size_bytes)
 
 
-def places_of(path: Path) -> Iterator[tuple[str, bytes]]:
+def places_of(path: Path | str) -> Iterator[tuple[str, bytes]]:
     """Everything to be searched in a file or folder: logs by entry, archives by member, all else as it is.
 
     Args:
-        path: File or folder.
+        path: File or folder, or the URL of a database with a log.
 
     Yields:
         Names and bytes.
@@ -139,6 +139,10 @@ def places_of(path: Path) -> Iterator[tuple[str, bytes]]:
     Raises:
         ConfigurationError: ``config.bad-data`` if something cannot be read; it must not pass as searched.
     """
+    if isinstance(path, str):
+        with LogReader.open(path) as reader:
+            yield from _entries("the log in its database", reader)
+        return
     try:
         files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
         for file in files:
@@ -168,6 +172,10 @@ def _of_log(file: Path) -> Iterator[tuple[str, bytes]]:
     except HanseError:
         return  # a database that is no log; its bytes were searched as they are
     with reader:
-        for index, leaf in enumerate(reader.leaves(0, reader.size)):
-            yield f"{file}: entry {index}", leaf
-        yield f"{file}: checkpoint", reader.note
+        yield from _entries(str(file), reader)
+
+
+def _entries(name: str, reader: LogReader) -> Iterator[tuple[str, bytes]]:
+    for index, leaf in enumerate(reader.leaves(0, reader.size)):
+        yield f"{name}: entry {index}", leaf
+    yield f"{name}: checkpoint", reader.note

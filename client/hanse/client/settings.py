@@ -19,6 +19,8 @@ class NodeSettings(LayeredSettings):
         coordinator_address: ``host:port`` where the coordinator answers people (``hanse run``).
         dataset: The data set; a relative path is relative to the settings file.
         consent_url: Database of the consent ledger, ``postgresql+psycopg://…``; a file in the folder if None.
+        audit_url: Database of the site's own log, ``postgresql+psycopg://…``, for scorers on several
+            machines; a file in the folder if None. Give it to ``hanse init member``, which makes the log.
     """
 
     model_config = SettingsConfigDict(
@@ -30,6 +32,7 @@ class NodeSettings(LayeredSettings):
     coordinator_address: str = "127.0.0.1:9201"
     dataset: DatasetManifest
     consent_url: str | None = None
+    audit_url: str | None = None
 
     @classmethod
     def load(cls, home: Path, **flags: Any) -> "NodeSettings":  # noqa: ANN401 - flags of many types

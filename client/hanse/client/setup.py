@@ -9,6 +9,7 @@ from secrets import token_bytes
 
 import duckdb
 from pydantic import ValidationError
+from sqlalchemy import make_url
 
 from hanse.audit import Actor, AuditLog, Event, EventType
 from hanse.audit.witness_state import WitnessState
@@ -95,6 +96,7 @@ def init_member(
     hints: DatasetHints,
     now: datetime,
     packs: Sequence[RulePack] = DEFAULT,
+    audit_url: str | None = None,
 ) -> Identity:
     """Makes the folder.
 
@@ -104,6 +106,7 @@ def init_member(
         hints: What is known of its data set.
         now: The current time.
         packs: Rule packs to adopt, by the approver and the auditor whose keys are made here.
+        audit_url: PostgreSQL database for the site's own log; a file in the folder if None.
 
     Returns:
         The public identity, also written to ``identity.json``.
@@ -113,6 +116,7 @@ def init_member(
         ConfigurationError: ``config.invalid`` when name, organisation or country are not valid,
             ``config.bad-data`` when the data set cannot be read or lacks a column.
         IdentityError: ``identity.bad-key`` when the name cannot be that of a key.
+        AuditError: ``audit.unavailable`` when the database refuses.
     """
     home = MemberHome(root)
     if home.identity.exists():
@@ -140,9 +144,10 @@ def init_member(
         )
     except ValidationError as error:
         raise ConfigurationError("config.invalid", "; ".join(problems(error))) from error
-    settings = _settings(name, hints)
+    settings = _settings(name, hints, audit_url)
     for folder in (home.node_key.parent, home.log.parent, home.peers, home.models):
         folder.mkdir(parents=True, exist_ok=True)
+    AuditLog.create(audit_url or home.log, name, node_key)  # first: a URL is what is most easily wrong
     node_key.save(home.node_key)
     approver_key.save(home.approver_key)
     witness_key.save(home.witness_key)
@@ -154,8 +159,8 @@ def init_member(
     write_atomic(home.pseudonym_key, token_bytes(PSEUDONYM_KEY_BYTES), mode=SECRET_MODE)
     _serving_certificate(home, name, now)
     actor = Actor(organisation=name, key_id=node_key.verifier.key_id, role="operator")
-    AuditLog.create(home.log, name, node_key)
-    AuditLog.open(home.log, node_key, actor, lambda: now).append(Event(type=EventType.MEMBER_INITIALISED))
+    log = AuditLog.open(audit_url or home.log, node_key, actor, lambda: now)
+    log.append(Event(type=EventType.MEMBER_INITIALISED))
     ConsentLedger(home.consent)
     write_atomic(home.settings, settings.encode())
     identity.save(home.identity)
@@ -205,16 +210,26 @@ def _serving_certificate(home: MemberHome, name: str, now: datetime) -> None:
     write_atomic(home.serving_authority, authority)
 
 
-def _settings(name: str, hints: DatasetHints) -> str:
+def _settings(name: str, hints: DatasetHints, audit_url: str | None) -> str:
     data = "data.parquet" if hints.data is None else str(hints.data.resolve())
     columns = "" if hints.data is None else "\n".join(_declared(hints))
     return SETTINGS.format(
         name=_toml(name),
+        audit=_audit_setting(audit_url),
         data=_toml(data),
         subject=_toml(hints.subject_column),
         label=_toml(hints.label_column),
         columns=columns,
     )
+
+
+def _audit_setting(audit_url: str | None) -> str:
+    """The line of the settings that says where the site's log is."""
+    if audit_url is None:
+        return ""
+    if make_url(audit_url).password is not None:
+        return "# The log of this site is in a database: HANSE_NODE_AUDIT_URL\n"
+    return f"audit_url = {_toml(audit_url)}\n"
 
 
 def _declared(hints: DatasetHints) -> list[str]:
@@ -269,7 +284,7 @@ SETTINGS = """\
 name = {name}
 fleet_address = "127.0.0.1:9200"        # where the coordinator answers nodes
 coordinator_address = "127.0.0.1:9201"  # where it answers people (`hanse run`)
-
+{audit}
 # What this site declares for collaborations. Columns that are not declared are never read.
 # Review every classification: basic, behavioural, transaction or sensitive.
 [node.dataset]

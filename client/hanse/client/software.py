@@ -28,6 +28,7 @@ PARTS = (
     "pieces",
     "policies",
     "privacy",
+    "scoring",
     "settings",
     "storage",
 )

@@ -3,6 +3,7 @@
 Whom to read, and what not, goes into a temporary table of the session, so that the database joins.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
@@ -68,6 +69,28 @@ class SqlTable:
         Raises:
             ConfigurationError: ``config.bad-data``.
         """
+        found = self._admitted(list(columns), subject_column, subject_ids, hidden)
+        return {name: self._values(name, kind, found[name]) for name, kind in columns.items()}
+
+    def raw(
+        self, columns: Sequence[str], subject_column: str, subject_ids: Sequence[str]
+    ) -> dict[str, list[object]]:
+        """Columns of the given subjects, in the order given, as they are stored; None where there is nothing.
+
+        Raises:
+            ConfigurationError: ``config.bad-data``.
+        """
+        found = self._admitted(columns, subject_column, subject_ids, {})
+        return {name: [_plain(value) for value in values] for name, values in found.items()}
+
+    def _admitted(
+        self,
+        columns: Sequence[str],
+        subject_column: str,
+        subject_ids: Sequence[str],
+        hidden: Mapping[str, npt.NDArray[np.bool_]],
+    ) -> dict[str, list[object]]:
+        """Columns of the given subjects as the database gives them."""
         flags = {name: f"h{number}" for number, name in enumerate(columns) if name in hidden}
         admitted = sa.Table(
             _ADMITTED,
@@ -93,14 +116,11 @@ class SqlTable:
                 connection.execute(admitted.insert(), part)
             found = connection.execute(query).all()
             connection.rollback()
-        return {
-            name: self._values(name, kind, [row[number] for row in found])
-            for number, (name, kind) in enumerate(columns.items())
-        }
+        return {name: [row[number] for row in found] for number, name in enumerate(columns)}
 
     def _values(self, name: str, kind: str, values: Sequence[object]) -> npt.NDArray[np.generic]:
         if kind == "categorical":
-            return np.asarray(["" if value is None else str(value) for value in values], dtype=np.str_)
+            return np.asarray([_text(value) for value in values], dtype=np.str_)
         try:
             return np.array([_number(value) for value in values], dtype=np.float64)
         except (TypeError, ValueError):
@@ -138,6 +158,21 @@ def _rows(
             "place": place,
             **{flag: int(hidden[place]) for flag, hidden in flags.items()},
         }
+
+
+def _text(value: object) -> str:
+    """A value as text; NaN, by which other tools write that there is none, is none."""
+    missing = value is None or (isinstance(value, float | Decimal) and math.isnan(value))
+    return "" if missing else str(value)
+
+
+def _plain(value: object) -> object:
+    """Text, a whole number, a fraction, a truth value or bytes; anything else as its text."""
+    if isinstance(value, Decimal):
+        return int(value) if value.is_finite() and value == value.to_integral_value() else float(value)
+    if isinstance(value, memoryview):
+        return bytes(value)
+    return value if value is None or isinstance(value, str | int | float | bytes) else str(value)
 
 
 def _number(value: object) -> float:

@@ -11,12 +11,12 @@ from hanse.audit import Entry, EventType, LogReader, inclusion_proof
 from hanse.audit.subject_set import Epoch, InclusionProof, encode_proof, subject_tag
 from hanse.client.consents import open_ledger
 from hanse.client.home import MemberHome
+from hanse.client.logs import log_place
 from hanse.client.peers import own_keys
 from hanse.client.receipt_files import ReceiptFile
 from hanse.client.subject_anchor import make_anchor
 from hanse.client.subject_answer import TOLD_BY, Answer, answer, require_match
 from hanse.client.subject_bundle import Bundle, LogEntry, SetAnswer, WhyNot, format_bundle
-from hanse.client.subject_sets import SubjectSets
 from hanse.crypto import sha256_hex
 from hanse.errors import AuditError, ConfigurationError, PolicyError
 from hanse.evidence import Evidence
@@ -24,6 +24,7 @@ from hanse.learning.artifact import MANIFEST_FILE
 from hanse.policies import ConsentLedger
 from hanse.policies.fields import to_ms
 from hanse.policies.receipts import Receipt, open_receipt
+from hanse.policies.subject_sets import SubjectSets
 
 # In JSON a quotation mark inside a string has a backslash, so this finds nothing but the types of entries.
 _RELEVANT: Final = re.compile(
@@ -86,7 +87,7 @@ def prove(
         AuditError: If the log cannot be read, or is not what it was.
         ConfigurationError: If another file of the member cannot be read.
     """
-    with LogReader.open(home.log) as reader:
+    with LogReader.open(log_place(home)) as reader:
         found = list(_relevant(reader))
         keys = own_keys(home)
         opened = open_receipt(receipt.note, *keys)

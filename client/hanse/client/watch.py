@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 from hanse.audit import Entry, EventType, verify_log
 from hanse.client.consents import open_ledger
 from hanse.client.home import MemberHome
+from hanse.client.logs import log_place
 from hanse.client.packs import policy_of
 from hanse.client.refusals import open_refusals
 from hanse.client.settings import NodeSettings
@@ -83,7 +84,7 @@ def watch_site(home: MemberHome, now: datetime) -> Watching:
     agreements = newest(read_unverified(path.read_bytes()) for path in home.agreements.glob("*.agreement"))
     verifier = VerifierKey.decode(Identity.load(home.identity).node_key)
     # Parsed once, here; so the verification need not parse them.
-    entries = list(verify_log(home.log, verifier, origin=verifier.name, detailed=False).entries)
+    entries = list(verify_log(log_place(home), verifier, origin=verifier.name, detailed=False).entries)
     site = [*denials(entries, now), *_certificates(home, now), _refused(home, now)]
     judged = list(early_warnings(site))
     notices: dict[str, Mapping[str, int]] = {}

@@ -24,6 +24,11 @@ from hanse.audit.order import Order
 from hanse.audit.shared_runs import ENDS, SHARED, TRIAL, SharedRun
 from hanse.audit.stated import StatedCheckpoints
 
+_SCORED = frozenset(
+    {EventType.SCORE_ANSWERED, EventType.SCORE_DENIED, EventType.PART_ANSWERED, EventType.PART_DENIED}
+)
+"""What a scorer answers, and what a feature holder answers a scorer."""
+
 __all__ = ["Finding", "check_against", "check_member", "check_shared", "roots_at", "stated_sizes"]
 
 
@@ -161,9 +166,9 @@ class _Member:
             self.refusal = index if self.refusal is None else self.refusal
         elif entry.type is EventType.WITNESS_REVIEWED:
             self.refusal = None
-        elif entry.type is EventType.SCORER_STARTED:
+        elif entry.type in {EventType.SCORER_STARTED, EventType.MODEL_LOADED}:
             self.scorers.add((entry.agreement, entry.model_in))
-        elif entry.type in {EventType.SCORE_ANSWERED, EventType.SCORE_DENIED}:
+        elif entry.type in _SCORED:
             yield from self._score(index, entry)
 
     def _score(self, index: int, entry: Entry) -> Iterator[Finding]:

@@ -101,6 +101,15 @@ class EventType(StrEnum):
     ROUND_SUBMITTED = "round.submitted"
     MODEL_REGISTERED = "model.registered"
     MODEL_WITHHELD = "model.withheld"
+    MODEL_PROPOSED = "model.proposed"
+    MODEL_REJECTED = "model.rejected"
+    MODEL_PROMOTED = "model.promoted"
+    MODEL_CANARY = "model.canary"
+    MODEL_ROLLED_BACK = "model.rolled-back"
+    MODEL_RETIRED = "model.retired"
+    MODEL_LOADED = "model.loaded"
+    MODEL_UNLOADED = "model.unloaded"
+    MODEL_REFUSED = "model.refused"
     CONSENT_RECORDED = "consent.recorded"
     CONSENT_WITHDRAWN = "consent.withdrawn"
     CONSENT_FOLDED = "consent.folded"
@@ -110,8 +119,14 @@ class EventType(StrEnum):
     CONSENT_FORGOTTEN = "consent.forgotten"
     SUBJECTS_DELETED = "subjects.deleted"
     SCORER_STARTED = "scorer.started"
+    SCORER_STOPPED = "scorer.stopped"
     SCORE_ANSWERED = "score.answered"
     SCORE_DENIED = "score.denied"
+    PART_ANSWERED = "part.answered"
+    PART_DENIED = "part.denied"
+    PART_HEARD = "part.heard"
+    PART_REUSED = "part.reused"
+    PART_MISSED = "part.missed"
     MESSAGE_REFUSED = "message.refused"
     LOG_KEY_ROTATED = "log.key-rotated"
     LOG_RESTORED = "log.restored"
@@ -207,11 +222,15 @@ class Event(Document):
         aligned_set_root: Root of the subjects that two sides aligned on; the same on both sides of a round.
         input_set: Commitment to the identifiers that a member enters into an alignment with; keyed, so that
             nobody can try whose they are.
-        conversation: What was said with the peer in one phase, both directions; the same on both sides.
+        conversation: What was said with the peer in one phase, or in one question about people who are
+            scored, both directions; the same on both sides.
         rows_used: Rows that a step computed on; what is admitted and what is used must be the same (P32).
         columns_digest: The columns that were read.
         app_digest: The software that ran.
-        request: The scoring request, keyed by the site so that nobody can confirm a guess of what was in it.
+        request: The scoring request, keyed by the site so that nobody can confirm a guess of what was in it;
+            of several, the root of the tree over them (:mod:`hanse.audit.requests`).
+        requests: How many scoring requests the entry is about, where there are several; counts are their
+            sums.
         model_in: Weights before the step.
         model_out: Weights after it.
         privacy: Privacy loss planned or spent.
@@ -220,6 +239,7 @@ class Event(Document):
             :mod:`hanse.audit.statement`.
         new_key: The verifier key that signs the log from the next entry on.
         restored: The backup that the log was put back from.
+        serving: A decision about which version of a model is served, the signed note.
         package: An evidence package that was made from the log, the file.
         detail: An error code or known word.
     """
@@ -245,6 +265,7 @@ class Event(Document):
     columns_digest: Digest | None = None
     app_digest: Digest | None = None
     request: Digest | None = None
+    requests: int | None = Field(default=None, ge=2)
     model_in: Digest | None = None
     model_out: Digest | None = None
     privacy: PrivacySpend | None = None
@@ -252,6 +273,7 @@ class Event(Document):
     statement_signature: Signature | None = None
     new_key: str | None = None
     restored: Restored | None = None
+    serving: Digest | None = None
     package: Digest | None = None
     detail: Token | None = None
 

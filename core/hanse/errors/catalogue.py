@@ -200,7 +200,58 @@ CATALOGUE: Final = MappingProxyType(
         # Serving
         "model.not-found": ErrorSpec(_S.NOT_FOUND, "There is no such model version."),
         "model.invalid": ErrorSpec(_S.FAILED_PRECONDITION, "The model version is not valid."),
+        "model.retired": ErrorSpec(_S.FAILED_PRECONDITION, "The model version is retired."),
+        "model.overdue": ErrorSpec(
+            _S.FAILED_PRECONDITION, "The model version is past the day until which it may be used."
+        ),
+        "model.lineage": ErrorSpec(
+            _S.FAILED_PRECONDITION, "It cannot be told whether the model version may still be used."
+        ),
+        "model.gate": ErrorSpec(
+            _S.FAILED_PRECONDITION, "The model version has not shown what its evaluation gate asks for."
+        ),
+        "scoring.not-operator": ErrorSpec(_S.PERMISSION_DENIED, "Only operators of the scorer may do this."),
+        "model.no-card": ErrorSpec(_S.NOT_FOUND, "There is no card of this model version here."),
+        "scoring.unreachable": ErrorSpec(_S.UNAVAILABLE, "The scorer did not answer.", retryable=True),
+        "scoring.idle": ErrorSpec(_S.DEADLINE_EXCEEDED, "The stream was idle for too long.", retryable=True),
         "scoring.bad-input": ErrorSpec(_S.INVALID_ARGUMENT, "The inputs do not fit the model."),
+        "scoring.busy": ErrorSpec(_S.RESOURCE_EXHAUSTED, "Too many calls at once.", retryable=True),
+        "scoring.slow": ErrorSpec(
+            _S.DEADLINE_EXCEEDED,
+            "The request did not arrive, or the answer was not taken, in time.",
+            retryable=True,
+        ),
+        "scoring.timeout": ErrorSpec(_S.DEADLINE_EXCEEDED, "The call took too long.", retryable=True),
+        "scoring.abandoned": ErrorSpec(
+            _S.ABORTED, "The call was given up before it was answered.", retryable=True
+        ),
+        "scoring.stopping": ErrorSpec(_S.UNAVAILABLE, "The scorer stops.", retryable=True),
+        "scoring.quota": ErrorSpec(
+            _S.RESOURCE_EXHAUSTED,
+            "The caller has asked about as many people as it may today.",
+            retryable=True,
+        ),
+        "scoring.quota-store": ErrorSpec(
+            _S.UNAVAILABLE, "The record of quotas cannot be used; nobody is scored.", retryable=True
+        ),
+        "scoring.stale": ErrorSpec(
+            _S.UNAVAILABLE, "Whether consents were withdrawn is not known; nobody is scored.", retryable=True
+        ),
+        "scoring.partner-unavailable": ErrorSpec(
+            _S.UNAVAILABLE, "A member that a score needs cannot be reached.", retryable=True
+        ),
+        "scoring.partner-timeout": ErrorSpec(
+            _S.DEADLINE_EXCEEDED, "A member that a score needs did not answer in time.", retryable=True
+        ),
+        "scoring.partner-refused": ErrorSpec(
+            _S.FAILED_PRECONDITION, "A member that a score needs refuses to answer."
+        ),
+        "scoring.partner-invalid": ErrorSpec(
+            _S.DATA_LOSS, "What a member answered is no answer to what it was asked."
+        ),
+        "scoring.partner-quota": ErrorSpec(
+            _S.RESOURCE_EXHAUSTED, "A member was asked about as many people today as the agreement allows."
+        ),
         "internal.error": ErrorSpec(
             _S.INTERNAL, "Something failed inside; the site's own log has the detail."
         ),

@@ -11,6 +11,7 @@ from typing import Annotated
 from pydantic import Field
 
 from hanse.audit.event import Digest, Document
+from hanse.learning.calibration import NO_MEANING, ScoreMeaning
 from hanse.learning.federated import Stopping
 
 
@@ -21,11 +22,13 @@ class Best(Document):
         round: After which round it was; 0 for the start.
         state: SHA-256 of it.
         metrics: Of its evaluation.
+        meaning: What its scores mean, by that.
     """
 
     round: Annotated[int, Field(ge=0)]
     state: Digest
     metrics: dict[str, float | None]
+    meaning: ScoreMeaning = NO_MEANING
 
     def rule(self, patience: int, rounds: int) -> Stopping:
         """What is known of the run after so many rounds.

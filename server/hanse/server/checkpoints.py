@@ -24,6 +24,7 @@ from hanse.audit.event import Digest, Document, PeerName, RunId
 from hanse.crypto import JsonInput, canonical_json, parse_canonical_json, sha256_hex
 from hanse.errors import HanseError, TrainingError
 from hanse.learning import Transform
+from hanse.learning.calibration import NO_MEANING, ScoreMeaning
 from hanse.server.best import Best
 
 STEPS: Final[Mapping[str, EventType]] = {
@@ -48,7 +49,9 @@ class Checkpoint(Document):
         transform: The fitted preprocessing, canonical JSON.
         cell_counts: Rows per cell over all members, with each one's noise; empty without privacy.
         epsilon: Epsilon that each member has told that it has spent.
+        average: Share of each feature among the records of all members; maybe empty.
         metrics: The evaluation of the step.
+        meaning: What scores mean, by that.
         facts: What watchers are told of the step.
         best: The best state so far, where the agreement has patience; of an evaluation, the one that is kept.
     """
@@ -62,7 +65,9 @@ class Checkpoint(Document):
     transform: Annotated[str, StringConstraints(max_length=64 << 20)]
     cell_counts: tuple[float, ...] = ()
     epsilon: dict[PeerName, float]
+    average: tuple[float, ...] = ()
     metrics: dict[str, float | None] = Field(default_factory=dict)
+    meaning: ScoreMeaning = NO_MEANING
     facts: dict[str, Any]
     best: Best | None = None
 

@@ -71,7 +71,10 @@ class IndividualSteps:
         return Round(
             weights_to_bytes(updated),
             # Whoever was found out has no say in how good a model is either.
-            evaluate([reply.trained.histogram for m, reply in replies.items() if m in party.active]),
+            evaluate(
+                [reply.trained.histogram for m, reply in replies.items() if m in party.active],
+                agreement.cohort.suppress_below,
+            ),
             tuple(sorted(update.member for update in updates)),
             {m: (r.trained.training, r.trained.holdout) for m, r in replies.items()},
             shares_of_round(updates) if agreement.contributions else {},
@@ -83,7 +86,8 @@ class IndividualSteps:
         step = pb.Evaluate(state=state, transform=transform.to_json())
         replies = party.ask({"evaluate": step}, "evaluated")
         party.spent({member: reply.evaluated.epsilon for member, reply in replies.items()})
-        return evaluate([reply.evaluated.histogram for reply in replies.values()])
+        few = party.agreement.cohort.suppress_below
+        return evaluate([reply.evaluated.histogram for reply in replies.values()], few)
 
     def account(self, state: bytes) -> Account:
         """What a run costs with the noise of a fresh budget; a member with less left adds more."""

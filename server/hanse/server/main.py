@@ -11,11 +11,12 @@ from hanse.policies import Identity
 from hanse.policies.site_key import SiteFiles, load_site_key
 from hanse.server.audit_service import AuditService
 from hanse.server.coordinator import Coordinator, CoordinatorFolders, Evidence
-from hanse.server.exchange import ExchangeService, Hub, serving_metrics
+from hanse.server.exchange import ExchangeService, Hub
 from hanse.server.flower import prepare_environment
 from hanse.server.home import CoordinatorHome
 from hanse.server.ports import free_port
 from hanse.server.runs import RunBook
+from hanse.server.scraping import serving_metrics
 from hanse.server.service import CoordinatorService, serve
 from hanse.server.settings import ServerSettings
 from hanse.server.statements import Statements

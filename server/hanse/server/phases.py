@@ -20,6 +20,7 @@ from hanse.errors import HanseError, ProtocolError, TrainingError
 from hanse.learning import Transform, preprocessing
 from hanse.learning.evaluation import Evaluation, Interval, Plan
 from hanse.learning.evaluation import evaluate as evaluate_sums
+from hanse.scoring.reasons.reference import shares_of
 from hanse.server.algorithms import Algorithm, Learned
 from hanse.server.checkpoints import OpenedSums
 from hanse.server.checks import check_ready
@@ -33,6 +34,9 @@ SUMS: Final = 4
 
 EVALUATION: Final = 1
 """Sums of an evaluation."""
+
+_SHARE_DIGITS: Final = 2
+"""Of the average person: shares in hundredths tell of no few records."""
 
 _WIDTH_95: Final = 2 * 1.959963984540054
 """Of a 95 % interval, in standard errors."""
@@ -77,7 +81,9 @@ class SecureSteps:
 
         fitted, ready = self._phase(work, "prepared", None, fit)
         planned = {member: own.planned_epsilon for member, own in ready.items()}
-        return Prepared(fitted.transform, (), planned, rows_of(ready))
+        average = shares_of(fitted.transform, fitted.cell_counts)
+        rounded = tuple(round(share, _SHARE_DIGITS) for share in average.tolist())
+        return Prepared(fitted.transform, (), planned, rows_of(ready), average=rounded)
 
     def train(self, number: int, algorithm: Algorithm, state: bytes, transform: Transform) -> Round:
         """Conducts a round of the algorithm, and evaluates the state before it."""
@@ -117,7 +123,7 @@ class SecureSteps:
     def _metrics(self, evaluation: Evaluation, plan: Plan) -> Metrics:
         measures = evaluation.labels[self._party.agreement.label.name]
         error = _standard_error(measures.auc, measures.auc_interval)
-        return Metrics(measures.auc, error, measures.log_loss, plan.noise_std)
+        return Metrics(measures.auc, error, measures.log_loss, plan.noise_std, measures.meaning)
 
     def _phase(
         self,

@@ -77,6 +77,7 @@ class Outcome:
         epsilon: Epsilon spent per member; empty when the agreement has no privacy budget.
         members: Members whose rows are in it.
         cell_counts: Rows per cell over all members, with each one's noise; empty without privacy.
+        average: Share of each feature among the records of all members; maybe empty.
         account: What it has cost the people in the data.
         last_entry: Index of the last entry of the shared log about it.
         rounds: Rounds that were done.
@@ -89,6 +90,7 @@ class Outcome:
     epsilon: Mapping[str, float]
     members: tuple[str, ...]
     cell_counts: tuple[float, ...]
+    average: tuple[float, ...]
     account: Account
     last_entry: int
     rounds: int
@@ -172,10 +174,11 @@ class Rounds:
         return Outcome(
             algorithm.model_file(state),
             transform,
-            Metrics(**checkpoint.metrics),  # type: ignore[arg-type]
+            Metrics(**checkpoint.metrics, meaning=checkpoint.meaning),  # type: ignore[arg-type]
             dict(party.epsilon),
             tuple(sorted(party.active)),
             checkpoint.cell_counts,
+            checkpoint.average,
             self._steps.account(done.state),
             done.entry or 0,
             checkpoint.round,
@@ -215,6 +218,7 @@ class Rounds:
             state=sha256_hex(state),
             transform=transform.to_json().decode(),
             cell_counts=prepared.cell_counts,
+            average=prepared.average,
             epsilon=dict(party.epsilon),
             facts=facts,
         )
@@ -235,8 +239,8 @@ class Rounds:
 
     def _round(self, done: Done, number: int, algorithm: Algorithm, transform: Transform) -> Done:
         learned = self._steps.train(number, algorithm, done.state, transform)
-        metrics = learned.metrics.as_facts()
-        before = Best(round=number - 1, state=done.checkpoint.state, metrics=metrics)
+        metrics, meaning = learned.metrics.as_facts(), learned.metrics.meaning
+        before = Best(round=number - 1, state=done.checkpoint.state, metrics=metrics, meaning=meaning)
         best = better(done.checkpoint.best, before, self._party.agreement.training.patience)
         facts = {
             "members": list(learned.members),
@@ -254,6 +258,7 @@ class Rounds:
             "state": sha256_hex(learned.state),
             "epsilon": dict(self._party.epsilon),
             "metrics": metrics,
+            "meaning": meaning,
             "facts": facts,
             "best": best,
         }
@@ -265,8 +270,9 @@ class Rounds:
         No state is evaluated twice: from two sums, one of them without a member, its own would follow.
         """
         checkpoint = done.checkpoint
-        metrics = self._steps.evaluate(done.state, transform).as_facts()
-        last = Best(round=checkpoint.round, state=checkpoint.state, metrics=metrics)
+        evaluated = self._steps.evaluate(done.state, transform)
+        metrics, meaning = evaluated.as_facts(), evaluated.meaning
+        last = Best(round=checkpoint.round, state=checkpoint.state, metrics=metrics, meaning=meaning)
         kept = better(checkpoint.best, last, self._party.agreement.training.patience)
         facts = {
             "evaluated_round": checkpoint.round,
@@ -278,6 +284,7 @@ class Rounds:
             "step": "evaluated",
             "epsilon": dict(self._party.epsilon),
             "metrics": kept.metrics if kept else metrics,
+            "meaning": kept.meaning if kept else meaning,
             "facts": facts,
             "best": kept,
         }

@@ -20,6 +20,8 @@ class Prepared:
         planned: Epsilon that the whole run will have spent, by member.
         rows: Rows by member, as it has stated them.
         opening: What the members have settled of shared noise; None without.
+        average: Share of each feature among the records of all members, in hundredths; empty where the sums
+            are not over enough members to be told, or no cell is counted.
     """
 
     transform: Transform
@@ -27,6 +29,7 @@ class Prepared:
     planned: Mapping[str, float]
     rows: Parts
     opening: Opening | None = None
+    average: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

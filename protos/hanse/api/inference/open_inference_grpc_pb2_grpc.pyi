@@ -46,6 +46,20 @@ class GRPCInferenceServiceStub:
     """Names, types and shapes of the inputs and outputs."""
     ModelInfer: _grpc.UnaryUnaryMultiCallable[_open_inference_grpc_pb2.ModelInferRequest, _open_inference_grpc_pb2.ModelInferResponse]
     """Scores subjects for a declared purpose."""
+    ModelConfig: _grpc.UnaryUnaryMultiCallable[_open_inference_grpc_pb2.ModelConfigRequest, _open_inference_grpc_pb2.ModelConfigResponse]
+    """What follows is an extension of Triton Inference Server (protobuf/grpc_service.proto and model_config.proto
+    of its project, BSD-3-Clause): the methods that its clients and its load generator need.
+
+    Inputs and outputs in the form of a Triton configuration.
+    """
+    ModelStatistics: _grpc.UnaryUnaryMultiCallable[_open_inference_grpc_pb2.ModelStatisticsRequest, _open_inference_grpc_pb2.ModelStatisticsResponse]
+    """How many calls were answered and refused since the start, by version."""
+    RepositoryIndex: _grpc.UnaryUnaryMultiCallable[_open_inference_grpc_pb2.RepositoryIndexRequest, _open_inference_grpc_pb2.RepositoryIndexResponse]
+    """The versions that are served, or would be if they could be taken up."""
+    RepositoryModelLoad: _grpc.UnaryUnaryMultiCallable[_open_inference_grpc_pb2.RepositoryModelLoadRequest, _open_inference_grpc_pb2.RepositoryModelLoadResponse]
+    """Takes up what was decided at once, and puts the model into service. Operators only."""
+    RepositoryModelUnload: _grpc.UnaryUnaryMultiCallable[_open_inference_grpc_pb2.RepositoryModelUnloadRequest, _open_inference_grpc_pb2.RepositoryModelUnloadResponse]
+    """Takes the model out of service in this process. Operators only."""
 
 @_typing.type_check_only
 class GRPCInferenceServiceAsyncStub(GRPCInferenceServiceStub):
@@ -61,6 +75,20 @@ class GRPCInferenceServiceAsyncStub(GRPCInferenceServiceStub):
     """Names, types and shapes of the inputs and outputs."""
     ModelInfer: _aio.UnaryUnaryMultiCallable[_open_inference_grpc_pb2.ModelInferRequest, _open_inference_grpc_pb2.ModelInferResponse]  # type: ignore[assignment]
     """Scores subjects for a declared purpose."""
+    ModelConfig: _aio.UnaryUnaryMultiCallable[_open_inference_grpc_pb2.ModelConfigRequest, _open_inference_grpc_pb2.ModelConfigResponse]  # type: ignore[assignment]
+    """What follows is an extension of Triton Inference Server (protobuf/grpc_service.proto and model_config.proto
+    of its project, BSD-3-Clause): the methods that its clients and its load generator need.
+
+    Inputs and outputs in the form of a Triton configuration.
+    """
+    ModelStatistics: _aio.UnaryUnaryMultiCallable[_open_inference_grpc_pb2.ModelStatisticsRequest, _open_inference_grpc_pb2.ModelStatisticsResponse]  # type: ignore[assignment]
+    """How many calls were answered and refused since the start, by version."""
+    RepositoryIndex: _aio.UnaryUnaryMultiCallable[_open_inference_grpc_pb2.RepositoryIndexRequest, _open_inference_grpc_pb2.RepositoryIndexResponse]  # type: ignore[assignment]
+    """The versions that are served, or would be if they could be taken up."""
+    RepositoryModelLoad: _aio.UnaryUnaryMultiCallable[_open_inference_grpc_pb2.RepositoryModelLoadRequest, _open_inference_grpc_pb2.RepositoryModelLoadResponse]  # type: ignore[assignment]
+    """Takes up what was decided at once, and puts the model into service. Operators only."""
+    RepositoryModelUnload: _aio.UnaryUnaryMultiCallable[_open_inference_grpc_pb2.RepositoryModelUnloadRequest, _open_inference_grpc_pb2.RepositoryModelUnloadResponse]  # type: ignore[assignment]
+    """Takes the model out of service in this process. Operators only."""
 
 class GRPCInferenceServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -109,5 +137,49 @@ class GRPCInferenceServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_open_inference_grpc_pb2.ModelInferResponse, _abc.Awaitable[_open_inference_grpc_pb2.ModelInferResponse]]:
         """Scores subjects for a declared purpose."""
+
+    @_abc_1.abstractmethod
+    def ModelConfig(
+        self,
+        request: _open_inference_grpc_pb2.ModelConfigRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_open_inference_grpc_pb2.ModelConfigResponse, _abc.Awaitable[_open_inference_grpc_pb2.ModelConfigResponse]]:
+        """What follows is an extension of Triton Inference Server (protobuf/grpc_service.proto and model_config.proto
+        of its project, BSD-3-Clause): the methods that its clients and its load generator need.
+
+        Inputs and outputs in the form of a Triton configuration.
+        """
+
+    @_abc_1.abstractmethod
+    def ModelStatistics(
+        self,
+        request: _open_inference_grpc_pb2.ModelStatisticsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_open_inference_grpc_pb2.ModelStatisticsResponse, _abc.Awaitable[_open_inference_grpc_pb2.ModelStatisticsResponse]]:
+        """How many calls were answered and refused since the start, by version."""
+
+    @_abc_1.abstractmethod
+    def RepositoryIndex(
+        self,
+        request: _open_inference_grpc_pb2.RepositoryIndexRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_open_inference_grpc_pb2.RepositoryIndexResponse, _abc.Awaitable[_open_inference_grpc_pb2.RepositoryIndexResponse]]:
+        """The versions that are served, or would be if they could be taken up."""
+
+    @_abc_1.abstractmethod
+    def RepositoryModelLoad(
+        self,
+        request: _open_inference_grpc_pb2.RepositoryModelLoadRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_open_inference_grpc_pb2.RepositoryModelLoadResponse, _abc.Awaitable[_open_inference_grpc_pb2.RepositoryModelLoadResponse]]:
+        """Takes up what was decided at once, and puts the model into service. Operators only."""
+
+    @_abc_1.abstractmethod
+    def RepositoryModelUnload(
+        self,
+        request: _open_inference_grpc_pb2.RepositoryModelUnloadRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_open_inference_grpc_pb2.RepositoryModelUnloadResponse, _abc.Awaitable[_open_inference_grpc_pb2.RepositoryModelUnloadResponse]]:
+        """Takes the model out of service in this process. Operators only."""
 
 def add_GRPCInferenceServiceServicer_to_server(servicer: GRPCInferenceServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

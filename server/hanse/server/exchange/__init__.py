@@ -10,7 +10,7 @@
 from hanse.server.exchange.exchange import Exchange
 from hanse.server.exchange.hub import Bounds, Hub
 from hanse.server.exchange.members import MemberChannel
-from hanse.server.exchange.metrics import ExchangeMetrics, serving_metrics
+from hanse.server.exchange.metrics import ExchangeMetrics
 from hanse.server.exchange.service import ExchangeService
 
 __all__ = [
@@ -20,5 +20,4 @@ __all__ = [
     "ExchangeService",
     "Hub",
     "MemberChannel",
-    "serving_metrics",
 ]

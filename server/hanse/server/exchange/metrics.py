@@ -1,13 +1,6 @@
 """Figures of the exchange for Prometheus: sizes and counts, no member's name and nothing of a message."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
-from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_server
-
-from hanse.errors import ConfigurationError
-
-MAXIMUM_PORT = 65_535
+from prometheus_client import CollectorRegistry, Counter, Gauge
 
 
 class ExchangeMetrics:
@@ -42,32 +35,3 @@ class ExchangeMetrics:
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(f"hanse_exchange_{name}", text, labels, registry=self.registry)
-
-
-@contextmanager
-def serving_metrics(address: str | None, registry: CollectorRegistry) -> Iterator[None]:
-    """Answers scrapes over plain HTTP during the block.
-
-    Args:
-        address: ``host:port``; None for nowhere.
-        registry: What to answer with.
-
-    Raises:
-        ConfigurationError: ``config.invalid`` when the address is none or cannot be bound.
-    """
-    if address is None:
-        yield
-        return
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdecimal() or not 0 < int(port) <= MAXIMUM_PORT:
-        raise ConfigurationError("config.invalid", "metrics_address is host:port, as 127.0.0.1:9401")
-    try:
-        server, thread = start_http_server(int(port), addr=host, registry=registry)
-    except OSError as error:
-        raise ConfigurationError("config.invalid", f"cannot listen on {address}: {error.strerror}") from error
-    try:
-        yield
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

@@ -3,7 +3,9 @@
 Use it as :func:`run_scorer` with :class:`ScoringSettings`. Nothing in this package imports torch.
 """
 
+from hanse.server.scoring.loading import Local
+from hanse.server.scoring.operation import Operation
 from hanse.server.scoring.server import run_scorer, serve
-from hanse.server.scoring.settings import ScoringSettings
+from hanse.server.scoring.settings import RegistrySettings, ScoringSettings
 
-__all__ = ["ScoringSettings", "run_scorer", "serve"]
+__all__ = ["Local", "Operation", "RegistrySettings", "ScoringSettings", "run_scorer", "serve"]

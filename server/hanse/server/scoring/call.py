@@ -1,14 +1,17 @@
-"""One scoring call: what a request asks, and what the response says."""
+"""A scoring call in the Open Inference Protocol: what a request asks, and what the response says."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from hanse.api.inference import open_inference_grpc_pb2 as oip
-from hanse.policies import Column, Scoring
+from hanse.errors import PolicyError
+from hanse.policies import Column
+from hanse.server.scoring.asked import Answer, Output
 from hanse.server.scoring.tensors import BYTES, bad_input, pack_texts, read_numbers, read_texts, row_count
 
 SUBJECT_INPUT: Final = "subject_id"
@@ -16,7 +19,8 @@ SCORE_OUTPUT: Final = "score"
 DECISION_OUTPUT: Final = "decision"
 OUTPUTS: Final = (SCORE_OUTPUT, DECISION_OUTPUT)
 PERMIT: Final = b"permit"
-BANDS: Final = 10
+PURPOSE_PARAMETER: Final = "purpose"
+RAW_SIZE: Final = "binary_data_size"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,26 +40,19 @@ class Call:
     raw: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Answers:
-    """What is said about each subject of a call.
-
-    Attributes:
-        scores: float32 per subject, in the form that the agreement allows; NaN for whom it is denied.
-        rules: The rule that denied each subject, None where none did.
-    """
-
-    scores: npt.NDArray[np.float32]
-    rules: tuple[str | None, ...]
-
-
-def read_call(request: oip.ModelInferRequest, columns: Sequence[Column], maximum_rows: int) -> Call:
+def read_call(
+    request: oip.ModelInferRequest,
+    columns: Sequence[Column],
+    maximum_rows: int,
+    extras: Collection[str] = (),
+) -> Call:
     """Reads the tensors of a request.
 
     Args:
         request: A parsed request, from anywhere.
         columns: Columns of the agreement; the request must carry each of them, and ``subject_id``.
         maximum_rows: Most subjects in one call.
+        extras: Names of the extra outputs that the model serves, each when it is asked for.
 
     Returns:
         The call.
@@ -67,11 +64,12 @@ def read_call(request: oip.ModelInferRequest, columns: Sequence[Column], maximum
     inputs = {tensor.name: (tensor, content) for tensor, content in zip(request.inputs, raw, strict=True)}
     if len(inputs) != len(request.inputs) or inputs.keys() != set(input_names(columns)):
         raise bad_input("the inputs are not the agreement's columns and subject_id, each once")
-    if any(tensor.parameters for tensor in request.inputs) or any(
-        output.parameters for output in request.outputs
-    ):
-        # Shared memory is asked for by such parameters; reading it as "no values" would hide the refusal.
+    if any(output.parameters for output in request.outputs):
         raise bad_input("parameters of a tensor are not served")
+    for tensor, content in inputs.values():
+        # Most callers send none, and looking at an empty map costs little.
+        if tensor.parameters:
+            _require_harmless(tensor, content)
     rows = row_count(inputs[SUBJECT_INPUT][0], maximum_rows)
     if any(row_count(tensor, maximum_rows) != rows for tensor in request.inputs):
         raise bad_input("the inputs have different numbers of rows")
@@ -79,7 +77,7 @@ def read_call(request: oip.ModelInferRequest, columns: Sequence[Column], maximum
     if not all(subject.strip() for subject in subjects):
         raise bad_input("a subject_id is blank")
     values = {column.name: _read_column(column, *inputs[column.name], rows) for column in columns}
-    return Call(subjects, values, _requested(request), raw=bool(request.raw_input_contents))
+    return Call(subjects, values, _requested(request, extras), raw=bool(request.raw_input_contents))
 
 
 def input_names(columns: Sequence[Column]) -> tuple[str, ...]:
@@ -87,45 +85,111 @@ def input_names(columns: Sequence[Column]) -> tuple[str, ...]:
     return (SUBJECT_INPUT, *(column.name for column in columns))
 
 
-def minimised(scores: npt.NDArray[np.float64], terms: Scoring) -> npt.NDArray[np.float32]:
-    """Scores in the form that the agreement allows to leave.
+def routing_bytes(request: oip.ModelInferRequest) -> bytes:
+    """Whom a request asks about, for the choice between a live version and its canary; nothing is checked.
+
+    Raw and typed requests about the same subjects give the same bytes.
+    """
+    for place, tensor in enumerate(request.inputs):
+        if tensor.name == SUBJECT_INPUT:
+            if place < len(request.raw_input_contents):
+                return request.raw_input_contents[place]
+            return pack_texts(tensor.contents.bytes_contents)
+    return b""
+
+
+def read_purpose(request: oip.ModelInferRequest, declared: Collection[str]) -> str:
+    """The purpose that the caller declares: as a parameter, in the metadata, or as both alike.
 
     Args:
-        scores: Probabilities in [0, 1].
-        terms: The agreement's terms of scoring.
+        request: A parsed request.
+        declared: Purposes named in the metadata of the call.
+
+    Raises:
+        PolicyError: ``policy.purpose`` (P23) if there is none, or two that differ.
+    """
+    purposes = set(declared)
+    if PURPOSE_PARAMETER in request.parameters:
+        purposes.add(request.parameters[PURPOSE_PARAMETER].string_param)
+    if len(purposes) != 1:
+        raise PolicyError("policy.purpose", "a call declares exactly one purpose", rule="P23")
+    return purposes.pop()
+
+
+def write_response(request_id: str, call: Call, answer: Answer) -> bytes:
+    """What is answered, raw or typed as the inputs were.
+
+    Args:
+        request_id: What the caller calls the request.
+        call: The call.
+        answer: What is said about each subject.
 
     Returns:
-        The probability rounded to the agreed decimals, or the number of its band: 1 for [0, 0.1) up to
-        10 for [0.9, 1].
+        The serialised response. Messages of protobuf that are written one after the other are read as one
+        (Encoding, "Last One Wins"), so what is the same for many responses is written once.
     """
-    if terms.output == "band":
-        return (np.minimum(np.floor(scores * BANDS), BANDS - 1) + 1).astype(np.float32)
-    return np.round(scores, terms.decimals).astype(np.float32)
+    own = oip.ModelInferResponse(id=request_id)
+    own.parameters["log_index"].int64_param = answer.entry.index
+    if answer.entry.path:
+        own.parameters["log_position"].int64_param = answer.entry.position
+        own.parameters["log_path"].string_param = b"".join(answer.entry.path).hex()
+    for name, mark in answer.marks.items():
+        own.parameters[name].string_param = mark
+    served, rows = answer.served, len(call.subjects)
+    head = _response_head(served.name, served.version, served.digest, served.agreement.digest)
+    values = [_output(answer, name) for name in call.outputs]
+    if not call.raw:
+        for name, output in zip(call.outputs, values, strict=True):
+            _write_typed(own, name, output, rows)
+        return head + own.SerializeToString()
+    own.raw_output_contents.extend(map(_packed, values))
+    kinds = tuple((name, _datatype(output)) for name, output in zip(call.outputs, values, strict=True))
+    return head + _output_heads(kinds, rows) + own.SerializeToString()
 
 
-def write_outputs(response: oip.ModelInferResponse, call: Call, answers: Answers) -> None:
-    """Adds the outputs that the call asked for, raw or typed as its inputs were.
+@lru_cache(maxsize=256)
+def _response_head(name: str, version: str, digest: str, agreement: str) -> bytes:
+    """What every response of a model version says."""
+    response = oip.ModelInferResponse(model_name=name, model_version=version)
+    response.parameters["model_version"].string_param = version
+    response.parameters["model_digest"].string_param = digest
+    response.parameters["agreement"].string_param = agreement
+    return response.SerializeToString()
 
-    Args:
-        response: Gets the outputs.
-        call: The call.
-        answers: What is said about each subject.
-    """
-    decisions = [PERMIT if rule is None else f"deny:{rule}".encode() for rule in answers.rules]
-    for name in call.outputs:
-        tensor = response.outputs.add(name=name, shape=[len(call.subjects)])
-        if name == SCORE_OUTPUT:
-            tensor.datatype = "FP32"
-            packed = answers.scores.astype("<f4").tobytes()
-        else:
-            tensor.datatype = BYTES
-            packed = pack_texts(decisions)
-        if call.raw:
-            response.raw_output_contents.append(packed)
-        elif name == SCORE_OUTPUT:
-            tensor.contents.fp32_contents.extend(answers.scores.tolist())
-        else:
-            tensor.contents.bytes_contents.extend(decisions)
+
+@lru_cache(maxsize=1024)
+def _output_heads(kinds: tuple[tuple[str, str], ...], rows: int) -> bytes:
+    """Names, types and shapes of outputs whose contents are raw."""
+    response = oip.ModelInferResponse()
+    for name, datatype in kinds:
+        response.outputs.add(name=name, datatype=datatype, shape=[rows])
+    return response.SerializeToString()
+
+
+def _output(answer: Answer, name: str) -> Output:
+    if name == SCORE_OUTPUT:
+        return answer.scores
+    if name == DECISION_OUTPUT:
+        return [PERMIT if rule is None else f"deny:{rule}".encode() for rule in answer.rules]
+    return answer.outputs[name]
+
+
+def _datatype(output: Output) -> str:
+    return "FP32" if isinstance(output, np.ndarray) else BYTES
+
+
+def _packed(output: Output) -> bytes:
+    if isinstance(output, np.ndarray):
+        return output.astype("<f4", copy=False).tobytes()
+    return pack_texts(output)
+
+
+def _write_typed(response: oip.ModelInferResponse, name: str, output: Output, rows: int) -> None:
+    tensor = response.outputs.add(name=name, datatype=_datatype(output), shape=[rows])
+    if isinstance(output, np.ndarray):
+        tensor.contents.fp32_contents.extend(output.tolist())
+    else:
+        tensor.contents.bytes_contents.extend(output)
 
 
 def _raw_contents(request: oip.ModelInferRequest) -> Sequence[bytes | None]:
@@ -139,6 +203,16 @@ def _raw_contents(request: oip.ModelInferRequest) -> Sequence[bytes | None]:
     return request.raw_input_contents
 
 
+def _require_harmless(tensor: oip.ModelInferRequest.InferInputTensor, raw: bytes | None) -> None:
+    """The one parameter that says nothing new: KServe's client repeats the length of raw contents.
+
+    Shared memory is asked for by others; reading those as "no values" would hide the refusal.
+    """
+    size = tensor.parameters[RAW_SIZE].int64_param if RAW_SIZE in tensor.parameters else None
+    if raw is None or len(tensor.parameters) != 1 or size != len(raw):
+        raise bad_input("parameters of a tensor are not served")
+
+
 def _read_column(
     column: Column, tensor: oip.ModelInferRequest.InferInputTensor, raw: bytes | None, rows: int
 ) -> npt.NDArray[Any]:
@@ -147,9 +221,9 @@ def _read_column(
     return np.array(read_texts(tensor, raw, rows), dtype=object)
 
 
-def _requested(request: oip.ModelInferRequest) -> tuple[str, ...]:
-    """Outputs asked for; all when none is named."""
+def _requested(request: oip.ModelInferRequest, extras: Collection[str]) -> tuple[str, ...]:
+    """Outputs asked for; score and decision when none is named."""
     names = tuple(output.name for output in request.outputs) or OUTPUTS
-    if len(set(names)) != len(names) or not set(names) <= set(OUTPUTS):
+    if len(set(names)) != len(names) or not set(names) <= {*OUTPUTS, *extras}:
         raise bad_input("an output is asked for that is not served, or twice")
     return names

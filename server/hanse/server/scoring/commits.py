@@ -5,6 +5,8 @@ holding up the loop.
 """
 
 import asyncio
+import time
+from collections.abc import Callable
 
 from hanse.audit import AuditLog, Event
 
@@ -18,22 +20,31 @@ class GroupCommit:
 
     def __init__(self, log: AuditLog) -> None:
         self._log = log
+        self._committed: Callable[[float], None] = _ignore
         self._waiting = 0
         self._writer: asyncio.Task[None] | None = None
 
-    async def append(self, event: Event) -> int:
-        """Writes one entry.
+    def watch(self, committed: Callable[[float], None]) -> None:
+        """Tells somebody of commits.
 
         Args:
-            event: What happened. It is written even when the waiting call is cancelled.
+            committed: Is told how long each took, seconds.
+        """
+        self._committed = committed
+
+    async def append(self, *events: Event) -> int:
+        """Writes entries, next to each other.
+
+        Args:
+            *events: What happened. It is written even when the waiting call is cancelled.
 
         Returns:
-            Index of the entry, which is on disk.
+            Index of the first entry, which is on disk, as all of them are.
 
         Raises:
             AuditError: ``audit.unavailable`` or ``audit.integrity``; nothing may be answered then.
         """
-        indices = self._log.submit(event)
+        indices = self._log.submit(*events)
         self._waiting += 1
         if self._writer is None:
             self._writer = asyncio.create_task(self._write())
@@ -41,6 +52,17 @@ class GroupCommit:
         written = asyncio.wrap_future(indices)
         written.add_done_callback(lambda done: done.cancelled() or done.exception())
         return (await asyncio.shield(written)).start
+
+    def note(self, event: Event) -> None:
+        """Hands in one entry without waiting for it: what is appended after it is on disk after it.
+
+        Args:
+            event: What happened.
+        """
+        self._log.submit(event).add_done_callback(lambda done: done.cancelled() or done.exception())
+        self._waiting += 1
+        if self._writer is None:
+            self._writer = asyncio.create_task(self._write())
 
     async def close(self) -> None:
         """Waits until everything that was handed in is on disk."""
@@ -52,6 +74,12 @@ class GroupCommit:
         try:
             while self._waiting:
                 self._waiting = 0
+                began = time.perf_counter()
                 await asyncio.to_thread(self._log.flush)
+                self._committed(time.perf_counter() - began)
         finally:
             self._writer = None
+
+
+def _ignore(_seconds: float) -> None:
+    """Nobody asked."""

@@ -1,34 +1,46 @@
 """Loads what the settings name, and refuses what is missing, unsigned or does not fit together."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+import functools
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime
-from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from hanse.audit import Actor, AuditLog, LogReader
-from hanse.crypto import SigningKey, VerifierKey, read_secret
-from hanse.errors import ConfigurationError, IdentityError, ServingError
-from hanse.learning.artifact import LoadedModel, load_model
-from hanse.policies import (
-    Agreement,
-    ConsentLedger,
-    Member,
-    Policy,
-    SignedAgreement,
-    adopted_packs,
-    applicable,
-    merge,
-    open_agreement,
-)
-from hanse.policies.witnessing import PROOF_FILE, REGISTRATION_FILE, check_registration
-from hanse.server.scoring.call import SUBJECT_INPUT
+from hanse.crypto import SigningKey, VerifierKey, read_secret, sha256_hex
+from hanse.errors import IdentityError, ServingError
+from hanse.learning.manifests import read_any_manifest
+from hanse.learning.subject_values import SubjectValues
+from hanse.policies import Agreement, ConsentLedger
+from hanse.policies.serving import Ref, ServingBook
+from hanse.policies.serving.evidence import LogEvidence
 from hanse.server.scoring.callers import Callers
 from hanse.server.scoring.commits import GroupCommit
+from hanse.server.scoring.freshness import LedgerFollower
+from hanse.server.scoring.lease_store import LeaseStore
+from hanse.server.scoring.leased import LeasedQuota
+from hanse.server.scoring.minimising import SegmentNames
+from hanse.server.scoring.models.following import Decisions, Follower
+from hanse.server.scoring.models.shelf import Finds, Shelf
+from hanse.server.scoring.own.explaining import ReasonsOutput
 from hanse.server.scoring.scorer import Site
-from hanse.server.scoring.settings import ScoringSettings
+from hanse.server.scoring.settings import RegistrySettings, ScoringSettings
+from hanse.server.scoring.versions import VersionFiles, auditor_key, manifest_note, read_file, require_ledger
+from hanse.server.scoring.vertical.hub import PartnerHub
 
 ROLE: Final = "scorer"
+
+
+class Local(NamedTuple):
+    """What only the member's own part of the software can hand to the scorer, which does not import it.
+
+    Attributes:
+        features: See :attr:`hanse.server.scoring.scorer.Site.features`.
+        require_running: See :attr:`hanse.server.scoring.scorer.Site.require_running`.
+    """
+
+    features: SubjectValues | None
+    require_running: Callable[[Agreement], None]
 
 
 def load_callers(settings: ScoringSettings) -> Callers:
@@ -49,12 +61,15 @@ def load_callers(settings: ScoringSettings) -> Callers:
 
 
 @asynccontextmanager
-async def load_site(settings: ScoringSettings, clock: Callable[[], datetime]) -> AsyncIterator[Site]:
+async def load_site(
+    settings: ScoringSettings, clock: Callable[[], datetime], local: Local | None = None
+) -> AsyncIterator[Site]:
     """Opens everything that a scorer works with, and closes it in the end.
 
     Args:
         settings: The settings.
         clock: Tells the time, aware.
+        local: What the member's own part of the software adds; nothing if None.
 
     Yields:
         The site.
@@ -70,89 +85,70 @@ async def load_site(settings: ScoringSettings, clock: Callable[[], datetime]) ->
         AuditError: If the log does not verify or cannot be written.
     """
     key = SigningKey.load(settings.signing_key)
-    registry = VerifierKey.decode(settings.registry_key)
-    agreement = open_agreement(read_file(settings.agreement))
     with LogReader.open(settings.log) as reader:
         own = reader.keys()
     if key.verifier != own[-1]:
         raise IdentityError("identity.unknown-signer", "this site's log is signed by another key")
-    member = _own_member(agreement.agreement, own, registry)
-    policy = _policy(settings, agreement.agreement, member)
-    model = load_model(settings.model, registry)
-    _require_same(agreement, model)
-    registration = read_file(settings.model / REGISTRATION_FILE)
-    proof = read_file(settings.model / PROOF_FILE)
-    check_registration(registration, proof, agreement.agreement, model.digest)
-    place = settings.consent_url or settings.consent_ledger
-    if isinstance(place, Path) and not place.is_file():
-        # Opening it would make an empty one, and every subject would be denied without a word why.
-        raise ConfigurationError("config.missing-file", f"no consent ledger {place}")
-    actor = Actor(organisation=member.organisation, key_id=key.verifier.key_id, role=ROLE)
-    log = GroupCommit(AuditLog.open(settings.log, key, actor, clock))
+    place = settings.consents
+    require_ledger(place)
+    evidence, secret = LogEvidence(settings.log), read_secret(settings.pseudonym_key)
     with ConsentLedger(place) as ledger:
+        decisions, find = _decided(settings)
+        hub = PartnerHub()
+        shelf = Shelf(settings, own, find, evidence, ledger, hub)
+        follower = Follower(decisions, shelf, evidence, secret, clock)
+        member = await follower.load()
+        actor = Actor(organisation=member.organisation, key_id=key.verifier.key_id, role=role_of(settings))
+        log = GroupCommit(AuditLog.open(settings.log, key, actor, clock))
+        quota = LeasedQuota(LeaseStore(settings.quotas), settings.replica)
+        watch = LedgerFollower(place, settings.withdrawal_bound_s)
+        watch.start()
         try:
-            yield Site(
-                agreement=agreement,
-                member=member.name,
-                policy=policy,
-                model=model,
-                ledger=ledger,
-                pseudonym_key=read_secret(settings.pseudonym_key),
-                log=log,
-                clock=clock,
-                maximum_rows=settings.maximum_rows,
-            )
+            async with hub.running(ledger, log), follower.running(log) as table:
+                yield Site(
+                    member=member.name,
+                    table=table,
+                    ledger=ledger,
+                    pseudonym_key=secret,
+                    log=log,
+                    clock=clock,
+                    maximum_rows=settings.maximum_rows,
+                    quota=quota,
+                    follower=follower,
+                    freshness=watch,
+                    calls_per_caller=settings.calls_per_caller,
+                    remembered_subjects=settings.remembered_subjects,
+                    extras=(SegmentNames(), ReasonsOutput(member.name)),
+                    **({} if local is None else local._asdict()),
+                )
         finally:
+            watch.stop()
             await log.close()
+            with suppress(ServingError):  # what cannot be given back stays charged: fewer answers, never more
+                await quota.close()
 
 
-def read_file(path: Path) -> bytes:
-    """Reads a file that the settings name.
-
-    Args:
-        path: The file.
-
-    Returns:
-        Its content.
-
-    Raises:
-        ConfigurationError: ``config.missing-file`` if it cannot be read.
-    """
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ConfigurationError("config.missing-file", f"cannot read {path}: {error.strerror}") from error
+def role_of(settings: ScoringSettings) -> str:
+    """The role in the log's entries: each replica is an actor with numbers of its own, without gaps."""
+    return f"{ROLE}.{settings.replica}" if settings.replica else ROLE
 
 
-def _policy(settings: ScoringSettings, agreement: Agreement, member: Member) -> Policy:
-    """What applies here: the packs that the agreement names, and whatever else the member has adopted."""
-    auditor = VerifierKey.decode(read_file(settings.auditor).decode(errors="replace").removesuffix("\n"))
-    keys = (VerifierKey.decode(member.approver_key), auditor)
-    return merge(applicable(agreement.packs, adopted_packs(settings.packs, keys)))
+def _decided(settings: ScoringSettings) -> tuple[Decisions, Finds]:
+    """Where it says what is served, and where the files of a version are."""
+    registry = settings.registry
+    if registry is None:
+        files = VersionFiles(settings.model, settings.agreement, settings.registry_key)
+        note = manifest_note(settings.model)
+        manifest = read_any_manifest(note)
+        pinned = Ref(manifest.version, sha256_hex(note))
+        return Decisions(manifest.name, pinned=pinned), lambda _: [files]
+    keys = (VerifierKey.decode(registry.approver), auditor_key(settings.auditor))
+    book = ServingBook(registry.decisions, keys)
+    return Decisions(registry.model, book=book), functools.partial(_candidates, registry)
 
 
-def _own_member(agreement: Agreement, own: Sequence[VerifierKey], registry: VerifierKey) -> Member:
-    """The member that this site is.
-
-    The agreement's approver keys were pinned when the site accepted it. That the document in the settings is
-    that one follows from three ties: it names a key that this site has or had, it names the pinned
-    coordinator, and the model that this coordinator signed names its digest.
-    """
-    if agreement.coordinator.key != registry.encode():
-        raise IdentityError("identity.unknown-signer", "the agreement's coordinator is not the pinned one")
-    for member in agreement.members:
-        if VerifierKey.decode(member.node_key) in own:
-            return member
-    raise IdentityError("identity.unknown-signer", "the agreement names no member with this site's key")
-
-
-def _require_same(agreement: SignedAgreement, model: LoadedModel) -> None:
-    """The model was trained under this agreement, on its columns."""
-    names = tuple(column.name for column in agreement.agreement.columns)
-    read = tuple(column.name for column in model.transform.columns)
-    if (model.manifest.agreement_digest, read) != (agreement.digest, names):
-        raise ServingError("model.invalid", "the model was registered under another agreement")
-    if SUBJECT_INPUT in names:
-        raise ServingError(
-            "model.invalid", f"a column is named {SUBJECT_INPUT}, as the subjects of a call are"
-        )
+def _candidates(registry: RegistrySettings, version: int) -> list[VersionFiles]:
+    folder = registry.models / f"{registry.model}@{version}"
+    manifest = read_any_manifest(manifest_note(folder))
+    agreement = registry.agreements / f"{manifest.agreement_digest}.agreement"
+    return [VersionFiles(folder, agreement, key) for key in reversed(registry.coordinators)]

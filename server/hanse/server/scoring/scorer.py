@@ -1,39 +1,45 @@
-"""The scorer: decides, scores, logs, and only then answers."""
+"""The scorer: decides, scores, logs, and only then answers. It knows no protocol."""
 
+import asyncio
 import hashlib
 import hmac
+import time
 from collections import Counter
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Final, Literal
+from functools import lru_cache
+from typing import Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from hanse.api.inference import open_inference_grpc_pb2 as oip
-from hanse.audit import ConsentState, Counts, Event, EventType
-from hanse.errors import HanseError, PolicyError, ServingError
-from hanse.learning.artifact import LoadedModel
-from hanse.policies import (
-    POLICY_DIGEST,
-    PURPOSES,
-    ConsentLedger,
-    ConsentSnapshot,
-    Job,
-    Policy,
-    Pseudonymiser,
-    SignedAgreement,
-    check_call,
-    check_columns,
-    score_subjects,
-)
-from hanse.server.scoring.borders import known, parse
-from hanse.server.scoring.call import SUBJECT_INPUT, Answers, Call, minimised, read_call, write_outputs
+from hanse.errors import AuditError, HanseError, PolicyError, ServingError
+from hanse.learning.subject_values import SubjectValues, without
+from hanse.policies import Agreement, ConsentLedger, Job, Pseudonymiser, daily_rows
+from hanse.server.scoring.asked import Answer, Asked, Extra, Facts, Output, Reader
+from hanse.server.scoring.borders import known
 from hanse.server.scoring.commits import GroupCommit
+from hanse.server.scoring.consents import Consents
+from hanse.server.scoring.entries import answered, denied
+from hanse.server.scoring.freshness import Freshness, Unbounded, elapsed_s, reading_consents
+from hanse.server.scoring.leases import Account
+from hanse.server.scoring.looked_up import looked_up
+from hanse.server.scoring.minimising import said
+from hanse.server.scoring.models.following import Follower
+from hanse.server.scoring.models.statistics import Statistics
+from hanse.server.scoring.quota import Quota, Uncounted
+from hanse.server.scoring.served import Calling, Columns, LocalModel, ModelTable, Scored, Served
+from hanse.server.scoring.telling import tell
+from hanse.server.scoring.turns import Turn, Turns, Work
 
-PURPOSE_PARAMETER: Final = "purpose"
+_Said: TypeAlias = tuple[npt.NDArray[np.float32], Mapping[str, Output]]
 _DIGEST_CONTEXT: Final = b"hanse/score-request/v1\0"
+
+
+def _no_notes(_agreement: Agreement) -> None:
+    """Where no notes of members are kept, none ends an agreement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,44 +47,47 @@ class Site:
     """What a scorer works with; all of it checked when it was loaded.
 
     Attributes:
-        agreement: The agreement that every member signed.
         member: Name of the member that scores.
-        policy: The rule packs that apply, merged.
-        model: The model version that is served.
+        table: The model versions that are served.
         ledger: The member's consent ledger.
         pseudonym_key: Secret that turns identifiers into the ledger's pseudonyms.
         log: The member's audit log.
         clock: Tells the time, aware.
         maximum_rows: Most subjects in one call.
+        remembered_subjects: Of so many subjects decisions are kept in memory, at most.
+        quota: Counts the subjects that callers ask about.
+        features: Where columns come from that a call does not bring; None if it must.
+        follower: Keeps the table as it was decided; None for a table that stays.
+        statistics: Counts calls by version.
+        extras: What is said beside scores.
+        freshness: How old what a call is decided on may be.
+        calls_per_caller: Calls of one caller that may be under way at a time.
+        require_running: Refuses an agreement that a member has ended; asked at every call.
     """
 
-    agreement: SignedAgreement
     member: str
-    policy: Policy
-    model: LoadedModel
+    table: ModelTable
     ledger: ConsentLedger
     pseudonym_key: bytes
     log: GroupCommit
     clock: Callable[[], datetime]
     maximum_rows: int
-
-
-@dataclass(slots=True)
-class _Facts:
-    """What is known about a call so far; the entry of a refused call says no more than this."""
-
-    request_digest: str
-    caller: str | None = None
-    purpose: str | None = None
-    rows: int = 0
-    rules: tuple[str | None, ...] = ()
-    consent: ConsentSnapshot | None = None
+    remembered_subjects: int
+    quota: Quota = field(default_factory=Uncounted)
+    features: SubjectValues | None = None
+    follower: Follower | None = None
+    statistics: Statistics = field(default_factory=Statistics)
+    extras: Sequence[Extra] = ()
+    freshness: Freshness = field(default_factory=Unbounded)
+    calls_per_caller: int = 128
+    require_running: Callable[[Agreement], None] = _no_notes
 
 
 class Scorer:
-    """Answers scoring calls for one model version under one agreement.
+    """Answers scoring calls; every call leaves its entry in the log, whether it is answered or refused.
 
-    Every call leaves exactly one entry in the log, whether it is answered or refused.
+    The order of the checks: caller, purpose, shape (the reader's, with :meth:`admit` in between), quota,
+    subjects; then the scores of those admitted.
 
     Args:
         site: What it works with.
@@ -86,142 +95,218 @@ class Scorer:
 
     def __init__(self, site: Site) -> None:
         self.site = site
-        self._pseudonymiser = Pseudonymiser(site.pseudonym_key)
+        pseudonymiser = Pseudonymiser(site.pseudonym_key)
+        self._keyed = hmac.new(site.pseudonym_key, _DIGEST_CONTEXT, hashlib.sha256)
+        self._turns = Turns(site.log)
+        self._consents = Consents(site.ledger, pseudonymiser, site.member, site.remembered_subjects)
+        self._under_way: Counter[str] = Counter()
 
-    async def infer(
-        self, identify: Callable[[], str], body: bytes, declared_purposes: Collection[str]
-    ) -> oip.ModelInferResponse:
+    async def answer(self, body: bytes, read: Reader) -> Answer:
         """Answers one call.
 
         Args:
-            identify: Name of the caller, or raises.
-            body: The serialised request, as received.
-            declared_purposes: Purposes named in the metadata of the call.
+            body: What was received; the log names it by a digest.
+            read: Reads it. It notes in the facts what it learns, as it learns it, and calls :meth:`admit`
+                before it looks at anything that the model or the agreement does not allow.
 
         Returns:
-            The response; its entry is on disk.
+            The answer; its entry is on disk.
 
         Raises:
             HanseError: Why the call is refused. The refusal is on disk, unless the log itself is the reason.
         """
-        facts = _Facts(self._digest(body))
-        try:
-            request, call, answers = self._decide(facts, identify, body, declared_purposes)
-        except Exception as raised:  # noqa: BLE001 - a call that failed leaves an entry, whatever failed
-            error = known(raised)
-            await self.site.log.append(self._denied(facts, error))
-            raise error from None  # `known` has noted where an unforeseen one came from
-        index = await self.site.log.append(self._answered(facts))
-        return self._response(request, call, answers, index)
+        facts, began_ns = Facts(self._digest(body)), time.perf_counter_ns()
+        with ExitStack() as place:
+            try:
+                asked = read(facts)
+                place.enter_context(self._one_more(asked.caller))
+                turn = await self._decide(facts, asked)
+            except asyncio.CancelledError:
+                error = ServingError("scoring.abandoned", "it was given up before it was answered")
+                tell(facts, await self.site.log.append(denied(facts, self.site.table.primary, error)))
+                raise
+            except Exception as raised:  # noqa: BLE001 - a call that failed leaves an entry, whatever failed
+                raise await self._refused(facts, raised, began_ns) from None
+            try:
+                (scores, outputs), entry = await self._turns.take(turn)
+            except AuditError:
+                raise
+            except Exception as raised:  # noqa: BLE001 - likewise
+                raise await self._refused(facts, raised, began_ns) from None
+            tell(facts, entry.index)
+        # The log may have taken its time. The entry stays: it says what was decided, and on what.
+        self.site.freshness.require(facts.read_at)
+        if facts.consent is None:
+            raise PolicyError("policy.ledger", "nobody was asked about")
+        self.site.statistics.answered(asked.served, facts.rows, time.perf_counter_ns() - began_ns)
+        return Answer(asked.served, scores, facts.rules, outputs, entry, facts.consent, marks=facts.marks)
 
-    def _decide(
-        self, facts: _Facts, identify: Callable[[], str], body: bytes, declared_purposes: Collection[str]
-    ) -> tuple[oip.ModelInferRequest, Call, Answers]:
-        """Every check in its order: caller, purpose, shape, subjects; then the scores of those admitted."""
-        now = self.site.clock()
-        agreement = self.site.agreement.agreement
-        facts.caller = identify()
-        request = parse(oip.ModelInferRequest, body)
-        facts.purpose = _purpose(request, declared_purposes)
-        opening_head = self.site.ledger.head()
-        job = Job(agreement, self.site.policy, agreement.scoring.purpose, now, self.site.member, opening_head)
-        check_call(job, facts.caller, facts.purpose)
-        check_columns(agreement, [tensor.name for tensor in request.inputs if tensor.name != SUBJECT_INPUT])
-        self.require_model(request.model_name, request.model_version)
-        call = read_call(request, agreement.columns, self.site.maximum_rows)
-        facts.rows = len(call.subjects)
-        refs = [self._pseudonymiser.ref(subject) for subject in call.subjects]
-        facts.consent = self.site.ledger.snapshot(now, refs)
-        facts.rules = tuple(score_subjects(job, refs, facts.consent))
-        if None not in facts.rules:
-            only = facts.rules[0] if len(set(facts.rules)) == 1 else None
-            raise PolicyError("policy.denied", "every subject of the call is denied", rule=only)
-        return request, call, Answers(self._scores(call, facts.rules), facts.rules)
+    async def _refused(self, facts: Facts, raised: Exception, began_ns: int) -> HanseError:
+        """The error of a call whose refusal is on disk."""
+        error = known(raised)  # which notes where an unforeseen one came from
+        self.site.statistics.refused(facts.served, time.perf_counter_ns() - began_ns)
+        tell(facts, await self.site.log.append(denied(facts, self.site.table.primary, error)))
+        return error
 
-    def _scores(self, call: Call, rules: tuple[str | None, ...]) -> npt.NDArray[np.float32]:
-        """Scores of the admitted subjects; the columns of the others are not looked at."""
-        admitted = np.array([rule is None for rule in rules])
-        model = self.site.model
-        features = model.transform.apply({name: values[admitted] for name, values in call.columns.items()})
-        scores = np.full(len(rules), np.nan, dtype=np.float32)
-        scores[admitted] = minimised(model.predictor.scores(features), self.site.agreement.agreement.scoring)
-        return scores
+    def extra_outputs(self, served: Served) -> dict[str, str]:
+        """Names of the extra outputs that a model version serves, and their types in the protocol."""
+        extras = {name: kind for extra in self.site.extras for name, kind in extra.names(served).items()}
+        return {**served.outputs, **extras}
 
-    def require_model(self, name: str, version: str) -> None:
-        """Refuses every model version but the one served.
+    def admit(self, facts: Facts, model: str, version: str, key: bytes = b"") -> Served:
+        """Refuses a call that the agreement of the model does not allow, whoever it is about.
 
         Args:
-            name: Name asked for.
-            version: Version asked for; empty for the one served.
+            facts: Caller and purpose are known; gets the rest.
+            model: Name of the model asked for.
+            version: Version asked for; empty for whichever is served.
+            key: See :meth:`hanse.server.scoring.served.ModelTable.route`.
+
+        Returns:
+            The model version that answers.
 
         Raises:
+            PolicyError: As :func:`hanse.policies.check_call`; ``policy.denied`` (P20) if a member has ended
+                the agreement.
             ServingError: ``model.not-found``.
         """
-        manifest = self.site.model.manifest
-        if name != manifest.name or version not in ("", str(manifest.version)):
-            raise ServingError("model.not-found", "a model version is asked for that is not the one served")
+        if facts.caller is None or facts.purpose is None:
+            raise PolicyError("policy.denied", "neither caller nor purpose may be unknown", rule="P23")
+        served = facts.served = self.site.table.route(model, version, key)
+        self.site.require_running(served.agreement.agreement)
+        facts.job = self._consents.open_call(served, facts.caller, facts.purpose, self.site.clock())
+        return served
 
-    def _response(
-        self, request: oip.ModelInferRequest, call: Call, answers: Answers, index: int
-    ) -> oip.ModelInferResponse:
-        manifest = self.site.model.manifest
-        version = str(manifest.version)
-        response = oip.ModelInferResponse(model_name=manifest.name, model_version=version, id=request.id)
-        response.parameters["model_version"].string_param = version
-        response.parameters["model_digest"].string_param = self.site.model.digest
-        response.parameters["agreement"].string_param = self.site.agreement.digest
-        response.parameters["log_index"].int64_param = index
-        write_outputs(response, call, answers)
-        return response
+    async def _decide(self, facts: Facts, asked: Asked) -> Turn[_Said]:
+        """Quota, subjects; what is left is the model, and the form in which scores may leave."""
+        if facts.job is None:
+            raise PolicyError("policy.denied", "a call that was not admitted", rule="P01")
+        job = facts.job
+        if job.agreement.scoring.by_id and asked.columns is not None:
+            raise PolicyError("policy.denied", "callers name people alone, and bring no columns", rule="P27")
+        self.site.freshness.require()
+        await self._charge(job, asked)
+        try:
+            hidden = self._look_up(facts, job, asked)
+        except HanseError:
+            self.site.quota.take_back(*_charged(job, asked))
+            raise
+        _require_anybody(facts)
+        columns = asked.columns
+        if columns is None:
+            columns, unknown = await looked_up(self.site.features, asked, facts.rules)
+            facts.rules = _denied_too(facts.rules, unknown)
+            _require_anybody(facts)
+        if hidden:
+            columns = without(columns, hidden)
+            facts.hidden = hidden
+        everybody = facts.rules.count(None) == facts.rows
+        admitted = np.array([rule is None for rule in facts.rules]) if not everybody else _all(facts.rows)
+        served = asked.served
+        work: Work | npt.NDArray[np.float64]
+        outputs: dict[str, Output] = {}
+        if isinstance(served, LocalModel) and not (asked.outputs or asked.reasons):
+            own = columns if everybody else {name: values[admitted] for name, values in columns.items()}
+            work = Work(served, own, int(admitted.sum()))
+        else:
+            admitted, scored = await _scored(facts, asked, columns, admitted)
+            everybody = everybody and bool(admitted.all())
+            work = scored.probabilities
+            outputs |= {name: values for name, values in scored.outputs.items() if name in asked.outputs}
+            for extra in self.site.extras:
+                outputs |= await extra.outputs(asked, columns, admitted, work)
 
-    def _answered(self, facts: _Facts) -> Event:
-        return self._event(facts, EventType.SCORE_ANSWERED, "permit", ())
+        def finish(probabilities: npt.NDArray[np.float64]) -> _Said:
+            told = said(served, columns, admitted, probabilities)
+            if everybody:
+                return told, outputs
+            scores = np.full(facts.rows, np.nan, dtype=np.float32)
+            scores[admitted] = told
+            return scores, outputs
 
-    def _denied(self, facts: _Facts, error: HanseError) -> Event:
-        reasons = (error.code,) if error.rule is None else (error.code, error.rule)
-        return self._event(facts, EventType.SCORE_DENIED, "deny", reasons)
+        return Turn(answered(facts, self.site.table.primary), finish, work)
 
-    def _event(
-        self, facts: _Facts, kind: EventType, decision: Literal["permit", "deny"], reasons: tuple[str, ...]
-    ) -> Event:
-        """The entry of a call: counts, digests and names of the program's own vocabulary."""
-        by_rule = Counter(rule for rule in facts.rules if rule is not None)
-        counts = Counts(rows_in=facts.rows, rows_out=facts.rules.count(None), by_rule=by_rule)
-        return Event(
-            type=kind,
-            decision=decision,
-            reasons=reasons,
-            agreement=self.site.agreement.digest,
-            # A purpose that is not in the tree is the caller's own text, which no log entry carries.
-            purpose=facts.purpose if facts.purpose in PURPOSES else None,
-            peer=facts.caller,
-            policy_digest=POLICY_DIGEST,
-            consent=_consent_state(facts.consent),
-            counts=counts if facts.rows else None,
-            request=facts.request_digest,
-            model_in=self.site.model.digest,
-        )
+    @contextmanager
+    def _one_more(self, caller: str) -> Iterator[None]:
+        """Counts a call that is under way, unless its caller has as many as it may."""
+        if self._under_way[caller] >= self.site.calls_per_caller:
+            raise ServingError("scoring.busy", f"{self.site.calls_per_caller} calls of it are under way")
+        self._under_way[caller] += 1
+        try:
+            yield
+        finally:
+            self._under_way[caller] -= 1
+
+    async def _charge(self, job: Job, asked: Asked) -> None:
+        """The quota (P27), before anybody is looked up."""
+        account, rows, now = _charged(job, asked)
+        await self.site.quota.charge(account, daily_rows(job, asked.caller), rows, now)
+
+    def _look_up(self, facts: Facts, job: Job, asked: Asked) -> Mapping[str, Sequence[int]]:
+        """What the consents of the subjects say; noted at once, or not at all."""
+        facts.read_at = elapsed_s()
+        with reading_consents():
+            rules, hidden, consent = self._consents.decide(asked.served, job, asked.subjects)
+        facts.rows, facts.consent, facts.rules = len(asked.subjects), consent, rules
+        return hidden
 
     def _digest(self, body: bytes) -> str:
-        """Names a request in the log. Keyed: a bare hash would confirm a guess of who was asked about."""
-        return hmac.digest(self.site.pseudonym_key, _DIGEST_CONTEXT + body, hashlib.sha256).hex()
+        """See :func:`request_digest`; the key is prepared once."""
+        keyed = self._keyed.copy()
+        keyed.update(body)
+        return keyed.hexdigest()
 
 
-def _consent_state(snapshot: ConsentSnapshot | None) -> ConsentState | None:
-    if snapshot is None:
-        return None
-    return ConsentState(head=snapshot.head, size=snapshot.size, root=snapshot.root)
+def request_digest(key: bytes, body: bytes) -> str:
+    """Names a request in the log. Keyed: a bare hash would confirm a guess of who was asked about.
 
+    Args:
+        key: The site's pseudonym key.
+        body: The request, as received.
 
-def _purpose(request: oip.ModelInferRequest, declared: Collection[str]) -> str:
-    """The purpose that the caller declares: as a parameter, in the metadata, or as both alike.
-
-    Raises:
-        PolicyError: ``policy.purpose`` (P23) if there is none, or two that differ.
+    Returns:
+        HMAC-SHA256, 64 hex digits.
     """
-    purposes = set(declared)
-    if PURPOSE_PARAMETER in request.parameters:
-        purposes.add(request.parameters[PURPOSE_PARAMETER].string_param)
-    if len(purposes) != 1:
-        raise PolicyError("policy.purpose", "a call declares exactly one purpose", rule="P23")
-    return purposes.pop()
+    return hmac.digest(key, _DIGEST_CONTEXT + body, hashlib.sha256).hex()
+
+
+@lru_cache(maxsize=64)
+def _all(rows: int) -> npt.NDArray[np.bool_]:
+    """Everybody of a call is admitted."""
+    admitted = np.ones(rows, dtype=np.bool_)
+    admitted.setflags(write=False)
+    return admitted
+
+
+async def _scored(
+    facts: Facts, asked: Asked, columns: Columns, admitted: npt.NDArray[np.bool_]
+) -> tuple[npt.NDArray[np.bool_], Scored]:
+    """Who is scored after other members have had their say, and what the model says of these."""
+    calling = Calling(asked.caller, asked.purpose, asked.subjects, asked.until)
+    scored = await asked.served.scored(calling, columns, admitted)
+    facts.marks = scored.marks
+    is_denied = np.isnan(scored.probabilities)
+    if not is_denied.any():
+        return admitted, scored
+    facts.rules = _denied_too(facts.rules, np.flatnonzero(admitted)[is_denied].tolist())
+    _require_anybody(facts)
+    left = replace(scored, probabilities=scored.probabilities[~is_denied])
+    return np.array([rule is None for rule in facts.rules]), left
+
+
+def _charged(job: Job, asked: Asked) -> tuple[Account, int, datetime]:
+    """What is charged for a call, and taken back if it comes to nobody's data."""
+    return Account(job.agreement.id, asked.caller), len(asked.subjects), job.now
+
+
+def _denied_too(rules: Sequence[str | None], positions: Collection[int]) -> tuple[str | None, ...]:
+    """The rules, by which some more subjects are denied; the caller does not learn why."""
+    if not positions:
+        return tuple(rules)
+    return tuple("P26" if position in positions else rule for position, rule in enumerate(rules))
+
+
+def _require_anybody(facts: Facts) -> None:
+    if None not in facts.rules:
+        only = facts.rules[0] if len(set(facts.rules)) == 1 else None
+        raise PolicyError("policy.denied", "every subject of the call is denied", rule=only)

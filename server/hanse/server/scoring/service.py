@@ -1,5 +1,6 @@
 """The Open Inference Protocol service: its methods, and how gRPC reaches them."""
 
+import asyncio
 from collections.abc import Callable
 from operator import methodcaller
 from typing import Any, Final
@@ -10,14 +11,29 @@ from google.protobuf.message import Message
 
 from hanse.api.inference import open_inference_grpc_pb2 as oip
 from hanse.errors import ServingError
+from hanse.policies import check_columns
+from hanse.server.scoring.asked import Asked, Facts
 from hanse.server.scoring.borders import parse
-from hanse.server.scoring.call import DECISION_OUTPUT, SCORE_OUTPUT, SUBJECT_INPUT
+from hanse.server.scoring.call import (
+    DECISION_OUTPUT,
+    OUTPUTS,
+    SCORE_OUTPUT,
+    SUBJECT_INPUT,
+    Call,
+    read_call,
+    read_purpose,
+    routing_bytes,
+    write_response,
+)
 from hanse.server.scoring.callers import Callers
+from hanse.server.scoring.layouts import Layouts
 from hanse.server.scoring.scorer import Scorer
+from hanse.server.scoring.served import Served
 from hanse.server.scoring.tensors import BYTES
 
 SERVICE_NAME: Final = "inference.GRPCInferenceService"
 SERVER_NAME: Final = "hanse"
+EXTENSIONS: Final = ("model_repository", "model_configuration", "statistics")
 PURPOSE_METADATA: Final = "x-hanse-purpose"
 
 _Context = grpc.aio.ServicerContext[Any, Any]
@@ -36,6 +52,7 @@ class InferenceService:
     def __init__(self, scorer: Scorer, callers: Callers, version: str) -> None:
         self._scorer = scorer
         self._callers = callers
+        self._layouts = Layouts()
         self._version = version
         self.ready = True
 
@@ -47,7 +64,6 @@ class InferenceService:
             "ModelReady": self._plain(oip.ModelReadyRequest, self.model_ready),
             "ServerMetadata": self._plain(oip.ServerMetadataRequest, self.server_metadata),
             "ModelMetadata": self._plain(oip.ModelMetadataRequest, self.model_metadata),
-            "ModelInfer": self._infer,
         }
         # Requests arrive as bytes: gRPC would answer those that do not parse with an error of its own,
         # and the log names a scoring request by the digest of exactly what came.
@@ -55,6 +71,7 @@ class InferenceService:
             name: grpc.unary_unary_rpc_method_handler(method, response_serializer=_serialise)
             for name, method in methods.items()
         }
+        handlers["ModelInfer"] = grpc.unary_unary_rpc_method_handler(self._infer)  # answers in bytes
         return grpc.method_handlers_generic_handler(SERVICE_NAME, handlers)
 
     def server_live(self, _request: oip.ServerLiveRequest) -> oip.ServerLiveResponse:
@@ -68,14 +85,14 @@ class InferenceService:
     def model_ready(self, request: oip.ModelReadyRequest) -> oip.ModelReadyResponse:
         """Answers whether the named model version is served."""
         try:
-            self._scorer.require_model(request.name, request.version)
+            self._scorer.site.table.route(request.name, request.version, b"")
         except ServingError:
             return oip.ModelReadyResponse(ready=False)
         return oip.ModelReadyResponse(ready=self.ready)
 
     def server_metadata(self, _request: oip.ServerMetadataRequest) -> oip.ServerMetadataResponse:
-        """Answers name and version of the software; it serves no extension."""
-        return oip.ServerMetadataResponse(name=SERVER_NAME, version=self._version)
+        """Answers name and version of the software, and the extensions that it serves."""
+        return oip.ServerMetadataResponse(name=SERVER_NAME, version=self._version, extensions=EXTENSIONS)
 
     def model_metadata(self, request: oip.ModelMetadataRequest) -> oip.ModelMetadataResponse:
         """Answers the inputs and outputs of the model.
@@ -83,23 +100,24 @@ class InferenceService:
         Raises:
             ServingError: ``model.not-found`` for every version but the one served.
         """
-        self._scorer.require_model(request.name, request.version)
-        manifest = self._scorer.site.model.manifest
+        served = self._scorer.site.table.route(request.name, request.version, b"")
         response = oip.ModelMetadataResponse(
-            name=manifest.name, versions=[str(manifest.version)], platform=SERVER_NAME
+            name=served.name, versions=[served.version], platform=SERVER_NAME
         )
         response.inputs.add(name=SUBJECT_INPUT, datatype=BYTES, shape=[-1])
-        for column in self._scorer.site.agreement.agreement.columns:
+        for column in served.columns:
             datatype = "FP64" if column.kind == "numeric" else BYTES
             response.inputs.add(name=column.name, datatype=datatype, shape=[-1])
         response.outputs.add(name=SCORE_OUTPUT, datatype="FP32", shape=[-1])
         response.outputs.add(name=DECISION_OUTPUT, datatype=BYTES, shape=[-1])
+        for name, datatype in self._scorer.extra_outputs(served).items():
+            response.outputs.add(name=name, datatype=datatype, shape=[-1])
         return response
 
-    async def _infer(self, body: bytes, context: _Context) -> oip.ModelInferResponse:
-        metadata = context.invocation_metadata() or ()
-        purposes = [str(value) for key, value in metadata if key == PURPOSE_METADATA]
-        return await self._scorer.infer(lambda: self._callers.identify(context), body, purposes)
+    async def _infer(self, body: bytes, context: _Context) -> bytes:
+        reading = _Reading(self._scorer, self._callers, self._layouts, body, context)
+        answer = await self._scorer.answer(body, reading.read)
+        return write_response(reading.request.id, reading.call, answer)
 
     def _plain(
         self, kind: type[Message], method: Callable[[Any], Message]
@@ -109,3 +127,44 @@ class InferenceService:
             return method(parse(kind, body))
 
         return answer
+
+
+class _Reading:
+    """Reads one call; what the response needs of it stays here."""
+
+    request: oip.ModelInferRequest
+    call: Call
+
+    def __init__(
+        self, scorer: Scorer, callers: Callers, layouts: Layouts, body: bytes, context: _Context
+    ) -> None:
+        self._scorer = scorer
+        self._layouts = layouts
+        self._callers = callers
+        self._body = body
+        self._context = context
+
+    def read(self, facts: Facts) -> Asked:
+        """Every check of the request in its order: caller, purpose, model, columns, shape."""
+        facts.caller = self._callers.identify(self._context)
+        self.request = request = parse(oip.ModelInferRequest, self._body)
+        metadata = self._context.invocation_metadata() or ()
+        declared = [str(value) for key, value in metadata if key == PURPOSE_METADATA]
+        facts.purpose = read_purpose(request, declared)
+        served = self._scorer.admit(facts, request.model_name, request.model_version, routing_bytes(request))
+        call = self._layouts.read(request, served)
+        if call is None:
+            call = self._read_all(request, served)
+            self._layouts.learn(request, served, call)
+        self.call = call
+        outputs = tuple(name for name in call.outputs if name not in OUTPUTS)
+        # None for a call without a deadline, though the types say otherwise.
+        left_s: float | None = self._context.time_remaining()
+        until = None if left_s is None else asyncio.get_running_loop().time() + left_s
+        return Asked(facts.caller, facts.purpose, served, call.subjects, call.columns, outputs, until=until)
+
+    def _read_all(self, request: oip.ModelInferRequest, served: Served) -> Call:
+        names = [tensor.name for tensor in request.inputs if tensor.name != SUBJECT_INPUT]
+        check_columns(served.agreement.agreement, names)
+        extras = self._scorer.extra_outputs(served)
+        return read_call(request, served.columns, self._scorer.site.maximum_rows, extras)

@@ -1,0 +1,256 @@
+"""Who may ask a feature holder about whom, what is logged of it, and what is said.
+
+The order is that of every decision: who asks, for which model, for which use, how much of it a day; then each
+person's own consent here, by this member's ledger, whatever the label holder's says; then the entry in the
+log, durable; then the answer. What is refused leaves an entry too.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Final
+
+import numpy as np
+
+from hanse.audit import ConsentState, Counts, Event, EventType
+from hanse.errors import PolicyError, ServingError
+from hanse.learning.vertical.serving import KeptPart, Question, Reply, conversation, read_question
+from hanse.learning.vertical.trees.parts import FeaturePart
+from hanse.policies import (
+    POLICY_DIGEST,
+    PURPOSES,
+    Agreement,
+    Answers,
+    Column,
+    ConsentLedger,
+    ConsentSnapshot,
+    Job,
+    Policy,
+    SignedAgreement,
+    check_call,
+    hidden_values,
+    score_subjects,
+)
+from hanse.server.parts.table import PartPeople
+from hanse.server.scoring.borders import known
+from hanse.server.scoring.commits import GroupCommit
+
+_REFUSED: Final = "P26"
+
+
+@dataclass(frozen=True, slots=True)
+class PartSite:
+    """What the service works with; all of it checked when it was loaded.
+
+    Attributes:
+        agreement: The agreement that every member signed.
+        answers: What it says of answers.
+        member: Name of this feature holder.
+        policy: The rule packs that apply, merged.
+        kept: The part as it is kept.
+        part: What its cuts mean.
+        model: SHA-256 of the signed manifest of the model that the part belongs to.
+        ledger: The member's consent ledger.
+        log: The member's audit log.
+        clock: Tells the time, aware.
+        keep_s: For how long answers may be kept, seconds.
+        require_running: Refuses an agreement that a member has ended; asked at every question.
+    """
+
+    agreement: SignedAgreement
+    answers: Answers
+    member: str
+    policy: Policy
+    kept: KeptPart
+    part: FeaturePart
+    model: str
+    ledger: ConsentLedger
+    log: GroupCommit
+    clock: Callable[[], datetime]
+    keep_s: int
+    require_running: Callable[[Agreement], None]
+
+    @property
+    def label_holder(self) -> str:
+        """Who asks."""
+        vertical = self.agreement.agreement.vertical
+        return "" if vertical is None else vertical.label_holder
+
+    @property
+    def columns(self) -> Sequence[Column]:
+        """This member's own columns that cuts are of."""
+        cut = {column.column.name for column in self.part.columns}
+        return [column for column in self.agreement.agreement.columns if column.name in cut]
+
+    def job(self, now: datetime) -> Job:
+        """What people are judged by: the agreement as to this member's own columns."""
+        agreement = self.agreement.agreement
+        own = agreement.as_held_by(self.member)
+        return Job(own, self.policy, agreement.scoring.purpose, now, self.member, self.ledger.head())
+
+
+@dataclass(slots=True)
+class _Facts:
+    """What is known about a question so far; the entry of a refused one says no more than this."""
+
+    peer: str | None = None
+    purpose: str | None = None
+    rules: tuple[str | None, ...] = ()
+    consent: ConsentSnapshot | None = None
+    conversation: str | None = None
+
+
+@dataclass(slots=True)
+class DailyPeople:
+    """How many people a label holder was told about, or refused, on a day (UTC).
+
+    Attributes:
+        limit: Most of them.
+        day: The day.
+        count: So many on that day.
+    """
+
+    limit: int
+    day: date = date.min
+    count: int = 0
+
+    def charge(self, people: int, now: datetime) -> None:
+        """Counts people.
+
+        Raises:
+            ServingError: ``scoring.partner-quota``; they are not counted then.
+        """
+        if now.date() != self.day:
+            self.day, self.count = now.date(), 0
+        if self.count + people > self.limit:
+            raise ServingError("scoring.partner-quota", f"more than {self.limit} people in a day")
+        self.count += people
+
+
+@dataclass(slots=True)
+class Answering:
+    """Answers questions.
+
+    Attributes:
+        site: What it works with.
+        people: What is known of the common people.
+        epoch: Of the consents.
+        count: How many were asked about today.
+    """
+
+    site: PartSite
+    people: PartPeople
+    epoch: bytes
+    count: DailyPeople
+    _checked: dict[tuple[str, str], datetime] = field(default_factory=dict)
+
+    async def answer(self, body: bytes, identify: Callable[[], str]) -> bytes:
+        """Answers one question.
+
+        Args:
+            body: The message, from anywhere.
+            identify: Who asks, or raises.
+
+        Returns:
+            The reply; its entry is on disk.
+
+        Raises:
+            HanseError: Why it is refused. The refusal is on disk, unless the log itself is the reason.
+        """
+        facts = _Facts()
+        try:
+            reply = await self._decide(facts, body, identify)
+        except Exception as raised:  # noqa: BLE001 - what failed leaves an entry, whatever failed
+            error = known(raised)
+            reasons = (error.code,) if error.rule is None else (error.code, error.rule)
+            await self.site.log.append(self._event(facts, EventType.PART_DENIED, reasons))
+            raise error from None
+        facts.conversation = conversation(body, reply)
+        await self.site.log.append(self._event(facts, EventType.PART_ANSWERED))
+        return reply
+
+    async def _decide(self, facts: _Facts, body: bytes, identify: Callable[[], str]) -> bytes:
+        facts.peer = identify()
+        question = read_question(body)
+        facts.purpose = question.purpose
+        self.site.require_running(self.site.agreement.agreement)
+        self._require_known(question)
+        now = self.site.clock()
+        job = self.site.job(now)
+        self._check_use(job, question)
+        self.count.charge(len(question.places), now)
+        return (await self._reply(facts, question, job)).encode(body)
+
+    def _require_known(self, question: Question) -> None:
+        site = self.site
+        if (question.model, question.part) != (site.model, site.kept.digest):
+            raise ServingError("model.not-found", "a part, or a model, is asked for that is not the one here")
+        if max(question.places) >= len(site.kept.people):
+            raise ServingError("scoring.bad-input", "somebody is asked about who is not in common")
+
+    def _check_use(self, job: Job, question: Question) -> None:
+        """Caller and use; what was found a moment ago is not worked out again within a second."""
+        asked = (question.caller, question.purpose)
+        before = self._checked.get(asked)
+        if before is not None and 0 <= (job.now - before).total_seconds() < 1:
+            return
+        check_call(job, *asked)
+        self._checked[asked] = job.now  # as many as the agreement has callers, and uses below its own
+
+    async def _reply(self, facts: _Facts, question: Question, job: Job) -> Reply:
+        site = self.site
+        epoch = self.epoch  # before the consents are read: what changes meanwhile is another epoch
+        refs = [site.kept.people[place] for place in question.places]
+        facts.consent = snapshot = site.ledger.snapshot(job.now, refs)
+        hidden = hidden_values(job, refs, snapshot)
+        rules = score_subjects(job, refs, snapshot)
+        answered = np.array(
+            [rule is None and at not in hidden.denied for at, rule in enumerate(rules)], dtype=np.bool_
+        )
+        at = np.flatnonzero(answered).tolist()
+        position = {old: new for new, old in enumerate(at)}
+        hides = {
+            name: [position[one] for one in places if one in position]
+            for name, places in hidden.columns.items()
+        }
+        known, sides = await self.people.sides([question.places[one] for one in at], hides)
+        answered[answered] = known
+        facts.rules = tuple(None if one else _REFUSED for one in answered.tolist())
+        return Reply(epoch, site.keep_s, answered, sides)
+
+    def _event(self, facts: _Facts, kind: EventType, reasons: tuple[str, ...] = ()) -> Event:
+        consent = facts.consent
+        by_rule = Counter(rule for rule in facts.rules if rule is not None)
+        counts = Counts(rows_in=len(facts.rules), rows_out=facts.rules.count(None), by_rule=by_rule)
+        return Event(
+            type=kind,
+            decision="permit" if kind is EventType.PART_ANSWERED else "deny",
+            reasons=reasons,
+            agreement=self.site.agreement.digest,
+            purpose=facts.purpose if facts.purpose in PURPOSES else None,
+            peer=facts.peer,
+            policy_digest=POLICY_DIGEST,
+            consent=None
+            if consent is None
+            else ConsentState(head=consent.head, size=consent.size, root=consent.root),
+            counts=counts if facts.rules else None,
+            conversation=facts.conversation,
+            model_in=self.site.kept.digest,
+        )
+
+
+def require_answers(agreement: SignedAgreement) -> Answers:
+    """What an agreement says of answers.
+
+    Raises:
+        PolicyError: ``policy.denied`` (P13) if it lets feature holders answer nothing.
+    """
+    vertical = agreement.agreement.vertical
+    if vertical is None or vertical.answers is None:
+        raise PolicyError(
+            "policy.denied",
+            "by the agreement feature holders answer nothing about people who are scored: vertical.answers",
+            rule="P13",
+        )
+    return vertical.answers

@@ -1,0 +1,129 @@
+"""The quota of a caller, shared with the other replicas: spent in memory, from leases."""
+
+import asyncio
+from dataclasses import dataclass, field
+from datetime import date, datetime
+
+from hanse.errors import PolicyError
+from hanse.server.scoring.lease_store import LeaseStore
+from hanse.server.scoring.leases import Account, Lease, day_of
+
+
+@dataclass(slots=True)
+class _Purse:
+    """What this replica has of one account.
+
+    Attributes:
+        lease: What is being spent.
+        taking: Held while another is taken.
+    """
+
+    lease: Lease | None = None
+    taking: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+class LeasedQuota:
+    """Counts subjects in one event loop; see :mod:`hanse.server.scoring.leases` for what it promises.
+
+    Args:
+        store: The leases of all replicas.
+        replica: Name of this one, for people.
+    """
+
+    def __init__(self, store: LeaseStore, replica: str = "") -> None:
+        self._store = store
+        self._replica = replica
+        self._purses: dict[Account, _Purse] = {}
+        self._put_away: list[Lease] = []  # nothing more is spent of them
+
+    async def charge(self, account: Account, daily_quota: int, rows: int, now: datetime) -> None:
+        """Charges a call, all of it or nothing. See :meth:`hanse.server.scoring.quota.Quota.charge`.
+
+        Args:
+            account: Who asks, under which agreement.
+            daily_quota: Subjects in a day.
+            rows: Subjects of this call.
+            now: Time of the call.
+
+        Raises:
+            PolicyError: ``scoring.quota`` (P27) if the day has not so many rows left.
+            ServingError: ``scoring.quota-store`` if that cannot be known.
+        """
+        today = day_of(now)
+        purse = self._purses.setdefault(account, _Purse())
+        while not _spend(purse.lease, rows, daily_quota, today):
+            spent = purse.lease
+            async with purse.taking:
+                if purse.lease is spent:  # nobody else took one while this call waited
+                    renewal = asyncio.create_task(self._renew(purse, account, daily_quota, rows, today))
+                    # Not cancelled with the call: a lease that is taken must be found again.
+                    renewal.add_done_callback(lambda done: done.cancelled() or done.exception())
+                    await asyncio.shield(renewal)
+
+    def take_back(self, account: Account, rows: int, now: datetime) -> None:
+        """Undoes a charge whose call came to nobody's data.
+
+        Args:
+            account: As it was charged.
+            rows: Likewise.
+            now: Likewise.
+        """
+        lease = self._purses[account].lease
+        # Without that lease, or on another day, it stays charged: fewer answers, never more.
+        if lease is not None and lease.day == day_of(now) and lease.spent >= rows:
+            lease.spent -= rows
+
+    def left(self, now: datetime) -> dict[Account, int]:
+        """See :meth:`hanse.server.scoring.quota.Quota.left`."""
+        today = day_of(now)
+        left = {use.account: use.left for use in self._store.usage(today) if use.day == today}
+        for account, purse in list(self._purses.items()):
+            lease = purse.lease
+            if lease is not None and lease.day == today:
+                left[account] = left.get(account, 0) + lease.left
+        return left
+
+    async def close(self) -> None:
+        """Gives back what is left.
+
+        Raises:
+            ServingError: ``scoring.quota-store`` if it stays charged.
+        """
+        for purse in self._purses.values():
+            async with purse.taking:
+                self._put_aside(purse)
+        if self._put_away:
+            await asyncio.to_thread(self._store.give_back, self._put_away)
+            self._put_away = []
+
+    async def _renew(self, purse: _Purse, account: Account, daily_quota: int, rows: int, today: date) -> None:
+        self._put_aside(purse)
+        lease = await asyncio.to_thread(self._exchange, account, daily_quota, rows, today)
+        if lease is None:
+            raise PolicyError("scoring.quota", "the quota of today does not cover the call", rule="P27")
+        self._put_aside(purse)  # one that came for a call which was cancelled meanwhile
+        purse.lease = lease
+
+    def _put_aside(self, purse: _Purse) -> None:
+        """From here on nothing is spent of the lease: only then may it be given back."""
+        if purse.lease is not None:
+            self._put_away.append(purse.lease)
+            purse.lease = None
+
+    def _exchange(self, account: Account, daily_quota: int, rows: int, today: date) -> Lease | None:
+        """In a thread: gives back what was put aside, and takes another."""
+        returned, self._put_away = self._put_away, []
+        try:
+            return self._store.take(
+                account, daily_quota, rows, today, replica=self._replica, returned=returned
+            )
+        except BaseException:
+            self._put_away += returned
+            raise
+
+
+def _spend(lease: Lease | None, rows: int, quota: int, today: date) -> bool:
+    if lease is None or not lease.covers(rows, quota, today):
+        return False
+    lease.spent += rows
+    return True

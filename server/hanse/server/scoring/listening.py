@@ -1,0 +1,38 @@
+"""How a process of a member takes a port, and says so."""
+
+import sys
+
+import grpc
+import grpc.aio
+
+from hanse.errors import ConfigurationError
+
+
+def listen(server: grpc.aio.Server, address: str, credentials: grpc.ServerCredentials | None) -> str:
+    """Opens a port.
+
+    Args:
+        server: Not started yet.
+        address: ``host:port``; port 0 takes a free one.
+        credentials: Mutual TLS; None for plaintext.
+
+    Returns:
+        The address with the port that was taken.
+
+    Raises:
+        ConfigurationError: ``config.invalid`` if the port cannot be taken.
+    """
+    try:
+        if credentials is None:
+            port = server.add_insecure_port(address)
+        else:
+            port = server.add_secure_port(address, credentials)
+    except RuntimeError as error:
+        raise ConfigurationError("config.invalid", f"cannot listen on {address}") from error
+    return f"{address.rpartition(':')[0]}:{port}"
+
+
+def announce(address: str) -> None:
+    """Prints that calls are taken, for whoever started the process."""
+    sys.stdout.write(f"ready {address}\n")
+    sys.stdout.flush()

@@ -1,0 +1,186 @@
+"""Calls that go together: one run of the model, one entry and one commit for those that wait at a time.
+
+A disk takes as long for one entry as for a hundred, and a small model as long for one row as for many. So
+while a commit is under way, other calls gather; then their turn comes. Nobody waits for company who is alone:
+how many calls come together is learned from how many came together last time, and after at most
+:data:`LONGEST_WAIT_S` the turn begins with those that are there.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from hanse.audit.requests import request_tree
+from hanse.server.scoring.asked import LogPlace
+from hanse.server.scoring.commits import GroupCommit
+from hanse.server.scoring.entries import CallEntry, merged
+from hanse.server.scoring.served import Columns, LocalModel
+
+if TYPE_CHECKING:
+    from hanse.audit import Event
+
+LONGEST_WAIT_S: Final = 0.002
+
+_Result = TypeVar("_Result")
+_Scores = npt.NDArray[np.float64]
+
+
+class Work(NamedTuple):
+    """What a model is to do for a call.
+
+    Attributes:
+        model: The model version.
+        columns: Values of its columns, one per admitted subject.
+        rows: Number of admitted subjects.
+    """
+
+    model: LocalModel
+    columns: Columns
+    rows: int
+
+
+@dataclass(slots=True)
+class Turn(Generic[_Result]):
+    """A call that waits.
+
+    Attributes:
+        entry: What the log is to say of it.
+        finish: Makes of the probabilities, one per admitted subject, what is answered; whatever it raises
+            refuses the call.
+        work: What the model is to do first, or the probabilities.
+    """
+
+    entry: CallEntry
+    finish: Callable[[_Scores], _Result]
+    work: Work | _Scores
+
+
+class _Waiting(NamedTuple):
+    turn: Turn[Any]
+    done: "asyncio.Future[tuple[Any, LogPlace]]"
+
+
+class Turns:
+    """Takes the turns of one event loop.
+
+    Args:
+        log: Where the entries go.
+    """
+
+    def __init__(self, log: GroupCommit) -> None:
+        self._log = log
+        self._waiting: list[_Waiting] = []
+        self._expected = 1
+        self._under_way: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def take(self, turn: Turn[_Result]) -> tuple[_Result, LogPlace]:
+        """Waits for the turn of a call.
+
+        Args:
+            turn: The call. Its entry is written even when the call is given up meanwhile.
+
+        Returns:
+            What ``finish`` made, and where the entry is, which is on disk.
+
+        Raises:
+            AuditError: ``audit.unavailable`` or ``audit.integrity``; nothing may be answered then.
+            Exception: What the model or ``finish`` raised; there is no entry then.
+        """
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[tuple[_Result, LogPlace]] = loop.create_future()
+        self._waiting.append(_Waiting(turn, done))
+        if self._under_way is None:
+            self._begin_or_wait(loop)
+        return await done
+
+    def _begin_or_wait(self, loop: asyncio.AbstractEventLoop) -> None:
+        if len(self._waiting) >= self._expected:
+            self._begin()
+        elif self._timer is None:
+            self._timer = loop.call_later(LONGEST_WAIT_S, self._begin)
+
+    def _begin(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        waiting, self._waiting = self._waiting, []
+        self._under_way = asyncio.get_running_loop().create_task(self._serve(waiting))
+
+    async def _serve(self, waiting: Sequence[_Waiting]) -> None:
+        try:
+            await self._answer(_computed(waiting))
+        except BaseException as error:  # noqa: BLE001 - every call that waits learns of it
+            for each in waiting:
+                if not each.done.done():
+                    each.done.set_exception(error)
+        finally:
+            self._under_way = None
+            # Those who are answered now may ask again, and then go with those who wait already.
+            self._expected = len(waiting) + len(self._waiting)
+            if self._waiting:
+                self._begin_or_wait(asyncio.get_running_loop())
+
+    async def _answer(self, ready: Sequence[tuple[_Waiting, object]]) -> None:
+        """One entry per group of calls that share what they must; all of them in one commit."""
+        if not ready:
+            return
+        groups: dict[object, list[tuple[_Waiting, object]]] = {}
+        for each in ready:
+            groups.setdefault(each[0].turn.entry.shared, []).append(each)
+        events: list[Event] = []
+        paths: list[list[tuple[bytes, ...]]] = []
+        for group in groups.values():
+            entries = [waiting.turn.entry for waiting, _ in group]
+            root, own = request_tree([entry.request for entry in entries])
+            events.append(merged(entries, root))
+            paths.append(own)
+        first = await self._log.append(*events)
+        for index, (group, own) in enumerate(zip(groups.values(), paths, strict=True), first):
+            for position, ((waiting, result), path) in enumerate(zip(group, own, strict=True)):
+                if not waiting.done.done():
+                    waiting.done.set_result((result, LogPlace(index, position, path)))
+
+
+def _computed(waiting: Sequence[_Waiting]) -> list[tuple[_Waiting, object]]:
+    """Runs the models, once for all calls of a version; whoever is refused learns it here."""
+    by_model: dict[int, list[_Waiting]] = {}
+    for each in waiting:
+        if isinstance(each.turn.work, Work):
+            by_model.setdefault(id(each.turn.work.model), []).append(each)
+    scores: dict[int, _Scores] = {}
+    for group in by_model.values():
+        scores.update(_together(group) if len(group) > 1 else {})
+    ready: list[tuple[_Waiting, object]] = []
+    for each in waiting:
+        try:
+            ready.append((each, each.turn.finish(_own(each, scores))))
+        except Exception as error:  # noqa: BLE001 - it refuses this call, and no other
+            if not each.done.done():
+                each.done.set_exception(error)
+    return ready
+
+
+def _own(waiting: _Waiting, scores: dict[int, _Scores]) -> _Scores:
+    work = waiting.turn.work
+    if not isinstance(work, Work):
+        return work
+    found = scores.get(id(waiting))
+    return work.model.scores(work.columns) if found is None else found
+
+
+def _together(group: Sequence[_Waiting]) -> dict[int, _Scores]:
+    """Scores of all calls of a version, by call; none if that fails, so that each call is tried alone."""
+    works = [each.turn.work for each in group if isinstance(each.turn.work, Work)]
+    names = works[0].columns.keys()
+    try:
+        columns = {name: np.concatenate([work.columns[name] for work in works]) for name in names}
+        scores = works[0].model.scores(columns)
+    except Exception:  # noqa: BLE001 - whose fault it is shows when each is tried alone
+        return {}
+    ends = np.cumsum([work.rows for work in works])[:-1]
+    return dict(zip(map(id, group), np.split(scores, ends), strict=True))

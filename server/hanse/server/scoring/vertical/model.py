@@ -1,0 +1,167 @@
+"""A vertical model version as a scorer serves it."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from typing_extensions import override
+
+from hanse.errors import PolicyError, ServingError
+from hanse.learning.vertical.serving import by_cut
+from hanse.learning.vertical.trees.parts import LabelPart
+from hanse.policies import Pseudonymiser
+from hanse.server.scoring.served import Calling, Columns, Scored, Served
+from hanse.server.scoring.vertical.partner import Asking, Heard, Partner
+
+BASIS_OUTPUT: Final = "basis"
+JOINT: Final = "joint"
+OWN_COLUMNS: Final = "own_columns"
+
+_FALLS_BACK: Final = frozenset({"scoring.partner-unavailable", "scoring.partner-timeout"})
+_LONGEST_RESERVE_S: Final = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class VerticalModel(Served):
+    """A model whose cuts are partly other members'; see :mod:`hanse.learning.vertical.serving`.
+
+    Attributes:
+        part: The trees.
+        pseudonymiser: Makes this site's pseudonyms.
+        places: By pseudonym, the place among the common people.
+        partners: The feature holders with cuts.
+        fallback: What its own columns alone say; None if that is not agreed.
+        patience_s: Longest time to wait for a feature holder, seconds, where the call leaves that much.
+    """
+
+    part: LabelPart
+    pseudonymiser: Pseudonymiser
+    places: Mapping[str, int]
+    partners: tuple[Partner, ...]
+    fallback: LabelPart | None
+    patience_s: float
+
+    @property
+    @override
+    def outputs(self) -> Mapping[str, str]:
+        """What is said beside scores: on which columns each rests."""
+        return {BASIS_OUTPUT: "BYTES"}
+
+    @override
+    async def probabilities(
+        self, subjects: Sequence[str], columns: Columns, admitted: npt.NDArray[np.bool_]
+    ) -> npt.NDArray[np.float64]:
+        """See :meth:`Served.probabilities`.
+
+        Raises:
+            PolicyError: ``policy.denied``: other members must be told on whose behalf they are asked.
+        """
+        raise PolicyError("policy.denied", "a vertical model is asked on somebody's behalf", rule="P23")
+
+    @override
+    async def scored(self, calling: Calling, columns: Columns, admitted: npt.NDArray[np.bool_]) -> Scored:
+        """Scores by all members' columns, or by its own where that is agreed, and says which.
+
+        A person whom a feature holder refuses is denied, and nobody is told why. So is one whom the members
+        do not have in common, unless its own columns may do.
+
+        Args:
+            calling: On whose behalf, and whom.
+            columns: Values of the label holder's own columns, one per subject.
+            admitted: Who is scored.
+
+        Raises:
+            ServingError: ``scoring.partner-…`` when a feature holder does not answer, and nothing is agreed
+                for that.
+        """
+        all_refs = [self.pseudonymiser.ref(subject) for subject in calling.subjects]
+        self.forget([ref for ref, is_in in zip(all_refs, admitted.tolist(), strict=True) if not is_in])
+        own = {name: values[admitted] for name, values in columns.items()}
+        refs = [ref for ref, is_in in zip(all_refs, admitted.tolist(), strict=True) if is_in]
+        common = np.array([ref in self.places for ref in refs], dtype=np.bool_)
+        probabilities = np.full(len(refs), np.nan)
+        alone = ~common
+        try:
+            joint = await self._joint(calling, [ref for ref in refs if ref in self.places], own, common)
+            probabilities[common] = joint
+        except ServingError as error:
+            if self.fallback is None or error.code not in _FALLS_BACK:
+                raise
+            alone = np.ones(len(refs), dtype=np.bool_)
+        if self.fallback is not None and alone.any():
+            probabilities[alone] = self.fallback.scores(_rows(own, alone), {})[:, 0]
+        return Scored(probabilities, *self._told(probabilities, alone, admitted))
+
+    def forget(self, refs: Sequence[str]) -> None:
+        """Drops what is kept of people who have withdrawn.
+
+        Args:
+            refs: Pseudonyms.
+        """
+        for partner in self.partners:
+            partner.cache.purge(refs)
+
+    async def _joint(
+        self, calling: Calling, refs: Sequence[str], own: Columns, common: npt.NDArray[np.bool_]
+    ) -> npt.NDArray[np.float64]:
+        """Scores of common people; NaN for whom a feature holder refuses."""
+        if not refs:
+            return np.zeros(0)
+        asking = Asking(calling.caller, calling.purpose, self._until(calling))
+        places = [self.places[ref] for ref in refs]
+        heard = await _all(partner.sides(places, asking) for partner in self.partners)
+        answered = np.array([None not in row for row in zip(*heard, strict=True)] or [True] * len(refs))
+        scores = np.full(len(refs), np.nan)
+        if answered.any():
+            chosen = np.flatnonzero(common)[answered]
+            sides = {
+                partner.name: by_cut(_matrix(rows, answered), partner.model.cuts)
+                for partner, rows in zip(self.partners, heard, strict=True)
+            }
+            scores[answered] = self.part.scores({n: v[chosen] for n, v in own.items()}, sides)[:, 0]
+        return scores
+
+    def _until(self, calling: Calling) -> float:
+        """When waiting ends: with time left to answer the call otherwise, and to log it."""
+        now = asyncio.get_running_loop().time()
+        if calling.until is None:
+            return now + self.patience_s
+        left_s = calling.until - now
+        return now + min(self.patience_s, left_s - min(_LONGEST_RESERVE_S, 0.25 * max(left_s, 0.0)))
+
+    def _told(
+        self,
+        probabilities: npt.NDArray[np.float64],
+        alone: npt.NDArray[np.bool_],
+        admitted: npt.NDArray[np.bool_],
+    ) -> tuple[dict[str, Sequence[bytes]], dict[str, str]]:
+        """On which columns each score rests, and all of them."""
+        known = ~np.isnan(probabilities)
+        rests = np.where(known, np.where(alone, OWN_COLUMNS, JOINT), "")
+        rows = np.full(len(admitted), "", dtype=object)
+        rows[admitted] = rests
+        used = sorted(set(rests[known].tolist()))
+        basis = used[0] if len(used) == 1 else "mixed"
+        return {BASIS_OUTPUT: [str(row).encode() for row in rows]}, {BASIS_OUTPUT: basis} if used else {}
+
+
+async def _all(asked: Any) -> list[list[Heard]]:  # noqa: ANN401 - coroutines of one type
+    """Waits for all; when one fails, nobody waits for the others, and their questions go on unheard."""
+    tasks = [asyncio.ensure_future(one) for one in asked]
+    try:
+        return list(await asyncio.gather(*tasks))
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+def _matrix(rows: Sequence[Heard], answered: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
+    kept = [row for row, is_answered in zip(rows, answered.tolist(), strict=True) if is_answered]
+    return np.frombuffer(b"".join(row or b"" for row in kept), np.uint8).reshape(len(kept), -1)
+
+
+def _rows(columns: Columns, chosen: npt.NDArray[np.bool_]) -> Columns:
+    return {name: values[chosen] for name, values in columns.items()}

@@ -1,0 +1,280 @@
+"""One feature holder, as its label holder's scorer asks it.
+
+Whoever waits for it waits until a time, and no longer: what does not come by then is an error that names the
+member and says which time was over. Calls that ask at about the same time share a question. Answers are kept
+as :mod:`hanse.learning.vertical.serving.cache` says, while the feature holder's epochs are heard.
+"""
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Final
+
+import grpc
+import grpc.aio
+import numpy as np
+from numpy.typing import NDArray
+
+from hanse.api.v1 import part_answers_pb2 as pb
+from hanse.audit import Counts, Event, EventType
+from hanse.errors import CATALOGUE, HanseError, ServingError
+from hanse.learning.vertical.serving import (
+    AnswerCache,
+    Gathering,
+    Question,
+    conversation,
+    read_reply,
+)
+from hanse.learning.vertical.serving.link import LINK_NAME, PartLink
+from hanse.learning.vertical.serving.messages import EPOCH_BYTES, MAX_PLACES, NONCE_BYTES
+from hanse.server.scoring.borders import CODE_TRAILER
+
+SERVICE: Final = "/hanse.api.v1.PartAnswers/"
+UNHEARD_S: Final = 2.5
+"""A feature holder that tells its epoch every second is not heard any more after this."""
+
+_AGAIN_S: Final = 0.2
+_OPTIONS: Final = (
+    ("grpc.ssl_target_name_override", LINK_NAME),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """On whose behalf a feature holder is asked.
+
+    Attributes:
+        caller: Name of the calling system in the agreement.
+        purpose: That it declared.
+        until: When it stops waiting, by the loop's clock.
+    """
+
+    caller: str
+    purpose: str
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class PartnerModel:
+    """What is asked for, and how it is logged.
+
+    Attributes:
+        agreement: Digest of the agreement.
+        model: SHA-256 of the signed manifest of the model.
+        part: SHA-256 of the feature holder's signed part.
+        cuts: How many cuts it has.
+        people: Pseudonyms of the common people, by place.
+        keep_s: Longest time for which answers are kept, seconds, as agreed.
+    """
+
+    agreement: str
+    model: str
+    part: str
+    cuts: int
+    people: Sequence[str]
+    keep_s: int
+
+
+Heard = bytes | None
+"""Sides of a person's cuts, or None for who is refused."""
+
+
+class Partner:
+    """See the module docstring. Lives on one event loop from its first use to :meth:`close`.
+
+    Args:
+        link: Where it answers, and by which certificate it is known.
+        model: What is asked for.
+        key_pem: Key of the certificate by which this site is known to it.
+        certificate_pem: That certificate.
+        note: Hands an entry to the log; what is appended after it is on disk after it.
+    """
+
+    def __init__(
+        self,
+        link: PartLink,
+        model: PartnerModel,
+        key_pem: bytes,
+        certificate_pem: bytes,
+        note: Callable[[Event], None],
+    ) -> None:
+        self.name: Final = link.member
+        self.model: Final = model
+        self._link = link
+        self._note = note
+        self._credentials = grpc.ssl_channel_credentials(link.certificate.encode(), key_pem, certificate_pem)
+        self._gatherings: dict[tuple[str, str], Gathering[Heard]] = {}
+        self._following: asyncio.Task[None] | None = None
+        self._channel: grpc.aio.Channel | None = None
+        self.cache: Final = AnswerCache(model.part, os.urandom(32), time.monotonic)
+
+    def start(self) -> None:
+        """Connects, and follows its epochs; nothing happens the second time."""
+        if self._channel is not None:
+            return
+        self._channel = grpc.aio.secure_channel(self._link.address, self._credentials, options=_OPTIONS)
+        self._answer: Any = self._channel.unary_unary(f"{SERVICE}Answer")
+        self._follow: Any = self._channel.unary_stream(f"{SERVICE}Follow")
+        self._following = asyncio.create_task(self._keep_following())
+
+    async def close(self) -> None:
+        """Ends the connection."""
+        if self._following is not None:
+            self._following.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._following
+        if self._channel is not None:
+            await self._channel.close()
+
+    async def sides(self, places: Sequence[int], asking: Asking) -> list[Heard]:
+        """On which side of each cut people are.
+
+        Args:
+            places: Whom, by their places among the common people.
+            asking: On whose behalf.
+
+        Returns:
+            For each of them the sides, or None if the feature holder refuses.
+
+        Raises:
+            ServingError: ``scoring.partner-unavailable``, ``scoring.partner-timeout``,
+                ``scoring.partner-refused``, ``scoring.partner-quota`` or ``scoring.partner-invalid``.
+        """
+        self.start()
+        people = self.model.people
+        kept = {place: found for place in places if (found := self.cache.get(people[place])) is not None}
+        if kept:
+            self._note(self._event(EventType.PART_REUSED, asking.purpose, len(kept), len(kept)))
+        wanted = dict.fromkeys(place for place in places if place not in kept)
+        heard: Mapping[int, Heard] = await self._ask_for(tuple(wanted), asking) if wanted else {}
+        return [kept[place] if place in kept else heard[place] for place in places]
+
+    async def _ask_for(self, places: tuple[int, ...], asking: Asking) -> Mapping[int, Heard]:
+        gathering = self._gathering(asking)
+        heard: dict[int, Heard] = {}
+        try:
+            parts = (places[at : at + MAX_PLACES] for at in range(0, len(places), MAX_PLACES))
+            for answers in await asyncio.gather(*(gathering.answers(part, asking.until) for part in parts)):
+                heard.update(answers)
+        except TimeoutError:
+            raise self._missed(
+                "scoring.partner-timeout",
+                "the time of the call was over before it answered",
+                asking,
+                len(places),
+            ) from None
+        except HanseError as error:
+            raise self._missed(error.code, error.detail, asking, len(places)) from error
+        return heard
+
+    def _gathering(self, asking: Asking) -> Gathering[Heard]:
+        """Questions for one caller and use are gathered: each names the caller and the use."""
+        key = (asking.caller, asking.purpose)
+        if key not in self._gatherings:
+
+            async def ask(places: tuple[int, ...], until: float) -> Mapping[int, Heard]:
+                return await self._ask(places, Asking(*key, until))
+
+            self._gatherings[key] = Gathering(ask, MAX_PLACES)
+        return self._gatherings[key]
+
+    async def _ask(self, places: tuple[int, ...], asking: Asking) -> Mapping[int, Heard]:
+        model = self.model
+        question = Question(
+            model.model, model.part, asking.purpose, asking.caller, os.urandom(NONCE_BYTES), places
+        ).encode()
+        left_s = asking.until - asyncio.get_running_loop().time()
+        try:
+            body = await self._answer(question, timeout=max(left_s, 0.001))
+        except grpc.aio.AioRpcError as error:
+            raise self._failure(error) from error
+        try:
+            reply = read_reply(body, question, len(places), model.cuts)
+        except HanseError as error:
+            raise ServingError("scoring.partner-invalid", f"{self.name}: {error.detail}") from error
+        answered = int(reply.answered.sum())
+        event = self._event(EventType.PART_HEARD, asking.purpose, len(places), answered)
+        self._note(event.model_copy(update={"conversation": conversation(question, body)}))
+        return self._taken(places, reply.answered, reply.sides, reply.epoch, min(reply.keep_s, model.keep_s))
+
+    def _taken(
+        self,
+        places: Sequence[int],
+        answered: NDArray[np.bool_],
+        sides: NDArray[np.uint8],
+        epoch: bytes,
+        keep_s: int,
+    ) -> Mapping[int, Heard]:
+        rows = iter(sides)
+        heard: dict[int, Heard] = {}
+        for place, is_answered in zip(places, answered.tolist(), strict=True):
+            found = next(rows).tobytes() if is_answered else None
+            heard[place] = found
+            if found is not None:
+                self.cache.put(self.model.people[place], found, epoch, keep_s)
+        return heard
+
+    def _failure(self, error: grpc.aio.AioRpcError) -> ServingError:
+        """What a failed call means; its text is the other site's, and goes no further."""
+        trailers = error.trailing_metadata() or ()
+        code = next((str(value) for key, value in trailers if key == CODE_TRAILER), "")
+        if code == "scoring.partner-quota":
+            return ServingError(code, f"{self.name} was asked about as many people today as is agreed")
+        if code in CATALOGUE:
+            return ServingError("scoring.partner-refused", f"{self.name} refused: {code}")
+        if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+            return ServingError(
+                "scoring.partner-timeout", f"{self.name} did not answer within the call's time"
+            )
+        return ServingError(
+            "scoring.partner-unavailable", f"{self.name} cannot be reached ({error.code().name})"
+        )
+
+    def _missed(self, code: str, detail: str, asking: Asking, people: int) -> ServingError:
+        event = self._event(EventType.PART_MISSED, asking.purpose, people, 0)
+        self._note(event.model_copy(update={"reasons": (code,)}))
+        named = detail if detail.startswith(self.name) else f"{self.name}: {detail}"
+        return ServingError(code, named)
+
+    def _event(self, kind: EventType, purpose: str, asked: int, answered: int) -> Event:
+        return Event(
+            type=kind,
+            agreement=self.model.agreement,
+            purpose=purpose,
+            peer=self.name,
+            counts=Counts(rows_in=asked, rows_out=answered),
+            model_in=self.model.model,
+        )
+
+    async def _keep_following(self) -> None:
+        request = pb.FollowRequest(part=bytes.fromhex(self.model.part)).SerializeToString()
+        while True:
+            call = self._follow(request)
+            try:
+                await self._hear_epochs(call)
+            except (grpc.aio.AioRpcError, TimeoutError, ValueError):
+                pass  # it is asked again; meanwhile nothing is kept
+            finally:
+                self.cache.follow(None)
+                call.cancel()
+            await asyncio.sleep(_AGAIN_S)
+
+    async def _hear_epochs(self, call: "grpc.aio.UnaryStreamCall[bytes, bytes]") -> None:
+        while True:
+            async with asyncio.timeout(UNHEARD_S):
+                body = await call.read()
+            if not isinstance(body, bytes):
+                return  # the stream has ended
+            try:
+                epoch = pb.FollowResponse.FromString(body).epoch
+            except Exception as error:  # protobuf's own, in one of several types
+                raise ValueError("not an epoch") from error
+            if len(epoch) != EPOCH_BYTES:
+                raise ValueError("not an epoch")
+            self.cache.follow(epoch)
