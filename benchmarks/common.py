@@ -160,6 +160,10 @@ class Children:
                 start_new_session=True,
             )
 
+    def pid(self, name: str) -> int:
+        """The process of a child."""
+        return self._running[name].pid
+
     def check(self) -> None:
         """Ends the benchmark when a child has ended: there is nothing to measure any more."""
         for name, process in self._running.items():

@@ -23,8 +23,8 @@ from hanse.audit.subject_set import (
     subject_tag,
     subject_tags,
 )
-from hanse.client.subject_sets import SubjectSets
 from hanse.policies import ConsentLedger
+from hanse.policies.subject_sets import SubjectSets
 
 SUBJECTS: Final = 1_000_000
 PROOFS: Final = 2_000

@@ -26,6 +26,7 @@ from hanse.client.settings import NodeSettings
 from hanse.errors import CATALOGUE
 from hanse.policies.packs import ALWAYS_ON, BASELINE, BUILTIN, RulePack, Thresholds
 from hanse.policies.rules import FACTS, RULES, Wording
+from hanse.server.scoring import Operation
 from hanse.server.settings import ServerSettings
 
 DOCS = Path(__file__).resolve().parent
@@ -148,6 +149,7 @@ SETTINGS: list[tuple[str, type[BaseModel]]] = [
     ("Each declared column: `[[node.dataset.columns]]`", DeclaredColumn),
     ("The coordinator: `[server]`, `HANSE_SERVER_…`", ServerSettings),
     ("The scorer: `[serve]`, `HANSE_SERVE_…`", ServeSettings),
+    ("How it runs: `[serve.operation]`, `HANSE_SERVE_OPERATION__…`", Operation),
 ]
 
 
@@ -334,6 +336,8 @@ def default(field: FieldInfo) -> str:
         return "none"
     if isinstance(field.default, bool):
         return "yes" if field.default else "no"
+    if isinstance(field.default, BaseModel):
+        return "see below"
     return f"`{field.default}`" if field.default not in (None, "") else "none"
 
 
