@@ -52,7 +52,7 @@ coverage: dev ## Run the fast tests, traced (takes thrice as long); branch cover
 test-slow: dev ## Run the tests that take more than ten seconds each
 	$(RUN_PYTEST) -m 'slow and not federation' -n 2
 
-soak: dev ## Run the tests that repeat for many minutes, such as two hundred kills
+soak: dev ## Run the tests that repeat for many minutes: fifty kills, half an hour of scoring
 	$(RUN_PYTEST) -m soak -n 2
 
 federation: dev ## Run the tests that start the real processes on loopback
