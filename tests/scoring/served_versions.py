@@ -61,9 +61,7 @@ class Served:
             agreements=root / "agreements",
             coordinators=(self.keys.coordinator.verifier.encode(),),
         )
-        self.settings = self.site.settings.model_copy(
-            update={"registry": registry, "operators": (CALLER,), "withdrawal_bound_s": 60.0}
-        )
+        self.settings = self.site.settings.model_copy(update={"registry": registry, "operators": (CALLER,)})
 
     def register(self, number: int) -> str:
         """Writes a version whose weights are its own; returns its digest."""

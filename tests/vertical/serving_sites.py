@@ -181,7 +181,7 @@ def serving_scorer(trained: Trained, **changes: Any) -> Iterator[Running]:
     assert settings.partners is not None
     links = {site.data.name: home / f"{site.data.name}.link" for site in trained.federation.sites[1:]}
     partners = settings.partners.model_copy(update={"links": links, **changes})
-    settings = settings.model_copy(update={"partners": partners, "grace_s": 0.0})
+    settings = settings.model_copy(update={"partners": partners, "grace_s": 0.0, "withdrawal_bound_s": 60.0})
     with Running(lambda stop, ready: serve(settings, stop, ready, local=local_parts(home))) as running:
         yield running
 
