@@ -192,3 +192,23 @@ def test_another_process_withdraws(tmp_path: Path) -> None:
     with ConsentLedger(tmp_path / "consent.db") as other:
         other.withdraw(REFS.ref("anna"), "scoring", NOW)
         assert cast("Any", site.kept(("anna", "bert"), NOW))[0] == ("P26", None)
+
+
+def test_many_events_about_one_person_take_no_more_memory_than_one(tmp_path: Path) -> None:
+    site = Site(tmp_path, 10)
+    site.ledger.heartbeat(NOW)
+    site.record("bert", expires_at=NOW + timedelta(days=3))
+    assert cast("Any", site.kept(("bert",), NOW))[0] == (None,)
+    for number in range(250):
+        site.record("anna", expires_at=NOW + timedelta(days=2 + number % 5))
+        assert cast("Any", site.kept(("anna",), NOW))[0] == (None,)
+    (view,) = site.consents._views.values()
+    assert len(view.ends) <= 2 * len(view.names) + 100
+    # The ends that are left are those that count.
+    site.record("anna", expires_at=NOW + timedelta(hours=5))
+    for _ in range(60):
+        site.record("cleo", expires_at=NOW + timedelta(hours=9))
+        assert site.kept(("anna", "cleo"), NOW) == site.anew(("anna", "cleo"), NOW)
+    for hours in (4.9, 5, 8.9, 9):
+        now = NOW + timedelta(hours=hours)
+        assert site.kept(("anna", "cleo"), now) == site.anew(("anna", "cleo"), now)

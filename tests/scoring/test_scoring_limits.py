@@ -177,7 +177,7 @@ def test_figures_count_calls_rows_refusals_and_commits(bounded: MemberSite, chan
     served = bounded.entries()[-1].model_in
     assert figures[key("model_info", "propensity", "3", str(served))] == 1
     assert figures[key("ready")] == 1
-    assert 0 <= figures[key("consent_age_seconds")] < 5
+    assert 0 <= figures[key("consent_age_seconds")] < bounded.settings.withdrawal_bound_s
     assert "Mustermann" not in str(figures)
 
 

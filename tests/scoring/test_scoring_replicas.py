@@ -34,6 +34,7 @@ from hanse.api.inference.open_inference_grpc_pb2_grpc import GRPCInferenceServic
 from hanse.audit import Entry, EventType
 from hanse.audit.completeness import check_member
 from hanse.policies import ConsentLedger
+from hanse.server.scoring import Local
 from hanse.server.scoring.lease_store import LeaseStore
 
 STALE = (grpc.StatusCode.UNAVAILABLE, "scoring.stale")
@@ -131,28 +132,44 @@ def test_a_scorer_that_cannot_read_the_ledger_answers_nobody_until_it_can(tmp_pa
     assert [entry.reasons for entry in refused] == [("scoring.stale",)] * 2
 
 
-def test_an_answer_that_waited_too_long_for_the_log_does_not_leave(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("leaver", "outcome"),
+    [
+        (None, (grpc.StatusCode.OK, "7")),
+        (GRANTED[7], (grpc.StatusCode.OK, "7")),
+        (GRANTED[0], STALE),
+    ],
+)
+def test_an_answer_that_waited_too_long_for_the_log_is_decided_again(
+    tmp_path: Path, leaver: str | None, outcome: tuple[grpc.StatusCode, str]
+) -> None:
     site = make_site(tmp_path)
     settings = site.settings.model_copy(update={"withdrawal_bound_s": 0.3, "calls_per_caller": 1})
     outcomes: list[tuple[grpc.StatusCode, str]] = []
-    with RunningScorer(settings) as scorer:
-        assert ask(site, scorer.address, *GRANTED)[0] is grpc.StatusCode.OK
+    admitted: list[object] = []
+    with RunningScorer(settings, local=Local(None, admitted.append)) as scorer:
+        assert ask(site, scorer.address, *GRANTED[:7]) == (grpc.StatusCode.OK, "7")
         blocker = sqlite3.connect(settings.log, isolation_level=None)
         blocker.execute("BEGIN IMMEDIATE")
         calls = [
-            threading.Thread(target=lambda: outcomes.append(ask(site, scorer.address, *GRANTED)))
+            threading.Thread(target=lambda: outcomes.append(ask(site, scorer.address, *GRANTED[:7])))
             for _ in range(2)
         ]
         for call in calls:
             call.start()
-        time.sleep(0.6)
+        # One waits for the log soon; the other is one too many.
+        wait_for(lambda: len(admitted) == 3)
+        time.sleep(0.5)
+        if leaver is not None:
+            with site.ledger as ledger:
+                ledger.withdraw(site.ref(leaver), "scoring", datetime.now(UTC))
         blocker.execute("ROLLBACK")
         blocker.close()
         for call in calls:
             call.join(30)
-        assert ask(site, scorer.address, *GRANTED)[0] is grpc.StatusCode.OK
+        assert ask(site, scorer.address, GRANTED[1])[0] is grpc.StatusCode.OK
     assert sorted(outcomes, key=str) == sorted(
-        [STALE, (grpc.StatusCode.RESOURCE_EXHAUSTED, "scoring.busy")], key=str
+        [outcome, (grpc.StatusCode.RESOURCE_EXHAUSTED, "scoring.busy")], key=str
     )
     # The log says what was decided and what the caller may have been told.
     kinds = Counter(entry.type for entry in site.entries() if entry.request is not None)

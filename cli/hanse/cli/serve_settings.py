@@ -18,7 +18,7 @@ class ServeSettings(LayeredSettings):
         callers: Client certificate (PEM file, relative to the folder) per caller name.
         replica: Name of this scorer where the member runs several, in letters; the audit log names it.
         withdrawal_bound_s: No score leaves later than so many seconds after a withdrawal was committed. What
-            takes longer is refused, and so is everything while the consent ledger cannot be read.
+            takes longer is decided again, and everything is refused while the consent ledger cannot be read.
         calls_per_caller: Calls of one caller that may be under way at a time.
         operators: Callers that may take the model out of service, and into it again.
         operation: Bounds, figures and spans; see below.

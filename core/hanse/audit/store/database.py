@@ -32,6 +32,8 @@ USE: Final = Use(
     failure=_failure,
     lock=0x48414E41,
     file_mode=0o640,
+    # Who only appends comes back to the last pages and those above them, and to no other.
+    writer_cache_kib=2_048,
 )
 _abandoned: Final[list[Connection]] = []
 

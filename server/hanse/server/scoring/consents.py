@@ -39,6 +39,7 @@ _MOST_CALLS: Final = 1_000
 _MOST_EVENTS: Final = 10_000
 _MOST_TRIES: Final = 5
 _OVERTAKEN_MS: Final = 1_000
+_SPARE_ENDS: Final = 100
 
 
 class Decided(NamedTuple):
@@ -104,10 +105,24 @@ class _View:
     def keep(self, name: str, ref: str, kept: _Kept, until_ms: int) -> None:
         self.names.setdefault(ref, []).append(name)
         heapq.heappush(self.ends, (until_ms, ref))
+        if len(self.ends) > 2 * len(self.names) + _SPARE_ENDS:
+            self._drop_superseded()
         if kept == _ADMITTED:
             self.admitted.add(name)
         else:
             self.others[name] = kept
+
+    def _drop_superseded(self) -> None:
+        """Leaves one end per subject, the first: whoever is decided about after each of many events has many.
+
+        What is dropped too early is decided again.
+        """
+        first: dict[str, int] = {}
+        for until_ms, ref in self.ends:
+            if ref in self.names:
+                first[ref] = min(until_ms, first.get(ref, until_ms))
+        self.ends = [(until_ms, ref) for ref, until_ms in first.items()]
+        heapq.heapify(self.ends)
 
     def drop_ended(self, now_ms: int) -> None:
         """Drops what time alone has ended, and everything if the clock went back.

@@ -2,18 +2,23 @@
 
 A thread of its own reads the head of the consent ledger, again and again, over a connection of its own. A
 read that hangs, a server that is gone and a file that was moved away all end in the same: no read succeeds,
-and after the bound nothing is answered. With the time at which a call's consents were read, which
-:meth:`Freshness.require` checks again when the answer is in the log, this makes the bound: no score leaves
-later than that after the withdrawal was committed.
+and after the bound nothing is answered. With the time at which a call's consents were read, which the scorer
+looks at when the answer is in the log (:meth:`Freshness.counts`), this makes the bound: no score leaves later
+than that after the withdrawal was committed.
+
+A thread that was not given the processor is no ledger that cannot be read. Where the ledger is a file, which
+calls read themselves, a call that finds the last read too old reads at once. A database could hang; there,
+only the thread waits for it.
 
 Seconds are those of :func:`elapsed_s`: nobody turns it back.
 """
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -35,7 +40,7 @@ class Freshness(Protocol):
 
     @property
     def fresh(self) -> bool:
-        """Whether calls can be answered."""
+        """Whether calls can be answered; looks at the ledger if nobody has for too long."""
         ...
 
     @property
@@ -43,14 +48,19 @@ class Freshness(Protocol):
         """Since when the consents are known to be current, seconds; None if nobody follows them."""
         ...
 
-    def require(self, read_at: float | None = None) -> None:
-        """Refuses to go on with consents that are too old.
-
-        Args:
-            read_at: :func:`elapsed_s` before the consents of the call were read; None before that.
+    def require(self) -> None:
+        """Refuses to go on while the ledger is not followed.
 
         Raises:
             ServingError: ``scoring.stale``.
+        """
+        ...
+
+    def counts(self, read_at: float) -> bool:
+        """Whether consents count still.
+
+        Args:
+            read_at: :func:`elapsed_s` before they were read.
         """
         ...
 
@@ -61,8 +71,12 @@ class Unbounded:
     fresh = True
     age_s = None
 
-    def require(self, read_at: float | None = None) -> None:
+    def require(self) -> None:
         """See :meth:`Freshness.require`."""
+
+    def counts(self, read_at: float) -> bool:
+        """See :meth:`Freshness.counts`."""
+        return read_at < math.inf
 
 
 @contextmanager
@@ -86,16 +100,25 @@ class LedgerFollower:
     Args:
         place: The ledger: a file, or the URL of a database. It was opened just now.
         bound_s: For how long a read counts, seconds.
+        ledger: The same, as calls read it.
         clock: Monotonic, seconds.
     """
 
-    def __init__(self, place: Path | str, bound_s: float, clock: Callable[[], float] = elapsed_s) -> None:
+    def __init__(
+        self,
+        place: Path | str,
+        bound_s: float,
+        ledger: ConsentLedger,
+        clock: Callable[[], float] = elapsed_s,
+    ) -> None:
         self._place = place
         self._bound_s = bound_s
+        self._ledger = ledger
         self._clock = clock
         self._file = _identity(place)
         self._seen = clock()
         self._head = 0
+        self._guard = threading.Lock()  # around the two above
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="ledger-follower", daemon=True)
 
@@ -109,7 +132,10 @@ class LedgerFollower:
 
     @property
     def fresh(self) -> bool:
-        """Whether a read that began within the bound has succeeded."""
+        """See :attr:`Freshness.fresh`. A read counts from when it began."""
+        if self.age_s > self._bound_s and self._file is not None:
+            with suppress(HanseError):
+                self._look(self._ledger)
         return self.age_s <= self._bound_s
 
     @property
@@ -117,14 +143,14 @@ class LedgerFollower:
         """Since when the consents are known to be current, seconds."""
         return self._clock() - self._seen
 
-    def require(self, read_at: float | None = None) -> None:
+    def require(self) -> None:
         """See :meth:`Freshness.require`."""
         if not self.fresh:
             raise ServingError("scoring.stale", "the consent ledger cannot be read, or is not the one opened")
-        if read_at is not None and self._clock() - read_at > self._bound_s:
-            raise ServingError(
-                "scoring.stale", f"the answer was ready more than {self._bound_s} s after consents were read"
-            )
+
+    def counts(self, read_at: float) -> bool:
+        """See :meth:`Freshness.counts`."""
+        return self._clock() - read_at <= self._bound_s
 
     def _follow(self) -> None:
         """Opens the ledger, reads until that fails, and opens it again."""
@@ -140,12 +166,13 @@ class LedgerFollower:
             self._stopping.wait(self._bound_s / READS_PER_BOUND)
 
     def _look(self, ledger: ConsentLedger) -> None:
-        began = self._clock()
+        began, known = self._clock(), self._head
         self._require_same()
         head = ledger.head()
-        if head < self._head:
-            raise PolicyError("policy.ledger", f"the ledger had {self._head} events and has {head}")
-        self._head, self._seen = head, began
+        if head < known:
+            raise PolicyError("policy.ledger", f"the ledger had {known} events and has {head}")
+        with self._guard:
+            self._head, self._seen = max(self._head, head), max(self._seen, began)
 
     def _require_same(self) -> None:
         """The calls read the file that was opened; events of another one would not reach them."""

@@ -101,7 +101,7 @@ async def load_site(
         actor = Actor(organisation=member.organisation, key_id=key.verifier.key_id, role=role_of(settings))
         log = GroupCommit(AuditLog.open(settings.log, key, actor, clock))
         quota = LeasedQuota(LeaseStore(settings.quotas), settings.replica)
-        watch = LedgerFollower(place, settings.withdrawal_bound_s)
+        watch = LedgerFollower(place, settings.withdrawal_bound_s, ledger)
         watch.start()
         try:
             async with hub.running(ledger, log), follower.running(log) as table:

@@ -135,7 +135,7 @@ class Scorer:
                 raise await self._refused(facts, raised, began_ns) from None
             tell(facts, entry.index)
         # The log may have taken its time. The entry stays: it says what was decided, and on what.
-        self.site.freshness.require(facts.read_at)
+        self._require_current(facts, asked)
         if facts.consent is None:
             raise PolicyError("policy.ledger", "nobody was asked about")
         self.site.statistics.answered(asked.served, facts.rows, time.perf_counter_ns() - began_ns)
@@ -249,6 +249,31 @@ class Scorer:
             rules, hidden, consent = self._consents.decide(asked.served, job, asked.subjects)
         facts.rows, facts.consent, facts.rules = len(asked.subjects), consent, rules
         return hidden
+
+    def _require_current(self, facts: Facts, asked: Asked) -> None:
+        """What is answered holds now; consents that were read too long ago are read again.
+
+        Other members read those of their parts when they were asked, so that these cannot be read again here.
+        """
+        self.site.freshness.require()
+        if self._counts(facts):
+            return
+        if not (
+            isinstance(asked.served, LocalModel) and self._holds_still(facts, asked) and self._counts(facts)
+        ):
+            raise ServingError("scoring.stale", "the answer was ready too long after consents were read")
+
+    def _counts(self, facts: Facts) -> bool:
+        return facts.read_at is None or self.site.freshness.counts(facts.read_at)
+
+    def _holds_still(self, facts: Facts, asked: Asked) -> bool:
+        """Whether nobody would be denied, and no value hidden, that was not."""
+        facts.read_at = elapsed_s()
+        job = self._consents.open_call(asked.served, asked.caller, asked.purpose, self.site.clock())
+        with reading_consents():
+            now = self._consents.decide(asked.served, job, asked.subjects)
+        newly = (rule for rule, before in zip(now.rules, facts.rules, strict=True) if before is None)
+        return not any(newly) and now.hidden == facts.hidden
 
     def _digest(self, body: bytes) -> str:
         """See :func:`request_digest`; the key is prepared once."""

@@ -56,7 +56,7 @@ class ScoringSettings(BaseModel):
         log: The member's audit log: a file, or the URL of a database.
         replica: Name of this scorer among several of the member, in letters; entries of the log name it.
         withdrawal_bound_s: No score leaves later than so many seconds after a withdrawal was committed; what
-            cannot be answered within that is refused.
+            cannot be answered within that is decided again.
         calls_per_caller: Calls of one caller that may be under way at a time.
         signing_key: Secret file; the member's node key, which the agreement names and the log is signed with.
         callers: Certificate file (PEM) by caller name. A connection with any other certificate is refused.
