@@ -14,7 +14,9 @@ def demo(
     data: Annotated[
         Path | None,
         typer.Option(
-            help="Folder with a data set (NAME.csv.gz, split.csv.gz, spec.json); default: bundled bank data.",
+            help="Folder with a data set (NAME.csv.gz, split.csv.gz, spec.json); default: bundled bank data. "
+            "With --vertical its columns are divided between two members, sensitive ones left out; default: "
+            "a made-up story.",
             file_okay=False,
         ),
     ] = None,
@@ -43,7 +45,9 @@ def demo(
             "everybody's columns.",
         ),
     ] = False,
-    people: Annotated[int, typer.Option(min=1000, help="With --vertical: customers of the brand.")] = 6000,
+    people: Annotated[
+        int, typer.Option(min=1000, help="With --vertical, without --data: customers of the brand.")
+    ] = 6000,
     trees: Annotated[int, typer.Option(min=1, max=1000, help="With --vertical: trees of the model.")] = 40,
     folder: Annotated[
         Path, typer.Option(help="Folder for the sites, the logs and the report; replaced by each demo.")

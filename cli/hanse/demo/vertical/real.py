@@ -63,5 +63,9 @@ def _spec(path: Path) -> dict[str, list[str]]:
 def _usable(columns: Sequence[Column], names: Sequence[str], key: str) -> tuple[Column, ...]:
     found = tuple(c for c in columns if c.name in names and c.classification != "sensitive")
     if not found:
-        raise ConfigurationError("config.bad-data", f"{key} has no column that is not sensitive")
+        raise ConfigurationError(
+            "config.bad-data",
+            f"every column of {key} is sensitive, and rule P18 allows none without a privacy budget, which "
+            "trees over several parties' columns do not have",
+        )
     return found
