@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.conftest import copy_of, open_federation, utc_now
+from tests.vertical.trees_run import need_homomorphic
 
 from hanse.client.vertical import member
 from hanse.demo.federation import CALLER, Federation
@@ -49,7 +50,7 @@ def conducted(folder: Path, *trusts: Trust) -> list[VerticalOutcome]:
 
 @pytest.mark.slow
 def test_a_run_without_a_dealer_gives_the_same_scores(tmp_path: Path) -> None:
-    pytest.importorskip("heu", reason="the extra homomorphic (sf-heu) is not installed")
+    need_homomorphic()
     dealer = Trust(mode="dealer", dealer="coordinator", coordinator_colludes_with_no_member=True)
     dealt, encrypted = conducted(tmp_path, dealer, ENCRYPTED)
     assert encrypted.aligned == dealt.aligned

@@ -1,15 +1,18 @@
 """Without a dealer: the same trees from encrypted sums, and nothing foreign decrypted unchecked."""
 
+import functools
+import operator
+
 import numpy as np
 import pytest
+from gmpy2 import invert, is_prime, mpz, powmod  # pyright: ignore[reportAttributeAccessIssue] # it has no stubs
 from tests.boosting.boosting_data import make_table
-from tests.vertical.trees_run import OWN, conduct, make_run, pooled
+from tests.vertical.trees_run import OWN, conduct, make_run, need_homomorphic, pooled
 
 from hanse.errors import ConfigurationError, PolicyError, ProtocolError
+from hanse.learning.vertical.trees.homomorphic.scheme import Ciphertexts, PublicKey, SecretKey
 
-pytest.importorskip("heu", reason="the extra homomorphic (sf-heu) is not installed")
-
-from hanse.learning.vertical.trees.homomorphic.scheme import PublicKey, SecretKey
+need_homomorphic()
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +42,35 @@ def test_sums_and_short_numbers_survive_the_library(key: SecretKey) -> None:
 
 def test_equal_messages_have_unlike_ciphertexts(key: SecretKey) -> None:
     assert len(np.unique(key.public.zeros(20), axis=0)) == 20
+
+
+def test_every_ciphertext_has_an_exponent_of_its_own_of_220_even_bits() -> None:
+    """Under a base whose order is 2^240 exponents can be read off. Even bits fail once in 2^31."""
+    prime = mpz(((1 << 1810) + 642 << 240) + 1)
+    assert is_prime(prime)
+    base = powmod(3, (prime - 1) >> 240, prime)
+    assert powmod(base, 1 << 239, prime) != 1
+    (scale,) = _numbers(PublicKey(int(prime), 5, 1).zeros(1))  # that of Montgomery, which the library keeps
+    zeros = _numbers(PublicKey(int(prime), 5, int(base)).zeros(40))
+    exponents = [_logarithm(zero * invert(scale, prime) % prime, base, prime) for zero in zeros]
+    assert len(set(exponents)) == 40
+    assert functools.reduce(operator.or_, exponents) == (1 << 220) - 1
+    assert functools.reduce(operator.and_, exponents) == 0
+
+
+def _numbers(ciphertexts: Ciphertexts) -> list[mpz]:
+    return [mpz(int.from_bytes(row.tobytes(), "little")) for row in ciphertexts]
+
+
+def _logarithm(power: mpz, base: mpz, prime: mpz) -> int:
+    """The exponent, from the lowest of 240 bits up (Pohlig and Hellman)."""
+    found, inverse = 0, invert(base, prime)
+    for bit in range(240):
+        if powmod(power, 1 << (239 - bit), prime) != 1:
+            found |= 1 << bit
+            power = power * inverse % prime
+        inverse = inverse * inverse % prime
+    return found
 
 
 def test_what_is_no_ciphertext_or_out_of_range_is_refused(key: SecretKey) -> None:

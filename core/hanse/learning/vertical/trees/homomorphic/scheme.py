@@ -24,6 +24,7 @@ import os
 import re
 import struct
 import sys
+import threading
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Any, Final
@@ -45,21 +46,28 @@ _TAG: Final = struct.pack("<Q", 1)  # the library's number of the scheme
 _NUMBER: Final = re.compile(r"=([0-9A-F]+)\[")
 _HEADS: Final = {0xCC: 1, 0xCD: 2, 0xCE: 4, 0xD9: 1, 0xDA: 2, 0xDB: 4, 0xDC: 2, 0xDD: 4}  # bytes of a length
 _MALFORMED: Final = "protocol.malformed"
+_LOADING: Final = threading.Lock()  # two threads that import its modules at once get half of one
 
 
-@functools.cache
 def _library() -> tuple[Any, Any]:
     """The library's two modules, its threads begun.
 
     Raises:
         ConfigurationError: ``config.invalid`` if it is not installed.
     """
+    with _LOADING:
+        return _loaded()
+
+
+@functools.cache
+def _loaded() -> tuple[Any, Any]:
     try:
         arrays, phe = import_module("heu.numpy"), import_module("heu.phe")  # an extra that few need
     except ImportError as error:
         raise ConfigurationError(
             "config.invalid",
-            "training without a dealer needs sf-heu; install it: pip install 'hanse[homomorphic]'",
+            "training without a dealer needs sf-heu, which there is for Python 3.11 on Linux on x86-64; "
+            "install it: pip install 'hanse[homomorphic]'",
         ) from error
     _begin_threads(phe, arrays)
     return phe, arrays
