@@ -63,6 +63,7 @@ class Outcome:
         trees: How many.
         cuts: Of the feature holder, how many the model uses.
         first_tree_s: From the beginning until the first tree was done.
+        later_cpu_s: Processor time of the label holder for each tree after the first; NaN for one tree.
     """
 
     costs: Mapping[str, Cost]
@@ -70,6 +71,7 @@ class Outcome:
     trees: int
     cuts: int
     first_tree_s: float
+    later_cpu_s: float
 
     @property
     def cpu_s_per_tree(self) -> float:
@@ -117,7 +119,7 @@ def run(table: Callable[[], Table], rows: int, key_bits: int | None = None) -> O
         scores = np.load(folder / "scores.npy", allow_pickle=False)
     label = found[LABEL]
     costs = {party: Cost(**one["cost"]) for party, one in found.items()}
-    return Outcome(costs, scores, label["trees"], label["cuts"], label["first_tree_s"])
+    return Outcome(costs, scores, label["trees"], label["cuts"], label["first_tree_s"], label["later_cpu_s"])
 
 
 def _wait_for(processes: list[Any]) -> None:
@@ -185,11 +187,15 @@ class _Clock:
     def seconds(self) -> float:
         return time.perf_counter() - self._s
 
+    @property
+    def cpu_s(self) -> float:
+        return time.process_time() - self._cpu_s
+
     def cost(self, channels: Mapping[str, SocketChannel]) -> dict[str, Any]:
         return asdict(
             Cost(
                 self.seconds,
-                time.process_time() - self._cpu_s,
+                self.cpu_s,
                 resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
                 sum(one.sent_bytes for one in channels.values()) / _MIB,
                 sum(one.sent_messages for one in channels.values()),
@@ -203,10 +209,10 @@ def _label(
     columns, labels, binning = table.columns(LABEL), table.labels, table.binning(LABEL)
     clock = _Clock()
     holder = LabelHolder(terms, binning, columns, labels)
-    done: list[float] = []
+    done: list[tuple[float, float]] = []
     peer = Transcript(channels[FEATURE])
     part = holder.train(
-        {FEATURE: peer}, channels.get(DEALER), os.urandom, lambda _: done.append(clock.seconds)
+        {FEATURE: peer}, channels.get(DEALER), os.urandom, lambda _: done.append((clock.seconds, clock.cpu_s))
     )
     cost = clock.cost(channels)
     tests = table.tests(LABEL)
@@ -218,7 +224,8 @@ def _label(
         "cost": cost,
         "trees": len(trees),
         "cuts": part.description.holders[0].cuts,
-        "first_tree_s": done[0],
+        "first_tree_s": done[0][0],
+        "later_cpu_s": (done[-1][1] - done[0][1]) / (len(done) - 1) if len(done) > 1 else float("nan"),
     }
 
 
