@@ -1,13 +1,20 @@
-"""Replicas as real processes under load, withdrawals at random moments, and what came when."""
+"""Replicas as real processes under load, withdrawals at random moments, and what came when.
+
+Two things are held apart. A score to a call that was *asked after* the withdrawal was committed is a fault,
+however slow the machine is. A score to a call that was asked before may come later than the bound, because
+the process that asked was not given the processor; when it left the replica, by its own record, counts.
+"""
 
 import asyncio
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import cycle
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -26,6 +33,18 @@ run_scorer(ScoringSettings.model_validate_json(sys.stdin.read()))
 """
 BYSTANDER = "bystander"
 LAST_CALLS = 3
+# Its lines of the log say when each answer was handed to gRPC; times are of one clock on a machine.
+OBSERVED = """
+import logging, sys, time
+from hanse.server.scoring import watching
+class Left(logging.Handler):
+    out = open(sys.argv[1], "w", buffering=1)
+    def emit(self, record):
+        self.out.write(f"{record.call.log_index} {time.monotonic()}\\n")
+log = logging.getLogger(watching.__name__)
+log.setLevel(logging.DEBUG)
+log.addHandler(Left())
+"""
 
 
 @dataclass
@@ -35,6 +54,16 @@ class Replica:
     name: str
     process: "subprocess.Popen[str]"
     address: str
+    left: Path
+
+    def left_at(self) -> dict[int, float]:
+        """By index of an entry: when the last of its answers left, monotonic seconds; once it has ended."""
+        last: dict[int, float] = {}
+        for line in self.left.read_text().splitlines():
+            index, at = line.split()
+            if index != "None":
+                last[int(index)] = max(float(at), last.get(int(index), 0.0))
+        return last
 
 
 @contextmanager
@@ -44,14 +73,20 @@ def running(site: MemberSite, names: Sequence[str], **changes: Any) -> Iterator[
     try:
         for name in names:
             process = subprocess.Popen(
-                [sys.executable, "-c", PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+                [sys.executable, "-c", OBSERVED + PROGRAM, str(_left(site, name))],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
             )
             assert process.stdin is not None
             settings = site.settings.model_copy(update={"replica": name} | changes)
             process.stdin.write(settings.model_dump_json())
             process.stdin.close()
             processes.append(process)
-        yield [Replica(name, each, _ready(each)) for name, each in zip(names, processes, strict=True)]
+        yield [
+            Replica(name, each, _ready(each), _left(site, name))
+            for name, each in zip(names, processes, strict=True)
+        ]
     finally:
         for process in processes:
             process.terminate()
@@ -59,6 +94,10 @@ def running(site: MemberSite, names: Sequence[str], **changes: Any) -> Iterator[
             process.wait(30)
             assert process.stdout is not None
             process.stdout.close()
+
+
+def _left(site: MemberSite, name: str) -> Path:
+    return site.root / f"{name}.left"
 
 
 def _ready(process: "subprocess.Popen[str]") -> str:
@@ -87,30 +126,56 @@ class Trial:
     Attributes:
         subject: Who withdraws.
         committed: When the withdrawal was on the disk, monotonic seconds.
-        scored: When each replica's last score about the subject arrived.
+        scored: By replica, the scores about the subject: when each was asked for, when it arrived, and the
+            index of its entry.
         refused: When each replica's first refusal arrived that was asked for after the commit.
-        enough: Refusals by replica.
+        refusals: Refusals by replica.
     """
 
     subject: str
     committed: float = float("inf")
-    scored: dict[str, float] = field(default_factory=dict)
+    scored: dict[str, list[tuple[float, float, int]]] = field(default_factory=dict)
     refused: dict[str, float] = field(default_factory=dict)
     refusals: dict[str, int] = field(default_factory=dict)
     done: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def late_s(self) -> dict[str, float]:
-        """By replica: how long after the commit its last score arrived; 0 if before."""
-        return {name: max(at - self.committed, 0.0) for name, at in self.scored.items()}
+    def __post_init__(self) -> None:
+        self.request = request_for(self.subject, BYSTANDER)
+
+    def arrived_s(self) -> list[float]:
+        """For each replica, how long after the commit its last score arrived; 0 if before."""
+        lasts = (max(arrived for _, arrived, _ in found) for found in self.scored.values())
+        return [max(last - self.committed, 0.0) for last in lasts]
+
+    def left_s(self, left_at: Mapping[str, Mapping[int, float]]) -> list[float]:
+        """Likewise, how long after the commit its last score left the replica.
+
+        Args:
+            left_at: By replica, what :meth:`Replica.left_at` says.
+        """
+        lasts = (max(left_at[name][index] for *_, index in found) for name, found in self.scored.items())
+        return [max(last - self.committed, 0.0) for last in lasts]
+
+    def asked_after(self) -> int:
+        """How many scores were given to calls that were asked after the commit."""
+        return sum(asked >= self.committed for found in self.scored.values() for asked, *_ in found)
 
 
 @dataclass
 class Drill:
-    """Streams of calls to all replicas; each call asks about the subject of the trial that is on."""
+    """Streams of calls to all replicas; each call asks about the subject of the trial that is on.
+
+    Attributes:
+        site: The member.
+        replicas: Its scorers.
+        streams: Calls under way at a time, to each.
+        callers: In whose name the streams call, one after the other.
+    """
 
     site: MemberSite
     replicas: Sequence[Replica]
     streams: int
+    callers: Sequence[str] = (CALLER,)
     seed: int = 7
     trials: list[Trial] = field(default_factory=list)
     calls: int = 0
@@ -135,14 +200,15 @@ class Drill:
 
     @asynccontextmanager
     async def _load(self) -> AsyncIterator[None]:
-        channels = [
-            (replica, grpc.aio.secure_channel(replica.address, self.site.credentials(CALLER)))
+        channels = {
+            (replica.name, caller): grpc.aio.secure_channel(replica.address, self.site.credentials(caller))
             for replica in self.replicas
-        ]
+            for caller in self.callers
+        }
         tasks = [
-            asyncio.create_task(self._stream(replica, channel))
-            for replica, channel in channels
-            for _ in range(self.streams)
+            asyncio.create_task(self._stream(replica, channels[replica.name, caller]))
+            for replica in self.replicas
+            for _, caller in zip(range(self.streams), cycle(self.callers), strict=False)
         ]
         try:
             yield
@@ -150,7 +216,7 @@ class Drill:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            for _, channel in channels:
+            for channel in channels.values():
                 await channel.close()
 
     async def _stream(self, replica: Replica, channel: grpc.aio.Channel) -> None:
@@ -161,7 +227,7 @@ class Drill:
                 continue
             trial, began = self.trials[-1], time.monotonic()
             try:
-                answer = await stub.ModelInfer(request_for(trial.subject, BYSTANDER), timeout=60)
+                answer = await stub.ModelInfer(trial.request, timeout=60)
             except grpc.aio.AioRpcError as error:
                 if "scoring.stale" in str(error.details()):
                     self.stale += 1  # a replica that was not given the processor in time refuses, as it shall
@@ -177,7 +243,8 @@ class Drill:
         if np.isnan(bystander):
             self.errors.append("somebody else was refused")
         if not np.isnan(score):
-            trial.scored[replica] = max(arrived, trial.scored.get(replica, 0.0))
+            index = answer.parameters["log_index"].int64_param
+            trial.scored.setdefault(replica, []).append((began, arrived, index))
             return
         if began >= trial.committed:
             trial.refused.setdefault(replica, arrived)
@@ -185,9 +252,23 @@ class Drill:
         if len(trial.refusals) == len(self.replicas) and min(trial.refusals.values()) >= LAST_CALLS:
             trial.done.set()
 
-    def report(self) -> dict[str, Any]:
-        """How late scores came, over all trials and replicas, in milliseconds."""
-        late = [value for trial in self.trials for value in trial.late_s().values()]
+    def left_s(self) -> list[float]:
+        """For each trial and replica, how long after the commit the last score left; replicas have ended."""
+        left_at = {replica.name: replica.left_at() for replica in self.replicas}
+        return [value for trial in self.trials for value in trial.left_s(left_at)]
+
+    def asked_after(self) -> int:
+        """How many scores were given to calls that were asked after the commit of their withdrawal."""
+        return sum(trial.asked_after() for trial in self.trials)
+
+    def report(self, bound_s: float) -> dict[str, Any]:
+        """How late scores came, over all trials and replicas, in milliseconds; replicas have ended.
+
+        Args:
+            bound_s: What they are set to keep to.
+        """
+        left = self.left_s()
+        arrived = [value for trial in self.trials for value in trial.arrived_s()]
         refused = [at - trial.committed for trial in self.trials for at in trial.refused.values()]
         return {
             "trials": len(self.trials),
@@ -195,7 +276,12 @@ class Drill:
             "streams": self.streams * len(self.replicas),
             "calls": self.calls,
             "refused_as_stale": self.stale,
-            "last_score_after_commit_ms": _distribution(late),
+            "bound_ms": bound_s * 1000,
+            "scores_to_calls_asked_after_the_commit": self.asked_after(),
+            "scores_that_left_after_the_bound": sum(value > bound_s for value in left),
+            "scores_that_arrived_after_the_bound": sum(value > bound_s for value in arrived),
+            "last_score_left_after_commit_ms": _distribution(left),
+            "last_score_arrived_after_commit_ms": _distribution(arrived),
             "first_refusal_after_commit_ms": _distribution(refused),
         }
 
