@@ -1,11 +1,14 @@
 """Several scorers of one member: one quota, one log, and no answer when withdrawals cannot be learned of."""
 
 import asyncio
+import os
+import signal
 import sqlite3
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from itertools import takewhile
 from pathlib import Path
@@ -200,6 +203,47 @@ def test_a_scorer_finds_its_database_again(tmp_path: Path, database: str) -> Non
         assert len(seen) < 20
         assert ask(site, scorer.address, GRANTED[0])[0] is grpc.StatusCode.PERMISSION_DENIED
     engine.dispose()
+
+
+@contextmanager
+def frozen(database: str) -> Iterator[None]:
+    """Every process of the server stands still; its machine goes on to acknowledge what is sent to it."""
+    engine = create_engine(database, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        folder = connection.execute(text("SHOW data_directory")).scalar_one()
+        backends = connection.execute(text("SELECT pid FROM pg_stat_activity")).scalars().all()
+    engine.dispose()
+    server = int((Path(folder) / "postmaster.pid").read_text().splitlines()[0])
+    try:
+        tell([server, *backends], signal.SIGSTOP)
+        yield
+    finally:
+        tell([server, *backends], signal.SIGCONT)
+
+
+def tell(processes: Iterable[int], number: signal.Signals) -> None:
+    for process in processes:
+        with suppress(ProcessLookupError):  # the one that was asked for the others
+            os.kill(process, number)
+
+
+@pytest.mark.slow
+def test_a_scorer_whose_database_is_frozen_answers_nobody(tmp_path: Path, database: str) -> None:
+    site = make_site(tmp_path)
+    with ConsentLedger(database) as ledger:
+        ledger.record(make_grant(site.ref(subject)) for subject in GRANTED)
+        ledger.heartbeat(NOW)
+    with running(site, ["north"], consent_url=database, withdrawal_bound_s=1.0) as (replica,):
+        assert ask(site, replica.address, GRANTED[0]) == (grpc.StatusCode.OK, "1")
+        with frozen(database):
+            wait_for(lambda: health(site, replica.address) == NOT_SERVING)
+            # Not held up: what waits for the database is a thread that nobody waits for.
+            for _ in range(3):
+                assert ask(site, replica.address, GRANTED[0]) == STALE
+        wait_for(lambda: ask(site, replica.address, GRANTED[0]) == (grpc.StatusCode.OK, "1"))
+        assert health(site, replica.address) == SERVING
+    refused = [entry for entry in site.entries() if entry.type is EventType.SCORE_DENIED]
+    assert {entry.reasons for entry in refused} == {("scoring.stale",)}
 
 
 @pytest.mark.slow
