@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.federation, pytest.mark.slow, pytest.mark.timeout(420)
 
 def hanse(places: Places, *words: str) -> subprocess.CompletedProcess[bytes]:
     """Runs a command in a process of its own; keeps what it prints."""
-    command = [sys.executable, "-m", "hanse.cli.main", *words]
+    command = [sys.executable, "-m", "hanse.cli", *words]
     done = subprocess.run(command, capture_output=True, check=False)
     places.add(f"stdout of {words[0]} {words[1]}", done.stdout)
     places.add(f"stderr of {words[0]} {words[1]}", done.stderr)

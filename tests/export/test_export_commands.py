@@ -143,7 +143,7 @@ def test_watch_follows_until_ctrl_c(made_site: Path, tmp_path: Path) -> None:
     with LogReader.open(home.log) as reader:
         before = reader.size
     process = subprocess.Popen(
-        [sys.executable, "-m", "hanse.cli.main", "audit", "watch", "--home", str(home.root), "--json"],
+        [sys.executable, "-m", "hanse.cli", "audit", "watch", "--home", str(home.root), "--json"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

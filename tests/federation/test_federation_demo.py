@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.federation, pytest.mark.timeout(600)]
 
 
 def command(folder: Path, *arguments: str) -> list[str]:
-    return [sys.executable, "-m", "hanse.cli.main", "demo", "--folder", str(folder), *arguments]
+    return [sys.executable, "-m", "hanse.cli", "demo", "--folder", str(folder), *arguments]
 
 
 def processes_of(folder: Path) -> list[str]:

@@ -189,7 +189,7 @@ def test_a_process_that_is_killed_goes_on_and_a_scorer_that_restarts_is_waited_f
     with RunningScorer(site.settings, local=local) as first:
         address = first.address
         line = [*arguments(site, address, source, out), "--batch-rows", "1"]
-        command = [sys.executable, "-m", "hanse.cli.main", *line]
+        command = [sys.executable, "-m", "hanse.cli", *line]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         state = state_path(out)
         until = time.monotonic() + 60

@@ -97,7 +97,10 @@ def test_nobody_but_the_thread_waits_for_a_database(ledger: ConsentLedger, clock
 def test_what_was_read_counts_for_the_bound(place: Path, ledger: ConsentLedger, clock: Clock) -> None:
     follower = LedgerFollower(place, BOUND_S, ledger, clock)
     read_at = clock()
-    clock.now_s += BOUND_S
+    clock.now_s += BOUND_S / 2
+    assert follower.settled(read_at)
+    clock.now_s += BOUND_S / 2
+    assert not follower.settled(read_at)
     assert follower.counts(read_at)
     clock.now_s += 0.001
     assert not follower.counts(read_at)

@@ -42,7 +42,7 @@ class Processes:
         """Starts ``hanse <arguments>``; :meth:`wait_until_ready` says when it serves."""
         with self._log(name).open("wb") as output:
             self._running[name] = subprocess.Popen(
-                [sys.executable, "-m", "hanse.cli.main", *arguments],
+                [sys.executable, "-m", "hanse.cli", *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -64,6 +64,14 @@ class Freshness(Protocol):
         """
         ...
 
+    def settled(self, read_at: float) -> bool:
+        """Whether they count for as long again: a process that is held up on its way out is still in time.
+
+        Args:
+            read_at: :func:`elapsed_s` before they were read.
+        """
+        ...
+
 
 class Unbounded:
     """Whatever was read counts for ever: for a scorer without a process around it."""
@@ -77,6 +85,10 @@ class Unbounded:
     def counts(self, read_at: float) -> bool:
         """See :meth:`Freshness.counts`."""
         return read_at < math.inf
+
+    def settled(self, read_at: float) -> bool:
+        """See :meth:`Freshness.settled`."""
+        return self.counts(read_at)
 
 
 @contextmanager
@@ -151,6 +163,10 @@ class LedgerFollower:
     def counts(self, read_at: float) -> bool:
         """See :meth:`Freshness.counts`."""
         return self._clock() - read_at <= self._bound_s
+
+    def settled(self, read_at: float) -> bool:
+        """See :meth:`Freshness.settled`."""
+        return self._clock() - read_at <= self._bound_s / 2
 
     def _follow(self) -> None:
         """Opens the ledger, reads until that fails, and opens it again."""

@@ -35,6 +35,7 @@ from hanse.server.scoring.telling import tell
 from hanse.server.scoring.turns import Turn, Turns, Work
 
 _Said: TypeAlias = tuple[npt.NDArray[np.float32], Mapping[str, Output]]
+_MOST_LOOKS: Final = 2
 _DIGEST_CONTEXT: Final = b"hanse/score-request/v1\0"
 
 
@@ -251,20 +252,19 @@ class Scorer:
         return hidden
 
     def _require_current(self, facts: Facts, asked: Asked) -> None:
-        """What is answered holds now; consents that were read too long ago are read again.
+        """What is answered holds now; consents that were read a while ago are read again.
 
         Other members read those of their parts when they were asked, so that these cannot be read again here.
         """
-        self.site.freshness.require()
-        if self._counts(facts):
-            return
-        if not (
-            isinstance(asked.served, LocalModel) and self._holds_still(facts, asked) and self._counts(facts)
-        ):
+        freshness = self.site.freshness
+        freshness.require()
+        for _ in range(_MOST_LOOKS if isinstance(asked.served, LocalModel) else 0):
+            if facts.read_at is None or freshness.settled(facts.read_at):
+                return
+            if not self._holds_still(facts, asked):
+                raise ServingError("scoring.stale", "it would be decided otherwise by now")
+        if facts.read_at is not None and not freshness.counts(facts.read_at):
             raise ServingError("scoring.stale", "the answer was ready too long after consents were read")
-
-    def _counts(self, facts: Facts) -> bool:
-        return facts.read_at is None or self.site.freshness.counts(facts.read_at)
 
     def _holds_still(self, facts: Facts, asked: Asked) -> bool:
         """Whether nobody would be denied, and no value hidden, that was not."""
