@@ -77,4 +77,4 @@ def coordinating(folder: Path, address: str, members: Sequence[str]) -> Iterator
         try:
             yield hub, book.new("abcdef", frozenset(members)).run
         finally:
-            server.stop(1.0).wait()
+            server.stop(1.0)

@@ -167,7 +167,7 @@ class Hub:
         try:
             yield made
         finally:
-            server.stop(0).wait()
+            server.stop(0)
 
     def client(self, name: str) -> SharedLogClient:
         return SharedLogClient(self.site(name), self.address)

@@ -229,7 +229,7 @@ class Sites:
             yield book.new(secrets.token_hex(3), members).run
         finally:
             hub.close()
-            server.stop(0).wait()
+            server.stop(0)
 
 
 class Proxy:

@@ -220,9 +220,6 @@ def test_a_member_that_is_killed_fails_alone(world: GrpcWorld) -> None:
     assert getattr(gathered["ann"], "code", None) == "exchange.lost"
 
 
-# On a busy machine gRPC has aborted the process from a thread of its own, twice in some forty runs: twenty
-# clients and their server in one process are nothing that it meets elsewhere, and members have one each.
-@pytest.mark.soak
 def test_twenty_members_at_once(sites: Sites, make_world: Callable[..., Any]) -> None:
     members = tuple(f"member-{number}" for number in range(20))
     for name in members:

@@ -96,7 +96,7 @@ def finished(templates: Callable[..., Any], tmp_path_factory: pytest.TempPathFac
         assert events[-1].type == "run.finished", events[-1]
         evidence.witnesses.wait(local.shared_log.size, _policy(local), 30, lambda: False)
         yield Finished(local, address, events[0].run)
-    server.stop(None).wait()
+    server.stop(0)
 
 
 def _policy(local: LocalFederation) -> Any:

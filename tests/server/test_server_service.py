@@ -26,6 +26,7 @@ from hanse.policies.witnessing import PROOF_FILE, WITHHELD_FILE, check_registrat
 from hanse.server.audit_service import AuditService
 from hanse.server.coordinator import Coordinator, CoordinatorFolders, Evidence
 from hanse.server.exchange import ExchangeService
+from hanse.server.listener import Listener
 from hanse.server.ports import free_port
 from hanse.server.runs import RunBook
 from hanse.server.service import CoordinatorService, serve
@@ -55,6 +56,7 @@ class Served:
     local: Any
     engine: LocalEngine
     coordinator: Coordinator
+    server: Listener
     address: str
 
     def client(self, name: str = "brand") -> CoordinatorClient:
@@ -96,8 +98,8 @@ def serving(local: Any) -> Iterator[Served]:
         lambda: [peer.tls_certificate or "" for peer in coordinator.peers().values()],
     )
     with local.witnesses(address):
-        yield Served(local, engine, coordinator, address)
-    server.stop(None).wait()
+        yield Served(local, engine, coordinator, server, address)
+    server.stop(0)
 
 
 def local_now() -> datetime:
@@ -146,6 +148,7 @@ def test_an_enrolled_stranger_to_the_agreement_gets_nothing(served: Served) -> N
     write_atomic(MemberHome(folder / "other").authority, (served.local.home.authority).read_bytes())
     identity.save(served.local.home.peers / "other.json")
     served.coordinator.enrol_peers()
+    served.server.renew()
     with served.client() as client:
         events = list(client.start(client.submit(served.local.signed.note)))
     with served.client("other") as client:

@@ -95,10 +95,11 @@ def run_coordinator(
                 ready()
                 while not stopping.wait(PEERS_RESCAN_S):
                     coordinator.enrol_peers()
+                    server.renew()
             finally:
                 book.interrupt()
                 hub.close()  # its calls end with a named error, not with a broken connection
-                server.stop(grace=1.0).wait()
+                server.stop(grace_s=1.0)
     finally:
         engine.stop()
 

@@ -1,9 +1,8 @@
 """The coordinator's gRPC service: mutual TLS, enrolled members only, and errors say no more than they may."""
 
 from collections.abc import Callable, Iterator
-from concurrent import futures
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import grpc
 from typing_extensions import override
@@ -12,19 +11,14 @@ from hanse.api.v1 import audit_pb2_grpc, exchange_pb2_grpc
 from hanse.api.v1 import coordinator_pb2 as pb
 from hanse.api.v1 import coordinator_pb2_grpc as pb_grpc
 from hanse.crypto import canonical_json
-from hanse.errors import ConfigurationError
 from hanse.policies import Identity
 from hanse.server.audit_service import AuditService
 from hanse.server.calls import member_of, stream, unary
 from hanse.server.coordinator import Coordinator
 from hanse.server.exchange import ExchangeService
+from hanse.server.listener import Listener
 from hanse.server.runs import RunBook, RunEvent, RunRecord
 from hanse.server.sweeps import SweepRecord
-
-MAX_MESSAGE_BYTES = 16 * 1024 * 1024
-WORKERS = 256
-"""Threads, made when they are needed: each witness holds one for as long as it follows the log, and so do
-whoever follows a run and each session of the exchange."""
 
 
 class CoordinatorService(pb_grpc.CoordinatorServicer):
@@ -113,7 +107,7 @@ def serve(
     key: Path,
     certificate: Path,
     peers: Callable[[], list[str]],
-) -> grpc.Server:
+) -> Listener:
     """Starts the services on one port; the caller stops them.
 
     Args:
@@ -123,31 +117,15 @@ def serve(
         address: ``host:port``.
         key: PEM file, the server's key.
         certificate: PEM file, the server's certificate.
-        peers: Client certificates (PEM) that are accepted now; asked again for every new connection, so
-            that a member that is enrolled later needs no restart.
+        peers: Client certificates (PEM) that are accepted now; asked again by :meth:`Listener.renew`, so that
+            a member that is enrolled later needs no restart.
 
     Raises:
         ConfigurationError: ``config.invalid`` when the address cannot be bound.
     """
-    pair = [(key.read_bytes(), certificate.read_bytes())]
-
-    def configuration() -> Any:  # noqa: ANN401 - grpc's type has no public name
-        roots = "".join(peers()).encode() or certificate.read_bytes()
-        return grpc.ssl_server_certificate_configuration(pair, root_certificates=roots)
-
-    credentials = grpc.dynamic_ssl_server_credentials(
-        configuration(), configuration, require_client_authentication=True
+    services = (
+        partial(pb_grpc.add_CoordinatorServicer_to_server, service),
+        partial(audit_pb2_grpc.add_AuditServicer_to_server, audit),
+        partial(exchange_pb2_grpc.add_ExchangeServicer_to_server, exchange),
     )
-    options = [("grpc.max_receive_message_length", MAX_MESSAGE_BYTES), ("grpc.so_reuseport", 0)]
-    server = grpc.server(futures.ThreadPoolExecutor(WORKERS), options=options)
-    pb_grpc.add_CoordinatorServicer_to_server(service, server)
-    audit_pb2_grpc.add_AuditServicer_to_server(audit, server)
-    exchange_pb2_grpc.add_ExchangeServicer_to_server(exchange, server)
-    try:
-        server.add_secure_port(address, credentials)
-    except RuntimeError as error:
-        raise ConfigurationError(
-            "config.invalid", f"cannot listen on {address}; is the port in use?"
-        ) from error
-    server.start()
-    return server
+    return Listener(services, address, key, certificate, peers)
