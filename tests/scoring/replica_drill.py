@@ -40,7 +40,8 @@ from hanse.server.scoring import watching
 class Left(logging.Handler):
     out = open(sys.argv[1], "w", buffering=1)
     def emit(self, record):
-        self.out.write(f"{record.call.log_index} {time.monotonic()}\\n")
+        if record.call.code == "ok":
+            self.out.write(f"{record.call.log_index} {time.monotonic()}\\n")
 log = logging.getLogger(watching.__name__)
 log.setLevel(logging.DEBUG)
 log.addHandler(Left())
