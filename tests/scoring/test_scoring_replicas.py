@@ -234,14 +234,14 @@ def test_a_scorer_whose_database_is_frozen_answers_nobody(tmp_path: Path, databa
         ledger.record(make_grant(site.ref(subject)) for subject in GRANTED)
         ledger.heartbeat(NOW)
     with running(site, ["north"], consent_url=database, withdrawal_bound_s=1.0) as (replica,):
-        assert ask(site, replica.address, GRANTED[0]) == (grpc.StatusCode.OK, "1")
+        wait_for(lambda: ask(site, replica.address, GRANTED[0]) == (grpc.StatusCode.OK, "1"))
         with frozen(database):
             wait_for(lambda: health(site, replica.address) == NOT_SERVING)
             # Not held up: what waits for the database is a thread that nobody waits for.
             for _ in range(3):
                 assert ask(site, replica.address, GRANTED[0]) == STALE
         wait_for(lambda: ask(site, replica.address, GRANTED[0]) == (grpc.StatusCode.OK, "1"))
-        assert health(site, replica.address) == SERVING
+        wait_for(lambda: health(site, replica.address) == SERVING)
     refused = [entry for entry in site.entries() if entry.type is EventType.SCORE_DENIED]
     assert {entry.reasons for entry in refused} == {("scoring.stale",)}
 
