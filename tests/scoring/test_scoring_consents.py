@@ -47,7 +47,7 @@ class Site:
     def __init__(self, folder: Path, remembered: int, agreement: Any = AGREEMENT) -> None:
         self.agreement = agreement
         self.ledger = ConsentLedger(folder / "consent.db")
-        self.consents = Consents(self.ledger, REFS, "brand", remembered)
+        self.consents = Consents(self.ledger, REFS.ref, "brand", remembered)
         signed = SimpleNamespace(agreement=agreement, digest="0" * 64)
         self.served = cast("Served", SimpleNamespace(agreement=signed, policy=POLICY))
         self.events = 0

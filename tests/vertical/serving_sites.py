@@ -2,7 +2,9 @@
 
 import asyncio
 import dataclasses
+import socket
 import threading
+import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
@@ -21,6 +23,7 @@ from hanse.audit.proof_file import ProofFile, format_proof
 from hanse.cli.serve import local_parts, scoring_settings
 from hanse.cli.serve_part import part_settings, write_link
 from hanse.cli.serve_settings import ServeSettings
+from hanse.client.data import DataSource
 from hanse.client.features import make_features
 from hanse.client.settings import NodeSettings
 from hanse.crypto import VerifierKey, read_secret, unverified_text, write_atomic
@@ -30,7 +33,7 @@ from hanse.demo.vertical.sites import site_of, vertical_draft
 from hanse.demo.vertical.story import car_story
 from hanse.policies import Agreement, Answers, Identity, Pseudonymiser
 from hanse.policies.witnessing import PROOF_FILE, REGISTRATION_FILE
-from hanse.server.parts import serve_part
+from hanse.server.parts import PartData, serve_part
 from hanse.server.party import RunContext
 from hanse.server.ports import free_port
 from hanse.server.rounds import Means
@@ -41,6 +44,8 @@ from hanse.server.vertical.run import VerticalRun
 from hanse.settings import load_settings
 
 PURPOSES = ("joint_modelling.propensity", "scoring.marketing")
+PATIENCE_S = 3.0
+"""Longer than any answer takes, whatever else the machine does."""
 ANSWERS = Answers(form="sides", daily_people=100_000, keep_s=60, fallback="own_columns")
 
 
@@ -158,30 +163,42 @@ class Running:
         self._ready.set()
 
 
+def hand_link(trained: Trained, site: Site, address: str) -> None:
+    """Tells the label holder where a feature holder is reached."""
+    link = write_link(site.home.root, address)
+    write_atomic(trained.brand.home.root / f"{site.data.name}.link", link.read_bytes())
+
+
 @contextmanager
 def serving_part(
-    trained: Trained, site: Site, address: str, seen_at: str = "", **changes: Any
+    trained: Trained,
+    site: Site,
+    address: str,
+    seen_at: str = "",
+    seen_as: Callable[[PartData], PartData] = lambda data: data,
+    **changes: Any,
 ) -> Iterator[Running]:
     """A feature holder's service, and its link at the label holder."""
-    link = write_link(site.home.root, seen_at or address)
-    write_atomic(trained.brand.home.root / f"{site.data.name}.link", link.read_bytes())
+    hand_link(trained, site, seen_at or address)
     flags = load_settings(ServeSettings, site.home.settings, "serve", {"part_address": address})
     settings = part_settings(site.home.root, trained.model, flags)
     settings = settings.model_copy(update={"grace_s": 0.0, **changes})
-    data = make_features(NodeSettings.load(site.home.root).dataset)
+    data = seen_as(make_features(NodeSettings.load(site.home.root).dataset))
     with Running(lambda stop, ready: serve_part(settings, data, _still_runs, stop.told, ready)) as running:
         yield running
 
 
 @contextmanager
-def serving_scorer(trained: Trained, **changes: Any) -> Iterator[Running]:
+def serving_scorer(trained: Trained, bound_s: float = 60.0, **changes: Any) -> Iterator[Running]:
     """The label holder's scorer."""
     home = trained.brand.home.root
     settings = scoring_settings(home, trained.model, "127.0.0.1:0")
     assert settings.partners is not None
     links = {site.data.name: home / f"{site.data.name}.link" for site in trained.federation.sites[1:]}
-    partners = settings.partners.model_copy(update={"links": links, **changes})
-    settings = settings.model_copy(update={"partners": partners, "grace_s": 0.0, "withdrawal_bound_s": 60.0})
+    partners = settings.partners.model_copy(update={"links": links, "patience_s": PATIENCE_S, **changes})
+    settings = settings.model_copy(
+        update={"partners": partners, "grace_s": 0.0, "withdrawal_bound_s": bound_s}
+    )
     with Running(lambda stop, ready: serve(settings, stop, ready, local=local_parts(home))) as running:
         yield running
 
@@ -200,8 +217,8 @@ class Caller:
             (folder / "tls.key").read_bytes(),
             (folder / "tls.crt").read_bytes(),
         )
-        self._channel = grpc.secure_channel(address, credentials)
-        self._infer = self._channel.unary_unary(
+        self.channel = grpc.secure_channel(address, credentials)
+        self._infer = self.channel.unary_unary(
             "/inference.GRPCInferenceService/ModelInfer",
             request_serializer=oip.ModelInferRequest.SerializeToString,
             response_deserializer=oip.ModelInferResponse.FromString,
@@ -231,7 +248,7 @@ class Caller:
         return Answered(self._infer(request, timeout=timeout_s))
 
     def close(self) -> None:
-        self._channel.close()
+        self.channel.close()
 
 
 class Answered:
@@ -247,3 +264,36 @@ class Answered:
 
 def free_address() -> str:
     return f"127.0.0.1:{free_port()}"
+
+
+def eventually(done: Callable[[], bool], timeout_s: float = 5.0) -> None:
+    until = time.monotonic() + timeout_s
+    while not done():
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+def values(trained: Trained, site: Site) -> dict[str, np.ndarray[Any, Any]]:
+    """A site's own columns of the common people, by place."""
+    people = trained.people(site)
+    names = [column.name for column in site.data.dictionary.columns]
+    found, columns = DataSource(NodeSettings.load(site.home.root).dataset).look_up(names, people)
+    assert found == people
+    return dict(columns)
+
+
+def asked(trained: Trained, caller: Caller, places: list[int]) -> Any:
+    subjects = trained.people(trained.brand)
+    columns = {name: column[places] for name, column in values(trained, trained.brand).items()}
+    return caller.request([subjects[place] for place in places], columns)
+
+
+class SilentPort:
+    """A port that takes connections and never says anything."""
+
+    def __enter__(self) -> str:
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        return f"127.0.0.1:{self._socket.getsockname()[1]}"
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()

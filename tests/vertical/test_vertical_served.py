@@ -1,8 +1,5 @@
 """A vertical model served: the label holder's scorer asks a feature holder's service, over mutual TLS."""
 
-import socket
-import time
-from collections.abc import Callable
 from typing import Any
 
 import grpc
@@ -12,18 +9,20 @@ from tests.vertical.serving_sites import (
     PURPOSES,
     Answered,
     Caller,
+    SilentPort,
     Trained,
+    asked,
+    eventually,
     free_address,
     now,
     serving_part,
     serving_scorer,
     train,
+    values,
 )
 
 from hanse.audit import EventType
 from hanse.audit.completeness import check_member
-from hanse.client.data import DataSource
-from hanse.client.settings import NodeSettings
 from hanse.crypto import VerifierKey
 from hanse.demo.federation import Site
 from hanse.learning.vertical.serving import KeptPart, open_kept
@@ -48,21 +47,6 @@ def kept(trained: Trained, site: Site) -> KeptPart:
     return open_kept(lambda name: (folder / name).read_bytes(), [verifier])
 
 
-def values(trained: Trained, site: Site) -> dict[str, np.ndarray[Any, Any]]:
-    """A site's own columns of the common people, by place."""
-    people = trained.people(site)
-    names = [column.name for column in site.data.dictionary.columns]
-    found, columns = DataSource(NodeSettings.load(site.home.root).dataset).look_up(names, people)
-    assert found == people
-    return dict(columns)
-
-
-def asked(trained: Trained, caller: Caller, places: list[int]) -> Any:
-    subjects = trained.people(trained.brand)
-    columns = {name: column[places] for name, column in values(trained, trained.brand).items()}
-    return caller.request([subjects[place] for place in places], columns)
-
-
 def joint(trained: Trained, places: list[int]) -> np.ndarray[Any, Any]:
     """Scores by both parts of the model in one place."""
     brand, insurer = trained.federation.sites
@@ -73,13 +57,6 @@ def joint(trained: Trained, places: list[int]) -> np.ndarray[Any, Any]:
         {name: column[places] for name, column in values(trained, site).items()} for site in (brand, insurer)
     )
     return label.scores(own, {"insurer": feature.sides(others)})[:, 0]
-
-
-def eventually(done: Callable[[], bool], timeout_s: float = 5.0) -> None:
-    until = time.monotonic() + timeout_s
-    while not done():
-        assert time.monotonic() < until
-        time.sleep(0.02)
 
 
 def test_members_score_together_and_forget_who_withdraws(trained: Trained, address: str) -> None:
@@ -205,14 +182,3 @@ def _is_denied(caller: Caller, request: Any) -> bool:
     except grpc.RpcError as error:
         return error.code() is grpc.StatusCode.PERMISSION_DENIED
     return False
-
-
-class SilentPort:
-    """A port that takes connections and never says anything."""
-
-    def __enter__(self) -> str:
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        return f"127.0.0.1:{self._socket.getsockname()[1]}"
-
-    def __exit__(self, *_: object) -> None:
-        self._socket.close()

@@ -23,7 +23,8 @@ class ServeSettings(LayeredSettings):
         operators: Callers that may take the model out of service, and into it again.
         operation: Bounds, figures and spans; see below.
         partners: Of a vertical model, the link (file, relative to the folder) of each other member, by name.
-        patience_s: Longest time that a call waits for another member, seconds.
+        patience_s: Longest time that a call waits for another member, seconds. An answer that comes later
+            than ``withdrawal_bound_s`` after the question does not count.
         part_address: ``host:port`` at which `hanse serve-part` listens.
         part_public_address: ``host:port`` at which the label holder reaches it; :attr:`part_address` if None.
         part_keep_s: For how long the label holder may keep its answers, seconds; never longer than is agreed.
@@ -41,7 +42,7 @@ class ServeSettings(LayeredSettings):
     calls_per_caller: CallsPerCaller = 128
     operators: tuple[str, ...] = ()
     partners: dict[str, Path] = Field(default_factory=dict)
-    patience_s: float = Field(default=1.0, gt=0, le=60)
+    patience_s: float = Field(default=0.5, gt=0, le=60)
     part_address: str = "127.0.0.1:9310"
     part_public_address: str | None = None
     part_keep_s: int = Field(default=30, ge=0, le=86_400)

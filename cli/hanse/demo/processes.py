@@ -75,6 +75,10 @@ class Processes:
         """Process id, for those who want to look at or kill it."""
         return self._running[name].pid
 
+    def signal(self, name: str, number: int) -> None:
+        """Sends a process a signal."""
+        self._running[name].send_signal(number)
+
     def kill(self, name: str) -> None:
         """Kills a process at once, as a power cut would."""
         self._running[name].kill()

@@ -5,10 +5,11 @@ person's own consent here, by this member's ledger, whatever the label holder's 
 log, durable; then the answer. What is refused leaves an entry too.
 """
 
+import os
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from datetime import date, datetime
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 import numpy as np
@@ -16,6 +17,7 @@ import numpy as np
 from hanse.audit import ConsentState, Counts, Event, EventType
 from hanse.errors import PolicyError, ServingError
 from hanse.learning.vertical.serving import KeptPart, Question, Reply, conversation, read_question
+from hanse.learning.vertical.serving.messages import EPOCH_BYTES
 from hanse.learning.vertical.trees.parts import FeaturePart
 from hanse.policies import (
     POLICY_DIGEST,
@@ -24,19 +26,19 @@ from hanse.policies import (
     Answers,
     Column,
     ConsentLedger,
-    ConsentSnapshot,
     Job,
     Policy,
     SignedAgreement,
-    check_call,
-    hidden_values,
-    score_subjects,
 )
 from hanse.server.parts.table import PartPeople
 from hanse.server.scoring.borders import known
 from hanse.server.scoring.commits import GroupCommit
+from hanse.server.scoring.consents import Consents
+from hanse.server.scoring.leases import Account
+from hanse.server.scoring.quota import Quota
 
 _REFUSED: Final = "P26"
+_MOST_REMEMBERED: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +85,6 @@ class PartSite:
         cut = {column.column.name for column in self.part.columns}
         return [column for column in self.agreement.agreement.columns if column.name in cut]
 
-    def job(self, now: datetime) -> Job:
-        """What people are judged by: the agreement as to this member's own columns."""
-        agreement = self.agreement.agreement
-        own = agreement.as_held_by(self.member)
-        return Job(own, self.policy, agreement.scoring.purpose, now, self.member, self.ledger.head())
-
 
 @dataclass(slots=True)
 class _Facts:
@@ -97,53 +93,31 @@ class _Facts:
     peer: str | None = None
     purpose: str | None = None
     rules: tuple[str | None, ...] = ()
-    consent: ConsentSnapshot | None = None
+    consent: ConsentState | None = None
     conversation: str | None = None
 
 
-@dataclass(slots=True)
-class DailyPeople:
-    """How many people a label holder was told about, or refused, on a day (UTC).
-
-    Attributes:
-        limit: Most of them.
-        day: The day.
-        count: So many on that day.
-    """
-
-    limit: int
-    day: date = date.min
-    count: int = 0
-
-    def charge(self, people: int, now: datetime) -> None:
-        """Counts people.
-
-        Raises:
-            ServingError: ``scoring.partner-quota``; they are not counted then.
-        """
-        if now.date() != self.day:
-            self.day, self.count = now.date(), 0
-        if self.count + people > self.limit:
-            raise ServingError("scoring.partner-quota", f"more than {self.limit} people in a day")
-        self.count += people
-
-
-@dataclass(slots=True)
 class Answering:
     """Answers questions.
 
-    Attributes:
+    Args:
         site: What it works with.
         people: What is known of the common people.
+        quota: Counts whom the label holder asks about, in all processes of this member, whether they are
+            answered or refused.
+
+    Attributes:
         epoch: Of the consents.
-        count: How many were asked about today.
     """
 
-    site: PartSite
-    people: PartPeople
-    epoch: bytes
-    count: DailyPeople
-    _checked: dict[tuple[str, str], datetime] = field(default_factory=dict)
+    def __init__(self, site: PartSite, people: PartPeople, quota: Quota) -> None:
+        self.site: Final = site
+        self.epoch = os.urandom(EPOCH_BYTES)
+        self._people = people
+        self._quota = quota
+        self._account = Account(site.agreement.agreement.id, site.label_holder)
+        remembered = min(len(site.kept.people), _MOST_REMEMBERED)
+        self._consents = Consents(site.ledger, str, site.member, remembered)  # they are pseudonyms already
 
     async def answer(self, body: bytes, identify: Callable[[], str]) -> bytes:
         """Answers one question.
@@ -177,9 +151,8 @@ class Answering:
         self.site.require_running(self.site.agreement.agreement)
         self._require_known(question)
         now = self.site.clock()
-        job = self.site.job(now)
-        self._check_use(job, question)
-        self.count.charge(len(question.places), now)
+        job = self._consents.open_call(self.site, question.caller, question.purpose, now)
+        await self._charge(len(question.places), now)
         return (await self._reply(facts, question, job)).encode(body)
 
     def _require_known(self, question: Question) -> None:
@@ -189,38 +162,30 @@ class Answering:
         if max(question.places) >= len(site.kept.people):
             raise ServingError("scoring.bad-input", "somebody is asked about who is not in common")
 
-    def _check_use(self, job: Job, question: Question) -> None:
-        """Caller and use; what was found a moment ago is not worked out again within a second."""
-        asked = (question.caller, question.purpose)
-        before = self._checked.get(asked)
-        if before is not None and 0 <= (job.now - before).total_seconds() < 1:
-            return
-        check_call(job, *asked)
-        self._checked[asked] = job.now  # as many as the agreement has callers, and uses below its own
+    async def _charge(self, people: int, now: datetime) -> None:
+        limit = self.site.answers.daily_people
+        try:
+            await self._quota.charge(self._account, limit, people, now)
+        except PolicyError as error:
+            raise ServingError("scoring.partner-quota", f"more than {limit} people in a day") from error
 
     async def _reply(self, facts: _Facts, question: Question, job: Job) -> Reply:
         site = self.site
         epoch = self.epoch  # before the consents are read: what changes meanwhile is another epoch
         refs = [site.kept.people[place] for place in question.places]
-        facts.consent = snapshot = site.ledger.snapshot(job.now, refs)
-        hidden = hidden_values(job, refs, snapshot)
-        rules = score_subjects(job, refs, snapshot)
-        answered = np.array(
-            [rule is None and at not in hidden.denied for at, rule in enumerate(rules)], dtype=np.bool_
-        )
+        rules, hidden, facts.consent = self._consents.decide(site, job, refs)
+        answered = np.array([rule is None for rule in rules], dtype=np.bool_)
         at = np.flatnonzero(answered).tolist()
         position = {old: new for new, old in enumerate(at)}
         hides = {
-            name: [position[one] for one in places if one in position]
-            for name, places in hidden.columns.items()
+            name: [position[one] for one in places if one in position] for name, places in hidden.items()
         }
-        known, sides = await self.people.sides([question.places[one] for one in at], hides)
+        known, sides = await self._people.sides([question.places[one] for one in at], hides)
         answered[answered] = known
         facts.rules = tuple(None if one else _REFUSED for one in answered.tolist())
         return Reply(epoch, site.keep_s, answered, sides)
 
     def _event(self, facts: _Facts, kind: EventType, reasons: tuple[str, ...] = ()) -> Event:
-        consent = facts.consent
         by_rule = Counter(rule for rule in facts.rules if rule is not None)
         counts = Counts(rows_in=len(facts.rules), rows_out=facts.rules.count(None), by_rule=by_rule)
         return Event(
@@ -231,9 +196,7 @@ class Answering:
             purpose=facts.purpose if facts.purpose in PURPOSES else None,
             peer=facts.peer,
             policy_digest=POLICY_DIGEST,
-            consent=None
-            if consent is None
-            else ConsentState(head=consent.head, size=consent.size, root=consent.root),
+            consent=facts.consent,
             counts=counts if facts.rules else None,
             conversation=facts.conversation,
             model_in=self.site.kept.digest,

@@ -14,18 +14,20 @@ import grpc
 import grpc.aio
 import uvloop
 
-from hanse.audit import Actor, AuditLog, Counts, Entry, Event, EventType, LogReader
+from hanse.audit import Actor, AuditLog, Counts, Event, EventType, LogReader
 from hanse.crypto import SigningKey, VerifierKey, read_secret
 from hanse.errors import ServingError
 from hanse.learning.vertical.serving import open_kept
 from hanse.learning.vertical.serving.messages import EPOCH_BYTES
 from hanse.policies import Agreement, ConsentLedger, Pseudonymiser, open_agreement
-from hanse.server.parts.answering import Answering, DailyPeople, PartSite, require_answers
+from hanse.server.parts.answering import Answering, PartSite, require_answers
 from hanse.server.parts.service import PartService
 from hanse.server.parts.settings import PartSettings
 from hanse.server.parts.table import PartData, PartPeople, common_subjects
 from hanse.server.scoring.callers import Callers
 from hanse.server.scoring.commits import GroupCommit
+from hanse.server.scoring.lease_store import LeaseStore
+from hanse.server.scoring.leased import LeasedQuota
 from hanse.server.scoring.listening import announce, listen
 from hanse.server.scoring.versions import auditor_key, own_member, read_file, require_ledger, site_policy
 from hanse.server.scoring.vertical.changes import watch_consents
@@ -34,7 +36,6 @@ ROLE: Final = "part"
 REGISTERED_FILE: Final = "registered.json"
 MAX_MESSAGE_BYTES: Final = 1 << 20
 MAXIMUM_CONCURRENT_CALLS: Final = 256
-_CHUNK: Final = 2048
 
 RequireRunning: TypeAlias = Callable[[Agreement], None]
 
@@ -81,8 +82,8 @@ async def serve_part(
         pseudonymiser = Pseudonymiser(read_secret(settings.pseudonym_key))
         subjects = await asyncio.to_thread(common_subjects, site.kept.people, data, pseudonymiser)
         people = PartPeople(data, site.part, site.columns, subjects)
-        count = DailyPeople(site.answers.daily_people, clock().date(), _asked_today(settings.log, clock()))
-        answering = Answering(site, people, os.urandom(EPOCH_BYTES), count)
+        quota = LeasedQuota(LeaseStore(settings.quotas), ROLE)
+        answering = Answering(site, people, quota)
         callers = Callers({site.label_holder: read_file(settings.label_holder)})
         service = PartService(answering, callers)
         server = _build(service)
@@ -103,6 +104,8 @@ async def serve_part(
         watching.cancel()
         with suppress(asyncio.CancelledError):
             await watching
+        with suppress(ServingError):  # what cannot be given back stays charged: fewer answers, never more
+            await quota.close()
 
 
 async def _serve_until_signal(
@@ -175,25 +178,6 @@ def _started(site: PartSite, subjects: Sequence[str | None]) -> Event:
         model_in=site.kept.digest,
         counts=Counts(rows_in=len(subjects), rows_out=len(subjects) - subjects.count(None)),
     )
-
-
-def _asked_today(log: Path | str, now: datetime) -> int:
-    """About how many people the label holder has asked today, by this site's own log."""
-    asked = 0
-    with LogReader.open(log) as reader:
-        for end in range(reader.size, 0, -_CHUNK):
-            entries = [Entry.parse(leaf) for leaf in reader.leaves(max(0, end - _CHUNK), end)]
-            asked += sum(
-                entry.counts.rows_in
-                for entry in entries
-                if entry.type in {EventType.PART_ANSWERED, EventType.PART_DENIED}
-                and entry.at.date() == now.date()
-                and entry.counts is not None
-                and isinstance(entry.counts.rows_in, int)
-            )
-            if entries[0].at.date() < now.date():
-                break
-    return asked
 
 
 def _build(service: PartService) -> grpc.aio.Server:

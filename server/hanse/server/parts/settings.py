@@ -47,3 +47,8 @@ class PartSettings(BaseModel):
     keep_s: int = Field(default=30, ge=0, le=MAX_KEEP_S)
     watch_s: float = Field(default=0.05, gt=0, le=5)
     grace_s: float = Field(default=5.0, ge=0, le=300)
+
+    @property
+    def quotas(self) -> Path | str:
+        """The record of quotas, which scorers and parts of a member share: see ``hanse quota``."""
+        return self.consent_url or self.consent_ledger.with_name("quota.db")

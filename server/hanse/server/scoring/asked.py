@@ -32,6 +32,7 @@ class Facts:
         hidden: By column, positions of the subjects whose value was not used, because they hide it.
         log_index: Index of the entry in the log, once it is there.
         marks: What is said of the answer as a whole, by name.
+        alone: Whether nobody else's consents are in the answer.
     """
 
     request_digest: str
@@ -46,6 +47,7 @@ class Facts:
     hidden: Mapping[str, Sequence[int]] = field(default_factory=dict)
     log_index: int | None = None
     marks: Mapping[str, str] = field(default_factory=dict)
+    alone: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,16 @@
 """The border of the process: bytes become messages, errors become what an outsider may learn."""
 
+import asyncio
 import logging
 import traceback
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from google.protobuf.message import DecodeError, Message
 
 from hanse.errors import HanseError, ProtocolError
+
+if TYPE_CHECKING:
+    import grpc.aio
 
 CODE_TRAILER: Final = "hanse-error-code"
 RULE_TRAILER: Final = "hanse-error-rule"
@@ -54,6 +58,17 @@ def parse(kind: type[_Message], body: bytes) -> _Message:
         return kind.FromString(body)
     except DecodeError:
         raise ProtocolError("protocol.malformed", f"not a {kind.DESCRIPTOR.name}") from None
+
+
+def until(context: "grpc.aio.ServicerContext[Any, Any]") -> float | None:
+    """When a caller stops waiting, by the event loop's clock; None if it said nothing.
+
+    Args:
+        context: Of the call.
+    """
+    # None for a call without a deadline, though the types say otherwise.
+    left_s: float | None = context.time_remaining()
+    return None if left_s is None else asyncio.get_running_loop().time() + left_s
 
 
 def trailers(error: HanseError) -> tuple[tuple[str, str], ...]:

@@ -7,8 +7,12 @@ holding up the loop.
 import asyncio
 import time
 from collections.abc import Callable
+from typing import Final
 
 from hanse.audit import AuditLog, Event
+
+NOTED_S: Final = 0.01
+"""After so long an entry that nobody waits for is committed, if nothing else was until then, seconds."""
 
 
 class GroupCommit:
@@ -23,6 +27,7 @@ class GroupCommit:
         self._committed: Callable[[float], None] = _ignore
         self._waiting = 0
         self._writer: asyncio.Task[None] | None = None
+        self._later: asyncio.TimerHandle | None = None
 
     def watch(self, committed: Callable[[float], None]) -> None:
         """Tells somebody of commits.
@@ -46,8 +51,7 @@ class GroupCommit:
         """
         indices = self._log.submit(*events)
         self._waiting += 1
-        if self._writer is None:
-            self._writer = asyncio.create_task(self._write())
+        self._begin()
         # Not cancelled with the call: what is queued is written. Then nobody may be left to see a failure.
         written = asyncio.wrap_future(indices)
         written.add_done_callback(lambda done: done.cancelled() or done.exception())
@@ -56,18 +60,29 @@ class GroupCommit:
     def note(self, event: Event) -> None:
         """Hands in one entry without waiting for it: what is appended after it is on disk after it.
 
+        It goes with the next commit. One of its own would be one more that those have to wait for.
+
         Args:
             event: What happened.
         """
         self._log.submit(event).add_done_callback(lambda done: done.cancelled() or done.exception())
         self._waiting += 1
-        if self._writer is None:
-            self._writer = asyncio.create_task(self._write())
+        if self._writer is None and self._later is None:
+            self._later = asyncio.get_running_loop().call_later(NOTED_S, self._begin)
 
     async def close(self) -> None:
         """Waits until everything that was handed in is on disk."""
+        if self._waiting:
+            self._begin()
         while self._writer is not None:
             await asyncio.wait([self._writer])
+
+    def _begin(self) -> None:
+        if self._later is not None:
+            self._later.cancel()
+            self._later = None
+        if self._writer is None:
+            self._writer = asyncio.create_task(self._write())
 
     async def _write(self) -> None:
         """Commits until nothing waits; runs while anything does."""

@@ -10,10 +10,10 @@ Identifiers of subjects are kept in the memory of the process, and only there, u
 """
 
 import heapq
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from hanse.audit import ConsentState
 from hanse.errors import PolicyError
@@ -23,7 +23,7 @@ from hanse.policies import (
     ConsentSnapshot,
     Job,
     Policy,
-    Pseudonymiser,
+    SignedAgreement,
     hidden_values,
 )
 from hanse.policies.fields import to_ms
@@ -33,13 +33,26 @@ from hanse.policies.lasting import (
     call_lasts,
     freshness_lasts,
 )
-from hanse.server.scoring.served import Served
 
 _MOST_CALLS: Final = 1_000
 _MOST_EVENTS: Final = 10_000
 _MOST_TRIES: Final = 5
 _OVERTAKEN_MS: Final = 1_000
 _SPARE_ENDS: Final = 100
+
+
+class Agreed(Protocol):
+    """What calls and subjects are judged by: a model version is, and a member's part of one."""
+
+    @property
+    def agreement(self) -> SignedAgreement:
+        """The agreement that every member signed."""
+        ...
+
+    @property
+    def policy(self) -> Policy:
+        """The rule packs that apply, merged."""
+        ...
 
 
 class Decided(NamedTuple):
@@ -142,16 +155,16 @@ class Consents:
 
     Args:
         ledger: The member's consent ledger.
-        pseudonymiser: Turns identifiers into its pseudonyms.
+        ref: Gives the pseudonym of an identifier of a subject.
         member: Name of the member.
         remembered: So many subjects are kept at most, per agreement; 0 keeps none.
     """
 
     def __init__(
-        self, ledger: ConsentLedger, pseudonymiser: Pseudonymiser, member: str, remembered: int
+        self, ledger: ConsentLedger, ref: Callable[[str], str], member: str, remembered: int
     ) -> None:
         self._ledger = ledger
-        self._pseudonymiser = pseudonymiser
+        self._ref = ref
         self._member = member
         self._remembered = remembered
         self._watch = ledger.watch()
@@ -162,11 +175,11 @@ class Consents:
         self._views: dict[str, _View] = {}
         self._held_by_digest: dict[str, Agreement] = {}
 
-    def open_call(self, served: Served, caller: str, purpose: str, now: datetime) -> Job:
+    def open_call(self, agreed: Agreed, caller: str, purpose: str, now: datetime) -> Job:
         """Refuses a call that the agreement does not allow, whoever it is about.
 
         Args:
-            served: The model version that answers.
+            agreed: The model version that answers, or the part.
             caller: Name of the authenticated caller.
             purpose: The use that the caller declares.
             now: Time of the call.
@@ -177,31 +190,31 @@ class Consents:
         Raises:
             PolicyError: As :func:`hanse.policies.check_call`.
         """
-        agreement = self._held(served)
-        job = Job(agreement, served.policy, agreement.scoring.purpose, now, self._member, self._head)
-        key = (served.agreement.digest, id(served.policy), caller, purpose)
+        agreement = self._held(agreed)
+        job = Job(agreement, agreed.policy, agreement.scoring.purpose, now, self._member, self._head)
+        key = (agreed.agreement.digest, id(agreed.policy), caller, purpose)
         policy, decision = self._calls.get(key, (None, None))
-        if decision is None or policy is not served.policy or not _holds(decision, to_ms(now)):
+        if decision is None or policy is not agreed.policy or not _holds(decision, to_ms(now)):
             if len(self._calls) >= _MOST_CALLS:
                 self._calls.clear()
             decision = call_lasts(job, caller, purpose)
-            self._calls[key] = served.policy, decision
+            self._calls[key] = agreed.policy, decision
         if decision.refusal is not None:
             raise decision.refusal.error()
         return job
 
-    def _held(self, served: Served) -> Agreement:
+    def _held(self, agreed: Agreed) -> Agreement:
         """Of a vertical agreement, with this member's columns alone: the others judge theirs."""
-        digest = served.agreement.digest
+        digest = agreed.agreement.digest
         if digest not in self._held_by_digest:
-            self._held_by_digest[digest] = served.agreement.agreement.as_held_by(self._member)
+            self._held_by_digest[digest] = agreed.agreement.agreement.as_held_by(self._member)
         return self._held_by_digest[digest]
 
-    def decide(self, served: Served, job: Job, subjects: Sequence[str]) -> Decided:
+    def decide(self, agreed: Agreed, job: Job, subjects: Sequence[str]) -> Decided:
         """Decides about the subjects of a call, on everything that was committed before.
 
         Args:
-            served: The model version that answers.
+            agreed: The model version that answers, or the part.
             job: What :meth:`open_call` returned.
             subjects: Identifier of each subject.
 
@@ -212,7 +225,7 @@ class Consents:
         now_ms = to_ms(job.now)
         for _ in range(_MOST_TRIES):
             self._follow()
-            view = self._view(served, job, now_ms)
+            view = self._view(agreed, job, now_ms)
             if view.freshness.refusal is not None:
                 raise view.freshness.refusal.error()
             if view.admitted.issuperset(subjects):
@@ -238,12 +251,12 @@ class Consents:
         self._head, self._root, self._synced_at = changes.head, changes.root, changes.synced_at
         self._version = version
 
-    def _view(self, served: Served, job: Job, now_ms: int) -> _View:
-        view = self._views.get(served.agreement.digest)
-        if view is None or view.policy is not served.policy:
+    def _view(self, agreed: Agreed, job: Job, now_ms: int) -> _View:
+        view = self._views.get(agreed.agreement.digest)
+        if view is None or view.policy is not agreed.policy:
             freshness, decisions = self._judge(job)
-            view = self._views[served.agreement.digest] = _View(
-                served.policy, freshness, self._synced_at, decisions
+            view = self._views[agreed.agreement.digest] = _View(
+                agreed.policy, freshness, self._synced_at, decisions
             )
         elif view.synced_at != self._synced_at or not _holds(view.freshness, now_ms):
             before = view.decisions.fixed
@@ -267,7 +280,7 @@ class Consents:
         missing = list(names - found.keys())
         if not missing:
             return found
-        refs = [self._pseudonymiser.ref(name) for name in missing]
+        refs = [self._ref(name) for name in missing]
         snapshot = self._ledger.snapshot(job.now, refs)
         if snapshot.head != self._head:
             self._version = None

@@ -96,10 +96,10 @@ class Scorer:
 
     def __init__(self, site: Site) -> None:
         self.site = site
-        pseudonymiser = Pseudonymiser(site.pseudonym_key)
+        ref = Pseudonymiser(site.pseudonym_key).ref
         self._keyed = hmac.new(site.pseudonym_key, _DIGEST_CONTEXT, hashlib.sha256)
         self._turns = Turns(site.log)
-        self._consents = Consents(site.ledger, pseudonymiser, site.member, site.remembered_subjects)
+        self._consents = Consents(site.ledger, ref, site.member, site.remembered_subjects)
         self._under_way: Counter[str] = Counter()
 
     async def answer(self, body: bytes, read: Reader) -> Answer:
@@ -255,10 +255,11 @@ class Scorer:
         """What is answered holds now; consents that were read a while ago are read again.
 
         Other members read those of their parts when they were asked, so that these cannot be read again here.
+        Where a member did not answer in time, and own columns do, there are only those of this one.
         """
         freshness = self.site.freshness
         freshness.require()
-        for _ in range(_MOST_LOOKS if isinstance(asked.served, LocalModel) else 0):
+        for _ in range(_MOST_LOOKS if facts.alone else 0):
             if facts.read_at is None or freshness.settled(facts.read_at):
                 return
             if not self._holds_still(facts, asked):
@@ -309,7 +310,7 @@ async def _scored(
     """Who is scored after other members have had their say, and what the model says of these."""
     calling = Calling(asked.caller, asked.purpose, asked.subjects, asked.until)
     scored = await asked.served.scored(calling, columns, admitted)
-    facts.marks = scored.marks
+    facts.marks, facts.alone = scored.marks, scored.alone
     is_denied = np.isnan(scored.probabilities)
     if not is_denied.any():
         return admitted, scored

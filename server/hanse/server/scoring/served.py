@@ -45,11 +45,13 @@ class Scored:
         probabilities: One per admitted subject, in order; NaN for whom another member denies.
         outputs: Those of :attr:`Served.outputs`, one value per subject of the call.
         marks: What is said of the answer as a whole, whatever outputs were asked for.
+        alone: Whether no other member has said anything of these people.
     """
 
     probabilities: npt.NDArray[np.float64]
     outputs: Mapping[str, Sequence[bytes]] = field(default_factory=dict)
     marks: Mapping[str, str] = field(default_factory=dict)
+    alone: bool = True
 
 
 @dataclass(frozen=True, slots=True)

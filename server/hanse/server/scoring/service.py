@@ -1,6 +1,5 @@
 """The Open Inference Protocol service: its methods, and how gRPC reaches them."""
 
-import asyncio
 from collections.abc import Callable
 from operator import methodcaller
 from typing import Any, Final
@@ -13,7 +12,7 @@ from hanse.api.inference import open_inference_grpc_pb2 as oip
 from hanse.errors import ServingError
 from hanse.policies import check_columns
 from hanse.server.scoring.asked import Asked, Facts
-from hanse.server.scoring.borders import parse
+from hanse.server.scoring.borders import parse, until
 from hanse.server.scoring.call import (
     DECISION_OUTPUT,
     OUTPUTS,
@@ -158,10 +157,15 @@ class _Reading:
             self._layouts.learn(request, served, call)
         self.call = call
         outputs = tuple(name for name in call.outputs if name not in OUTPUTS)
-        # None for a call without a deadline, though the types say otherwise.
-        left_s: float | None = self._context.time_remaining()
-        until = None if left_s is None else asyncio.get_running_loop().time() + left_s
-        return Asked(facts.caller, facts.purpose, served, call.subjects, call.columns, outputs, until=until)
+        return Asked(
+            facts.caller,
+            facts.purpose,
+            served,
+            call.subjects,
+            call.columns,
+            outputs,
+            until=until(self._context),
+        )
 
     def _read_all(self, request: oip.ModelInferRequest, served: Served) -> Call:
         names = [tensor.name for tensor in request.inputs if tensor.name != SUBJECT_INPUT]

@@ -6,6 +6,7 @@ canonical JSON, the trees beside it safetensors; nothing in them is executed.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Annotated, Any, Final, Self, TypeVar
 
 import numpy as np
@@ -19,7 +20,7 @@ from hanse.learning.boosting.forest import LEAF, Forest
 from hanse.learning.boosting.model import BoostedDescription, BoostedTrees, decode_trees, encode_trees
 from hanse.learning.boosting.objective import Floats, scores
 from hanse.learning.boosting.settings import MAX_CODES, BoostingSettings
-from hanse.learning.vertical.trees.released import ReleasedColumn, show
+from hanse.learning.vertical.trees.released import ReleasedColumn
 from hanse.policies.fields import Document, Many
 
 MAX_PART_BYTES: Final = 1 << 28
@@ -82,9 +83,23 @@ class FeaturePart(Document):
         """
         if not self.cuts:
             return np.zeros((0, 0), dtype=np.uint8)
-        codes = show(self.columns, columns)
-        is_left = np.stack([np.isin(codes[:, cut.column], cut.left) for cut in self.cuts])
-        return np.packbits(is_left, axis=1, bitorder="little")
+        codes = self._binning.encode(columns)
+        cuts, column = np.arange(len(self.cuts))[:, None], [cut.column for cut in self.cuts]
+        return np.packbits(self._is_left[cuts, codes[:, column].T], axis=1, bitorder="little")
+
+    @cached_property
+    def _binning(self) -> Binning:
+        """What own codes mean."""
+        return Binning(columns=tuple(released.column for released in self.columns))
+
+    @cached_property
+    def _is_left(self) -> NDArray[np.bool_]:
+        """Which own codes, by what they are shown as, each cut sends to the left; shape (cuts, codes)."""
+        found = np.zeros((len(self.cuts), self._binning.layout.width), dtype=np.bool_)
+        for number, cut in enumerate(self.cuts):
+            shown = self.columns[cut.column].shown
+            found[number, : len(shown)] = np.isin(shown, cut.left)
+        return found
 
     def encode(self) -> bytes:
         """The part's file; equal parts give equal bytes."""
@@ -184,8 +199,13 @@ class LabelPart:
         """Probabilities, or values in the label's unit; see :meth:`raw`."""
         return scores(self.trees.settings, self.raw(columns, sides))
 
+    @cached_property
+    def _own(self) -> Binning:
+        """What codes of own columns mean."""
+        return Binning(columns=self.description.columns)
+
     def _codes(self, columns: Mapping[str, NDArray[Any]], sides: Mapping[str, NDArray[Any]]) -> Codes:
-        own = Binning(columns=self.description.columns).encode(columns)
+        own = self._own.encode(columns)
         rows = len(own)
         parts = [own]
         for holder in self.description.holders:

@@ -9,7 +9,7 @@ import grpc.aio
 
 from hanse.api.v1 import scoring_pb2 as pb
 from hanse.server.scoring.asked import Answer, Asked, Facts
-from hanse.server.scoring.borders import parse
+from hanse.server.scoring.borders import parse, until
 from hanse.server.scoring.callers import Callers
 from hanse.server.scoring.own.cards import card_of
 from hanse.server.scoring.own.explaining import explanations
@@ -67,7 +67,8 @@ class ScoringService:
 
     async def score_stream(self, messages: AsyncIterator[bytes], context: _Context) -> None:
         """Scores many subjects."""
-        await Stream(self._scorer, lambda: self._callers.identify(context)).serve(messages, context.write)
+        stream = Stream(self._scorer, lambda: self._callers.identify(context), until(context))
+        await stream.serve(messages, context.write)
 
     async def model_card(self, body: bytes, context: _Context) -> pb.GetModelCardResponse:
         """Says what a model version is.
@@ -98,9 +99,20 @@ class ScoringService:
                 if REASONS not in extras:
                     raise bad_input("the agreement has no reasons of scores, or this kind of model has none")
                 subjects = self._subjects(request.subject_ids, MOST_EXPLAINED)
-                return Asked(caller, request.purpose, served, subjects, None, (REASONS,), reasons=True)
-            subjects = self._subjects(request.subject_ids)
-            return Asked(caller, request.purpose, served, subjects, None, wanted(extras))
+                outputs: tuple[str, ...] = (REASONS,)
+            else:
+                subjects = self._subjects(request.subject_ids)
+                outputs = wanted(extras)
+            return Asked(
+                caller,
+                request.purpose,
+                served,
+                subjects,
+                None,
+                outputs,
+                reasons=kind is pb.ExplainRequest,
+                until=until(context),
+            )
 
         answer = await self._scorer.answer(body, read)
         return answer, seen[0]

@@ -53,12 +53,16 @@ class Stream:
     Args:
         scorer: Answers each chunk.
         identify: Name of the caller, or raises; asked at each chunk.
+        until: When the caller stops waiting, by the event loop's clock; None if it said nothing.
         idle_s: See :data:`IDLE_S`.
     """
 
-    def __init__(self, scorer: Scorer, identify: Identify, idle_s: float = IDLE_S) -> None:
+    def __init__(
+        self, scorer: Scorer, identify: Identify, until: float | None = None, idle_s: float = IDLE_S
+    ) -> None:
         self._scorer = scorer
         self._identify = identify
+        self._until = until
         self._idle_s = idle_s
         self._key = os.urandom(16)  # a stream as a whole is in the share that gets another version, or is not
         self._opening: pb.StreamOpening | None = None
@@ -140,9 +144,8 @@ class Stream:
         if message.chunk.sequence != self._next:
             raise ProtocolError("protocol.unexpected-step", f"chunk {self._next} is due")
         subjects = read_subjects(message.chunk.subject_ids, self._scorer.site.maximum_rows)
-        return Asked(
-            caller, opening.purpose, served, subjects, None, wanted(self._scorer.extra_outputs(served))
-        )
+        outputs = wanted(self._scorer.extra_outputs(served))
+        return Asked(caller, opening.purpose, served, subjects, None, outputs, until=self._until)
 
     async def _refuse(self, body: bytes, error: HanseError) -> None:
         """Ends the stream with an error that leaves an entry, as that of a call does."""

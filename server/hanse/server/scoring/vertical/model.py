@@ -21,7 +21,7 @@ JOINT: Final = "joint"
 OWN_COLUMNS: Final = "own_columns"
 
 _FALLS_BACK: Final = frozenset({"scoring.partner-unavailable", "scoring.partner-timeout"})
-_LONGEST_RESERVE_S: Final = 0.05
+_LONGEST_RESERVE_S: Final = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,8 @@ class VerticalModel(Served):
             alone = np.ones(len(refs), dtype=np.bool_)
         if self.fallback is not None and alone.any():
             probabilities[alone] = self.fallback.scores(_rows(own, alone), {})[:, 0]
-        return Scored(probabilities, *self._told(probabilities, alone, admitted))
+        outputs, marks = self._told(probabilities, alone, admitted)
+        return Scored(probabilities, outputs, marks, alone=bool(alone.all()))
 
     def forget(self, refs: Sequence[str]) -> None:
         """Drops what is kept of people who have withdrawn.

@@ -25,4 +25,4 @@ class PartnerSettings(BaseModel):
     known_by: Mapping[str, str] = Field(default_factory=dict)
     tls_key: Path
     tls_certificate: Path
-    patience_s: float = Field(default=1.0, gt=0, le=60)
+    patience_s: float = Field(default=0.5, gt=0, le=60)
