@@ -44,6 +44,7 @@ FLOOR: Final = 0.99
 
 EPSILON: Final = 0.2
 MIN_ROWS: Final = 50
+BINS: Final = 16
 CARD: Final = scorecard.ScorecardSettings(scale=PointScale(points=600, odds=1.0, doubling=50))
 BOOSTING: Final = BoostingSettings(trees=30, depth=3, learning_rate=0.3, l2=1.0)
 Columns = dict[str, NDArray[Any]]
@@ -127,6 +128,7 @@ def run_split(parties: Parties, settings: split.SplitSettings, holder: type[spli
 
 def run_scorecard(parties: Parties) -> Result:
     """A scorecard on secret shares."""
+    mine, theirs = (own_binning(columns, BINS, CARD.min_rows) for columns in (parties.own, parties.other))
     here, there = memory_pair("label holder", "partner", WAIT_S)
     (dealer, brand), (dealer_too, partner) = (
         memory_pair("", "brand", WAIT_S),
@@ -137,12 +139,14 @@ def run_scorecard(parties: Parties) -> Result:
     points: list[NDArray[np.int64]] = []
 
     def conduct() -> None:
-        half = scorecard.train_label_holder(parties.own, parties.labels, CARD, b"", recorder, dealer)
+        half = scorecard.train_label_holder(mine, parties.own, parties.labels, CARD, b"", recorder, dealer)
         own = half.score(half.binning.encode(parties.own_test))
         points.append(own + scorecard.receive_points(recorder, len(own)))
 
     def take_part() -> None:
-        halves["partner"] = scorecard.train_feature_holder(parties.other, CARD, b"", there, dealer_too)
+        halves["partner"] = scorecard.train_feature_holder(
+            theirs, parties.other, CARD, b"", there, dealer_too
+        )
         scorecard.send_points(halves["partner"], parties.other_test, there)
 
     together(conduct, take_part, lambda: scorecard.deal(brand, partner, CARD))
@@ -157,9 +161,7 @@ def run_trees(parties: Parties, settings: BoostingSettings) -> Result:
     terms = trees.TreesTerms(
         settings=settings, label_holder="brand", feature_holders=("partner",), rows=len(parties.labels)
     )
-    mine, theirs = (
-        own_binning(columns, CARD.bins, CARD.min_rows) for columns in (parties.own, parties.other)
-    )
+    mine, theirs = (own_binning(columns, BINS, CARD.min_rows) for columns in (parties.own, parties.other))
     here, there = memory_pair("brand", "partner", WAIT_S)
     (dealer, brand), (dealer_too, partner) = (
         memory_pair("", "brand", WAIT_S),

@@ -13,7 +13,7 @@ from tests.alignment.aligning import align, connect, make_rules, make_terms
 
 from hanse.aggregation.body import decode_body, encode_body
 from hanse.alignment.identifiers import Column, prepare
-from hanse.alignment.messages import hear_count, hear_rows, hear_secret, hear_table
+from hanse.alignment.messages import VERSION, hear_count, hear_rows, hear_secret, hear_table
 from hanse.alignment.taking_part import take_part
 from hanse.errors import ConfigurationError, HanseError, PolicyError, ProtocolError
 from hanse.exchange.peers import MemoryChannel, memory_pair
@@ -151,4 +151,4 @@ def test_progress_is_told_and_a_member_that_leaves_ends_the_others() -> None:
 def _hello(channel: MemoryChannel) -> bytes:
     stated = make_terms(("brand", "insurer"), RULES).stated()
     assert channel.peer == "brand"
-    return encode_body({"step": "hello", "version": 1, **stated}, np.zeros(64, np.uint8))
+    return encode_body({"step": "hello", "version": VERSION, **stated}, np.zeros(64, np.uint8))

@@ -21,6 +21,7 @@ from hanse.policies.agreement import (
     Evidence,
     Holding,
     IdentifierRule,
+    LabelDefence,
     PointScale,
     Segments,
     Target,
@@ -95,6 +96,7 @@ def full(agreement: Agreement, witness_key: Callable[[str], str]) -> Agreement:
         ),
         minimum_bin_rows=20,
         trust=Trust(mode="dealer", dealer="coordinator", coordinator_colludes_with_no_member=True),
+        label_defence=LabelDefence(kind="label_noise", epsilon=0.3),
         answers=Answers(form="sides", daily_people=1000, keep_s=60, fallback="own_columns"),
     )
     segments = Segments(value="income", value_from=50_000.0, score_from=0.5)

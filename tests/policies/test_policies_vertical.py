@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from hanse.policies import BUILTIN, Agreement, check_agreement, merge, resolve
 from hanse.policies.agreement.diff import diff_agreements
 from hanse.policies.agreement.effects import Effect
+from hanse.policies.agreement.vertical_statements import learned_by, relied_on
 
 TRAINING = {
     "model": "trees",
@@ -146,7 +147,7 @@ def test_without_a_dealer_the_length_of_the_key_is_agreed(document: dict[str, An
     agreed = Agreement.model_validate(document)
     assert agreed.vertical is not None
     assert agreed.model_dump(mode="json")["vertical"]["trust"] == document["vertical"]["trust"]
-    assert "label holder" in agreed.vertical.trust.assumption.en
+    assert "label holder" in relied_on(agreed.vertical, agreed.training.model).en
     changed = {change.where for change in diff_agreements(dealt, agreed)}
     assert changed >= {"vertical.trust.mode", "vertical.trust.dealer", "vertical.trust.key_bits"}
 
@@ -166,3 +167,193 @@ def test_what_members_rely_on_is_whole_and_the_key_long_enough(
     document["vertical"]["trust"] = trust
     with pytest.raises(ValidationError, match="trust"):
         Agreement.model_validate(document)
+
+
+def as_scorecard(document: dict[str, Any]) -> dict[str, Any]:
+    """The same members, who make a scorecard."""
+    training = {
+        "model": "scorecard",
+        "scale": {"points": 600, "odds": 1.0, "doubling": 20},
+        "local_steps": 30,
+        "learning_rate": 1.0,
+    }
+    given = document | {"training": {**document["training"], **training}}
+    given["training"].pop("trees")
+    return given
+
+
+def test_a_scorecard_is_one_of_two_members_who_know_that_its_dealer_is_not_checked(
+    document: dict[str, Any],
+) -> None:
+    agreed = Agreement.model_validate(as_scorecard(document))
+    assert agreed.vertical is not None
+    assert "colludes with no member. " in relied_on(agreed.vertical, "scorecard").en
+    assert "Nobody checks the numbers" in relied_on(agreed.vertical, "scorecard").en
+    assert "Nobody checks the numbers" not in relied_on(agreed.vertical, "trees").en
+    told = {
+        party: "; ".join(one.en for one in learned_by(agreed.vertical, "scorecard", party))
+        for party in ("brand", "insurer", "hub")
+    }
+    assert "points on the other's half" in told["brand"]
+    assert "which common people are held out" in told["brand"]
+    assert "which common people are held out" in told["insurer"]
+    assert "rank people itself" in told["insurer"]
+    assert "cut" not in told["brand"] + told["insurer"] + told["hub"]
+    change = {c.where: c for c in diff_agreements(Agreement.model_validate(document), agreed)}
+    assert "scorecard" in change["training.model"].text.en
+
+
+@pytest.mark.parametrize(
+    ("where", "value", "says"),
+    [
+        ("training.model", "logistic", "choose trees, scorecard"),
+        ("training.learning_rate", 0.1, "learning_rate"),
+        ("training.max_update_norm", 2.0, "max_update_norm"),
+        ("training.adaptive_step", 0.1, "adaptive_step"),
+        ("training.local_steps", 501, "at most 500"),
+        ("vertical.trust", {"mode": "homomorphic", "key_bits": 2048}, "mode 'dealer'"),
+        ("vertical.answers", {"form": "sides", "daily_people": 10}, "sides of cuts"),
+        ("columns.1.transform", "hashed", "cells"),
+    ],
+)
+def test_a_scorecard_that_cannot_be_made_is_refused(
+    document: dict[str, Any], where: str, value: Any, says: str
+) -> None:
+    given = as_scorecard(document)
+    if value == "logistic":
+        given["training"].pop("scale")
+    *path, last = where.split(".")
+    place: Any = given
+    for name in path:
+        place = place[int(name)] if name.isdigit() else place[name]
+    place[last] = value
+    with pytest.raises(ValidationError, match=says):
+        Agreement.model_validate(given)
+
+
+def as_fusion(document: dict[str, Any], epsilon: float = 0.3, **vertical: Any) -> dict[str, Any]:
+    """The same members, who add up models of their own."""
+    training = {**document["training"], "model": "late_fusion", "local_steps": 1, "learning_rate": 1.0}
+    training.pop("trees")
+    direct = {"trust": {"mode": "direct"}, "label_defence": {"kind": "label_noise", "epsilon": epsilon}}
+    return document | {"training": training, "vertical": {**document["vertical"], **direct, **vertical}}
+
+
+def test_late_fusion_says_what_a_flipped_label_tells(document: dict[str, Any]) -> None:
+    agreed = Agreement.model_validate(as_fusion(document))
+    assert agreed.vertical is not None
+    assert agreed.vertical.label_defence is not None
+    assert agreed.vertical.label_defence.area == pytest.approx(0.5744, abs=1e-4)
+    relied = relied_on(agreed.vertical, "late_fusion")
+    assert "epsilon 0.3 per person and run, 3 over all alignments" in relied.en
+    assert "probability 0.574" in relied.en
+    assert "0.574" in relied.zh
+    told = "; ".join(one.en for one in learned_by(agreed.vertical, "late_fusion", "insurer"))
+    assert "the label, flipped once at random" in told
+    assert agreed.model_dump(mode="json")["vertical"]["trust"] == {"mode": "direct"}
+    more = Agreement.model_validate(as_fusion(document, 0.4))
+    (change,) = diff_agreements(agreed, more)
+    assert (change.where, change.effect) == ("vertical.label_defence.epsilon", Effect.WIDENS)
+    assert "less protection" in change.text.en
+
+
+@pytest.mark.parametrize(
+    ("vertical", "training", "says"),
+    [
+        ({"label_defence": None}, {}, "give label_defence with the trust mode 'direct'"),
+        ({"label_defence": {"kind": "label_noise"}}, {}, "epsilon"),
+        ({"label_defence": {"kind": "label_noise", "epsilon": 9.0}}, {}, "epsilon"),
+        ({"label_defence": {"kind": "none", "epsilon": 0.3}}, {}, "label_noise"),
+        ({"label_defence": {"kind": "label_noise", "epsilon": 1.0}}, {}, "smaller epsilon"),
+        ({"trust": {"mode": "direct", "dealer": "coordinator"}}, {}, "nothing about a dealer"),
+        ({"trust": {"mode": "homomorphic", "key_bits": 2048}}, {}, "and with no other"),
+        ({}, {"local_steps": 2}, "local_steps of late_fusion"),
+    ],
+)
+def test_late_fusion_that_leaks_labels_or_means_nothing_is_refused(
+    document: dict[str, Any], vertical: dict[str, Any], training: dict[str, Any], says: str
+) -> None:
+    given = as_fusion(document, **vertical)
+    given["training"] |= training
+    with pytest.raises(ValidationError, match=says):
+        Agreement.model_validate(given)
+
+
+def test_trees_need_more_than_what_members_send_each_other(document: dict[str, Any]) -> None:
+    document["vertical"] |= {
+        "trust": {"mode": "direct"},
+        "label_defence": {"kind": "label_noise", "epsilon": 0.3},
+    }
+    with pytest.raises(ValidationError, match="for trees"):
+        Agreement.model_validate(document)
+
+
+def test_late_fusion_is_of_members_with_different_columns(document: dict[str, Any]) -> None:
+    given = as_fusion(document)
+    del given["vertical"]
+    with pytest.raises(ValidationError, match="different columns of the same people"):
+        Agreement.model_validate(given)
+
+
+def as_split(document: dict[str, Any], **vertical: Any) -> dict[str, Any]:
+    """The same members, who hold halves of a network."""
+    training = {
+        **document["training"],
+        "model": "split_network",
+        "hidden": [16],
+        "embedding": 8,
+        "local_steps": 12,
+        "learning_rate": 0.003,
+    }
+    training.pop("trees")
+    direct = {"trust": {"mode": "direct"}, "label_defence": {"kind": "frozen_bottoms"}}
+    return document | {"training": training, "vertical": {**document["vertical"], **direct, **vertical}}
+
+
+def test_a_split_network_says_what_its_members_send(document: dict[str, Any]) -> None:
+    frozen = Agreement.model_validate(as_split(document))
+    noise = {"kind": "label_noise", "epsilon": 0.2}
+    noised = Agreement.model_validate(as_split(document, label_defence=noise, maximum_leakage=0.7))
+    assert frozen.vertical is not None
+    assert noised.vertical is not None
+    assert frozen.model_dump(mode="json")["vertical"]["label_defence"] == {"kind": "frozen_bottoms"}
+    assert "Nothing that is made of labels" in relied_on(frozen.vertical, "split_network").en
+    relied = relied_on(noised.vertical, "split_network").en
+    assert "epsilon 0.2 per person and run, 2 over all" in relied
+    assert "recovered two thirds to nine tenths" in relied
+    told = [
+        learned_by(one.vertical, "split_network", "insurer")[-1].en
+        for one in (frozen, noised)
+        if one.vertical
+    ]
+    assert told[0].startswith("no label")
+    assert told[1].startswith("gradients")
+    changed = {change.where: change for change in diff_agreements(frozen, noised)}
+    assert changed["vertical.label_defence.kind"].effect is Effect.WIDENS
+
+
+@pytest.mark.parametrize(
+    ("vertical", "training", "says"),
+    [
+        ({"label_defence": None}, {}, "give label_defence with the trust mode 'direct'"),
+        ({"label_defence": {"kind": "max_norm"}}, {}, "label_noise"),
+        ({"label_defence": {"kind": "frozen_bottoms", "epsilon": 1.0}}, {}, "none to frozen_bottoms"),
+        ({"label_defence": {"kind": "label_noise", "epsilon": 0.2}}, {}, "maximum_leakage above 0.6"),
+        (
+            {"label_defence": {"kind": "label_noise", "epsilon": 2.0}, "maximum_leakage": 0.7},
+            {},
+            "smaller epsilon",
+        ),
+        ({}, {"hidden": [16, 16]}, "one hidden layer"),
+        ({}, {"embedding": 0}, "give embedding"),
+        ({}, {"local_steps": 1001}, "at most 1000"),
+        ({}, {"learning_rate": 2.0}, "at most 1"),
+    ],
+)
+def test_a_split_network_that_is_not_defended_is_refused(
+    document: dict[str, Any], vertical: dict[str, Any], training: dict[str, Any], says: str
+) -> None:
+    given = as_split(document, **vertical)
+    given["training"] |= training
+    with pytest.raises(ValidationError, match=says):
+        Agreement.model_validate(given)

@@ -8,7 +8,7 @@ import pytest
 from tests.conftest import copy_of, open_federation, utc_now
 from tests.vertical.trees_run import need_homomorphic
 
-from hanse.client.vertical import member
+from hanse.client.vertical.kinds import trees
 from hanse.demo.federation import CALLER, Federation
 from hanse.demo.vertical.sites import site_of, vertical_draft
 from hanse.demo.vertical.story import car_story
@@ -64,7 +64,7 @@ def test_without_the_library_nothing_is_begun(tmp_path: Path, monkeypatch: pytes
     def missing() -> None:
         raise ConfigurationError("config.invalid", "install it")
 
-    monkeypatch.setattr(member, "require_library", missing)
+    monkeypatch.setattr(trees, "require_library", missing)
     with pytest.raises(TrainingError) as refused:
         conducted(tmp_path, ENCRYPTED)
     assert refused.value.code == "run.insufficient-members"

@@ -15,7 +15,7 @@ from hanse.audit import Entry, EventType, VerifiedLog, verify_log
 from hanse.audit.completeness import check_against, check_member, check_shared, roots_at, stated_sizes
 from hanse.client.progress import failure
 from hanse.client.remote import RunEvent
-from hanse.client.vertical import protocols
+from hanse.client.vertical.kinds import trees
 from hanse.crypto import VerifierKey, sha256_hex
 from hanse.demo.federation import CALLER, Federation
 from hanse.demo.vertical.rivals import plain_join
@@ -149,7 +149,7 @@ class Careless(WatchedTrees):
 def test_a_model_whose_training_leaks_is_not_released(
     two: LocalFederation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(protocols, "WatchedTrees", Careless)
+    monkeypatch.setattr(trees, "WatchedTrees", Careless)
     run, record, context = begun(two, two.transport())
     with pytest.raises(PolicyError, match=r"policy\.leakage.*on sums.* at insurer") as refused:
         run.conduct()
@@ -172,7 +172,7 @@ def test_a_model_whose_training_leaks_is_not_released(
 def test_the_label_holder_scores_no_such_model_for_a_coordinator_that_looks_away(
     two: LocalFederation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(protocols, "WatchedTrees", Careless)
+    monkeypatch.setattr(trees, "WatchedTrees", Careless)
     monkeypatch.setattr(coordinators_run, "check_reports", lambda *_: None)
     run, record, _ = begun(two, two.transport())
     with pytest.raises(TrainingError):

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from hanse.errors import ConfigurationError, HanseError, ProtocolError
 from hanse.exchange import MemoryChannel, PeerChannel, memory_pair
+from hanse.learning.boosting.columns import Binning
 from hanse.learning.metrics import roc_auc
 from hanse.learning.vertical.leakage import Recorder, attack_labels
 from hanse.learning.vertical.scorecard import (
@@ -41,7 +42,8 @@ from hanse.learning.vertical.scorecard.wave import LARGEST_ERROR, logistic_share
 from hanse.policies import PointScale
 
 FINE = PointScale(points=0, odds=1.0, doubling=10_000)
-SETTINGS = ScorecardSettings(scale=FINE, bins=6, min_rows=20, iterations=40)
+BINS = 6
+SETTINGS = ScorecardSettings(scale=FINE, min_rows=20, iterations=40)
 ROWS = 1500
 Columns = dict[str, NDArray[np.generic]]
 
@@ -56,6 +58,10 @@ def made_up(rows: int = ROWS) -> tuple[Columns, Columns, NDArray[np.bool_]]:
     return {"age": age, "visits": visits}, {"income": income + 0.5 * age, "plan": plan}, labels
 
 
+def cut(columns: Columns) -> Binning:
+    return own_binning(columns, BINS, SETTINGS.min_rows)
+
+
 def run(
     settings: ScorecardSettings,
     wrap: Callable[[MemoryChannel], PeerChannel] = lambda channel: channel,
@@ -68,7 +74,7 @@ def run(
     halves: list[HalfCard] = []
 
     def feature_holder() -> None:
-        halves.append(train_feature_holder(other, settings, b"root", there, dealer_too))
+        halves.append(train_feature_holder(cut(other), other, settings, b"root", there, dealer_too))
         send_points(halves[0], other, there)
 
     threads = [
@@ -77,7 +83,7 @@ def run(
     ]
     for thread in threads:
         thread.start()
-    half = train_label_holder(own, labels, settings, b"root", wrap(here), dealer)
+    half = train_label_holder(cut(own), own, labels, settings, b"root", wrap(here), dealer)
     points = half.score(half.binning.encode(own)) + receive_points(here, len(labels))
     for thread in threads:
         thread.join()
@@ -89,7 +95,7 @@ def plaintext() -> NDArray[np.float64]:
     own, other, labels = made_up()
     parts = []
     for columns, constant in ((own, True), (other, False)):
-        binning = own_binning(columns, SETTINGS.bins, SETTINGS.min_rows)
+        binning = cut(columns)
         codes = binning.encode(columns)
         design = Design.fit(binning, codes, SETTINGS, constant=constant)
         parts.append(decode(design.rows_in_ring(codes), FEATURE_BITS))
@@ -177,12 +183,12 @@ def test_other_people_or_settings_are_refused() -> None:
 
     def partner() -> None:
         with pytest.raises(HanseError):
-            train_feature_holder(other, SETTINGS, b"elsewhere", there, dealer)
+            train_feature_holder(cut(other), other, SETTINGS, b"elsewhere", there, dealer)
 
     thread = threading.Thread(target=partner)
     thread.start()
     with pytest.raises(ProtocolError, match="partner comes with other settings"):
-        train_label_holder(own, labels, SETTINGS, b"root", here, dealer)
+        train_label_holder(cut(own), own, labels, SETTINGS, b"root", here, dealer)
     thread.join()
 
 
@@ -203,8 +209,8 @@ def test_labels_of_one_kind_and_tables_without_columns_are_refused() -> None:
     own, _, labels = made_up()
     here, _ = memory_pair("brand", "partner", 1.0)
     with pytest.raises(ConfigurationError, match="every label"):
-        train_label_holder(own, np.ones_like(labels), SETTINGS, b"root", here, here)
+        train_label_holder(cut(own), own, np.ones_like(labels), SETTINGS, b"root", here, here)
     with pytest.raises(ConfigurationError, match="yes or no"):
-        train_label_holder(own, labels[1:], SETTINGS, b"root", here, here)
+        train_label_holder(cut(own), own, labels[1:], SETTINGS, b"root", here, here)
     with pytest.raises(ConfigurationError, match="64 to"):
-        train_feature_holder({}, SETTINGS, b"root", here, here)
+        train_feature_holder(cut(own), {}, SETTINGS, b"root", here, here)

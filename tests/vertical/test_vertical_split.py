@@ -14,6 +14,7 @@ from hanse.errors import ConfigurationError, HanseError, ProtocolError
 from hanse.exchange import MemoryChannel, PeerChannel, memory_pair
 from hanse.learning.metrics import roc_auc
 from hanse.learning.random_source import SecureRandom
+from hanse.learning.vertical.messages import send
 from hanse.learning.vertical.split import (
     FeatureHolder,
     FrozenBottoms,
@@ -24,8 +25,7 @@ from hanse.learning.vertical.split import (
     logits_of,
     randomised_response,
 )
-from hanse.learning.vertical.split.coin import commitment, shuffled, toss_with
-from hanse.learning.vertical.split.messages import send
+from hanse.learning.vertical.split.coin import shuffled, toss_with
 
 ROOT = b"root"
 Change: TypeAlias = Callable[[dict[str, Any], tuple[NDArray[Any], ...]], bytes]
@@ -239,7 +239,7 @@ def test_other_people_or_settings_are_refused() -> None:
 
 def test_a_coin_that_was_left_out_is_noticed() -> None:
     here, there = memory_pair("brand", "partner", 1.0)
-    others = np.frombuffer(commitment(b"x" * 32) * 2, dtype=np.uint8).reshape(2, 32)
+    others = np.frombuffer(bytes(64), dtype=np.uint8).reshape(2, 32)
     send(here, "commitments", 0, others)
     with pytest.raises(ProtocolError, match="left out"):
         toss_with(b"y" * 32, there, 2)

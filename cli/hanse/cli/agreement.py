@@ -18,6 +18,7 @@ from hanse.client.home import MemberHome
 from hanse.client.packs import policy_of
 from hanse.crypto import SigningKey, write_atomic
 from hanse.policies import Agreement, Column, Gap, Member, check_agreement, require_no_gap, sign_agreement
+from hanse.policies.agreement.vertical_statements import relied_on
 from hanse.policies.agreement.words import listed, same, value, word
 from hanse.policies.fields import format_time
 from hanse.policies.rules import Wording
@@ -63,7 +64,8 @@ def check(file: File, home: AnyHome = None, lang: Lang = Language.EN, *, as_json
     else:
         say(f"no gaps. Digest {agreement.digest}. Next, at every member: hanse agreement sign {file}")
         if agreement.vertical is not None:
-            say(f"{said(ASSUMED, lang)} {said(agreement.vertical.trust.assumption, lang)}")
+            relied = relied_on(agreement.vertical, agreement.training.model)
+            say(f"{said(ASSUMED, lang)} {said(relied, lang)}")
     if gaps:
         raise typer.Exit(4)
 
@@ -139,7 +141,7 @@ def show(file: File, lang: Lang = Language.EN, *, as_json: Json = False) -> None
     names = ("name", "kind", "class", "public cells", "required", "goes to", "necessity")
     out.print(table("Columns", names, cells))
     if agreement.vertical is not None:
-        rows_of_terms = [(name, said(text, lang)) for name, text in vertical_facts(agreement.vertical)]
+        rows_of_terms = [(name, said(text, lang)) for name, text in vertical_facts(agreement)]
         out.print(table("Vertical collaboration", ("", ""), rows_of_terms))
     callers = [
         (

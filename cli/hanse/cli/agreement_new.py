@@ -15,11 +15,11 @@ from hanse.cli.common import Home, utc_now
 from hanse.cli.output import say
 from hanse.cli.policy import Lang, Language
 from hanse.client.answered import draft_of
+from hanse.client.asking import Question, Site
 from hanse.client.drafting import draft_agreement, form_of, known_identities, places_of, read_columns
 from hanse.client.home import MemberHome
 from hanse.client.interview import collect
 from hanse.client.packs import adopted
-from hanse.client.questions import Question, Site
 from hanse.crypto import write_atomic
 from hanse.errors import ConfigurationError
 from hanse.policies import Agreement
@@ -73,7 +73,78 @@ def new(
         Each, _each("Why a sensitive column is sensitive, as income=financial_account")
     ] = None,
     necessity: Annotated[Each, _each("Why the purpose needs a sensitive column")] = None,
-    model: Annotated[str | None, typer.Option(help="logistic, mlp or trees.")] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="logistic, mlp or trees; vertical: trees, scorecard, late_fusion, split_network."),
+    ] = None,
+    vertical: Annotated[
+        bool | None,
+        typer.Option(
+            "--vertical/--horizontal",
+            help="Whether members have different columns of the same people. Default: the same columns.",
+        ),
+    ] = None,
+    label_holder: Annotated[
+        str | None, typer.Option(help="With --vertical: member that has the label. Default: this site.")
+    ] = None,
+    holding: Annotated[
+        Each, _each("With --vertical: columns of the dictionary that a member has, with commas")
+    ] = None,
+    identifier_rule: Annotated[
+        Each,
+        typer.Option(
+            "--identifier",
+            help="With --vertical: by what common people are found, as email:email_untagged or "
+            "phone:phone:49, the best first; repeatable.",
+        ),
+    ] = None,
+    duplicates: Annotated[
+        str | None, typer.Option(help="Rows whose identifier stands twice: leave_out (default) or refuse.")
+    ] = None,
+    malformed: Annotated[
+        str | None, typer.Option(help="Malformed identifiers: leave_out (default) or refuse.")
+    ] = None,
+    minimum_common: Annotated[
+        int | None, typer.Option(min=2, help="Fewest people in common. Default: 1000.")
+    ] = None,
+    smallest_set: Annotated[
+        int | None, typer.Option(min=16, help="Size that sets are filled up to at least. Default: 10000.")
+    ] = None,
+    alignments: Annotated[
+        int | None, typer.Option(min=1, help="Alignments that the agreement allows. Default: 10.")
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Trees, or steps of a scorecard. Default: 40, or 30.")
+    ] = None,
+    trust: Annotated[
+        str | None, typer.Option(help="With --vertical: dealer (default) or homomorphic.")
+    ] = None,
+    no_collusion: Annotated[
+        bool | None,
+        typer.Option(
+            "--no-collusion",
+            help="With a dealer: it is certain that the coordinator colludes with no member.",
+        ),
+    ] = None,
+    key_bits: Annotated[
+        int | None, typer.Option(min=2048, help="With homomorphic: length of the key. Default: 2048.")
+    ] = None,
+    label_defence: Annotated[
+        str | None, typer.Option(help="With split_network: frozen_bottoms or label_noise.")
+    ] = None,
+    label_epsilon: Annotated[
+        float | None,
+        typer.Option(help="Epsilon of the noise on labels that members are sent, per person and run."),
+    ] = None,
+    maximum_leakage: Annotated[
+        float | None,
+        typer.Option(
+            help="Largest area of an attack on labels with which a model is released. Default: 0.6."
+        ),
+    ] = None,
+    minimum_bin_rows: Annotated[
+        int | None, typer.Option(min=1, help="With --vertical: fewest common people of a bin. Default: 20.")
+    ] = None,
     epsilon: Annotated[
         float | None, typer.Option(min=0.001, help="Privacy budget per record; leave out for none.")
     ] = None,
@@ -168,7 +239,13 @@ def new(
         "epsilon": _text(epsilon), "delta": _text(delta), "aggregation": aggregation,
         "robustness": robustness, "contributions": _yes(contributions), "rows": _text(rows),
         "minimum_rows": _text(minimum_rows), "minimum_members": _text(minimum_members),
-        "quorum": _text(quorum),
+        "quorum": _text(quorum), "vertical": _yes(vertical), "label_holder": label_holder,
+        "identifier": _joined(identifier_rule), "duplicates": duplicates, "malformed": malformed,
+        "minimum_common": _text(minimum_common), "smallest_set": _text(smallest_set),
+        "alignments": _text(alignments), "steps": _text(steps), "trust": trust,
+        "label_epsilon": _text(label_epsilon), "label_defence": label_defence,
+        "no_collusion": _yes(no_collusion), "key_bits": _text(key_bits),
+        "maximum_leakage": _text(maximum_leakage), "minimum_bin_rows": _text(minimum_bin_rows),
         "caller": _joined(caller), "significant_effect": _yes(significant_effect),
         "human_review": _yes(human_review), "reason_codes": _yes(reason_codes), "assessment": assessment,
         "assessor": assessor, "other_place": _joined(other_place), "border": border,
@@ -179,6 +256,7 @@ def new(
             "contract_reference": contract_reference, "contract_until": contract_until,
             "contract_at_end": contract_at_end, "sub_processors": sub_processors, "special": special,
             "necessity": necessity, "quota": quota, "opt_out": opt_out, "plain_path": plain_path,
+            "holding": holding,
         }),
     }  # fmt: skip
     answered = {key: text for key, text in given.items() if text is not None}

@@ -1,13 +1,16 @@
 """``hanse demo``: a whole federation on this machine, on real data, with one command."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hanse.cli.common import model_kind
 from hanse.cli.output import console
 from hanse.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from hanse.learning.vertical.recipe import VerticalModel
 
 
 def demo(
@@ -31,17 +34,18 @@ def demo(
         ),
     ] = False,
     model: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="logistic, mlp or trees: boosted, between three members or more, without a privacy budget "
-            "and therefore without sensitive columns."
+            help="logistic (default), mlp or trees: boosted, between three members or more, without a "
+            "privacy budget and therefore without sensitive columns. With --vertical: trees (default) "
+            "scorecard, late_fusion or split_network."
         ),
-    ] = "logistic",
+    ] = None,
     vertical: Annotated[
         bool,
         typer.Option(
             "--vertical",
-            help="Members know different things about the same people: align privately, train trees on "
+            help="Members know different things about the same people: align privately, train a model on "
             "everybody's columns.",
         ),
     ] = False,
@@ -67,7 +71,8 @@ def demo(
     Ends with a summary, a report in HTML, and exit code 0. Ctrl-C stops all processes.
     """
     if vertical:
-        _vertical(data, members, people, trees, folder, json_path)
+        kind = vertical_kind(model or "trees")
+        _vertical(data, members, people, trees, folder, json_path, kind)
         return
     # Imported here: charts and training are needed by this command only.
     from hanse.demo.orchestrate import DemoOptions, run_demo  # noqa: PLC0415
@@ -76,19 +81,39 @@ def demo(
         data=data,
         members=members,
         epsilon=None if no_privacy or model == "trees" else epsilon,
-        model=model_kind(model),
+        model=model_kind(model or "logistic"),
         folder=folder,
         json_path=json_path,
     )
     run_demo(options, console())
 
 
+def vertical_kind(name: str) -> "VerticalModel":
+    """The kind of a vertical model by its name.
+
+    Raises:
+        ConfigurationError: ``config.invalid`` if there is none.
+    """
+    from hanse.learning.vertical.recipe import STEPS  # noqa: PLC0415 - as below
+
+    for kind in STEPS:
+        if kind == name:
+            return kind
+    raise ConfigurationError("config.invalid", f"--model with --vertical is one of {', '.join(STEPS)}")
+
+
 def _vertical(
-    data: Path | None, members: int, people: int, trees: int, folder: Path, json_path: Path | None
+    data: Path | None,
+    members: int,
+    people: int,
+    trees: int,
+    folder: Path,
+    json_path: Path | None,
+    kind: "VerticalModel",
 ) -> None:
     if members > 3:  # noqa: PLR2004 - the story has three parties
         raise ConfigurationError("config.invalid", "--vertical has 2 members, or 3 with the media house")
     # Imported here, as above.
     from hanse.demo.vertical.orchestrate import VerticalOptions, run_vertical  # noqa: PLC0415
 
-    run_vertical(VerticalOptions(data, members, people, trees, folder, json_path), console())
+    run_vertical(VerticalOptions(data, members, people, trees, folder, json_path, kind), console())

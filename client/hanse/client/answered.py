@@ -5,12 +5,14 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from hanse.client.answered_vertical import vertical_terms, vertical_training
+from hanse.client.asking import Site
 from hanse.client.drafting import Draft, Effects, Party
-from hanse.client.questions import Site, robustness_of
+from hanse.client.questions import robustness_of
 from hanse.client.replies import Answers, count, day, names, number, yes
 from hanse.errors import ConfigurationError
 from hanse.learning import Recommended, recommend_for
-from hanse.policies import Border, Caller, Column, Contract, RulePack, builtin_pack
+from hanse.policies import Border, Caller, Column, Contract, RulePack, Training, builtin_pack
 from hanse.policies.agreement import Retention
 from hanse.policies.fields import problems
 
@@ -34,9 +36,8 @@ def draft_of(answers: Answers, site: Site, adopted: Sequence[RulePack]) -> Draft
         ConfigurationError: ``config.invalid`` naming the field that is not valid.
         PolicyError: ``policy.invalid`` if a rule pack is not known.
     """
-    epsilon = number(answers["epsilon"])
-    model: Recommended = "mlp" if answers["model"] == "mlp" else "logistic"
-    model = "trees" if answers["model"] == "trees" else model
+    epsilon = number(answers.get("epsilon", "none"))
+    vertical = yes(answers.get("vertical", "no"))
     individual = answers.get("aggregation") == "individual"
     try:
         return Draft(
@@ -50,18 +51,12 @@ def draft_of(answers: Answers, site: Site, adopted: Sequence[RulePack]) -> Draft
             mode="individual" if individual else "secure",
             robustness=robustness_of(answers.get("robustness", "screened-mean")),
             contributions=yes(answers.get("contributions", "no")),
-            training=recommend_for(
-                model,
-                site.columns,
-                count(answers["rows"]),
-                len(site.members),
-                epsilon,
-                individual=individual,
-            ),
+            training=vertical_training(answers) if vertical else _training(answers, site),
+            vertical=vertical_terms(answers, site) if vertical else None,
             epsilon=epsilon,
             delta=number(answers.get("delta", "1e-5")) or 0.0,
             minimum_rows=count(answers["minimum_rows"]),
-            minimum_members=count(answers["minimum_members"]),
+            minimum_members=len(site.members) if vertical else count(answers["minimum_members"]),
             quorum=count(answers["quorum"]),
             callers=[_caller(name, answers) for name in names(answers["caller"])],
             assessment=answers["assessment"],
@@ -83,6 +78,18 @@ def draft_of(answers: Answers, site: Site, adopted: Sequence[RulePack]) -> Draft
         )
     except ValidationError as error:
         raise ConfigurationError("config.invalid", "; ".join(problems(error))) from error
+
+
+def _training(answers: Answers, site: Site) -> Training:
+    model: Recommended = "mlp" if answers["model"] == "mlp" else "logistic"
+    return recommend_for(
+        "trees" if answers["model"] == "trees" else model,
+        site.columns,
+        count(answers["rows"]),
+        len(site.members),
+        number(answers["epsilon"]),
+        individual=answers.get("aggregation") == "individual",
+    )
 
 
 def _pack(name: str, adopted: Sequence[RulePack]) -> RulePack:

@@ -7,7 +7,8 @@ hears at once what is wrong with one.
 
 from collections.abc import Callable
 
-from hanse.client.questions import Question, Site, questions
+from hanse.client.asking import Question, Site
+from hanse.client.questions import questions
 from hanse.client.replies import Answers
 from hanse.errors import ConfigurationError
 

@@ -1,58 +1,16 @@
 """What a draft of an agreement needs to know, as questions in both languages."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Final
 
+from hanse.client.asking import Question, Site, ask, one_of, said, some_of
 from hanse.client.drafting import majority
+from hanse.client.questions_vertical import training_questions as vertical_questions
 from hanse.client.replies import NONE, YES, Answers, count, day, names, number, yes
-from hanse.policies import Column, Identity, Robustness, Wording
+from hanse.policies import Column, Identity, Robustness
 from hanse.policies.agreement.columns import EVERY_MEMBER
 from hanse.policies.agreement.document import FEWEST_IN_SUM
 from hanse.policies.agreement.words import WORDS
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """One thing that a draft needs to know.
-
-    Attributes:
-        key: Its name: that of the option, then of what it is about.
-        text: What is asked.
-        about: What the answer means.
-        default: What is taken if nothing is said; None if something has to be said.
-        check: Raises :class:`ValueError` with what to write instead.
-    """
-
-    key: str
-    text: Wording
-    about: Wording
-    default: str | None
-    check: Callable[[str], object]
-
-    @property
-    def option(self) -> str:
-        """How the answer is given on the command line."""
-        name, _, subject = self.key.partition(".")
-        flag = f"--{name.replace('_', '-')}"
-        return f"{flag} {subject}=…" if subject else flag
-
-
-@dataclass(frozen=True, slots=True)
-class Site:
-    """What the drafting site knows before anybody is asked.
-
-    Attributes:
-        members: Identities of the members.
-        places: Every country of members and coordinator.
-        columns: The data dictionary.
-        auditors: Identities of the enrolled outside auditors.
-    """
-
-    members: Sequence[Identity]
-    places: frozenset[str]
-    columns: Sequence[Column]
-    auditors: Sequence[Identity] = ()
 
 
 def questions(site: Site, answers: Answers) -> Iterator[Question]:
@@ -61,7 +19,11 @@ def questions(site: Site, answers: Answers) -> Iterator[Question]:
     for member in site.members:
         yield from _member(member, answers)
     yield from _columns(site)
-    yield from _training(site, answers)
+    yield from _target(site)
+    if yes(answers.get("vertical", "no")):
+        yield from vertical_questions(site, answers)
+    else:
+        yield from _training(site, answers)
     yield _quorum(site)
     yield from _scoring(answers)
     yield from _assessment(site, answers)
@@ -69,7 +31,7 @@ def questions(site: Site, answers: Answers) -> Iterator[Question]:
 
 
 def _frame() -> Iterator[Question]:
-    yield _ask(
+    yield ask(
         "id",
         "Short name of the agreement?",
         "协议的简称？",
@@ -78,17 +40,17 @@ def _frame() -> Iterator[Question]:
             "模型以此命名。小写字母、数字、连字符。",
         ),
         "propensity",
-        _said,
+        said,
     )
-    yield _ask(
+    yield ask(
         "title",
         "What is it for, in one line?",
         "用一句话说明用途？",
         ("Everybody who signs reads this first.", "签署人首先看到的内容。"),
         "Shared propensity model",
-        _said,
+        said,
     )
-    yield _ask(
+    yield ask(
         "pack",
         "Which rule packs apply?",
         "适用哪些规则包？",
@@ -97,25 +59,25 @@ def _frame() -> Iterator[Question]:
             "pipl、gdpr、ccpa；从严适用。",
         ),
         "pipl, gdpr",
-        _said,
+        said,
     )
-    yield _ask(
+    yield ask(
         "proposer",
         "Who proposes?",
         "由谁提案？",
         ("A person; neither the auditor nor an approver.", "自然人；不得兼任审计人或批准人。"),
         "data scientist",
-        _said,
+        said,
     )
-    yield _ask(
+    yield ask(
         "auditor",
         "Who audits?",
         "由谁审计？",
         ("A person; neither the proposer nor an approver.", "自然人；不得兼任提案人或批准人。"),
         "internal audit",
-        _said,
+        said,
     )
-    yield _ask(
+    yield ask(
         "minors",
         "May children be among the people?",
         "个人中可能有儿童吗？",
@@ -127,7 +89,7 @@ def _frame() -> Iterator[Question]:
 
 def _member(member: Identity, answers: Answers) -> Iterator[Question]:
     name, who = member.name, member.organisation
-    yield _ask(
+    yield ask(
         f"role.{name}",
         f"Role of {who}?",
         f"{who}的角色？",
@@ -136,9 +98,9 @@ def _member(member: Identity, answers: Answers) -> Iterator[Question]:
             "joint：共同处理者；provider：向他方提供，最严格；entrusted：依合同受托处理。",
         ),
         "joint",
-        _one_of("joint", "provider", "entrusted"),
+        one_of("joint", "provider", "entrusted"),
     )
-    yield _ask(
+    yield ask(
         f"approver.{name}",
         f"Who approves for {who}?",
         f"谁代表{who}批准？",
@@ -147,22 +109,22 @@ def _member(member: Identity, answers: Answers) -> Iterator[Question]:
             "其个人信息保护负责人；以批准人密钥签署。",
         ),
         f"data protection officer of {who}",
-        _said,
+        said,
     )
-    yield _ask(
+    yield ask(
         f"storage_country.{name}",
         f"In which country does {who} keep the data?",
         f"{who}的数据存储在哪个国家？",
         ("Two letters, as DE or CN; from its identity.", "两个字母，如DE或CN；默认取自其身份文件。"),
         member.storage_country,
-        _said,
+        said,
     )
     if answers.get(f"role.{name}") == "entrusted":
         yield from _contract(name, who)
 
 
 def _contract(name: str, who: str) -> Iterator[Question]:
-    yield _ask(
+    yield ask(
         f"contract_reference.{name}",
         f"Where is the contract with {who} filed?",
         f"与{who}的委托合同编号？",
@@ -171,9 +133,9 @@ def _contract(name: str, who: str) -> Iterator[Question]:
             "个人信息保护法第二十一条、GDPR第28条。",
         ),
         None,
-        _said,
+        said,
     )
-    yield _ask(
+    yield ask(
         f"contract_until.{name}",
         "Until when does it run?",
         "合同期限至何日？",
@@ -181,7 +143,7 @@ def _contract(name: str, who: str) -> Iterator[Question]:
         None,
         day,
     )
-    yield _ask(
+    yield ask(
         f"contract_at_end.{name}",
         "What becomes of the data then?",
         "期满后如何处置数据？",
@@ -190,9 +152,9 @@ def _contract(name: str, who: str) -> Iterator[Question]:
             "delete或return；须以hanse agreement attest作证明。",
         ),
         "delete",
-        _one_of("delete", "return"),
+        one_of("delete", "return"),
     )
-    yield _ask(
+    yield ask(
         f"sub_processors.{name}",
         f"May {who} entrust others?",
         f"{who}可否转委托？",
@@ -204,16 +166,16 @@ def _contract(name: str, who: str) -> Iterator[Question]:
 
 def _columns(site: Site) -> Iterator[Question]:
     known = [column.name for column in site.columns]
-    yield _ask(
+    yield ask(
         "optional_column",
         "Which columns may a person hide and still take part?",
         "哪些字段被隐藏后个人仍可参与？",
         ("Names with commas, or none: then every column is required.", "以逗号分隔，或none：即均为必需。"),
         ", ".join(column.name for column in site.columns if not column.required) or "none",
-        _some_of(known, "columns"),
+        some_of(known, "columns"),
     )
     members = [EVERY_MEMBER, *(member.name for member in site.members)]
-    yield _ask(
+    yield ask(
         "disclose_to",
         "To whom may columns go, as part of a model?",
         "字段可作为模型的一部分披露给谁？",
@@ -222,7 +184,7 @@ def _columns(site: Site) -> Iterator[Question]:
             "members（全体成员），或以逗号分隔的成员名。数据字典中单独载明的优先。",
         ),
         EVERY_MEMBER,
-        _some_of(members, "members"),
+        some_of(members, "members"),
     )
     for column in site.columns:
         if column.classification == "sensitive":
@@ -231,7 +193,7 @@ def _columns(site: Site) -> Iterator[Question]:
 
 def _sensitive(column: Column) -> Iterator[Question]:
     kinds = tuple(_SPECIALS)
-    yield _ask(
+    yield ask(
         f"special.{column.name}",
         f"Why is column '{column.name}' sensitive?",
         f"字段“{column.name}”属于哪类敏感信息？",
@@ -240,15 +202,15 @@ def _sensitive(column: Column) -> Iterator[Question]:
             f"以下之一：{'、'.join(WORDS[kind].zh for kind in kinds)}（填写英文代码）。",
         ),
         column.special,
-        _one_of(*kinds),
+        one_of(*kinds),
     )
-    yield _ask(
+    yield ask(
         f"necessity.{column.name}",
         f"Why does the purpose need '{column.name}'?",
         f"为何必须使用“{column.name}”？",
         ("Without a reason the rules refuse it (P07).", "无理由则规则予以拒绝（P07）。"),
         column.necessity,
-        _said,
+        said,
     )
 
 
@@ -266,24 +228,39 @@ _SPECIALS: Final = (
 )
 
 
-def _training(site: Site, answers: Answers) -> Iterator[Question]:
-    yield _ask(
+def _target(site: Site) -> Iterator[Question]:
+    yield ask(
         "label",
         "Which column is predicted?",
         "预测哪个字段？",
         ("It is not among the columns of the dictionary.", "该字段不在数据字典之中。"),
         None,
-        _said,
+        said,
     )
-    yield _ask(
+    yield ask(
         "positive",
         "Which of its values counts as yes?",
         "其哪个取值为正例？",
         ("As it is written in the data.", "与数据中的写法一致。"),
         None,
-        _said,
+        said,
     )
-    yield _ask(
+    if len(site.members) > 1:
+        yield ask(
+            "vertical",
+            "Do the members have different columns of the same people?",
+            "各成员是否持有同一批个人的不同字段？",
+            (
+                "yes: they find whom they have in common, and learn over everybody's columns.",
+                "yes：先查找共同个人，再基于各方字段联合训练。",
+            ),
+            "no",
+            yes,
+        )
+
+
+def _training(site: Site, answers: Answers) -> Iterator[Question]:
+    yield ask(
         "model",
         "Which model?",
         "使用哪种模型？",
@@ -292,9 +269,9 @@ def _training(site: Site, answers: Answers) -> Iterator[Question]:
             "logistic：可解释；mlp：小型神经网络；trees：提升树，至少三个成员，不设隐私预算。",
         ),
         "logistic",
-        _one_of("logistic", "mlp", "trees"),
+        one_of("logistic", "mlp", "trees"),
     )
-    yield _ask(
+    yield ask(
         "rows",
         "About how many rows has each member?",
         "每个成员大约有多少条记录？",
@@ -302,7 +279,7 @@ def _training(site: Site, answers: Answers) -> Iterator[Question]:
         "5000",
         count,
     )
-    yield _ask(
+    yield ask(
         "epsilon",
         "Privacy budget epsilon, per record, over all runs?",
         "隐私预算epsilon（单条记录，全部训练合计）？",
@@ -314,7 +291,7 @@ def _training(site: Site, answers: Answers) -> Iterator[Question]:
         number,
     )
     if answers.get("epsilon", "none").casefold() not in NONE:
-        yield _ask(
+        yield ask(
             "delta",
             "Its delta?",
             "delta为多少？",
@@ -323,7 +300,7 @@ def _training(site: Site, answers: Answers) -> Iterator[Question]:
             number,
         )
     if len(site.members) >= FEWEST_IN_SUM:
-        yield _ask(
+        yield ask(
             "aggregation",
             "How do the members' figures come together?",
             "成员数据如何汇总？",
@@ -332,11 +309,11 @@ def _training(site: Site, answers: Answers) -> Iterator[Question]:
                 "secure：协调方仅得知总和，噪声分担；individual：各自发送，各加全部噪声。",
             ),
             "secure",
-            _one_of("secure", "individual"),
+            one_of("secure", "individual"),
         )
     if answers.get("aggregation") == "individual":
         yield from _seen_updates()
-    yield _ask(
+    yield ask(
         "minimum_rows",
         "How many people does a member need to take part?",
         "成员参与至少需要多少人？",
@@ -347,7 +324,7 @@ def _training(site: Site, answers: Answers) -> Iterator[Question]:
         "1000",
         count,
     )
-    yield _ask(
+    yield ask(
         "minimum_members",
         "How many members does every aggregate need?",
         "每次聚合至少需要多少成员？",
@@ -362,7 +339,7 @@ def _training(site: Site, answers: Answers) -> Iterator[Question]:
 
 def _seen_updates() -> Iterator[Question]:
     """What can be agreed where each member's update is seen."""
-    yield _ask(
+    yield ask(
         "robustness",
         "How are updates that would spoil the model kept out?",
         "如何排除会破坏模型的更新？",
@@ -373,7 +350,7 @@ def _seen_updates() -> Iterator[Question]:
         "screened-mean",
         robustness_of,
     )
-    yield _ask(
+    yield ask(
         "contributions",
         "Is it computed what each member adds to a model?",
         "是否计算各成员对模型的贡献？",
@@ -402,7 +379,7 @@ def robustness_of(answer: str) -> Robustness:
 
 def _quorum(site: Site) -> Question:
     witnesses = len(site.members) + len(site.auditors)
-    return _ask(
+    return ask(
         "quorum",
         f"How many of the {witnesses} witnesses must co-sign the coordinator's log?",
         f"{witnesses}个见证方中须有多少个联署协调方的日志？",
@@ -416,7 +393,7 @@ def _quorum(site: Site) -> Question:
 
 
 def _scoring(answers: Answers) -> Iterator[Question]:
-    yield _ask(
+    yield ask(
         "caller",
         "Which systems may ask for scores?",
         "哪些系统可请求评分？",
@@ -425,7 +402,7 @@ def _scoring(answers: Answers) -> Iterator[Question]:
         names,
     )
     for name in names(answers.get("caller", "none")):
-        yield _ask(
+        yield ask(
             f"quota.{name}",
             f"About how many people may {name} ask in a day?",
             f"{name}每日可查询多少人？",
@@ -433,7 +410,7 @@ def _scoring(answers: Answers) -> Iterator[Question]:
             "100000",
             count,
         )
-        yield _ask(
+        yield ask(
             f"opt_out.{name}",
             f"Can people whom {name} contacts say no?",
             f"被{name}联系的个人能否拒绝？",
@@ -444,7 +421,7 @@ def _scoring(answers: Answers) -> Iterator[Question]:
             "yes",
             yes,
         )
-        yield _ask(
+        yield ask(
             f"plain_path.{name}",
             f"Does {name} serve people without a score as well?",
             f"{name}是否也提供不针对个人特征的选项？",
@@ -452,7 +429,7 @@ def _scoring(answers: Answers) -> Iterator[Question]:
             "yes",
             yes,
         )
-    yield _ask(
+    yield ask(
         "significant_effect",
         "Do decisions based on scores affect people significantly?",
         "基于评分的决定对个人权益有重大影响吗？",
@@ -466,27 +443,27 @@ def _scoring(answers: Answers) -> Iterator[Question]:
         ("reason_codes", "Can a decision be explained by reason codes?", "决定能否以原因代码说明？"),
     ):
         about = "Rule P25 asks for it where the effect is significant.", "有重大影响时P25要求。"
-        yield _ask(key, en, zh, about, "yes" if effect else "no", yes)
+        yield ask(key, en, zh, about, "yes" if effect else "no", yes)
 
 
 def _assessment(site: Site, answers: Answers) -> Iterator[Question]:
-    yield _ask(
+    yield ask(
         "assessment",
         "Where is the impact assessment filed?",
         "影响评估的编号？",
         ("hanse agreement assess writes its text.", "可用hanse agreement assess生成文本。"),
         "impact assessment",
-        _said,
+        said,
     )
-    yield _ask(
+    yield ask(
         "assessor",
         "Who approved it?",
         "由谁批准？",
         ("A person of the data protection office.", "个人信息保护部门的人员。"),
         "data protection office",
-        _said,
+        said,
     )
-    yield _ask(
+    yield ask(
         "other_place",
         "In which other countries are logs mirrored or models served?",
         "日志镜像或模型服务还在哪些国家？",
@@ -496,7 +473,7 @@ def _assessment(site: Site, answers: Answers) -> Iterator[Question]:
     )
     kept = (text for key, text in answers.items() if key.startswith("storage_country."))
     if len(site.places.union(kept, names(answers.get("other_place", "none")))) > 1:
-        yield _ask(
+        yield ask(
             "border",
             "By which mechanism does data cross the border?",
             "以何种机制跨境？",
@@ -505,20 +482,20 @@ def _assessment(site: Site, answers: Answers) -> Iterator[Question]:
                 "个人信息保护法第三十八条、GDPR第46条。无机制则P21拒绝。",
             ),
             None,
-            _one_of("security_assessment", "certification", "standard_contract", "none"),
+            one_of("security_assessment", "certification", "standard_contract", "none"),
         )
-        yield _ask(
+        yield ask(
             "border_reference",
             "Where is it filed?",
             "其编号？",
             ("Number or place of the filing.", "备案编号或存放处。"),
             None,
-            _said,
+            said,
         )
 
 
 def _times(answers: Answers) -> Iterator[Question]:
-    yield _ask(
+    yield ask(
         "valid_days",
         "For how many days is the agreement valid?",
         "协议有效多少天？",
@@ -533,35 +510,4 @@ def _times(answers: Answers) -> Iterator[Question]:
         ("model_days", "models", "模型", 2 * days),
     ):
         about = "After them it is to be deleted.", "期满后应予删除。"
-        yield _ask(key, f"For how many days are {en} kept?", f"{zh}保存多少天？", about, str(default), count)
-
-
-def _said(answer: str) -> str:
-    if not answer.strip():
-        raise ValueError("write something")
-    return answer
-
-
-def _one_of(*choices: str) -> Callable[[str], str]:
-    def check(answer: str) -> str:
-        if answer not in choices:
-            raise ValueError(f"write {' or '.join(choices)}")
-        return answer
-
-    return check
-
-
-def _some_of(known: Sequence[str], what: str) -> Callable[[str], tuple[str, ...]]:
-    def check(answer: str) -> tuple[str, ...]:
-        unknown = set(names(answer)) - set(known)
-        if unknown:
-            raise ValueError(f"write {what} of these: {', '.join(known)}")
-        return names(answer)
-
-    return check
-
-
-def _ask(
-    key: str, en: str, zh: str, about: tuple[str, str], default: str | None, check: Callable[[str], object]
-) -> Question:
-    return Question(key, Wording(en, zh), Wording(*about), default, check)
+        yield ask(key, f"For how many days are {en} kept?", f"{zh}保存多少天？", about, str(default), count)

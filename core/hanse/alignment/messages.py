@@ -16,7 +16,7 @@ from hanse.alignment.table import VALUE_BYTES, Table, slots_for
 from hanse.alignment.terms import MOST_IDENTIFIERS
 from hanse.exchange.peers import PeerChannel
 
-VERSION: Final = 1
+VERSION: Final = 2
 SECRET_BYTES: Final = 32
 
 Rows = NDArray[np.uint8]

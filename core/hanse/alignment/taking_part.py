@@ -36,6 +36,7 @@ from hanse.alignment.messages import (
 from hanse.alignment.passing import Pass, Progress
 from hanse.alignment.pool import GroupPool
 from hanse.alignment.terms import Terms
+from hanse.crypto import Toss
 from hanse.errors import ConfigurationError, PolicyError, ProtocolError
 from hanse.exchange.peers import PeerChannel
 
@@ -96,7 +97,7 @@ def take_part(
     commitments, coins = _greet(me, identifiers, peers, terms, coin)
     with GroupPool(processes) as pool:
         rows, hashes, found, sizes = _Member(me, identifiers, peers, terms, entropy, progress, pool).run()
-    joint = _open_coins(me, peers, coin, coins)
+    joint = _open_coins(me, peers, _toss(terms), coin, coins)
     keys = _keys(hashes, joint)
     order = np.argsort(as_keys(keys))
     root = _root(keys[order])
@@ -109,7 +110,7 @@ def _greet(
 ) -> tuple[dict[str, bytes], dict[str, bytes]]:
     """Commitments to input sets and to coins, by member."""
     stated = terms.stated()
-    committed = np.frombuffer(identifiers.commitment + _coin_commitment(me, coin), np.uint8)
+    committed = np.frombuffer(identifiers.commitment + _toss(terms).commitment(me, coin), np.uint8)
     for channel in peers.values():
         say(channel, "hello", committed, version=VERSION, **stated)
     commitments, coins = {me: identifiers.commitment}, {}
@@ -203,7 +204,7 @@ class _Member:
 
 
 def _open_coins(
-    me: str, peers: Mapping[str, PeerChannel], coin: bytes, committed: Mapping[str, bytes]
+    me: str, peers: Mapping[str, PeerChannel], toss: Toss, coin: bytes, committed: Mapping[str, bytes]
 ) -> bytes:
     """All coins together, which no member could choose."""
     for channel in peers.values():
@@ -211,9 +212,8 @@ def _open_coins(
     coins = {me: coin}
     for name, channel in peers.items():
         coins[name] = hear_secret(channel, "coin")
-        if _coin_commitment(name, coins[name]) != committed[name]:
-            raise malformed(channel, "its coin is not the one that it committed to")
-    return _join(b"coins", [coins[name] for name in sorted(coins)])
+        toss.check(name, coins[name], committed[name], name)
+    return toss.joint(coins[name] for name in sorted(coins))
 
 
 def _compare(peers: Mapping[str, PeerChannel], root: bytes) -> None:
@@ -239,8 +239,8 @@ def _root(keys: Hashes) -> bytes:
     return _join(b"aligned set", [len(keys).to_bytes(8, "big"), keys.tobytes()])
 
 
-def _coin_commitment(name: str, coin: bytes) -> bytes:
-    return _join(b"coin", [name.encode(), coin])
+def _toss(terms: Terms) -> Toss:
+    return Toss("order of common people", terms.run.encode())
 
 
 def _derive(secret: bytes, context: bytes) -> bytes:

@@ -5,12 +5,14 @@
 * :mod:`hanse.crypto.note`: signed notes (C2SP signed-note), what people and logs sign.
 * :mod:`hanse.crypto.checkpoint`: what a log commits to (C2SP tlog-checkpoint).
 * :mod:`hanse.crypto.cosigning`: what witnesses say of it (C2SP tlog-cosignature).
+* :mod:`hanse.crypto.coin`: coins that parties toss together.
 * :mod:`hanse.crypto.files`: files that appear whole or not at all, and secrets that others cannot read.
 * :mod:`hanse.crypto.sealed`: sealed conversations between two members.
 * :mod:`hanse.crypto.tls`: certificates of a federation, and the keys of Flower's nodes.
 """
 
 from hanse.crypto.canonical import JsonInput, JsonValue, canonical_json, parse_canonical_json, sha256_hex
+from hanse.crypto.coin import COIN_BYTES, Toss
 from hanse.crypto.cosigning import (
     Algorithm,
     Cosignature,
@@ -40,6 +42,7 @@ from hanse.crypto.tls import (
 )
 
 __all__ = [
+    "COIN_BYTES",
     "Algorithm",
     "Cosignature",
     "CosignerKey",
@@ -48,6 +51,7 @@ __all__ = [
     "JsonValue",
     "OpenedNote",
     "SigningKey",
+    "Toss",
     "VerifierKey",
     "add_lines",
     "add_signature",

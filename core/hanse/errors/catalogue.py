@@ -200,6 +200,7 @@ CATALOGUE: Final = MappingProxyType(
         # Serving
         "model.not-found": ErrorSpec(_S.NOT_FOUND, "There is no such model version."),
         "model.invalid": ErrorSpec(_S.FAILED_PRECONDITION, "The model version is not valid."),
+        "model.unsupported": ErrorSpec(_S.FAILED_PRECONDITION, "Models of this kind cannot be served."),
         "model.retired": ErrorSpec(_S.FAILED_PRECONDITION, "The model version is retired."),
         "model.overdue": ErrorSpec(
             _S.FAILED_PRECONDITION, "The model version is past the day until which it may be used."

@@ -29,12 +29,13 @@ from hanse.demo.vertical.rivals import Rivals, compare_vertical
 from hanse.demo.vertical.sites import site_of, vertical_draft
 from hanse.demo.vertical.story import Story, car_story
 from hanse.demo.vertical.tables import leakage_table, learned_table, quality_table, wire_table
+from hanse.learning.vertical.recipe import VerticalModel
 from hanse.policies import SignedAgreement, open_agreement
-from hanse.policies.agreement.vertical import ASSUMPTION
+from hanse.policies.agreement.vertical_statements import relied_on
 
 PHASES: Final = {
     "run.started": (0, "finding the people in common"),
-    "run.prepared": (1, "growing trees over everybody's columns"),
+    "run.prepared": (1, "training over everybody's columns"),
     "round.aggregated": (2, "scoring the held-out people together"),
     "run.evaluated": (3, "waiting for the witnesses"),
     "run.finished": (4, "done"),
@@ -50,9 +51,10 @@ class VerticalOptions:
         data: Folder of a data set whose ``spec.json`` says which party has which columns; None for the story.
         members: 2, or 3 with the media house; of a data set always 2.
         people: Customers of the brand in the story.
-        trees: Trees of the model.
+        trees: Of a model of trees.
         folder: Folder for sites, logs and results; made anew.
         json_path: Where to write the results as JSON as well; None for nowhere.
+        model: Kind of the model.
     """
 
     data: Path | None
@@ -61,6 +63,7 @@ class VerticalOptions:
     trees: int
     folder: Path
     json_path: Path | None = None
+    model: VerticalModel = "trees"
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +137,7 @@ def run_vertical(options: VerticalOptions, console: Console) -> VerticalResult:
         HanseError: When a step fails; all processes are stopped by then.
     """
     steps, started_at = Steps(console), datetime.now(UTC)
+    trees = options.model == "trees"
     prepare_folder(options.folder)
     rng = np.random.default_rng()
     with steps.step("make up what each party knows, and how it writes its identifiers"):
@@ -149,8 +153,12 @@ def run_vertical(options: VerticalOptions, console: Console) -> VerticalResult:
     with steps.step("import consent events at every member"):
         federation.write_data(PURPOSE, SCORING_PURPOSE, rng)
     with steps.step("draft the agreement, check it against the rules, sign it at every member"):
-        agreement, note = federation.agree(vertical_draft(story, options.trees, CALLER))
-    steps.say(f"agreement {agreement.digest[:16]}…, which everybody signs relying on this: {ASSUMPTION.en}")
+        agreement, note = federation.agree(
+            vertical_draft(story, options.trees if trees else None, CALLER, options.model)
+        )
+    assert agreement.vertical is not None  # noqa: S101 - the draft has it
+    relied = relied_on(agreement.vertical, agreement.training.model)
+    steps.say(f"agreement {agreement.digest[:16]}…, which everybody signs relying on this: {relied.en}")
     signed = open_agreement(note)
     with Processes(options.folder / "output") as processes:
         with steps.step(f"start the coordinator and {len(story.holders)} nodes, each a process of its own"):
@@ -161,7 +169,7 @@ def run_vertical(options: VerticalOptions, console: Console) -> VerticalResult:
         entries = {name: len(log.entries) for name, log in logs.items()}
         findings = tuple(_findings(logs))
     with steps.step("compare with alone, late fusion and all columns in one place (possible only in a demo)"):
-        rivals = compare_vertical(story, federation.sites, agreement)
+        rivals = compare_vertical(story, federation.sites, agreement, model.part)
     result = VerticalResult(story, signed, tuple(events), model, rivals, entries, findings)
     _present(result, options, console)
     return result

@@ -8,6 +8,7 @@ be as many as the members found.
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -18,7 +19,9 @@ from hanse.crypto import read_secret
 from hanse.demo.federation import Site
 from hanse.demo.vertical.story import Holder, Story
 from hanse.learning.metrics import roc_auc
-from hanse.learning.vertical.runs.terms import own_binning, trees_terms
+from hanse.learning.vertical.own_model import OwnModel
+from hanse.learning.vertical.runs.terms import last_of_order, own_binning, trees_terms
+from hanse.learning.vertical.serving.people import PEOPLE_FILE, decode_people
 from hanse.learning.vertical.trees import LabelHolder, LabelPart
 from hanse.policies import Agreement, AlignmentRules, Column, Pseudonymiser
 from hanse.policies.identifiers import normalise
@@ -78,18 +81,20 @@ def plain_join(
     return np.array(found, dtype=np.int64).reshape(-1, len(holders))
 
 
-def compare_vertical(story: Story, sites: Sequence[Site], agreement: Agreement) -> Rivals:
+def compare_vertical(story: Story, sites: Sequence[Site], agreement: Agreement, part: Path | None) -> Rivals:
     """Trains what vertical training is held against, in this process.
 
     Args:
         story: All that the demo knows.
         sites: The sites that were made of it, in the order of its holders.
         agreement: Of the run.
+        part: The label holder's part of the model, which says in which order people were common.
     """
     vertical = agreement.vertical
     assert vertical is not None  # noqa: S101 - the demo made it
     rows = plain_join(story.holders, [site.written.consenting for site in sites], vertical.alignment)
-    held_out = _held_out(sites[0], rows[:, 0], agreement.training.holdout_fraction)
+    trees = agreement.training.model == "trees"
+    held_out = _held_out(sites[0], rows[:, 0], agreement.training.holdout_fraction, None if trees else part)
     labels = story.labels[story.holders[0].person[rows[:, 0]]].astype(np.float64)
     values = [
         {name: column[rows[:, place]] for name, column in holder.values.items()}
@@ -97,11 +102,16 @@ def compare_vertical(story: Story, sites: Sequence[Site], agreement: Agreement) 
     ]
 
     def learned(columns: Sequence[Column], own: Mapping[str, NDArray[Any]]) -> NDArray[np.float64]:
-        """Log-odds of the held-out people."""
+        """Log-odds of the held-out people: by trees, else by binned logistic regression."""
+        binning = own_binning(columns, own)
+        if not trees:
+            taught = {name: values[~held_out] for name, values in own.items()}
+            model = OwnModel.fit(binning, taught, labels[~held_out], vertical.minimum_bin_rows)
+            return model.logits({name: values[held_out] for name, values in own.items()})
         terms = trees_terms(agreement, len(rows), b"").model_copy(update={"feature_holders": ()})
-        holder = LabelHolder(terms, own_binning(columns, own), own, labels, validation=held_out)
-        part: LabelPart = holder.train({}, None, np.random.default_rng().bytes)
-        scores = np.clip(part.scores(own, {})[held_out, 0], _EDGE, 1 - _EDGE)
+        holder = LabelHolder(terms, binning, own, labels, validation=held_out)
+        grown: LabelPart = holder.train({}, None, np.random.default_rng().bytes)
+        scores = np.clip(grown.scores(own, {})[held_out, 0], _EDGE, 1 - _EDGE)
         odds: NDArray[np.float64] = np.log(scores / (1 - scores))
         return odds
 
@@ -121,8 +131,13 @@ def compare_vertical(story: Story, sites: Sequence[Site], agreement: Agreement) 
     )
 
 
-def _held_out(site: Site, rows: NDArray[np.int64], fraction: float) -> NDArray[np.bool_]:
+def _held_out(site: Site, rows: NDArray[np.int64], fraction: float, part: Path | None) -> NDArray[np.bool_]:
+    """As the label holder's secret says; or, with its part, as the common order does."""
     key = read_secret(site.home.pseudonym_key)
     ref = Pseudonymiser(key).ref
     subjects = [str(site.written.subject_ids[row]) for row in rows.tolist()]
-    return np.array([in_holdout(key, ref(subject), fraction) for subject in subjects], dtype=np.bool_)
+    if part is None:
+        return np.array([in_holdout(key, ref(subject), fraction) for subject in subjects], dtype=np.bool_)
+    order = decode_people((part / PEOPLE_FILE).read_bytes())
+    last = dict(zip(order, last_of_order(len(order), fraction).tolist(), strict=True))
+    return np.array([last[ref(subject)] for subject in subjects], dtype=np.bool_)

@@ -1,7 +1,7 @@
 """A vertical story as sites of a federation, and the agreement that they sign."""
 
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Required, TypedDict
 
 import numpy as np
 
@@ -10,12 +10,12 @@ from hanse.demo.data import Rows
 from hanse.demo.dictionaries import DataDictionary
 from hanse.demo.partition import MemberData
 from hanse.demo.vertical.story import COUNTRY_CODE, MADE_UP, Holder, Story
+from hanse.learning.vertical.recipe import VerticalModel, recommend_vertical
 from hanse.policies import (
     DEFAULT_PACKS,
     AlignmentRules,
     Holding,
-    Training,
-    Trees,
+    LabelDefence,
     Trust,
     Vertical,
     builtin_pack,
@@ -28,9 +28,17 @@ _NONE: Final = np.zeros(0, dtype=np.intp)
 _NORMALISED: Final = MappingProxyType({"email": "email_untagged", "phone": "phone"})
 _SMALLEST_SET: Final = 1000
 _MINIMUM: Final = 200
-_DEPTH: Final = 3
 _BIN_ROWS: Final = 20
-_TIMEOUT_S: Final = 600
+_EPSILON: Final = 1.0
+_NOISED_LEAKAGE: Final = 0.8
+
+
+class _Protection(TypedDict, total=False):
+    """Fields of :class:`hanse.policies.Vertical`."""
+
+    trust: Required[Trust]
+    label_defence: LabelDefence
+    maximum_leakage: float
 
 
 def site_of(story: Story, holder: Holder) -> MemberData:
@@ -67,13 +75,14 @@ def site_of(story: Story, holder: Holder) -> MemberData:
     )
 
 
-def vertical_draft(story: Story, trees: int, caller: str) -> Draft:
+def vertical_draft(story: Story, steps: int | None, caller: str, model: VerticalModel = "trees") -> Draft:
     """What the label holder proposes.
 
     Args:
         story: Who has what.
-        trees: Trees of the model.
+        steps: Trees of the model, or what a model of another kind has in their place; None for the usual.
         caller: System that may ask for scores.
+        model: Kind of the model.
     """
     label_holder, *_ = story.holders
     kinds = [kind for kind in label_holder.identifiers if all(kind in h.identifiers for h in story.holders)]
@@ -85,7 +94,7 @@ def vertical_draft(story: Story, trees: int, caller: str) -> Draft:
         columns=[column for holder in story.holders for column in holder.columns],
         label=story.label,
         positive=POSITIVE,
-        training=_training(trees),
+        training=recommend_vertical(model, steps),
         epsilon=None,
         delta=1e-5,
         minimum_rows=_MINIMUM,
@@ -109,29 +118,24 @@ def vertical_draft(story: Story, trees: int, caller: str) -> Draft:
                 runs=20,
             ),
             minimum_bin_rows=_BIN_ROWS,
-            trust=Trust(mode="dealer", dealer="coordinator", coordinator_colludes_with_no_member=True),
+            **_protection(model),
         ),
     )
+
+
+def _protection(model: VerticalModel) -> _Protection:
+    """What members rely on; with noise on labels, a maximum that a flipped label stays below."""
+    if model == "late_fusion":
+        noise = LabelDefence(kind="label_noise", epsilon=_EPSILON)
+        return {"trust": Trust(mode="direct"), "label_defence": noise, "maximum_leakage": _NOISED_LEAKAGE}
+    if model == "split_network":
+        return {"trust": Trust(mode="direct"), "label_defence": LabelDefence(kind="frozen_bottoms")}
+    dealt = Trust(mode="dealer", dealer="coordinator", coordinator_colludes_with_no_member=True)
+    return {"trust": dealt}
 
 
 def _rule(kind: str) -> IdentifierRule:
     country = COUNTRY_CODE if kind == "phone" else None
     return IdentifierRule.model_validate(
         {"kind": kind, "normalisation": _NORMALISED[kind], "country_code": country}
-    )
-
-
-def _training(trees: int) -> Training:
-    return Training(
-        model="trees",
-        hidden=(),
-        rounds=1,
-        local_steps=trees,
-        sample_rate=1.0,
-        learning_rate=0.15,
-        clip_norm=1.0,
-        max_update_norm=1.0,
-        round_timeout_s=_TIMEOUT_S,
-        holdout_fraction=0.3,
-        trees=Trees(depth=_DEPTH, min_rows=20, l2=5.0),
     )

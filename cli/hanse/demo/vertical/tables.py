@@ -7,7 +7,7 @@ from rich.text import Text
 
 from hanse.demo.vertical.rivals import Rivals
 from hanse.learning.vertical.runs.manifest import VerticalManifest
-from hanse.policies.agreement.vertical import learned_by
+from hanse.policies.agreement.vertical_statements import learned_by
 
 _PHASES = {"prepared": "align", "trained": "train", "evaluated": "evaluate"}
 
@@ -76,7 +76,7 @@ def _leaked(manifest: VerticalManifest) -> Iterator[tuple[str, ...]]:
 
 def _learned(manifest: VerticalManifest) -> Iterator[tuple[str, str]]:
     for member in (*manifest.parts, "coordinator"):
-        for line in learned_by(manifest.vertical, member):
+        for line in learned_by(manifest.vertical, manifest.training.model, member):
             yield member, line.en
 
 

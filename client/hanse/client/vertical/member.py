@@ -25,20 +25,14 @@ from hanse.client.exchange import CoordinatorChannel, open_peers
 from hanse.client.exchange.sealed import Relay
 from hanse.client.gate import Admitted
 from hanse.client.session import Session
+from hanse.client.vertical.kinds import Conversations, Files, kind_of
 from hanse.client.vertical.parts import ALONE, Parts
 from hanse.client.vertical.protocols import (
-    Conversations,
-    TrainedPart,
     aligned_people,
-    alone_figures,
-    attack,
     enter_alignment,
-    evaluate,
     is_label_holder,
-    part_files,
     prepare_identifiers,
-    train,
-    train_alone,
+    site_of,
     vertical_of,
 )
 from hanse.client.vertical.records import common_rows
@@ -55,7 +49,6 @@ from hanse.learning.vertical.runs.leakage import (
 )
 from hanse.learning.vertical.runs.manifest import PartManifest
 from hanse.learning.vertical.serving.people import AGREEMENT_FILE, PEOPLE_FILE, encode_people
-from hanse.learning.vertical.trees.homomorphic.scheme import require_library
 
 _PURPOSES: Final = {"prepared": "alignment", "trained": "training", "evaluated": "evaluation"}
 """What members talk about in each step."""
@@ -130,8 +123,8 @@ class VerticalMember:
         self._parts.settle(session.run, model, manifest_digest)
 
     def _align(self, session: Session, name: str) -> pb.Part:
-        if vertical_of(session).trust.key_bits is not None:
-            require_library()  # now, when no alignment has been spent
+        kind = kind_of(site_of(session))
+        kind.require()  # now, when no alignment has been spent
         self._parts.clear(session.run)
         admitted = session.admit(0)
         kinds = [rule.kind for rule in vertical_of(session).alignment.identifiers]
@@ -148,7 +141,7 @@ class VerticalMember:
             found = aligned_people(session, prepared, talk)
         places: list[int] = found.rows.tolist()
         subject_ids = [admitted.subject_ids[place] for place in places]
-        session.vertical = VerticalState(subject_ids, found.root)
+        session.vertical = VerticalState(subject_ids, found.root, kind)
         self._append(
             session,
             EventType.ALIGNMENT_FINISHED,
@@ -160,35 +153,33 @@ class VerticalMember:
     def _train(self, session: Session, name: str) -> pb.Part:
         state = _state(session)
         admitted = session.admit(1, state.subject_ids)
-        rows = common_rows(admitted, state.subject_ids)
+        rows = state.kind.divide(common_rows(admitted, state.subject_ids))
         if is_label_holder(session):
             rows.require_both_labels(session.signed.agreement.label)
         about: dict[str, Any] = {"round": 1, "rows_used": rows.rows, "aligned_set_root": state.root.hex()}
         stated = admitted.event.model_copy(update={"aligned_set_root": state.root.hex()})
         with self._talk(session, name, "trained", admitted, stated, EventType.ROUND_TRAINED, **about) as talk:
             if is_label_holder(session):
-                state.alone = train_alone(session.signed.agreement, session.member, rows)
-                self._parts.keep_alone(session.run, part_files(state.alone))
-            state.part, watched = train(session, rows, state.root, talk)
-        state.leakage = attack(watched, rows)
-        state.digest = self._keep(session, state.part)
-        trust = vertical_of(session).trust
-        how = None if trust.key_bits is None else trust.mode
-        self._append(session, EventType.PART_KEPT, model_out=state.digest, detail=how)
+                state.alone = state.kind.train_alone(rows)
+                self._parts.keep_alone(session.run, state.alone)
+            made = state.kind.train(rows, state.root, talk)
+        state.leakage = state.kind.attack(rows)
+        state.digest = self._keep(session, made)
+        self._append(session, EventType.PART_KEPT, model_out=state.digest, detail=_how(session))
         return self._part(session, talk)
 
-    def _keep(self, session: Session, part: TrainedPart) -> str:
+    def _keep(self, session: Session, part: Files) -> str:
         state = _state(session)
         people = encode_people(session.tools.gate.refs(state.subject_ids))
-        files = {**part_files(part), PEOPLE_FILE: people, AGREEMENT_FILE: session.signed.note}
+        files = {**part, PEOPLE_FILE: people, AGREEMENT_FILE: session.signed.note}
         if state.leakage:
             files[LEAKAGE_FILE] = encode_reports(state.leakage)
-        alone = {} if state.alone is None else part_files(state.alone)
-        signed = {**files, **{f"{ALONE}/{name}": data for name, data in alone.items()}}
+        signed = {**files, **{f"{ALONE}/{name}": data for name, data in state.alone.items()}}
         manifest = PartManifest(
             agreement_digest=session.signed.digest,
             run=session.run,
             member=session.member,
+            model=session.signed.agreement.training.model,
             role="label_holder" if is_label_holder(session) else "feature_holder",
             columns=tuple(vertical_of(session).columns_of(session.member)),
             aligned_set_root=state.root.hex(),
@@ -198,20 +189,18 @@ class VerticalMember:
 
     def _evaluate(self, session: Session, name: str) -> pb.Part:
         state = _state(session)
-        if state.part is None:
+        if not state.digest:
             raise ProtocolError("protocol.unexpected-step", "an evaluation before the training")
         if is_label_holder(session):  # whatever the coordinator makes of them
             check_reports(state.leakage, vertical_of(session))
         admitted = session.admit(0, state.subject_ids)
-        rows = common_rows(admitted, state.subject_ids)
+        rows = state.kind.divide(common_rows(admitted, state.subject_ids))
         root = state.root.hex()
         stated = admitted.event.model_copy(update={"aligned_set_root": root})
         with self._talk(
             session, name, "evaluated", admitted, stated, EventType.RUN_EVALUATED, aligned_set_root=root
         ) as talk:
-            figures = evaluate(session, state.part, rows, talk)
-        if state.alone is not None:
-            figures |= alone_figures(state.alone, rows)
+            figures = state.kind.evaluate(rows, talk)
         self._parts.evaluated(session.run)
         made = self._part(session, talk)
         for figure, value in figures.items():
@@ -281,6 +270,14 @@ def conversation_digest(member: str, transcript: Transcript) -> str:
     """
     said = {member: transcript.sent.digest, transcript.peer: transcript.received.digest}
     return sha256_hex(canonical_json(said))
+
+
+def _how(session: Session) -> str | None:
+    """What a part is of, for the log, where it is not trees with a dealer."""
+    trust, model = vertical_of(session).trust, session.signed.agreement.training.model
+    if model == "trees":
+        return None if trust.key_bits is None else trust.mode
+    return model
 
 
 def _await_begin(relay: Relay, timeout_s: float) -> None:

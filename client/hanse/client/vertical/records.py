@@ -1,7 +1,7 @@
 """The rows of the common people, in the order that all members have them in."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ class CommonRows:
     Attributes:
         columns: Its own columns, by name.
         labels: 1.0 for yes, else 0.0; all 0.0 at members without the label.
-        held_out: Which rows this member keeps for evaluation.
+        held_out: Which rows are kept for evaluation.
     """
 
     columns: Mapping[str, npt.NDArray[Any]]
@@ -30,6 +30,19 @@ class CommonRows:
     def rows(self) -> int:
         """How many common people there are."""
         return len(self.labels)
+
+    def of(self, chosen: npt.NDArray[np.bool_]) -> "CommonRows":
+        """Some of the people.
+
+        Args:
+            chosen: Shape (rows,).
+        """
+        columns = {name: values[chosen] for name, values in self.columns.items()}
+        return CommonRows(columns, self.labels[chosen], self.held_out[chosen])
+
+    def holding_out(self, held_out: npt.NDArray[np.bool_]) -> "CommonRows":
+        """The same people with others kept for evaluation."""
+        return replace(self, held_out=held_out)
 
     def require_both_labels(self, label: Label) -> None:
         """Refuses labels that nothing can be learned from.

@@ -9,27 +9,24 @@ one number per person. Two messages, no dealer, no gradients: the cheap mode.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, ValidationError
 
-from hanse.errors import ConfigurationError
+from hanse.crypto import JsonInput, canonical_json, sha256_hex
+from hanse.errors import ConfigurationError, ProtocolError, ServingError
 from hanse.exchange import PeerChannel
-from hanse.learning.boosting.columns import Binning, Codes
+from hanse.learning.boosting.columns import Binning
 from hanse.learning.random_source import SecureRandom
-from hanse.learning.vertical.scorecard.design import own_binning
-from hanse.learning.vertical.split.labels import flip_probability, randomised_response
-from hanse.learning.vertical.split.messages import Shape, receive, send
-from hanse.learning.vertical.split.settings import LARGEST_EPSILON, SMALLEST_EPSILON
-from hanse.policies.fields import Document
-
-Columns = Mapping[str, NDArray[Any]]
-Floats = NDArray[np.float64]
+from hanse.learning.vertical.labels import flip_probability, randomised_response
+from hanse.learning.vertical.messages import Shape, receive, send
+from hanse.learning.vertical.own_model import L2, LARGEST_LOGIT, Columns, Floats, OwnModel, logistic
+from hanse.policies.agreement.vertical import LARGEST_EPSILON, SMALLEST_EPSILON
+from hanse.policies.fields import Document, Many
 
 _STEPS: Final = 25
-_LARGEST_LOGIT: Final = 20.0
 
 
 class FusionSettings(Document):
@@ -37,67 +34,19 @@ class FusionSettings(Document):
 
     Attributes:
         epsilon: Of randomised response on the labels that feature holders are sent, per person and run.
-        bins: Most bins of a numeric column, cut at its own party's quantiles.
-        min_rows: Fewest rows of a category with log-odds of its own.
+        min_rows: Fewest rows of a cell with log-odds of its own.
         l2: Pulls log-odds towards zero; as many rows that say nothing.
     """
 
     epsilon: Annotated[float, Field(ge=SMALLEST_EPSILON, le=LARGEST_EPSILON)]
-    bins: Annotated[int, Field(ge=2, le=64)] = 16
     min_rows: Annotated[int, Field(ge=1, le=1_000_000)] = 50
-    l2: Annotated[float, Field(gt=0, le=1e6)] = 10.0
+    l2: Annotated[float, Field(gt=0, le=1e6)] = L2
 
 
-@dataclass(frozen=True, slots=True)
-class OwnModel:
-    """Log-odds of a party's cells.
+class _Weights(Document):
+    """Weights of log-odds as they are kept."""
 
-    Attributes:
-        binning: Its columns.
-        log_odds: Of each cell, shape (cells,).
-        base: Added to everybody's.
-    """
-
-    binning: Binning
-    log_odds: Floats
-    base: float
-
-    @classmethod
-    def fit(cls, columns: Columns, targets: Floats, settings: FusionSettings) -> "OwnModel":
-        """Binned logistic regression by Newton's method.
-
-        Args:
-            columns: By name, shape (rows,).
-            targets: Shape (rows,); their mean over coins is the label, and they may be outside [0, 1].
-            settings: The run's.
-
-        Returns:
-            The model.
-
-        Raises:
-            ConfigurationError: ``config.bad-data`` if there are not as many targets as rows.
-        """
-        binning = own_binning(columns, settings.bins, settings.min_rows)
-        codes = binning.encode(columns)
-        if targets.shape != (len(codes),):
-            raise ConfigurationError("config.bad-data", "a target for each person")
-        cells = np.column_stack([_cells(binning, codes), np.ones(len(codes))])
-        ridge = np.append(np.full(cells.shape[1] - 1, settings.l2), 1e-6)
-        weights = np.zeros(cells.shape[1])
-        for _ in range(_STEPS):
-            fitted = _logistic(cells @ weights)
-            slope = cells.T @ (fitted - targets) + ridge * weights
-            # Half of the largest curvature at least: noisy targets could otherwise send a step far off.
-            bend = (cells * np.maximum(fitted * (1 - fitted), 0.125)[:, None]).T @ cells + np.diag(ridge)
-            weights -= np.linalg.solve(bend, slope)
-        return cls(binning, weights[:-1], float(weights[-1]))
-
-    def logits(self, columns: Columns) -> Floats:
-        """Log-odds of people, shape (rows,), within 20 of zero."""
-        at = self.binning.encode(columns).astype(np.int64) + self.binning.layout.offsets
-        total = self.log_odds[at].sum(axis=1) + self.base
-        logits: Floats = np.clip(total, -_LARGEST_LOGIT, _LARGEST_LOGIT)
-        return logits
+    weights: Annotated[Many[Annotated[float, Field(allow_inf_nan=False)]], Field(min_length=2, max_length=17)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +61,23 @@ class Fusion:
     own: OwnModel
     weights: Floats
 
+    def encode(self) -> tuple[bytes, bytes]:
+        """The own model's file, and that of the weights; equal models give equal bytes."""
+        return self.own.encode(), canonical_json({"weights": self.weights.tolist()})
+
+    @classmethod
+    def decode(cls, own: bytes, weights: bytes) -> "Fusion":
+        """Reads the files.
+
+        Raises:
+            ServingError: ``model.invalid`` if the bytes are none.
+        """
+        try:
+            kept = _Weights.model_validate_json(weights)
+        except ValidationError as error:
+            raise ServingError("model.invalid", "a file is not the weights of log-odds") from error
+        return cls(OwnModel.decode(own), np.array(kept.weights))
+
     def logits(self, columns: Columns, received: list[Floats]) -> Floats:
         """Log-odds of people.
 
@@ -124,20 +90,24 @@ class Fusion:
 
 
 def fuse_label_holder(
+    binning: Binning,
     columns: Columns,
     labels: NDArray[np.bool_],
     feature_holders: Mapping[str, PeerChannel],
     settings: FusionSettings,
+    root: bytes,
     random: SecureRandom,
 ) -> Fusion:
     """The label holder's part.
 
     Args:
+        binning: How its columns are cut into cells; nobody else sees it.
         columns: Of the aligned people, in their common order, by name.
         labels: Shape (rows,).
         feature_holders: The other parties. All are sent the same flipped labels: two that put theirs
             together know no more than one.
         settings: The run's.
+        root: Of the alignment.
         random: The coins; they stay secret.
 
     Returns:
@@ -149,26 +119,40 @@ def fuse_label_holder(
     """
     if labels.dtype != np.bool_ or labels.ndim != 1:
         raise ConfigurationError("config.bad-data", "a label is yes or no, one for each person")
-    own = OwnModel.fit(columns, labels.astype(np.float64), settings)
+    own = OwnModel.fit(binning, columns, labels.astype(np.float64), settings.min_rows, settings.l2)
     flipped = randomised_response(labels, settings.epsilon, random)
     for peer in feature_holders.values():
-        send(peer, "labels", 0, flipped.astype(np.uint8))
+        send(peer, "labels", 0, flipped.astype(np.uint8), more=_about(settings, root))
     received = [receive_logits(peer, len(labels)) for peer in feature_holders.values()]
     return Fusion(own, _added(_stacked(own.logits(columns), received), labels))
 
 
-def fuse_feature_holder(columns: Columns, label_holder: PeerChannel, settings: FusionSettings) -> OwnModel:
+def fuse_feature_holder(
+    binning: Binning, columns: Columns, label_holder: PeerChannel, settings: FusionSettings, root: bytes
+) -> OwnModel:
     """A feature holder's part: fits its model to flipped labels and sends its log-odds of everybody.
 
     Raises:
-        ProtocolError: ``protocol.malformed`` if there is not a label for each person.
+        ProtocolError: ``protocol.malformed`` if there is not a label for each person, or the label holder
+            means other people, their other order, or other settings.
     """
     rows = len(next(iter(columns.values()), ()))
-    _, (flipped,) = receive(label_holder, "labels", 0, Shape("u1", (rows,), 1.0))
+    about, (flipped,) = receive(label_holder, "labels", 0, Shape("u1", (rows,), 1.0))
+    if about != _about(settings, root):
+        raise ProtocolError(
+            "protocol.malformed",
+            f"{label_holder.peer} comes with other settings, other people or another order",
+        )
     flip = flip_probability(settings.epsilon)
-    model = OwnModel.fit(columns, (flipped - flip) / (1 - 2 * flip), settings)
+    targets = (flipped - flip) / (1 - 2 * flip)
+    model = OwnModel.fit(binning, columns, targets, settings.min_rows, settings.l2)
     send_logits(model, columns, label_holder)
     return model
+
+
+def _about(settings: FusionSettings, root: bytes) -> dict[str, JsonInput]:
+    """What both sides compare."""
+    return {"settings": sha256_hex(canonical_json(settings.model_dump())), "root": root.hex()}
 
 
 def send_logits(model: OwnModel, columns: Columns, label_holder: PeerChannel) -> None:
@@ -178,14 +162,8 @@ def send_logits(model: OwnModel, columns: Columns, label_holder: PeerChannel) ->
 
 def receive_logits(feature_holder: PeerChannel, rows: int) -> Floats:
     """What :func:`send_logits` sent for so many people, shape (rows,)."""
-    logits: Floats = receive(feature_holder, "logits", 0, Shape("f8", (rows,), _LARGEST_LOGIT))[1][0]
+    logits: Floats = receive(feature_holder, "logits", 0, Shape("f8", (rows,), LARGEST_LOGIT))[1][0]
     return logits
-
-
-def _cells(binning: Binning, codes: Codes) -> Floats:
-    cells = np.zeros((len(codes), binning.layout.total))
-    np.put_along_axis(cells, codes.astype(np.int64) + binning.layout.offsets, 1.0, axis=1)
-    return cells
 
 
 def _stacked(own: Floats, received: list[Floats]) -> Floats:
@@ -196,13 +174,8 @@ def _added(logits: Floats, labels: NDArray[np.bool_]) -> Floats:
     """Weights with which log-odds are added: each model is too sure, or not sure enough, by a factor."""
     weights = np.zeros(logits.shape[1])
     for _ in range(_STEPS):
-        fitted = _logistic(logits @ weights)
+        fitted = logistic(logits @ weights)
         bend = (logits * np.maximum(fitted * (1 - fitted), 1e-3)[:, None]).T @ logits
         bend += 1e-6 * np.eye(len(weights))
         weights -= np.linalg.solve(bend, logits.T @ (fitted - labels))
     return weights
-
-
-def _logistic(logits: Floats) -> Floats:
-    values: Floats = 1.0 / (1.0 + np.exp(-np.clip(logits, -40.0, 40.0)))
-    return values

@@ -30,7 +30,7 @@ from hanse.policies.agreement.terms import (
     Segments,
 )
 from hanse.policies.agreement.training import Model, PointScale, Target, Training, Trees, Trials
-from hanse.policies.agreement.vertical import Answers, Holding, Trust, Vertical
+from hanse.policies.agreement.vertical import Answers, Holding, LabelDefence, Trust, Vertical
 
 __all__ = [
     "HEADER",
@@ -52,6 +52,7 @@ __all__ = [
     "Holding",
     "IdentifierRule",
     "Label",
+    "LabelDefence",
     "LegalBasis",
     "Member",
     "Model",

@@ -35,8 +35,9 @@ from hanse.policies.agreement.terms import (
     Robustness,
     Scoring,
 )
-from hanse.policies.agreement.training import Training
-from hanse.policies.agreement.vertical import Vertical, check_vertical
+from hanse.policies.agreement.training import VERTICAL_ONLY, Training
+from hanse.policies.agreement.vertical import Vertical
+from hanse.policies.agreement.vertical_checks import check_vertical
 from hanse.policies.fields import (
     Count,
     Many,
@@ -249,6 +250,10 @@ class Agreement(WrittenDocument):
             if self.aggregation != SECURE:
                 raise PydanticCustomError("aggregation", "leave aggregation out of a vertical agreement")
             check_vertical(self, self.vertical)
+        elif self.training.model in VERTICAL_ONLY:
+            raise PydanticCustomError(
+                "model", "give this model to members with different columns of the same people (vertical)"
+            )
         return self
 
     @model_validator(mode="after")

@@ -492,7 +492,7 @@ VOCABULARY: Final = frozenset(
     {
         *("vertical.alignment.identifiers.normalisation", "vertical.alignment.duplicates"),
         *("vertical.alignment.malformed", "vertical.trust.mode", "vertical.trust.dealer"),
-        *("vertical.answers.form", "vertical.answers.fallback"),
+        *("vertical.label_defence.kind", "vertical.answers.form", "vertical.answers.fallback"),
         *("scoring.output", "training.model", "training.targets.kind", "legal_basis"),
         *("members.role", "members.contract.purposes", "members.contract.at_end", "border.mechanism"),
         *("columns.kind", "columns.classification", "columns.special", "columns.transform"),

@@ -88,6 +88,21 @@ VERTICAL: Final[tuple[tuple[str, str, str, Meaning, Meaning], ...]] = (
         LESS_PROTECTION,
         MORE_PROTECTION,
     ),
+    (
+        "vertical.label_defence",
+        "the protection of labels in what members are sent",
+        "发送内容中标签的保护方式",
+        WIDENS,
+        NEUTRAL,
+    ),
+    ("vertical.label_defence.kind", "how labels are protected", "标签的保护方式", WIDENS, WIDENS),
+    (
+        "vertical.label_defence.epsilon",
+        "the epsilon of the noise on labels",
+        "标签噪声的epsilon",
+        LESS_PROTECTION,
+        MORE_PROTECTION,
+    ),
     ("vertical.trust.dealer", "who deals the randomness", "随机数分发方", WIDENS, WIDENS),
     (
         "vertical.trust.key_bits",

@@ -16,8 +16,13 @@ from hanse.policies.fields import ColumnName, Document, Many, Positive, Text, re
 
 MAX_TARGETS: Final = 16
 
-Model: TypeAlias = Literal["logistic", "mlp", "wide_and_deep", "scorecard", "trees"]
+Model: TypeAlias = Literal[
+    "logistic", "mlp", "wide_and_deep", "scorecard", "trees", "late_fusion", "split_network"
+]
 """The kinds of models."""
+
+VERTICAL_ONLY: Final = ("late_fusion", "split_network")
+"""Kinds that need members with different columns of the same people."""
 
 MOST_TREES: Final = 10_000
 """Of one model."""
@@ -25,7 +30,8 @@ MOST_TREES: Final = 10_000
 MOST_TRIALS: Final = 64
 """Combinations that an agreement may have tried."""
 
-_DEEP: Final = ("mlp", "wide_and_deep")
+_DEEP: Final = ("mlp", "wide_and_deep", "split_network")
+_EMBEDDING: Final = ("wide_and_deep", "split_network")
 _Small = Annotated[int, Field(ge=1, le=10_000)]
 
 
@@ -132,11 +138,15 @@ class Training(Document):
 
     Attributes:
         model: ``logistic``, ``mlp``, ``wide_and_deep`` (a linear part beside hidden layers, which read each
-            categorical column as a learned embedding), ``scorecard`` (logistic, in whole points) or ``trees``
-            (boosted, between three members or more, without a privacy budget).
-        hidden: Units of the hidden layers of ``mlp`` and ``wide_and_deep``; none for the others.
+            categorical column as a learned embedding), ``scorecard`` (logistic, in whole points), ``trees``
+            (boosted, between three members or more, without a privacy budget) or, between members with
+            different columns of the same people alone, ``late_fusion`` (each member's own model, log-odds
+            added) or ``split_network`` (halves of a network).
+        hidden: Units of the hidden layers of ``mlp`` and ``wide_and_deep``; of a ``split_network`` those of
+            each half; none for the others.
         rounds: Rounds of one run; with ``patience``, the most.
-        local_steps: Steps of one member in one round; of ``trees``, how many are grown in one.
+        local_steps: Steps of one member in one round; of ``trees``, how many are grown in one; of a
+            ``split_network``, passes over all people.
         sample_rate: Probability that a step uses a record, in (0, 1].
         learning_rate: Step size at the first step; of ``trees``, the part of each leaf's best value that is
             taken, at most 1.
@@ -145,7 +155,8 @@ class Training(Document):
             ``trees``: 1.
         round_timeout_s: Seconds after which a round goes on without those who did not answer.
         holdout_fraction: Share of the records that is kept for evaluation.
-        embedding: Numbers per categorical column that ``wide_and_deep`` learns; 0 for the others.
+        embedding: Numbers per categorical column that ``wide_and_deep`` learns; numbers per person that a
+            feature holder of a ``split_network`` sends; 0 for the others.
         targets: What is predicted beside the label.
         positive_weight: How much a record of the label's positive class weighs in training, against 1 of the
             other. Scores are corrected for it: they remain probabilities among people as they are.
@@ -183,8 +194,10 @@ class Training(Document):
             raise PydanticCustomError(
                 "hidden", "give hidden layers to a deep model, none to a logistic model, scorecard or trees"
             )
-        if bool(self.embedding) != (self.model == "wide_and_deep"):
-            raise PydanticCustomError("embedding", "give embedding to wide_and_deep, and to no other model")
+        if bool(self.embedding) != (self.model in _EMBEDDING):
+            raise PydanticCustomError(
+                "embedding", "give embedding to wide_and_deep or split_network, and to no other model"
+            )
         if (self.scale is not None) != (self.model == "scorecard"):
             raise PydanticCustomError("scale", "give scale to a scorecard, and to no other model")
         if self.model == "scorecard" and self.targets:

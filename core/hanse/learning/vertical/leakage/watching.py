@@ -1,4 +1,4 @@
-"""The leakage report of a run of trees: the label holder watches what it sends, and attacks it afterwards."""
+"""Leakage reports of runs: the label holder watches what it sends, and attacks it afterwards."""
 
 import numpy as np
 
@@ -45,3 +45,30 @@ class WatchedTrees:
             known=KNOWN,
             chance=chance_area(labels, KNOWN),
         )
+
+
+def sent_report(
+    recorder: Recorder,
+    mode: str,
+    labels: Labels,
+    rng: np.random.Generator,
+    label_epsilon: float | None = None,
+) -> LeakageReport:
+    """Attacks all that a feature holder was sent.
+
+    Args:
+        recorder: What the label holder ran its protocol over.
+        mode: How the model was trained, in words.
+        labels: The true ones of the people whom the messages were about, shape (rows,).
+        rng: Chooses known people.
+        label_epsilon: Of randomised response on labels; None where labels are not what is noised.
+    """
+    return LeakageReport(
+        party=recorder.peer,
+        mode=mode,
+        rows=len(labels),
+        findings=attack_labels(recorder.surfaces(), labels, rng),
+        label_epsilon=label_epsilon,
+        known=KNOWN,
+        chance=chance_area(labels, KNOWN),
+    )

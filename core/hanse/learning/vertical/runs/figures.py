@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from hanse.learning.metrics import roc_auc
 
 Figures = dict[str, float]
-"""Names of figures are those of :class:`hanse.server.evaluation.Metrics`, and ``auc_alone``."""
+"""Names of figures are those of :class:`hanse.server.evaluation.Metrics`, ``…_alone`` and ``auc_others``."""
 
 
 def held_out_figures(scores: NDArray[Any], labels: NDArray[np.float32]) -> Figures:
@@ -27,6 +27,22 @@ def held_out_figures(scores: NDArray[Any], labels: NDArray[np.float32]) -> Figur
     if area is not None:
         figures |= {"auc": area, "auc_standard_error": standard_error(area, labels)}
     return figures
+
+
+def alone(figures: Figures) -> Figures:
+    """Figures under the names of those of the label holder's own columns alone."""
+    return {f"{name}_alone": value for name, value in figures.items()}
+
+
+def others(added: NDArray[Any], labels: NDArray[np.float32]) -> Figures:
+    """The area of what the others' columns add to scores, by itself; nothing without both classes.
+
+    Args:
+        added: Points or log-odds of the held-out rows.
+        labels: 0 or 1.
+    """
+    area = roc_auc(added, labels) if len(labels) else None
+    return {} if area is None else {"auc_others": area}
 
 
 def standard_error(area: float, labels: NDArray[np.float32]) -> float:

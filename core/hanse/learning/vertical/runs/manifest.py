@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError
 from hanse.crypto import SigningKey, VerifierKey, canonical_json, open_note, sign_note, unverified_text
 from hanse.errors import HanseError, ProtocolError, ServingError
 from hanse.learning.vertical.leakage.report import LeakageReport
-from hanse.policies import Label, Training, Vertical
+from hanse.policies import Label, Model, Training, Vertical
 from hanse.policies.fields import (
     ColumnName,
     Count,
@@ -41,7 +41,8 @@ class PartManifest(Document):
         agreement_digest: The agreement.
         run: The run that made it.
         member: Whose part it is.
-        role: ``label_holder`` has the trees and makes the scores; ``feature_holder`` has what cuts mean.
+        model: Kind of the model; left out of the text for trees, so that older parts keep their digests.
+        role: ``label_holder`` makes the scores; ``feature_holder`` has what its own columns mean to them.
         columns: The member's columns that it may read.
         aligned_set_root: The common people that it was learned from.
         files: SHA-256 of each file, by name.
@@ -51,6 +52,7 @@ class PartManifest(Document):
     agreement_digest: Sha256Hex
     run: Text
     member: Name
+    model: Model = Field(default="trees", exclude_if=lambda given: given == "trees")
     role: Literal["label_holder", "feature_holder"]
     columns: Many[ColumnName]
     aligned_set_root: Sha256Hex
@@ -92,7 +94,7 @@ class VerticalManifest(Document):
         conversations: What members said to each other.
         dealt: Bytes that the coordinator dealt to each member.
         metrics: Figures on rows that the label holder kept aside, as it tells them, by name; ``auc_alone`` is
-            that of its own columns alone.
+            that of its own columns alone, ``auc_others`` that of what the others' columns add, alone.
         leakage: What known attacks on what each feature holder was sent learn of labels, as the label holder
             tells it.
         created_at: When it was registered.

@@ -1,7 +1,7 @@
-"""What an agreement and its aligned rows mean to vertical trees: the same at members and coordinator."""
+"""What an agreement and its aligned rows mean to vertical training: the same at members and coordinator."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 from hanse.errors import TrainingError
 from hanse.learning.boosting.agreed import agreed_settings
 from hanse.learning.boosting.columns import BinnedColumn, Binning
+from hanse.learning.vertical.fusion import FusionSettings
+from hanse.learning.vertical.scorecard.ring import halvings
+from hanse.learning.vertical.scorecard.settings import LEAST_RIDGE, MOST_RIDGE, ScorecardSettings
 from hanse.learning.vertical.trees.terms import TreesTerms
 from hanse.policies import Agreement, Column
 
@@ -38,8 +41,68 @@ def trees_terms(agreement: Agreement, rows: int, root: bytes) -> TreesTerms:
     )
 
 
+_PULL: Final = 6
+"""The ridge penalty of a scorecard's weights is 2^6, for features with a mean square of 1 to 2, whatever the
+number of people: among a few thousand, less of it fits chance."""
+
+
+def card_settings(agreement: Agreement, people: int) -> ScorecardSettings:
+    """What a run's scorecard does.
+
+    Args:
+        agreement: Of the run, vertical.
+        people: Common people, those held out among them.
+
+    Raises:
+        TrainingError: ``run.unsupported`` for an agreement of another kind.
+    """
+    vertical, scale = agreement.vertical, agreement.training.scale
+    if vertical is None or scale is None:
+        raise TrainingError("run.unsupported", "the agreement is not about a vertical scorecard")
+    taught = int((~last_of_order(people, agreement.training.holdout_fraction)).sum())
+    return ScorecardSettings(
+        scale=scale,
+        min_rows=vertical.minimum_bin_rows,
+        iterations=agreement.training.local_steps,
+        ridge=min(max(halvings(max(taught, 2)) - _PULL, LEAST_RIDGE), MOST_RIDGE),
+    )
+
+
+def fusion_settings(agreement: Agreement) -> FusionSettings:
+    """What a run's late fusion does.
+
+    Args:
+        agreement: Of the run, vertical.
+
+    Raises:
+        TrainingError: ``run.unsupported`` for an agreement without noise on labels.
+    """
+    vertical = agreement.vertical
+    if vertical is None or vertical.label_defence is None or vertical.label_defence.epsilon is None:
+        raise TrainingError("run.unsupported", "the agreement has no noise on labels")
+    return FusionSettings(epsilon=vertical.label_defence.epsilon, min_rows=vertical.minimum_bin_rows)
+
+
+def last_of_order(rows: int, fraction: float) -> NDArray[np.bool_]:
+    """Who is held out where everybody who trains has to know it: the last people of the common order.
+
+    The order is that of a hash of identifiers under a key that all members have tossed together
+    (:mod:`hanse.alignment.taking_part`), after each was bound to what it entered: nobody could choose who
+    is last.
+
+    Args:
+        rows: Common people.
+        fraction: Share of them that is held out.
+
+    Returns:
+        Shape (rows,); at least one is held out, and at least one is not, if there are two.
+    """
+    kept = min(max(1, round(rows * fraction)), max(0, rows - 1))
+    return np.arange(rows) >= rows - kept
+
+
 def own_binning(columns: Sequence[Column], values: Mapping[str, NDArray[Any]]) -> Binning:
-    """Where trees may cut a member's columns: at public edges, or at quantiles of its own values.
+    """The cells of a member's columns: cut at public edges, or at quantiles of its own values.
 
     Args:
         columns: The member's columns of the agreement.

@@ -6,14 +6,34 @@ other: a person's points are the base and the cells' of both halves. Points mean
 """
 
 from dataclasses import dataclass
+from typing import Annotated, Final
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field, ValidationError
 
+from hanse.crypto import canonical_json
+from hanse.errors import ServingError
 from hanse.learning.boosting.columns import BinnedColumn, Binning, Codes
 from hanse.learning.scorecard import Row, Scorecard, factor_and_offset
 from hanse.learning.transform import ColumnFeatures, cell_names
 from hanse.policies import PointScale
+from hanse.policies.fields import Document, Many
+
+MAX_POINTS: Final = 1 << 40
+"""Of a cell or a base in size; what is above is no log-odds of people."""
+
+_MAX_CELLS: Final = 1 << 20
+_Points = Annotated[int, Field(ge=-MAX_POINTS, le=MAX_POINTS)]
+
+
+class _File(Document):
+    """A :class:`HalfCard` as it is kept."""
+
+    scale: PointScale
+    columns: Annotated[Many[BinnedColumn], Field(min_length=1, max_length=10_000)]
+    points: Annotated[Many[_Points], Field(max_length=_MAX_CELLS)]
+    base: _Points
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +73,28 @@ class HalfCard:
         at = codes.astype(np.int64) + self.binning.layout.offsets
         points: NDArray[np.int64] = self.points[at].sum(axis=1) + self.base
         return points
+
+    def encode(self) -> bytes:
+        """The half's file; equal halves give equal bytes."""
+        points = tuple(self.points.tolist())
+        kept = _File(scale=self.scale, columns=self.binning.columns, points=points, base=self.base)
+        return canonical_json(kept.model_dump(mode="json"))
+
+    @classmethod
+    def decode(cls, data: bytes) -> "HalfCard":
+        """Reads a half's file.
+
+        Raises:
+            ServingError: ``model.invalid`` if the bytes are none.
+        """
+        try:
+            kept = _File.model_validate_json(data)
+            binning = Binning(columns=kept.columns)
+        except ValidationError as error:
+            raise ServingError("model.invalid", "a file is not half of a card") from error
+        if len(kept.points) != binning.layout.total:
+            raise ServingError("model.invalid", "points do not fit the cells")
+        return cls(kept.scale, binning, np.array(kept.points, dtype=np.int64), kept.base)
 
     def rows(self) -> tuple[Row, ...]:
         """The half as lines of a table."""

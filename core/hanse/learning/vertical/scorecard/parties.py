@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from hanse.errors import ConfigurationError, ProtocolError
 from hanse.exchange import PeerChannel
+from hanse.learning.boosting.columns import Binning
 from hanse.learning.vertical.scorecard.card import HalfCard
 from hanse.learning.vertical.scorecard.dealer import SEED_BYTES, sizes_of
-from hanse.learning.vertical.scorecard.design import Design, own_binning
+from hanse.learning.vertical.scorecard.design import Design
 from hanse.learning.vertical.scorecard.messages import hear, receive, say, send
 from hanse.learning.vertical.scorecard.ring import WEIGHT_BITS, Ring, decode, encode
 from hanse.learning.vertical.scorecard.secret import Half
@@ -25,6 +26,7 @@ Progress = Callable[[int], None]
 
 
 def train_label_holder(
+    binning: Binning,
     columns: Columns,
     labels: NDArray[np.bool_],
     settings: ScorecardSettings,
@@ -36,6 +38,7 @@ def train_label_holder(
     """The label holder's part of a run.
 
     Args:
+        binning: How its columns are cut into cells; nobody else sees it.
         columns: What it has of the aligned people, in their common order, by name.
         labels: Shape (rows,).
         settings: The run's.
@@ -56,7 +59,7 @@ def train_label_holder(
         raise ConfigurationError("config.bad-data", "a label is yes or no, one for each person")
     if labels.all() or not labels.any():
         raise ConfigurationError("config.bad-data", "every label is the same")
-    design, features = _prepare(columns, settings, constant=True)
+    design, features = _prepare(binning, columns, settings, constant=True)
     odds = np.log(labels.mean() / (1 - labels.mean()))
     start = np.zeros(design.features, dtype=np.uint64)
     start[-1] = encode(np.array([odds / design.constant]), WEIGHT_BITS)[0]
@@ -66,6 +69,7 @@ def train_label_holder(
 
 
 def train_feature_holder(
+    binning: Binning,
     columns: Columns,
     settings: ScorecardSettings,
     root: bytes,
@@ -74,7 +78,7 @@ def train_feature_holder(
     progress: Progress = lambda _: None,
 ) -> HalfCard:
     """The feature holder's part of a run; see :func:`train_label_holder`."""
-    design, features = _prepare(columns, settings, constant=False)
+    design, features = _prepare(binning, columns, settings, constant=False)
     start = np.zeros(design.features, dtype=np.uint64)
     weights = _train(1, features, None, settings, root, label_holder, dealer, start, progress)
     log_odds, _ = design.log_odds(decode(weights, WEIGHT_BITS))
@@ -96,10 +100,11 @@ def _rows(columns: Columns) -> int:
     return len(next(iter(columns.values()), ()))
 
 
-def _prepare(columns: Columns, settings: ScorecardSettings, *, constant: bool) -> tuple[Design, Ring]:
+def _prepare(
+    binning: Binning, columns: Columns, settings: ScorecardSettings, *, constant: bool
+) -> tuple[Design, Ring]:
     if not MIN_ROWS <= _rows(columns) <= MAX_ROWS:
         raise ConfigurationError("config.bad-data", f"a scorecard needs {MIN_ROWS} to {MAX_ROWS} rows")
-    binning = own_binning(columns, settings.bins, settings.min_rows)
     codes = binning.encode(columns)
     design = Design.fit(binning, codes, settings, constant=constant)
     return design, design.rows_in_ring(codes)

@@ -15,23 +15,24 @@ MIN_ROWS: Final = 64
 MAX_FEATURES: Final = 2048
 """Of one party, after its cells were made independent."""
 
+LEAST_RIDGE: Final = 4
+MOST_RIDGE: Final = 14
+
 
 class ScorecardSettings(Document):
     """Part of what the parties agree on.
 
     Attributes:
         scale: What points mean.
-        bins: Most bins of a numeric column, cut at its own party's quantiles.
         min_rows: Fewest rows of a cell that has points of its own; smaller ones count as average.
         iterations: Accelerated gradient steps; thirty are enough on every set that was measured.
         ridge: Binary digits: weights are pulled towards zero by 2^-ridge in each step.
     """
 
     scale: PointScale
-    bins: Annotated[int, Field(ge=2, le=64)] = 16
     min_rows: Annotated[int, Field(ge=1, le=1_000_000)] = 50
     iterations: Annotated[int, Field(ge=1, le=500)] = 30
-    ridge: Annotated[int, Field(ge=4, le=14)] = 9
+    ridge: Annotated[int, Field(ge=LEAST_RIDGE, le=MOST_RIDGE)] = 9
 
     @property
     def digest(self) -> str:

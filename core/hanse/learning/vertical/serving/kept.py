@@ -47,7 +47,8 @@ def open_kept(read: Callable[[str], bytes], verifiers: Sequence[VerifierKey]) ->
 
     Raises:
         ServingError: ``model.invalid`` if the note does not verify, a file is not the one that was signed, or
-            the part has no list of people, as parts of earlier versions.
+            the part has no list of people, as parts of earlier versions; ``model.unsupported`` if it is part
+            of a model that is no trees.
         HanseError: As ``read``.
     """
     note = read(PART_FILE)
@@ -60,6 +61,8 @@ def open_kept(read: Callable[[str], bytes], verifiers: Sequence[VerifierKey]) ->
             "model.invalid",
             f"the part has no {missing[0]}: train the model anew, with this version, to serve",
         )
+    if manifest.model != "trees":
+        raise ServingError("model.unsupported", f"the part is of a {manifest.model}; only trees are served")
     people = decode_people(files[PEOPLE_FILE])
     if manifest.role == "feature_holder":
         return KeptPart(manifest, sha256_hex(note), people, None, FeaturePart.decode(files[_PART]), None)

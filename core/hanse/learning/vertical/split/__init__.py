@@ -2,20 +2,20 @@
 
 * :mod:`hanse.learning.vertical.split.settings`: what a run does; a defence of the labels is part of it.
 * :mod:`hanse.learning.vertical.split.inputs`: a party's own columns as numbers.
-* :mod:`hanse.learning.vertical.split.labels`: randomised response.
+* :mod:`hanse.learning.vertical.labels`: randomised response.
 * :mod:`hanse.learning.vertical.split.label_holder`, :mod:`hanse.learning.vertical.split.feature_holder`: the
   two parts.
 * :mod:`hanse.learning.vertical.split.joint`: the passes that they make together.
 * :mod:`hanse.learning.vertical.split.greeting`, :mod:`hanse.learning.vertical.split.coin`,
-  :mod:`hanse.learning.vertical.split.messages`: how they talk.
+  :mod:`hanse.learning.vertical.messages`: how they talk.
 * :mod:`hanse.learning.vertical.split.networks`, :mod:`hanse.learning.vertical.split.checkpoints`: the halves,
   and where a run goes on.
 """
 
+from hanse.learning.vertical.labels import flip_probability, largest_area, randomised_response
 from hanse.learning.vertical.split.feature_holder import FeatureHolder
 from hanse.learning.vertical.split.inputs import Inputs
 from hanse.learning.vertical.split.label_holder import LabelHolder, Witnessed, logits_of
-from hanse.learning.vertical.split.labels import flip_probability, largest_area, randomised_response
 from hanse.learning.vertical.split.networks import LabelHalf
 from hanse.learning.vertical.split.settings import FrozenBottoms, LabelNoise, SplitSettings
 

@@ -7,18 +7,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from hanse.crypto import COIN_BYTES, Toss
 from hanse.errors import ProtocolError
 from hanse.exchange import PeerChannel
 from hanse.learning.random_source import SecureRandom
-from hanse.learning.vertical.split.messages import Shape, receive, send
+from hanse.learning.vertical.messages import Shape, receive, send
 
-COIN_BYTES: Final = 32
+_TOSS: Final = Toss("shuffles of a split network")
 _MOST_PARTIES: Final = 64
-
-
-def commitment(coin: bytes) -> bytes:
-    """What a party says of its coin before it opens it."""
-    return hashlib.sha256(b"hanse split coin\0" + coin).digest()
 
 
 def toss_with_all(coin: bytes, peers: Mapping[str, PeerChannel]) -> bytes:
@@ -34,16 +30,15 @@ def toss_with_all(coin: bytes, peers: Mapping[str, PeerChannel]) -> bytes:
     Raises:
         ProtocolError: ``protocol.malformed`` if somebody opens another coin than it committed to.
     """
-    mine = commitment(coin)
-    said = [mine, *(_bytes_of(peer, "commit") for peer in peers.values())]
+    said = [_commitment(coin), *(_bytes_of(peer, "commit") for peer in peers.values())]
     for peer in peers.values():
         send(peer, "commitments", 0, _rows(said))
     coins = [coin, *(_bytes_of(peer, "open") for peer in peers.values())]
     for name, opened, committed in zip(("this party", *peers), coins, said, strict=True):
-        _check(opened, committed, name)
+        _TOSS.check("", opened, committed, name)
     for peer in peers.values():
         send(peer, "coins", 0, _rows(coins))
-    return hashlib.sha256(b"".join(coins)).digest()
+    return _TOSS.joint(coins)
 
 
 def toss_with(coin: bytes, peer: PeerChannel, parties: int) -> bytes:
@@ -63,16 +58,16 @@ def toss_with(coin: bytes, peer: PeerChannel, parties: int) -> bytes:
     """
     if not 2 <= parties <= _MOST_PARTIES:  # noqa: PLR2004
         raise ProtocolError("protocol.malformed", f"{peer.peer} names {parties} parties")
-    send(peer, "commit", 0, _rows([commitment(coin)]))
+    send(peer, "commit", 0, _rows([_commitment(coin)]))
     shape = Shape("u1", (parties, COIN_BYTES))
     _, (said,) = receive(peer, "commitments", 0, shape)
-    if commitment(coin) not in {row.tobytes() for row in said}:
+    if _commitment(coin) not in {row.tobytes() for row in said}:
         raise ProtocolError("protocol.malformed", f"{peer.peer} has left out this party's coin")
     send(peer, "open", 0, _rows([coin]))
     _, (coins,) = receive(peer, "coins", 0, shape)
     for opened, committed in zip(coins, said, strict=True):
-        _check(opened.tobytes(), committed.tobytes(), peer.peer)
-    return hashlib.sha256(coins.tobytes()).digest()
+        _TOSS.check("", opened.tobytes(), committed.tobytes(), peer.peer)
+    return _TOSS.joint(row.tobytes() for row in coins)
 
 
 def shuffled(seed: bytes, epoch: int, rows: int) -> NDArray[np.intp]:
@@ -99,6 +94,6 @@ def _rows(values: Iterable[bytes]) -> NDArray[np.uint8]:
     return np.frombuffer(b"".join(values), dtype=np.uint8).reshape(-1, COIN_BYTES)
 
 
-def _check(opened: bytes, committed: bytes, name: str) -> None:
-    if commitment(opened) != committed:
-        raise ProtocolError("protocol.malformed", f"{name} opened another coin than it had committed to")
+def _commitment(coin: bytes) -> bytes:
+    """Without a name: parties of a run do not know in which order the label holder has them."""
+    return _TOSS.commitment("", coin)

@@ -8,13 +8,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from hanse.crypto import COIN_BYTES
 from hanse.errors import ConfigurationError
 from hanse.exchange import PeerChannel
 from hanse.learning.random_source import SecureRandom
+from hanse.learning.vertical.messages import Shape, receive, send
 from hanse.learning.vertical.split.checkpoints import Checkpoints, keep, recall
-from hanse.learning.vertical.split.coin import COIN_BYTES, shuffled, toss_with
+from hanse.learning.vertical.split.coin import shuffled, toss_with
 from hanse.learning.vertical.split.greeting import greet
-from hanse.learning.vertical.split.messages import Shape, receive, send
 from hanse.learning.vertical.split.networks import bottom, initialise, restore, state_of
 from hanse.learning.vertical.split.settings import SplitSettings
 

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Final
 
 from hanse.errors import ProtocolError
 from hanse.exchange import PeerChannel
+from hanse.learning.vertical.messages import receive, send
 from hanse.learning.vertical.split.checkpoints import common_epoch
-from hanse.learning.vertical.split.messages import receive, send
 from hanse.learning.vertical.split.settings import SplitSettings
 
 if TYPE_CHECKING:

@@ -69,6 +69,11 @@ class Inputs(Document):
             raise ConfigurationError("config.bad-data", "a party of a split network has at least one column")
         return cls(columns=tuple(_fit(name, values, min_rows) for name, values in columns.items()))
 
+    @property
+    def width(self) -> int:
+        """How many numbers there are of a person."""
+        return sum(len(column.categories) if column.kind == "categorical" else 2 for column in self.columns)
+
     def apply(self, columns: Mapping[str, NDArray[Any]]) -> Floats32:
         """Numbers of people, between -2 and 2; a missing value is in the middle, an unknown category nowhere.
 

@@ -19,7 +19,7 @@ from torch import nn
 
 from hanse.errors import ServingError
 from hanse.exchange import PeerChannel
-from hanse.learning.vertical.split.messages import Shape, receive, send
+from hanse.learning.vertical.messages import Shape, receive, send
 from hanse.learning.vertical.split.settings import SplitSettings
 
 Floats32 = NDArray[np.float32]

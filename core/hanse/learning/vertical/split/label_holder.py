@@ -15,16 +15,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from hanse.crypto import COIN_BYTES
 from hanse.errors import ConfigurationError
 from hanse.exchange import PeerChannel
 from hanse.learning.random_source import SecureRandom
+from hanse.learning.vertical.labels import randomised_response
+from hanse.learning.vertical.messages import Shape, receive
 from hanse.learning.vertical.split.checkpoints import Checkpoints, keep, recall
-from hanse.learning.vertical.split.coin import COIN_BYTES, shuffled, toss_with_all
+from hanse.learning.vertical.split.coin import shuffled, toss_with_all
 from hanse.learning.vertical.split.feature_holder import checked_columns
 from hanse.learning.vertical.split.greeting import welcome
 from hanse.learning.vertical.split.joint import Seen, head, train_epoch
-from hanse.learning.vertical.split.labels import randomised_response
-from hanse.learning.vertical.split.messages import Shape, receive
 from hanse.learning.vertical.split.networks import LabelHalf, initialise, restore, state_of
 from hanse.learning.vertical.split.settings import LabelNoise, SplitSettings
 

@@ -5,10 +5,8 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import Field
 
 from hanse.crypto import canonical_json, sha256_hex
+from hanse.policies.agreement.vertical import LARGEST_EPSILON, SMALLEST_EPSILON
 from hanse.policies.fields import Document
-
-SMALLEST_EPSILON = 0.05
-LARGEST_EPSILON = 8.0
 
 
 class LabelNoise(Document):

@@ -7,17 +7,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hanse.aggregation.masks import SEED_BYTES
-from hanse.aggregation.steps import malformed, say
+from hanse.aggregation.steps import malformed, say, speaker
+from hanse.crypto import COIN_BYTES
 from hanse.errors import ConfigurationError, ProtocolError
 from hanse.exchange.peers import PeerChannel
 from hanse.learning.vertical.trees.dealing import (
-    COIN_BYTES,
     check_share,
+    coin_toss,
     combined,
-    commitment,
     feature_share,
     fits,
-    joint_coin,
     mask_seed,
 )
 from hanse.learning.vertical.trees.messages import (
@@ -162,6 +161,6 @@ def hear_toss(
     own = entropy(COIN_BYTES)
     say(label, COIN, np.frombuffer(own, dtype=np.uint8))
     other = hear_array(label, REVEAL, np.uint8, (COIN_BYTES,)).tobytes()
-    if commitment(other) != bound:
-        raise malformed(label, "not the half of the coin that it was bound to")
-    return joint_coin(terms.digest, other, own)
+    tossed = coin_toss(terms.digest)
+    tossed.check(terms.label_holder, other, bound, speaker(label))
+    return tossed.joint([other, own])

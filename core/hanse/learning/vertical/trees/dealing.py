@@ -14,14 +14,10 @@ afterwards, would hide it with a probability of at most ``2^(t - 32)``. In the w
 highest bit only, that is a half: c rows leave ``2^-c``.
 """
 
-import hashlib
-from typing import Final
-
 import numpy as np
 
+from hanse.crypto import Toss
 from hanse.learning.vertical.trees.ring import Ring, derive, multiply, multiply_random, random_matrix
-
-COIN_BYTES: Final = 32
 
 
 def label_columns(seed: bytes, batch: int, columns: int, rows: int) -> Ring:
@@ -61,20 +57,13 @@ def other_share(columns: Ring, seed: bytes, share: Ring) -> Ring:
     return np.subtract(product, share, dtype=np.uint32)
 
 
-def commitment(coin: bytes) -> bytes:
-    """What binds a party to its half of a coin without showing it: SHA-256."""
-    return hashlib.sha256(b"hanse vertical trees coin\n" + coin).digest()
-
-
-def joint_coin(digest: str, label: bytes, feature: bytes) -> bytes:
-    """The coin of both halves, 32 bytes; random if one half is.
+def coin_toss(digest: str) -> Toss:
+    """The toss of label holder and feature holder; the label holder alone has to be bound to its half.
 
     Args:
         digest: Of the terms.
-        label: The label holder's half, to which it was bound before it saw the other.
-        feature: The feature holder's half.
     """
-    return hashlib.sha256(b"hanse vertical trees joint coin\n" + digest.encode() + label + feature).digest()
+    return Toss("check of a dealer", digest.encode())
 
 
 def combined(coin: bytes, batch: int, combinations: int, matrix: Ring) -> Ring:

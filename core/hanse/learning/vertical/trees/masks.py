@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hanse.aggregation.steps import say
+from hanse.crypto import COIN_BYTES
 from hanse.errors import ProtocolError
 from hanse.exchange.peers import PeerChannel
 from hanse.learning.boosting.splits import CHANNELS
-from hanse.learning.vertical.trees.dealing import COIN_BYTES, check_columns, combined, label_columns
+from hanse.learning.vertical.trees.dealing import check_columns, combined, label_columns
 from hanse.learning.vertical.trees.messages import DEAL, DEALT, DEALT_CHECK, receive_matrix
 from hanse.learning.vertical.trees.remote import Integers, Remote
 from hanse.learning.vertical.trees.ring import Ring, multiply

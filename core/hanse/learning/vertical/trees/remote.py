@@ -6,13 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hanse.aggregation.steps import hear_step, malformed, say
+from hanse.crypto import COIN_BYTES
 from hanse.errors import ProtocolError
 from hanse.exchange.peers import PeerChannel
 from hanse.learning.boosting.columns import Layout
 from hanse.learning.boosting.settings import MAX_CODES
 from hanse.learning.boosting.splits import CHANNELS
 from hanse.learning.vertical.trees.dealer import MAX_BINS
-from hanse.learning.vertical.trees.dealing import COIN_BYTES, commitment, joint_coin
+from hanse.learning.vertical.trees.dealing import coin_toss
 from hanse.learning.vertical.trees.messages import (
     BEGIN,
     BINS,
@@ -166,11 +167,12 @@ class Remote:
         Returns:
             The joint coin.
         """
-        bound = np.frombuffer(commitment(own), dtype=np.uint8)
+        tossed = coin_toss(self._terms.digest)
+        bound = np.frombuffer(tossed.commitment(self._terms.label_holder, own), dtype=np.uint8)
         say(self.channel, COMMIT, bound, batches=batches)
         other = hear_array(self.channel, COIN, np.uint8, (COIN_BYTES,)).tobytes()
         say(self.channel, REVEAL, np.frombuffer(own, dtype=np.uint8))
-        return joint_coin(self._terms.digest, own, other)
+        return tossed.joint([own, other])
 
     def prove(self, columns: Ring, share: Ring) -> None:
         """Lets the feature holder check the dealer.

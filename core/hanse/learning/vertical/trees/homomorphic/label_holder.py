@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hanse.aggregation.steps import say
+from hanse.crypto import COIN_BYTES
 from hanse.errors import ProtocolError
 from hanse.learning.boosting.splits import CHANNELS
-from hanse.learning.vertical.trees.dealing import COIN_BYTES
 from hanse.learning.vertical.trees.homomorphic.lanes import Lanes
 from hanse.learning.vertical.trees.homomorphic.scheme import SecretKey
 from hanse.learning.vertical.trees.messages import KEY, SUMS, hear_array, pieces

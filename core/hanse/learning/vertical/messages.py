@@ -1,4 +1,4 @@
-"""Messages of a split network: a step, a number, arrays of known type and shape.
+"""Messages of split networks and of late fusion: a step, a number, arrays of known type and shape.
 
 Messages are those of :mod:`hanse.aggregation.steps`, with the fields ``number``, ``protocol``
 (``hanse.split/1``) and, in greetings, what both sides compare.

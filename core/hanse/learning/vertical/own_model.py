@@ -1,0 +1,127 @@
+"""Binned logistic regression of one party's own columns: what it knows without anybody.
+
+It is a party's share of late fusion, and what a label holder falls back on beside a model that is no trees.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, ValidationError
+
+from hanse.crypto import canonical_json
+from hanse.errors import ConfigurationError, ServingError
+from hanse.learning.boosting.columns import BinnedColumn, Binning, Codes
+from hanse.policies.fields import Document, Many
+
+Columns = Mapping[str, NDArray[Any]]
+Floats = NDArray[np.float64]
+
+LARGEST_LOGIT: Final = 20.0
+L2: Final = 10.0
+"""Pull on log-odds towards zero; as many rows that say nothing."""
+
+_STEPS: Final = 25
+_MAX_CELLS: Final = 1 << 20
+
+
+class _File(Document):
+    """An :class:`OwnModel` as it is kept."""
+
+    columns: Annotated[Many[BinnedColumn], Field(min_length=1, max_length=10_000)]
+    log_odds: Annotated[Many[Annotated[float, Field(allow_inf_nan=False)]], Field(max_length=_MAX_CELLS)]
+    base: Annotated[float, Field(allow_inf_nan=False)]
+
+
+@dataclass(frozen=True, slots=True)
+class OwnModel:
+    """Log-odds of a party's cells.
+
+    Attributes:
+        binning: Its columns.
+        log_odds: Of each cell, 0 for those with too few rows, shape (cells,).
+        base: Added to everybody's.
+    """
+
+    binning: Binning
+    log_odds: Floats
+    base: float
+
+    @classmethod
+    def fit(
+        cls, binning: Binning, columns: Columns, targets: Floats, min_rows: int, l2: float = L2
+    ) -> "OwnModel":
+        """Binned logistic regression by Newton's method.
+
+        Args:
+            binning: Of the columns.
+            columns: By name, shape (rows,).
+            targets: Shape (rows,); probabilities, or numbers whose mean over coins is one, which may be
+                outside [0, 1].
+            min_rows: Fewest rows of a cell with log-odds of its own.
+            l2: See :data:`L2`.
+
+        Returns:
+            The model.
+
+        Raises:
+            ConfigurationError: ``config.bad-data`` if there are not as many targets as rows.
+        """
+        codes = binning.encode(columns)
+        if targets.shape != (len(codes),):
+            raise ConfigurationError("config.bad-data", "a target for each person")
+        cells = np.column_stack([_cells(binning, codes), np.ones(len(codes))])
+        enough = cells.sum(axis=0) >= min_rows
+        enough[-1] = True
+        cells *= enough
+        ridge = np.append(np.full(cells.shape[1] - 1, l2), 1e-6)
+        weights = np.zeros(cells.shape[1])
+        for _ in range(_STEPS):
+            fitted = logistic(cells @ weights)
+            slope = cells.T @ (fitted - targets) + ridge * weights
+            # Half of the largest curvature at least: noisy targets could otherwise send a step far off.
+            bend = (cells * np.maximum(fitted * (1 - fitted), 0.125)[:, None]).T @ cells + np.diag(ridge)
+            weights -= np.linalg.solve(bend, slope)
+        return cls(binning, weights[:-1], float(weights[-1]))
+
+    def logits(self, columns: Columns) -> Floats:
+        """Log-odds of people, shape (rows,), within :data:`LARGEST_LOGIT` of zero."""
+        at = self.binning.encode(columns).astype(np.int64) + self.binning.layout.offsets
+        total = self.log_odds[at].sum(axis=1) + self.base
+        logits: Floats = np.clip(total, -LARGEST_LOGIT, LARGEST_LOGIT)
+        return logits
+
+    def encode(self) -> bytes:
+        """The model's file; equal models give equal bytes."""
+        kept = _File(columns=self.binning.columns, log_odds=tuple(self.log_odds.tolist()), base=self.base)
+        return canonical_json(kept.model_dump(mode="json"))
+
+    @classmethod
+    def decode(cls, data: bytes) -> "OwnModel":
+        """Reads a model's file.
+
+        Raises:
+            ServingError: ``model.invalid`` if the bytes are none.
+        """
+        try:
+            kept = _File.model_validate_json(data)
+            binning = Binning(columns=kept.columns)
+        except ValidationError as error:
+            raise ServingError("model.invalid", "a file is not a model of own columns") from error
+        if len(kept.log_odds) != binning.layout.total:
+            raise ServingError("model.invalid", "log-odds do not fit the cells")
+        return cls(binning, np.array(kept.log_odds), kept.base)
+
+
+def logistic(logits: Floats) -> Floats:
+    """Probabilities."""
+    values: Floats = 1.0 / (1.0 + np.exp(-np.clip(logits, -40.0, 40.0)))
+    return values
+
+
+def _cells(binning: Binning, codes: Codes) -> Floats:
+    cells = np.zeros((len(codes), binning.layout.total))
+    np.put_along_axis(cells, codes.astype(np.int64) + binning.layout.offsets, 1.0, axis=1)
+    return cells
