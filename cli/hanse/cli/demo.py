@@ -7,6 +7,7 @@ import typer
 
 from hanse.cli.common import model_kind
 from hanse.cli.output import console
+from hanse.demo.interruption import Interruption
 from hanse.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -68,20 +69,29 @@ def demo(
     same people: [bold]hanse demo --vertical[/]
 
     Identifiers and consent events are generated and labelled so; everything else is what a deployment does.
-    Ends with a summary, a report in HTML, and exit code 0. Ctrl-C stops all processes.
+    Ends with a summary, a report in HTML, and exit code 0. Ctrl-C and SIGTERM stop all processes, with exit
+    code 130.
     """
-    if vertical:
-        kind = vertical_kind(model or "trees")
-        _vertical(data, members, people, trees, folder, json_path, kind)
-        return
+    with Interruption():
+        if vertical:
+            kind = vertical_kind(model or "trees")
+            _vertical(data, members, people, trees, folder, json_path, kind)
+        else:
+            budget = None if no_privacy else epsilon
+            _horizontal(data, members, budget, model or "logistic", folder, json_path)
+
+
+def _horizontal(
+    data: Path | None, members: int, epsilon: float | None, model: str, folder: Path, json_path: Path | None
+) -> None:
     # Imported here: charts and training are needed by this command only.
     from hanse.demo.orchestrate import DemoOptions, run_demo  # noqa: PLC0415
 
     options = DemoOptions(
         data=data,
         members=members,
-        epsilon=None if no_privacy or model == "trees" else epsilon,
-        model=model_kind(model or "logistic"),
+        epsilon=None if model == "trees" else epsilon,
+        model=model_kind(model),
         folder=folder,
         json_path=json_path,
     )

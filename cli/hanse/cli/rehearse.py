@@ -13,6 +13,7 @@ from hanse.cli.policy import Language
 from hanse.client.home import MemberHome
 from hanse.client.packs import adopted
 from hanse.crypto import write_atomic
+from hanse.demo.interruption import Interruption
 from hanse.errors import ConfigurationError
 from hanse.policies import BUILTIN, check_agreement
 
@@ -55,7 +56,7 @@ def rehearse(
             say(f"What to do about each: hanse agreement check {file}")
         raise typer.Exit(EXIT_GAPS)
     available = [*BUILTIN.values(), *(() if home is None else adopted(MemberHome(home)))]
-    with tempfile.TemporaryDirectory(prefix="hanse-rehearsal-") as folder:
+    with Interruption(), tempfile.TemporaryDirectory(prefix="hanse-rehearsal-") as folder:
         tell = (lambda _: None) if as_json else (lambda step: say(f"… {step}"))
         report = run_rehearsal(agreement, available, Path(folder), rows, tell)
     if out is not None:

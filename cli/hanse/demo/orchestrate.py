@@ -27,6 +27,7 @@ from hanse.demo.baselines import TrainedModel, compare, train_baselines
 from hanse.demo.calls import make_rows, score
 from hanse.demo.data import DemoData, Rows, load
 from hanse.demo.federation import CALLER, COORDINATOR, Federation, Site
+from hanse.demo.interruption import heed
 from hanse.demo.partition import partition
 from hanse.demo.processes import Processes
 from hanse.demo.report import write_report
@@ -226,6 +227,7 @@ def _train(run: DemoRun, steps: Steps) -> None:
         digest = client.submit(run.signed.note)
         with _bar(steps.console, run.signed.agreement) as progress:
             for event in client.start(digest):
+                heed()
                 run.events.append((time.monotonic(), event))
                 progress(event)
                 if event.type == RUN_FAILED:

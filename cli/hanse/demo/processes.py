@@ -1,5 +1,6 @@
 """The demo's child processes: started, watched, and all gone when the demo ends, however it ends."""
 
+import atexit
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from hanse.demo.interruption import heed, undisturbed
 from hanse.errors import TrainingError
 
 READY = "ready"
@@ -31,16 +33,20 @@ class Processes:
         logs.mkdir(parents=True, exist_ok=True)
 
     def __enter__(self) -> Self:
+        atexit.register(self.stop)  # should a signal come in before the first line of __exit__
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+        atexit.unregister(self.stop)
+        if error is None:
+            heed()
 
     def start(self, name: str, arguments: Sequence[str], environment: Mapping[str, str]) -> None:
         """Starts ``hanse <arguments>``; :meth:`wait_until_ready` says when it serves."""
-        with self._log(name).open("wb") as output:
+        with undisturbed(), self._log(name).open("wb") as output:
             self._running[name] = subprocess.Popen(
                 [sys.executable, "-m", "hanse.cli", *arguments],
                 stdin=subprocess.DEVNULL,
@@ -50,6 +56,7 @@ class Processes:
                 # A session of its own: Ctrl-C reaches the demo, and the demo stops its processes in order.
                 start_new_session=True,
             )
+        heed()
 
     def wait_until_ready(self, name: str) -> str:
         """Waits for the line that says that a process serves, and returns it.
@@ -60,6 +67,7 @@ class Processes:
         """
         deadline_s = time.monotonic() + START_TIMEOUT_S
         while time.monotonic() < deadline_s:
+            heed()
             lines = self._log(name).read_text(errors="replace").splitlines()
             for line in lines:
                 if line.startswith(READY):
@@ -85,17 +93,18 @@ class Processes:
         self._running[name].wait()
 
     def stop(self) -> None:
-        """Ends every process: asked first, then killed."""
-        for process in self._running.values():
-            if process.poll() is None:
-                process.send_signal(signal.SIGTERM)
-        deadline_s = time.monotonic() + STOP_TIMEOUT_S
-        for process in self._running.values():
-            try:
-                process.wait(max(0.0, deadline_s - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        """Ends every process: asked first, then killed; a signal does not cut it short."""
+        with undisturbed():
+            for process in self._running.values():
+                if process.poll() is None:
+                    process.send_signal(signal.SIGTERM)
+            deadline_s = time.monotonic() + STOP_TIMEOUT_S
+            for process in self._running.values():
+                try:
+                    process.wait(max(0.0, deadline_s - time.monotonic()))
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
 
     def _log(self, name: str) -> Path:
         return self._logs / f"{name}.txt"

@@ -28,6 +28,7 @@ from hanse.client.software import software_digest, software_version
 from hanse.crypto import VerifierKey
 from hanse.demo.calls import make_rows, score
 from hanse.demo.federation import Cast, Federation, Site
+from hanse.demo.interruption import heed
 from hanse.demo.kinds import KINDS
 from hanse.demo.processes import Processes
 from hanse.demo.rehearsed import (
@@ -175,6 +176,7 @@ def train(going: Rehearsing) -> None:
     brand = going.federation.sites[0]
     with CoordinatorClient(brand.home, f"127.0.0.1:{going.federation.ports.people}") as client:
         for event in client.start(client.submit(going.signed.note)):
+            heed()
             going.on_event(event)
         if going.events[-1].type == RUN_FAILED:
             raise failure(going.events)

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 
 from rich.console import Console
 
+from hanse.demo.interruption import heed
+
 
 class Steps:
     """Prints steps as they begin and end.
@@ -21,13 +23,15 @@ class Steps:
 
     @contextmanager
     def step(self, title: str) -> Iterator[None]:
-        """A step; its line gets a tick and the seconds when it is done."""
+        """A step; its line gets a tick and the seconds when it is done. It heeds a lost Ctrl-C."""
+        heed()
         started_s = time.monotonic()
         if self._quiet:
             yield
             return
         with self.console.status(f"{title} …"):
             yield
+        heed()
         self.console.print(
             f"[green]✓[/] {title} [dim]{time.monotonic() - started_s:.1f} s[/]", highlight=False
         )

@@ -21,6 +21,7 @@ from hanse.client.remote import CoordinatorClient, RunEvent
 from hanse.client.vertical.fetching import FetchedVertical, fetch_vertical
 from hanse.crypto import write_atomic
 from hanse.demo.federation import CALLER, COORDINATOR, Federation
+from hanse.demo.interruption import heed
 from hanse.demo.orchestrate import PURPOSE, SCORING_PURPOSE, prepare_folder, verify_logs
 from hanse.demo.processes import Processes
 from hanse.demo.steps import Steps
@@ -192,6 +193,7 @@ def _train(
         digest = client.submit(signed.note)
         with _bar(steps.console) as progress:
             for event in client.start(digest):
+                heed()
                 events.append((time.monotonic(), event))
                 progress(event)
                 if event.type == RUN_FAILED:
