@@ -1,160 +1,120 @@
 """How well does a caller copy the model from what it is answered, and do scores mean probabilities?
 
-The caller asks about so many people, in the form that the agreement lets scores have, and fits a model of its
+The caller asks about so many people, in the form that the agreement lets scores have, and fits models of its
 own: linear on log-odds of what it is told, and boosted trees; the better of the two counts. It *chooses*
 rows (a value of every column at random, from the public dictionary), or names people *by id*: then the rows
-are whoever there is, and of their columns it knows all or a quarter, the first ones of the dictionary. Judged
-on a fold that nobody has: rank correlation of its scores with the model's, and how many of the model's
-highest tenth are in its own.
+are whoever there is, and of their columns it knows all, a quarter (the first ones of the dictionary), or the
+quarter that tells most of the model. At most it asks about everybody there is: the default quota is more
+than that. Judged on a fold that nobody has: rank correlation of its scores with the
+model's, and how many of the model's highest tenth are in its own.
+
+The default form of a draft has a bar: what is documented of it (``hanse.scoring.extraction``).
 
 Calibration is fitted on one fold that nobody trained on, and its error measured on another.
 """
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
-from sklearn.ensemble import HistGradientBoostingRegressor
-from sklearn.linear_model import LogisticRegression, Ridge
 
 from common import Figure, finish, parse_options
+from copying.attack import FORMS, Knowledge, Seen, agreement, answers, chosen, copies, weightiest
+from copying.models import MODELS, Columns, Floats, Model
+from hanse.client.drafting import DAILY_QUOTA, DEFAULT_FORM
 from hanse.learning import Transform
 from hanse.learning.evaluation import FINE, measure
 from hanse.learning.evaluation.calibration import decile_thresholds, fit_calibration
 from hanse.learning.metrics import score_histogram
 from hanse.learning.predictor import sigmoid
-from hanse.policies import Column
-from hanse.scoring.forms import banded, decile_of, flagged, listed, rounded
-from horizontal_parts.trees import TreesArm
+from hanse.scoring.extraction import DOCUMENTED
 from real_data import DataSet, Fold, data_sets, read
 
 SETS: Final = ("bank_full", "default_credit")
-QUERIES: Final = (66, 256, 1024, 4096)
-BATCH: Final = 100  # of a list: its highest ten
-TOP: Final = 10
-BAR: Final = 0.6
-"""Rank correlation that somebody by id, with a quarter of the columns, stays below: what its columns tell."""
-
-Floats = NDArray[np.float64]
-Columns = Mapping[str, NDArray[np.generic]]
-Model = Callable[[Columns], Floats]
-"""Log-odds of rows."""
+QUERIES: Final = (66, 256, 1024, 4096, DAILY_QUOTA)
+CHOSEN: Final = "chosen rows"
+EVERY: Final = "by id, all columns known"
+WEIGHTIEST: Final = "by id, the weightiest quarter known"
 
 
-def logistic(fold: Fold) -> Model:
-    """A logistic model over the public cells, on all rows in one place."""
-    transform = Transform.fit(fold.data.columns, None, 0)
-    model = LogisticRegression(C=1.0, max_iter=300)
-    model.fit(transform.apply(fold.data.rows.take(fold.train).columns), fold.labels(fold.train))
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """One way of asking.
 
-    def logits(columns: Columns) -> Floats:
-        found: Floats = model.decision_function(transform.apply(columns))
-        return found
+    Attributes:
+        name: In words.
+        rows: What is asked about.
+        known: What the caller knows of the rows.
+        judged: The same of the rows that nobody has.
+    """
 
-    return logits
-
-
-def trees(fold: Fold) -> Model:
-    """Boosted trees as the product grows them."""
-    grown = TreesArm(fold).pooled_trees
-    return lambda columns: grown.raw(grown.description.binning.encode(dict(columns)))[:, 0]
+    name: str
+    rows: Columns
+    known: Seen
+    judged: Seen
 
 
-def chosen(columns: tuple[Column, ...], rows: int, rng: np.random.Generator) -> Columns:
-    """Rows as a caller makes them up: a public cell of every column, each alike."""
-    made: dict[str, NDArray[np.generic]] = {}
-    for column in columns:
-        if column.kind == "categorical":
-            made[column.name] = rng.choice(np.array(column.categories, dtype=object), rows)
-        else:
-            ends = [column.edges[0] - 1.0, *column.edges, column.edges[-1] + 1.0]
-            places = rng.integers(len(ends) - 1, size=rows)
-            made[column.name] = np.array([(ends[p] + ends[p + 1]) / 2 for p in places])
-    return made
+class Drill:
+    """Copies one model.
 
+    Args:
+        data: The set.
+        model: Trained on all folds of it but the first.
+    """
 
-def answers(form: str, scores: Floats, deciles: tuple[float, ...]) -> Floats:
-    """What the caller is told of each row, as log-odds that it takes it for, or 0 and 1."""
-    if form == "score":
-        return _logit(rounded(scores, 2))
-    if form == "band":
-        return _logit((banded(scores) - 0.5) / 10)
-    if form == "decile":
-        return _logit((decile_of(scores, deciles) - 0.5) / 10)
-    if form == "flag":
-        return flagged(scores, deciles[-1])
-    batches = np.array_split(scores, max(1, len(scores) // BATCH))
-    return np.concatenate([np.nan_to_num(listed(batch, TOP)) for batch in batches])
+    def __init__(self, data: DataSet, model: Model) -> None:
+        self._data, self._model = data, model
+        self._rng = np.random.default_rng(7)
+        self._others = np.flatnonzero(data.fold != 0)
+        self._transform = Transform.fit(data.columns, None, 0)
+        self._test = data.rows.take(np.flatnonzero(data.fold == 0)).columns
+        self._true = model(self._test)
+        self._deciles = _deciles(self._true)
+        self._knowledge = self._some()
 
+    def ways(self, number: int) -> Iterator[Asking]:
+        """Ways of asking so many times; by id, of everybody at most once."""
+        number = min(number, len(self._others))
+        every = Knowledge(CHOSEN, frozenset(column.name for column in self._data.columns))
+        yield self._asking(every, chosen(self._data.columns, number, self._rng))
+        people = self._data.rows.take(self._rng.choice(self._others, number, replace=False)).columns
+        for knowledge in self._knowledge:
+            yield self._asking(knowledge, people)
 
-def copy(known: Floats, told: Floats) -> list[Callable[[Floats], Floats]]:
-    """Models fitted to what was told: a linear one, and boosted trees where there is enough to split."""
-    if told.min() == told.max():
-        return []
-    if set(np.unique(told)) <= {0.0, 1.0}:
-        linear = LogisticRegression(C=10.0, max_iter=300).fit(known, told)
-        fitted: list[Callable[[Floats], Floats]] = [linear.decision_function]
-    else:
-        fitted = [Ridge(alpha=0.1).fit(known, told).predict]
-    if len(told) >= QUERIES[1]:
-        fitted.append(
-            HistGradientBoostingRegressor(max_iter=100, min_samples_leaf=10).fit(known, told).predict
-        )
-    return fitted
+    def reached(self, asking: Asking, form: str) -> tuple[float, float]:
+        """Rank correlation of the best copy, and its share of the highest tenth."""
+        told = answers(form, sigmoid(self._model(asking.rows)), self._deciles)
+        found = (agreement(each, self._true) for each in copies(asking.known, told, asking.judged))
+        return max(found, default=(0.0, 0.0))
 
+    def _some(self) -> list[Knowledge]:
+        """What a caller may know of people whom it names."""
+        names = [column.name for column in self._data.columns]
+        quarter = max(1, len(names) // 4)
+        best = weightiest(self._transform, self._test, self._true)[:quarter]
+        some = {EVERY: names, "by id, a quarter known": names[:quarter], WEIGHTIEST: best}
+        return [Knowledge(name, frozenset(columns)) for name, columns in some.items()]
 
-def agreement(copied: Floats, true: Floats) -> tuple[float, float]:
-    """Rank correlation, and how many of the highest tenth are the same."""
-    correlation = float(np.corrcoef(rankdata(copied), rankdata(true))[0, 1])
-    tenth = max(1, len(true) // 10)
-    same = np.intersect1d(np.argsort(-copied)[:tenth], np.argsort(-true)[:tenth])
-    return (0.0 if np.isnan(correlation) else correlation), len(same) / tenth
+    def _asking(self, knowledge: Knowledge, rows: Columns) -> Asking:
+        known, judged = (knowledge.of(self._transform, of) for of in (rows, self._test))
+        return Asking(knowledge.name, rows, known, judged)
 
 
 def drill(name: str, data: DataSet, kind: str, model: Model, queries: tuple[int, ...]) -> list[Figure]:
-    """What every way of asking achieves."""
-    rng = np.random.default_rng(7)
-    test, others = np.flatnonzero(data.fold == 0), np.flatnonzero(data.fold != 0)
-    transform = Transform.fit(data.columns, None, 0)
-    true = model(data.rows.take(test).columns)
-    judged = transform.apply(data.rows.take(test).columns).astype(np.float64)
-    held = score_histogram(sigmoid(true), np.zeros(len(true), dtype=np.float32), tuple(FINE.edges.tolist()))
-    deciles = decile_thresholds(held, FINE, 1)
-    quarter = {column.name for column in data.columns[: max(1, len(data.columns) // 4)]}
-    own = np.array(
-        [
-            any(feature in column.features for column in transform.columns if column.name in quarter)
-            for feature in range(transform.n_features)
-        ]
-    )
-    every = np.ones(transform.n_features, dtype=np.bool_)
-    figures = []
+    """What every way of asking achieves; the default has a bar."""
+    one, figures = Drill(data, model), []
     for number in queries:
-        people = data.rows.take(rng.choice(others, number, replace=False)).columns
-        ways = {
-            "chosen rows": (chosen(data.columns, number, rng), every),
-            "by id, all columns known": (people, every),
-            "by id, a quarter known": (people, own),
-        }
-        for way, (rows, seen) in ways.items():
-            known = transform.apply(rows).astype(np.float64)[:, seen]
-            scores = sigmoid(model(rows))
-            for form in ("score", "band", "decile", "flag", "list"):
-                reached = max(
-                    (
-                        agreement(fit(judged[:, seen]), true)
-                        for fit in copy(known, answers(form, scores, deciles))
-                    ),
-                    default=(0.0, 0.0),
-                )
-                barred = way == "by id, a quarter known" and form in ("band", "decile")
-                label = f"{name}, {kind}, {way}, {form}, {number}"
+        for asking in one.ways(number):
+            for form in FORMS:
+                correlation, tenth = one.reached(asking, form)
+                default = asking.name == WEIGHTIEST and form == DEFAULT_FORM["output"]
+                label = f"{name}, {kind}, {asking.name}, {form}, {number}"
                 figures += [
-                    Figure(f"{label}: rank correlation", reached[0], "", BAR if barred else None),
-                    Figure(f"{label}: of the highest tenth", reached[1], ""),
+                    Figure(f"{label}: rank correlation", correlation, "", DOCUMENTED if default else None),
+                    Figure(f"{label}: of the highest tenth", tenth, ""),
                 ]
     return figures
 
@@ -187,7 +147,9 @@ def main() -> int:
     folder = data_sets()
     if folder is None:
         return 0
-    kinds = {"logistic": logistic} if options.quick else {"logistic": logistic, "trees": trees}
+    kinds: Mapping[str, Callable[[Fold], Model]] = MODELS
+    if options.quick:
+        kinds = {"logistic": MODELS["logistic"]}
     figures: list[Figure] = []
     for name in options.sets[: 1 if options.quick else None]:
         data = read(folder / name)
@@ -200,10 +162,10 @@ def main() -> int:
     return finish("Copying a model from its answers", figures, options)
 
 
-def _logit(scores: Floats) -> Floats:
-    inside = np.clip(scores, 0.005, 0.995)
-    found: Floats = np.log(inside) - np.log1p(-inside)
-    return found
+def _deciles(logits: Floats) -> tuple[float, ...]:
+    none = np.zeros(len(logits), dtype=np.float32)
+    held = score_histogram(sigmoid(logits), none, tuple(FINE.edges.tolist()))
+    return decile_thresholds(held, FINE, 1)
 
 
 if __name__ == "__main__":

@@ -96,6 +96,7 @@ def draft(
         "assessment": "assessment of the test",
         "assessor": "an assessor",
         "packs": [builtin_pack(name).reference for name in DEFAULT_PACKS],
+        "form": {"output": "score"},
         # Local noise unless a test is about shared noise: commands that are answered by themselves.
         "mode": "secure" if epsilon is None else "individual",
     }

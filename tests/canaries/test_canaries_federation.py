@@ -13,7 +13,7 @@ from tests.canaries.test_canaries_run import hostile_rows
 
 from hanse.client.models import fetch_model
 from hanse.client.remote import RunEvent
-from hanse.demo.calls import make_rows, score
+from hanse.demo.calls import score
 
 pytestmark = [pytest.mark.federation, pytest.mark.slow, pytest.mark.timeout(420)]
 
@@ -66,8 +66,6 @@ def scoring(running: Any, model: str, places: Places) -> None:
     running.processes.start("scorer", ["serve", model, "--home", str(site.home.root)], {})
     address = running.processes.wait_until_ready("scorer").split()[-1]
     chosen = [row for row, kind in enumerate(site.written.profiles) if kind == "granted"][1:5]
-    columns = running.agreement.columns
-    values = {column.name: site.data.rows.columns[column.name][chosen] for column in columns}
     ids = [str(site.written.subject_ids[row]) for row in chosen]
     strangers = [mail("brand", row) for row in chosen]
     name, _, version = model.rpartition("@")
@@ -80,9 +78,8 @@ def scoring(running: Any, model: str, places: Places) -> None:
         ("scoring.marketing", ids, (mail("brand", 1), version)),
         ("scoring.marketing", ids[:1] * 4, (name, version)),
     ):
-        rows = make_rows(columns, subjects, values)
         try:
-            call = score(address, caller, site.home.serving_authority, asked, purpose, rows)
+            call = score(address, caller, site.home.serving_authority, asked, purpose, subjects)
         except UnicodeEncodeError:
             continue  # the client itself refuses to send it
         allowed.append(call.allowed)

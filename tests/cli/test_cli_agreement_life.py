@@ -18,6 +18,7 @@ from hanse.cli.main import main
 from hanse.client.home import MemberHome
 from hanse.crypto import VerifierKey, sha256_hex
 from hanse.policies import Agreement, Identity
+from hanse.scoring.extraction import ABOUT_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -178,6 +179,35 @@ def test_an_option_that_does_not_fit(rest: str, told: str, hanse: Callable[..., 
     result = new(hanse, rest)
     assert (result.code, told in result.err) == (3, True), result
     assert not Path("deal.yaml").exists()
+
+
+@pytest.mark.usefixtures("sites")
+def test_scores_leave_in_bands_and_by_name_unless_somebody_decides_otherwise(
+    hanse: Callable[..., Result],
+) -> None:
+    given = f"--label y --positive yes {INCOME} {ENTRUSTED} --epsilon 3 --caller crm"
+    usual = new(hanse, given)
+    scoring = Agreement.from_yaml(Path("deal.yaml").read_text()).scoring
+    assert (usual.code, scoring.output, scoring.by_id) == (0, "band", True)
+    assert "copy" not in usual.out
+    Path("deal.yaml").unlink()
+    raw = new(hanse, f"{given} --output score:2 --chosen-rows")
+    scoring = Agreement.from_yaml(Path("deal.yaml").read_text()).scoring
+    assert (raw.code, scoring.output, scoring.decimals, scoring.by_id) == (0, "score", 2, False)
+    assert "enough to copy" in raw.out
+    Path("deal.yaml").unlink()
+    assert new(hanse, f"{given} --output scores").code == 3
+
+
+@pytest.mark.usefixtures("sites")
+def test_an_interview_says_what_a_form_lets_callers_do(hanse: Callable[..., Result]) -> None:
+    given = f"--label y --positive yes {INCOME} --epsilon 3 --title T --id motor --pack gdpr --proposer P"
+    result = new(hanse, f"--interview --output flag:0.3 {given}", "Otto\n" + "\n" * 60)
+    assert result.code == 0, result
+    told = " ".join(result.err.split())
+    assert "Do callers name people alone" in told
+    assert " ".join(ABOUT_NAMES.en.split()) in told
+    assert "In which form do scores leave?" not in told
 
 
 @pytest.mark.parametrize("lang", ["en", "zh"])

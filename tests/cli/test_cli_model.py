@@ -27,13 +27,20 @@ if TYPE_CHECKING:
     from hanse.policies import Agreement
 
 INIT = "init member --home brand --name brand --jurisdiction DE --organisation Brand"
-GOOD: dict[str, float | None] = {"auc": 0.75, "auc_standard_error": 0.01, "log_loss": 0.4, "noise_std": 0.0}
+GOOD: dict[str, float | None] = {
+    "auc": 0.75,
+    "auc_standard_error": 0.01,
+    "log_loss": 0.4,
+    "noise_std": 0.0,
+    "calibration_error": 0.02,
+    "calibration_standard_error": 0.005,
+}
 
 
 class Member:
     """A member with a model of three versions, of which the second is not better than guessing."""
 
-    def __init__(self, root: Path, invoke: Any) -> None:
+    def __init__(self, root: Path, invoke: Any, **changes: Any) -> None:
         self.invoke, self.root = invoke, root
         assert self.run(INIT)[0] == 0
         self.home = MemberHome(root / "brand")
@@ -41,7 +48,7 @@ class Member:
             node=SigningKey.load(self.home.node_key),
             approvers=(SigningKey.load(self.home.approver_key), SigningKey.generate("partner-dpo")),
         )
-        self.agreement: Agreement = make_agreement(self.keys)
+        self.agreement: Agreement = make_agreement(self.keys, **changes)
         for folder in (self.home.models, self.home.agreements, self.home.peers):
             folder.mkdir(exist_ok=True)
         write_note(self.home.agreements / f"{self.agreement.digest}.agreement", self.agreement, self.keys)
@@ -128,6 +135,26 @@ def test_life_of_a_model(member: Member, monkeypatch: pytest.MonkeyPatch) -> Non
     assert scoring_settings(member.root / "brand", "propensity@1", None).registry is None
 
 
+def test_deciles_are_given_where_a_version_does_not_say_them(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, member: Member
+) -> None:
+    edges = "/".join(f"0.{number}" for number in range(1, 10))
+    code, printed = member.says(f"promote propensity@1 --deciles {edges}")
+    assert (code, "the agreement has no deciles" in printed) == (9, True)
+    terms = member.agreement.scoring.model_dump(mode="json") | {"output": "decile"}
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path / "other")
+    other = Member(tmp_path / "other", command_for(monkeypatch, capsys), scoring=terms)
+    code, printed = other.says("promote propensity@1")
+    assert (code, "--deciles" in printed) == (9, True)
+    assert other.says("promote propensity@1 --deciles 0.1/0.2")[0] == 9
+    assert other.says("promote propensity@1 --deciles 0.1/x")[0] == 3
+    assert other.says(f"promote propensity@1 --deciles {edges}")[0] == 0
+    assert other.says("approve propensity", by="Aud")[0] == 0
+    code, printed = other.run("model show propensity@1 --home brand")
+    assert (code, "with deciles" in " ".join(printed.split())) == (0, True)
+
+
 def test_a_version_that_contains_withdrawn_is_shown_with_its_deadline(member: Member) -> None:
     with open_ledger(member.home) as ledger:
         ledger.withdraw("1" * 32, member.agreement.purpose, NOW)
@@ -153,5 +180,5 @@ def test_a_gate_of_the_members_own(member: Member) -> None:
     (member.home.serving / "gate.yaml").write_text("schema_version: 1\nquality: {minimum_auc: 0.9}\n")
     checks = {check["check"]: check for check in member.document("show propensity@1")["gate"]}
     assert (checks["quality"]["outcome"], checks["quality"]["keeps_back"]) == ("failed", True)
-    assert (checks["privacy"]["outcome"], checks["calibration"]["outcome"]) == ("passed", "unknown")
-    assert not checks["calibration"]["keeps_back"]
+    assert (checks["privacy"]["outcome"], checks["calibration"]["outcome"]) == ("passed", "passed")
+    assert (checks["fairness"]["outcome"], checks["fairness"]["keeps_back"]) == ("unknown", False)

@@ -97,17 +97,22 @@ def random_forest(columns: TreeColumns, trees: int, depth: int, rng: np.random.G
     return Forest.join(parts, layout.width)
 
 
+def make_weights(kind: str, transform: Transform, rng: np.random.Generator) -> bytes:
+    """A model's file with random weights."""
+    agreed = KINDS[kind]
+    if kind == "trees":
+        columns, settings = TreeColumns(transform), agreed_settings(agreed, agreed.rounds)
+        description = BoostedDescription(settings=settings, binning=columns.binning, base=(-1.0,))
+        return encode_trees(BoostedTrees(description, random_forest(columns, 8, 3, rng)))
+    size = parameter_count(agreed, transform.n_features, transform.groups)
+    return encode_weights(rng.normal(size=size).astype(np.float32))
+
+
 def make_model(kind: str, seed: int = 5, cell_counts: tuple[float, ...] = ()) -> LoadedModel:
     """A model of a kind with random weights."""
     rng = np.random.default_rng(seed)
     agreed, transform = KINDS[kind], Transform.fit(COLUMNS, None, 0.0)
-    if kind == "trees":
-        columns, settings = TreeColumns(transform), agreed_settings(agreed, agreed.rounds)
-        description = BoostedDescription(settings=settings, binning=columns.binning, base=(-1.0,))
-        weights_file = encode_trees(BoostedTrees(description, random_forest(columns, 8, 3, rng)))
-    else:
-        size = parameter_count(agreed, transform.n_features, transform.groups)
-        weights_file = encode_weights(rng.normal(size=size).astype(np.float32))
+    weights_file = make_weights(kind, transform, rng)
     manifest = ModelManifest(
         name="propensity",
         version=1,

@@ -83,6 +83,33 @@ def test_life_of_three_versions(desk: Desk) -> None:
     assert desk.logged == [one.digest for one in desk.book.read(NAME).decisions]
 
 
+DECILES = tuple(number / 10 for number in range(1, 10))
+
+
+def test_deciles_are_given_by_two_people_and_stay_with_their_version(desk: Desk) -> None:
+    desk.promotes(1)
+    proposed = desk.says("canary", version=2, share=1, deciles=DECILES)
+    assert (proposed.canary, proposed.deciles_of(ref(2))) == (None, ())
+    assert desk.approves(proposed.number).deciles_of(ref(2)) == DECILES
+    assert desk.promotes(2).deciles_of(ref(2)) == DECILES
+    with pytest.raises(PolicyError, match="live already"):
+        desk.says("promote", version=2, deciles=DECILES)
+    other = desk.says("promote", version=2, deciles=DECILES[::-1][:1] * 9)
+    changed = desk.approves(other.number)  # the live one, from now on with other deciles
+    assert (changed.live, changed.earlier, changed.deciles_of(ref(2))) == (ref(2), (ref(1),), (0.9,) * 9)
+    assert desk.says("rollback", version=1).deciles_of(ref(1)) == ()
+    again = desk.says("promote", version=2, deciles=(*DECILES[:8], 0.95))
+    assert desk.approves(again.number).deciles_of(ref(2))[-1] == 0.95
+    for kind, wrong in (
+        ("promote", DECILES[:8]),
+        ("promote", DECILES[::-1]),
+        ("promote", (*DECILES[:8], 1.1)),
+        ("retire", DECILES),
+    ):
+        with pytest.raises(PolicyError, match="deciles"):
+            desk.says(kind, version=1, deciles=wrong)
+
+
 def test_a_roll_back_ends_the_canary_first(desk: Desk) -> None:
     desk.promotes(1)
     desk.promotes(2)

@@ -13,6 +13,8 @@ GOOD = Figures(
     vertical=False,
     auc=0.75,
     auc_standard_error=0.02,
+    calibration_error=0.02,
+    calibration_standard_error=0.005,
     budget=(3.0, 1e-5),
     spent=(2.9, 1e-5),
     claimed_epsilon=2.9,
@@ -43,8 +45,19 @@ def outcome(gate: Gate, name: str, **changes: Any) -> tuple[str, bool]:
         ("privacy", {"budget": None, "spent": None}, ("passed", False), ("passed", False)),
         ("canaries", {"shown_epsilon": 3.0}, ("failed", True), ("failed", True)),
         ("canaries", {"shown_epsilon": None}, ("unknown", False), ("unknown", True)),
-        ("calibration", {}, ("unknown", False), ("unknown", True)),
+        ("calibration", {}, ("passed", False), ("passed", False)),
+        ("calibration", {"calibration_error": None}, ("unknown", True), ("unknown", True)),
+        ("calibration", {"calibration_standard_error": None}, ("unknown", True), ("unknown", True)),
         ("calibration", {"calibration_error": 0.06}, ("failed", True), ("failed", True)),
+        ("calibration", {"calibration_standard_error": 0.016}, ("failed", True), ("failed", True)),
+        ("fairness", {}, ("unknown", False), ("unknown", True)),
+        ("fairness", {"protected": True}, ("unknown", True), ("unknown", True)),
+        (
+            "fairness",
+            {"protected": True, "selection_ratio": 0.9, "opportunity_gap": 0.05},
+            ("passed", False),
+            ("passed", False),
+        ),
         ("fairness", {"selection_ratio": 0.9}, ("unknown", False), ("unknown", True)),
         ("fairness", {"selection_ratio": 0.9, "opportunity_gap": 0.2}, ("failed", True), ("failed", True)),
         ("leakage", {"vertical": True}, ("unknown", True), ("unknown", True)),
@@ -60,7 +73,11 @@ def test_every_check(
 
 def test_what_keeps_a_version_back_is_named() -> None:
     assert blocking(judge(Gate(), GOOD)) == ()
-    assert blocking(judge(STRICT, GOOD)) == ("calibration", "fairness")
+    assert blocking(judge(STRICT, GOOD)) == ("fairness",)
+    assert blocking(judge(Gate(), replace(GOOD, protected=True, calibration_error=None))) == (
+        "calibration",
+        "fairness",
+    )
 
 
 def test_the_interval_is_that_of_evaluations() -> None:

@@ -7,9 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import numpy as np
 import pytest
 import tritonclient.grpc as triton
-from tests.scoring.conftest import CALLER, GRANTED, OTHER_CALLER, PURPOSE, RunningScorer
+from tests.scoring.conftest import (
+    AGES,
+    CALLER,
+    GRANTED,
+    JOBS,
+    OTHER_CALLER,
+    PURPOSE,
+    Keys,
+    RunningScorer,
+    make_agreement,
+)
 from tests.scoring.served_versions import NAME, Served, ask, swap_under_load, wait_until
 from tritonclient.utils import InferenceServerException
 
@@ -205,6 +216,22 @@ def test_a_scorer_does_not_start_without_a_live_version(fresh: Served) -> None:
     with pytest.raises(HanseError) as raised, fresh.running():
         pass
     assert raised.value.code == "model.not-found"
+
+
+def test_deciles_that_were_decided_are_served(tmp_path: Path) -> None:
+    terms = make_agreement(Keys()).scoring.model_dump(mode="json")
+    made = Served(tmp_path, 2, scoring=terms | {"output": "decile"})
+    with pytest.raises(ServingError, match="where they begin"), made.running():
+        pass  # the live version does not say it, and nobody has
+    middle = float(np.median(made.expected(2)))
+    for edges in ([middle] * 9, [0.0] * 5 + [middle] * 4):
+        made.approve(made.says("promote", version=2, deciles=edges).number)
+        with made.running() as scorer, made.client(scorer) as client:
+            told = [ask(client, subject)[1] for subject in range(3)]
+        model = made.model(2)
+        columns = {"age": np.array(AGES), "job": np.array(JOBS, dtype=object)}
+        scores = model.predictor.scores(model.transform.apply(columns))[:3]
+        assert told == [1 + sum(score >= edge for edge in edges) for score in scores]
 
 
 def test_methods_of_the_extension_are_not_for_strangers(served: Served, scorer: RunningScorer) -> None:

@@ -316,7 +316,7 @@ def test_where_no_reasons_are_agreed_none_are_given(tmp_path: Path) -> None:
         ScoringStub(made).Explain(
             pb.ExplainRequest(model="propensity", purpose=PURPOSE, subject_ids=GRANTED[:1])
         )
-    assert code_of(caught.value) == "scoring.bad-input"
+    assert code_of(caught.value) == "model.no-reasons"
 
 
 def test_the_card_is_the_signed_manifest_and_says_the_same(stub: ScoringStub, site: MemberSite) -> None:
@@ -332,6 +332,8 @@ def test_the_card_is_the_signed_manifest_and_says_the_same(stub: ScoringStub, si
     ]
     assert (summary.privacy.private, summary.privacy.HasField("epsilon")) == (False, False)
     assert "without differential privacy" in summary.privacy.limit
+    assert (summary.calibration.calibrated, summary.calibration.HasField("error")) == (False, False)
+    assert "not corrected" in summary.calibration.text
     assert summary.usable_until == site.agreement.valid_until.strftime("%Y-%m-%dT%H:%M:%SZ")
     with pytest.raises(grpc.RpcError) as caught:
         stub.GetModelCard(pb.GetModelCardRequest(model="other"))

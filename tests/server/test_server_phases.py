@@ -17,6 +17,9 @@ from hanse.audit.completeness import check_member, check_shared
 from hanse.client.sums import MemberSums
 from hanse.crypto import SigningKey
 from hanse.errors import AuditError, PolicyError, TrainingError
+from hanse.learning.evaluation import FINE
+from hanse.learning.evaluation.groups import threshold_of
+from hanse.learning.metrics import ScoreHistogram
 from hanse.server.wire import open_reply, sign_command
 
 Federation = Callable[..., Any]
@@ -135,6 +138,35 @@ def test_a_run_in_sums_from_start_to_finish(plain: Federation, monkeypatch: pyte
     np.testing.assert_allclose(weights, expected, atol=1e-6)
     stated = next(e.facts["rows"] for e in record._events if e.type == "round.aggregated")
     assert sum(rows["training"] for rows in stated.values()) == round(first[size] * 1_000_000)
+
+
+def test_groups_of_a_protected_column_are_compared_of_the_model_alone(
+    federation: Federation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    columns = [c.model_copy(update={"protected": c.name == "marital"}) for c in PLAIN]
+    local = federation(4, None, rounds=2, columns=columns, round_timeout_s=300)
+    heard = listen(monkeypatch)
+    rounds, _ = local.rounds(local.transport())
+    outcome = rounds.conduct()
+    kinds = Counter(one.query.kind.partition("/")[2] for one in heard)
+    assert {kind: count for kind, count in kinds.items() if kind.startswith("evaluation.group")} == {
+        "evaluation.group-sizes": 4,
+        "evaluation.group-scores": 4,
+    }
+    metrics = outcome.metrics.as_facts()
+    scores = [one for one in heard if one.query.kind.endswith("evaluation.group-scores")]
+    parts = np.sum([one.values for one in scores], axis=0).reshape(-1, 2, FINE.bins)
+    # The few whose value is missing are with others: what is compared holds ten records of each class.
+    assert parts.sum(axis=2).min() >= local.agreement.cohort.suppress_below
+    threshold = threshold_of(ScoreHistogram(*parts.sum(axis=0)), FINE, 0.1)
+    chosen = FINE.edges[:-1] >= threshold
+    rates = parts[:, :, chosen].sum(axis=(1, 2)) / parts.sum(axis=(1, 2))
+    assert metrics["selection_ratio"] == metrics["selection_ratio.marital"]
+    assert metrics["selection_ratio"] == pytest.approx(rates.min() / rates.max())
+    true_rates = parts[:, 0, chosen].sum(axis=1) / parts[:, 0].sum(axis=1)
+    assert metrics["opportunity_gap"] == pytest.approx(true_rates.max() - true_rates.min())
+    assert 0 < (metrics["calibration_standard_error"] or 0) < (metrics["calibration_error"] or 0) + 0.1
+    assert 0 < (metrics["brier"] or 0) < 0.25
 
 
 def test_who_vanishes_in_a_round_is_lost_and_three_go_on(

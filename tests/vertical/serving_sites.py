@@ -17,6 +17,7 @@ import uvloop
 from tests.conftest import LocalFederation, open_federation
 
 from hanse.api.inference import open_inference_grpc_pb2 as oip
+from hanse.api.v1.scoring_pb2_grpc import ScoringStub
 from hanse.audit import Actor, Checkpoint, Entry, Event, EventType, leaf_hash, sign_checkpoint, verify_log
 from hanse.audit.entry import Frame, format_time, write_entry
 from hanse.audit.proof_file import ProofFile, format_proof
@@ -93,7 +94,9 @@ def train(
     draft = vertical_draft(story, trees, CALLER)
     assert draft.vertical is not None
     vertical = draft.vertical.model_copy(update={"answers": answers})
-    note = federation.agree(dataclasses.replace(draft, vertical=vertical))[1]
+    # Raw scores of columns that the caller brings, so that tests can tell what was computed of what.
+    raw = {"output": "score"}
+    note = federation.agree(dataclasses.replace(draft, vertical=vertical, form=raw))[1]
     built = open_federation(federation, note)
     with ExitStack() as stack:
         stack.enter_context(built.hub)
@@ -246,6 +249,11 @@ class Caller:
 
     def ask(self, request: Any, timeout_s: float = 5.0) -> "Answered":
         return Answered(self._infer(request, timeout=timeout_s))
+
+    @property
+    def own(self) -> ScoringStub:
+        """Hanse's own service."""
+        return ScoringStub(self.channel)
 
     def close(self) -> None:
         self.channel.close()

@@ -21,10 +21,12 @@ from tests.vertical.serving_sites import (
     values,
 )
 
+from hanse.api.v1 import scoring_pb2 as pb
 from hanse.audit import EventType
 from hanse.audit.completeness import check_member
-from hanse.crypto import VerifierKey
+from hanse.crypto import VerifierKey, sha256_hex
 from hanse.demo.federation import Site
+from hanse.learning.vertical.runs.manifest import read_vertical
 from hanse.learning.vertical.serving import KeptPart, open_kept
 from hanse.policies import Identity, open_agreement
 
@@ -149,6 +151,30 @@ def test_nobody_but_the_label_holder_is_answered(trained: Trained, address: str)
             ask: Any = channel.unary_unary("/hanse.api.v1.PartAnswers/Answer")
             with pytest.raises(grpc.RpcError):
                 ask(b"anything", timeout=3)
+
+
+def test_a_vertical_model_has_a_card_and_says_that_it_gives_no_reasons(
+    trained: Trained, address: str
+) -> None:
+    name, _, version = trained.model.partition("@")
+    with serving_part(trained, trained.federation.sites[1], address), serving_scorer(trained) as scorer:
+        caller = Caller(trained, scorer.address)
+        card = caller.own.GetModelCard(pb.GetModelCardRequest(model=name, version=version))
+        person = trained.people(trained.brand)[0]
+        request = pb.ExplainRequest(model=name, version=version, purpose=PURPOSES[1], subject_ids=[person])
+        with pytest.raises(grpc.RpcError) as caught:
+            caller.own.Explain(request)
+        caller.close()
+    manifest = read_vertical(card.signed_manifest)
+    assert sha256_hex(card.signed_manifest) == card.summary.model_digest
+    assert list(card.summary.members) == sorted(manifest.parts)
+    metrics = {one.name: one.value for one in card.summary.metrics if one.HasField("value")}
+    assert metrics == {key: value for key, value in manifest.metrics.items() if value is not None}
+    assert not card.summary.calibration.calibrated
+    assert card.summary.calibration.error == manifest.metrics["calibration_error"]
+    error: Any = caught.value
+    codes = {item.key: item.value for item in error.trailing_metadata()}
+    assert codes["hanse-error-code"] == "model.no-reasons"
 
 
 def test_a_part_that_was_altered_is_not_served(trained: Trained) -> None:

@@ -1,7 +1,6 @@
 """``hanse agreement new``: a draft from options, from an interview, or from both."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,7 +15,7 @@ from hanse.cli.output import say
 from hanse.cli.policy import Lang, Language
 from hanse.client.answered import draft_of
 from hanse.client.asking import Question, Site
-from hanse.client.drafting import draft_agreement, form_of, known_identities, places_of, read_columns
+from hanse.client.drafting import draft_agreement, known_identities, places_of, read_columns
 from hanse.client.home import MemberHome
 from hanse.client.interview import collect
 from hanse.client.packs import adopted
@@ -189,15 +188,20 @@ def new(
     opt_out: Annotated[Each, _each("Whether people whom a caller contacts can say no: yes or no")] = None,
     plain_path: Annotated[Each, _each("Whether a caller serves people without a score: yes or no")] = None,
     output: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="In which form scores leave: score:2, band, band:0.2/0.5, decile, flag:0.3, list:50 (of a "
-            "call) or segment:COLUMN:VALUE:SCORE."
+            help="In which form scores leave: band, band:0.2/0.5, decile, flag:0.3, list:50 (of a call), "
+            "segment:COLUMN:VALUE:SCORE or score:2. Default: band."
         ),
-    ] = "score",
-    by_id: Annotated[  # noqa: FBT002 - a flag of the command line
-        bool, typer.Option("--by-id", help="Callers name people alone; the site looks up their columns.")
-    ] = False,
+    ] = None,
+    by_id: Annotated[
+        bool | None,
+        typer.Option(
+            "--by-id/--chosen-rows",
+            help="Callers name people alone, and the site looks up their columns; or callers bring the "
+            "columns, and can copy the model. Default: by id.",
+        ),
+    ] = None,
     significant_effect: Annotated[
         bool | None, typer.Option(help="Whether decisions based on scores affect people significantly.")
     ] = None,
@@ -246,7 +250,8 @@ def new(
         "label_epsilon": _text(label_epsilon), "label_defence": label_defence,
         "no_collusion": _yes(no_collusion), "key_bits": _text(key_bits),
         "maximum_leakage": _text(maximum_leakage), "minimum_bin_rows": _text(minimum_bin_rows),
-        "caller": _joined(caller), "significant_effect": _yes(significant_effect),
+        "caller": _joined(caller), "output": output, "by_id": _yes(by_id),
+        "significant_effect": _yes(significant_effect),
         "human_review": _yes(human_review), "reason_codes": _yes(reason_codes), "assessment": assessment,
         "assessor": assessor, "other_place": _joined(other_place), "border": border,
         "border_reference": border_reference, "valid_days": _text(valid_days), "rows_days": _text(rows_days),
@@ -262,8 +267,7 @@ def new(
     answered = {key: text for key, text in given.items() if text is not None}
     if out.exists():
         raise ConfigurationError("config.exists", f"{out} exists; name another file")
-    form = form_of(output, by_id=by_id)
-    agreement = _draft(out, MemberHome(home), columns, answered, form, lang if interview else None)
+    agreement = _draft(out, MemberHome(home), columns, answered, lang if interview else None)
     if note := copying_note(agreement):
         say(f"note: {said(note, lang)}")
     members = len(agreement.members)
@@ -275,7 +279,6 @@ def _draft(
     home: MemberHome,
     columns: Path,
     given: Mapping[str, str],
-    form: Mapping[str, object],
     lang: Language | None,
 ) -> Agreement:
     """Writes the draft, and returns it. Asks in the language, if there is one."""
@@ -286,8 +289,7 @@ def _draft(
     auditors = [identity for identity in identities if identity.role == "auditor"]
     site = Site(members, places_of(identities), read_columns(columns), auditors)
     answers = collect(site, given, None if lang is None else _Interviewer(lang).ask)
-    draft = replace(draft_of(answers, site, adopted(home)), form=form)
-    agreement = draft_agreement(draft, identities, utc_now())
+    agreement = draft_agreement(draft_of(answers, site, adopted(home)), identities, utc_now())
     write_atomic(out, agreement.to_yaml().encode())
     return agreement
 

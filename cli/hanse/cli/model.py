@@ -12,7 +12,7 @@ from hanse.cli.output import Json, console, print_json, say, table
 from hanse.client.home import MemberHome
 from hanse.client.model_registry import ModelRegistry, Version
 from hanse.crypto import SigningKey
-from hanse.errors import PolicyError, ServingError
+from hanse.errors import ConfigurationError, PolicyError, ServingError
 from hanse.policies.serving import ALONE_PERCENT, Decision, Serving, SignedDecision, blocking, needs_two
 
 app = typer.Typer(
@@ -32,6 +32,16 @@ Override = Annotated[
     bool,
     typer.Option(
         "--override-gate", help="Accept what the gate keeps back; two people sign, and it is logged."
+    ),
+]
+
+Deciles = Annotated[
+    str | None,
+    typer.Option(
+        "--deciles",
+        help="Where tenths of people begin, for a version that does not say so: nine scores, as 0.01/0.02/… "
+        "Two people sign them.",
+        metavar="EDGES",
     ),
 ]
 
@@ -106,6 +116,7 @@ def promote(
     reason: Reason,
     home: Home = Path(),
     key: Key = None,
+    deciles: Deciles = None,
     *,
     override: Override = False,
     as_json: Json = False,
@@ -115,7 +126,8 @@ def promote(
     Example: [bold]hanse model promote propensity@2 --home brand --by "Dora" --reason "better on May"[/], then
     [bold]hanse model approve propensity --home brand --by "Aud" --reason "seen"[/]
     """
-    _propose("promote", model, home, key, override=override, as_json=as_json, by=by, reason=reason)
+    fields = {"by": by, "reason": reason, "deciles": _edges(deciles)}
+    _propose("promote", model, home, key, override=override, as_json=as_json, **fields)
 
 
 @app.command("canary")
@@ -126,6 +138,7 @@ def canary(
     reason: Reason,
     home: Home = Path(),
     key: Key = None,
+    deciles: Deciles = None,
     *,
     override: Override = False,
     as_json: Json = False,
@@ -136,7 +149,7 @@ def canary(
 
     `hanse model rollback` ends it.
     """
-    fields = {"by": by, "reason": reason, "share": share}
+    fields = {"by": by, "reason": reason, "share": share, "deciles": _edges(deciles)}
     _propose("canary", model, home, key, override=override, as_json=as_json, **fields)
 
 
@@ -237,6 +250,18 @@ def reject(
         _decide(registry, name, "reject", key, as_json=as_json, by=by, reason=reason, proposal=number)
 
 
+def _edges(deciles: str | None) -> tuple[float, ...]:
+    """Scores between slashes.
+
+    Raises:
+        ConfigurationError: ``config.invalid``.
+    """
+    try:
+        return tuple(float(edge) for edge in deciles.split("/")) if deciles else ()
+    except ValueError as error:
+        raise ConfigurationError("config.invalid", "--deciles is nine scores, as 0.01/0.02/…") from error
+
+
 def _propose(
     kind: str,
     model: str,
@@ -250,6 +275,7 @@ def _propose(
     """What makes a version answer: it is checked, and the gate is asked."""
     with ModelRegistry(MemberHome(home)) as registry:
         version = registry.version(model)
+        registry.require_form(version, fields["deciles"])
         overridden = blocking(registry.judged(version)) if override else ()
         _check(registry, version, overridden)
         fields |= {"version": version.ref.version, "manifest": version.ref.manifest}

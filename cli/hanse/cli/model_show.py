@@ -89,6 +89,7 @@ def decided_rows(decided: Decided) -> list[tuple[object, ...]]:
         one = signed.decision
         about = f" version {one.version}" if one.version is not None else f" {one.proposal}"
         share = "" if one.share is None else f" at {one.share} %"
+        share += " with deciles" if one.deciles else ""
         over = "" if not one.overridden else f", overriding {', '.join(one.overridden)}"
         rows.append((one.number, f"{one.kind}{about}{share}{over}", one.by, one.at, one.reason))
     return rows

@@ -1,21 +1,16 @@
 """The demo's scoring calls: a calling system with its own certificate, over gRPC, as any client would."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import grpc
-import numpy as np
-import numpy.typing as npt
 
-from hanse.api.inference import open_inference_grpc_pb2 as oip
-from hanse.api.inference import open_inference_grpc_pb2_grpc as oip_grpc
+from hanse.api.v1 import scoring_pb2 as pb
+from hanse.api.v1 import scoring_pb2_grpc as pb_grpc
 from hanse.demo.results import ScoringCall
-from hanse.policies import Column
 
 CALL_TIMEOUT_S = 10.0
-PERMIT = b"permit"
 
 
 def score(
@@ -24,7 +19,7 @@ def score(
     authority: Path,
     model: tuple[str, str],
     purpose: str,
-    rows: oip.ModelInferRequest,
+    subject_ids: Sequence[str],
 ) -> ScoringCall:
     """Makes one call and says how it went.
 
@@ -34,65 +29,31 @@ def score(
         authority: PEM file, what the scorer's certificate chains to.
         model: Name and version.
         purpose: The use that the caller declares.
-        rows: The subjects and their columns, as :func:`make_rows` builds them.
+        subject_ids: The subjects, as the member that scores writes them; it looks up their columns.
     """
     credentials = grpc.ssl_channel_credentials(
         authority.read_bytes(), (caller / "tls.key").read_bytes(), (caller / "tls.crt").read_bytes()
     )
-    request = oip.ModelInferRequest(model_name=model[0], model_version=model[1])
-    request.MergeFrom(rows)
-    request.parameters["purpose"].string_param = purpose
-    subjects = len(request.inputs[0].contents.bytes_contents)
+    request = pb.ScoreRequest(model=model[0], version=model[1], purpose=purpose, subject_ids=subject_ids)
     started_s = time.monotonic()
     with grpc.secure_channel(address, credentials) as channel:
-        stub = oip_grpc.GRPCInferenceServiceStub(channel)
+        stub = pb_grpc.ScoringStub(channel)
         try:
-            response = stub.ModelInfer(request, timeout=CALL_TIMEOUT_S)
+            response = stub.Score(request, timeout=CALL_TIMEOUT_S)
         except grpc.RpcError as error:
-            return _refused(caller.name, purpose, subjects, error, started_s)
-    decisions = _decisions(response)
-    denied = sorted(
-        {decision.removeprefix(b"deny:").decode() for decision in decisions if decision != PERMIT}
-    )
+            return _refused(caller.name, purpose, len(subject_ids), error, started_s)
+    rules = list(response.results.rules)
+    denied = sorted(set(rules) - {""})
     return ScoringCall(
         caller=caller.name,
         purpose=purpose,
         allowed=True,
         outcome="OK",
-        subjects=subjects,
-        scored=sum(decision == PERMIT for decision in decisions),
+        subjects=len(subject_ids),
+        scored=rules.count(""),
         rule=denied[0] if denied else None,
         latency_ms=1000 * (time.monotonic() - started_s),
     )
-
-
-def make_rows(
-    columns: Sequence[Column], subject_ids: Sequence[str], values: Mapping[str, npt.NDArray[Any]]
-) -> oip.ModelInferRequest:
-    """Builds the input tensors: one per column of the agreement, and the subjects."""
-    request = oip.ModelInferRequest()
-    _texts(request, "subject_id", subject_ids)
-    for column in columns:
-        if column.kind == "categorical":
-            _texts(
-                request, column.name, ["" if value is None else str(value) for value in values[column.name]]
-            )
-        else:
-            tensor = request.inputs.add(name=column.name, datatype="FP64", shape=[len(subject_ids)])
-            tensor.contents.fp64_contents.extend(np.asarray(values[column.name], dtype=np.float64).tolist())
-    return request
-
-
-def _texts(request: oip.ModelInferRequest, name: str, values: Sequence[str]) -> None:
-    tensor = request.inputs.add(name=name, datatype="BYTES", shape=[len(values)])
-    tensor.contents.bytes_contents.extend(value.encode() for value in values)
-
-
-def _decisions(response: oip.ModelInferResponse) -> list[bytes]:
-    for tensor in response.outputs:
-        if tensor.name == "decision":
-            return list(tensor.contents.bytes_contents)
-    return []
 
 
 def _refused(caller: str, purpose: str, subjects: int, error: grpc.RpcError, started_s: float) -> ScoringCall:

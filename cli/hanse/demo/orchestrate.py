@@ -24,7 +24,7 @@ from hanse.client.remote import CoordinatorClient, RunEvent
 from hanse.crypto import VerifierKey, write_atomic
 from hanse.demo import summary
 from hanse.demo.baselines import TrainedModel, compare, train_baselines
-from hanse.demo.calls import make_rows, score
+from hanse.demo.calls import score
 from hanse.demo.data import DemoData, Rows, load
 from hanse.demo.federation import CALLER, COORDINATOR, Federation, Site
 from hanse.demo.interruption import heed
@@ -288,10 +288,10 @@ def _score(run: DemoRun, processes: Processes, steps: Steps) -> None:
     with steps.step("start the scorer and call it"):
         processes.start(SCORER, ["serve", reference, "--home", str(site.home.root)], {})
         address = processes.wait_until_ready(SCORER).split()[-1]
-        rows = _rows_to_score(site, run.signed.agreement)
+        subjects = _subjects_to_score(site)
         model = (run.model.manifest.name, str(run.model.manifest.version))
         for purpose in (SCORING_PURPOSE, FOREIGN_PURPOSE):
-            run.calls.append(score(address, caller, site.home.serving_authority, model, purpose, rows))
+            run.calls.append(score(address, caller, site.home.serving_authority, model, purpose, subjects))
     for call in run.calls:
         what = (
             f"{call.scored} of {call.subjects} subjects scored"
@@ -301,14 +301,11 @@ def _score(run: DemoRun, processes: Processes, steps: Steps) -> None:
         steps.say(f"{call.purpose}: {what}")
 
 
-def _rows_to_score(site: Site, agreement: Agreement):  # type: ignore[no-untyped-def]  # noqa: ANN202 - a protobuf message
+def _subjects_to_score(site: Site) -> list[str]:
     """Some subjects that consented to scoring, and one that did not."""
     granted = np.flatnonzero(site.written.profiles == "granted")[: SCORED_SUBJECTS - 1]
     refused = np.flatnonzero(site.written.profiles == "training-only")[:1]
-    chosen = np.concatenate([granted, refused])
-    ids = [str(site.written.subject_ids[row]) for row in chosen]
-    values = {name: column[chosen] for name, column in site.data.rows.columns.items()}
-    return make_rows(agreement.columns, ids, values)
+    return [str(site.written.subject_ids[row]) for row in np.concatenate([granted, refused])]
 
 
 def verify_logs(federation: Federation) -> dict[str, VerifiedLog]:

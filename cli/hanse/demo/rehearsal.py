@@ -26,7 +26,7 @@ from hanse.client.remote import CoordinatorClient, RunEvent
 from hanse.client.setup import Organisation
 from hanse.client.software import software_digest, software_version
 from hanse.crypto import VerifierKey
-from hanse.demo.calls import make_rows, score
+from hanse.demo.calls import score
 from hanse.demo.federation import Cast, Federation, Site
 from hanse.demo.interruption import heed
 from hanse.demo.kinds import KINDS
@@ -193,12 +193,14 @@ def ask_for_scores(going: Rehearsing, processes: Processes) -> None:
     manifest = going.model.manifest
     processes.start(_SCORER, ["serve", manifest.reference, "--home", str(site.home.root)], {})
     address = processes.wait_until_ready(_SCORER).split()[-1]
-    rows = _rows_to_score(site, going.agreement)
+    subjects = _subjects_to_score(site, going.agreement)
     asked = [(name, scoring.purpose) for name in (*listed, STRANGER)]
     asked += [(name, FOREIGN_PURPOSE) for name in listed[:1]]
     for name, purpose in asked:
         model = (manifest.name, str(manifest.version))
-        going.calls.append(score(address, folders[name], site.home.serving_authority, model, purpose, rows))
+        going.calls.append(
+            score(address, folders[name], site.home.serving_authority, model, purpose, subjects)
+        )
 
 
 def examine(going: Rehearsing) -> Rehearsal:
@@ -272,7 +274,7 @@ def _with_keys(agreement: Agreement, federation: Federation) -> Agreement:
     return agreement.model_copy(update={"members": members, "coordinator": hub, "evidence": evidence})
 
 
-def _rows_to_score(site: Site, agreement: Agreement):  # type: ignore[no-untyped-def]  # noqa: ANN202 - a protobuf message
+def _subjects_to_score(site: Site, agreement: Agreement) -> list[str]:
     """Some subjects that agreed to scoring, and one each that did not, or withdrew; all values are known."""
     columns = site.data.rows.columns
     numeric = [columns[column.name] for column in agreement.columns if column.kind == "numeric"]
@@ -285,9 +287,7 @@ def _rows_to_score(site: Site, agreement: Agreement):  # type: ignore[no-untyped
             np.flatnonzero(profiles == "withdrawn")[:1],
         ]
     )
-    ids = [str(site.written.subject_ids[row]) for row in chosen]
-    values = {name: column[chosen] for name, column in columns.items()}
-    return make_rows(agreement.columns, ids, values)
+    return [str(site.written.subject_ids[row]) for row in chosen]
 
 
 def _verify(home: Path) -> VerifiedLog:

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ValidationError
 
 from hanse.client.answered_vertical import vertical_terms, vertical_training
 from hanse.client.asking import Site
-from hanse.client.drafting import Draft, Effects, Party
+from hanse.client.drafting import Draft, Effects, Party, form_of
 from hanse.client.questions import robustness_of
 from hanse.client.replies import Answers, count, day, names, number, yes
 from hanse.errors import ConfigurationError
@@ -66,6 +66,7 @@ def draft_of(answers: Answers, site: Site, adopted: Sequence[RulePack]) -> Draft
             valid_days=count(answers["valid_days"]),
             parties={member.name: _party(member.name, answers) for member in site.members},
             disclose_to=names(answers["disclose_to"]),
+            form=form_of(answers["output"], by_id=yes(answers["by_id"])),
             effects=Effects(
                 *(yes(answers[key]) for key in ("significant_effect", "human_review", "reason_codes"))
             ),

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
@@ -32,6 +33,8 @@ from hanse.policies.fields import problems
 CLOCK_SLACK = timedelta(minutes=5)
 ASSESSMENT_VALIDITY = timedelta(days=365)
 DAILY_QUOTA = 100_000
+DEFAULT_FORM: Mapping[str, object] = MappingProxyType({"output": "band", "by_id": True})
+"""In which form scores leave unless people decide otherwise: see :mod:`hanse.scoring.extraction`."""
 NO_BORDER = Border(mechanism="none", reference=None, other_places=())
 
 
@@ -134,7 +137,7 @@ class Draft:
     vertical: Vertical | None = None
     robustness: Robustness = field(default_factory=Robustness)
     contributions: bool = False
-    form: Mapping[str, object] = field(default_factory=lambda: {"output": "score"})
+    form: Mapping[str, object] = field(default_factory=lambda: DEFAULT_FORM)
 
 
 def majority(witnesses: int) -> int:
@@ -290,7 +293,7 @@ def _evidence(draft: Draft, members: Sequence[Identity], auditors: Sequence[Iden
 
 
 def form_of(output: str, *, by_id: bool) -> dict[str, object]:
-    """In which form scores leave, from what is written on a command line.
+    """In which form scores leave, from what somebody writes.
 
     Args:
         output: The form, and behind a colon what it needs: ``score:2`` decimals, ``band`` or ``band:0.2/0.5``
@@ -302,7 +305,7 @@ def form_of(output: str, *, by_id: bool) -> dict[str, object]:
         Fields of :class:`hanse.policies.Scoring`.
 
     Raises:
-        ConfigurationError: ``config.invalid`` if it is none.
+        ValueError: It is none.
     """
     kind, _, rest = output.partition(":")
     fields: dict[str, object] = {"output": kind, **({"by_id": True} if by_id else {})}
@@ -323,9 +326,8 @@ def form_of(output: str, *, by_id: bool) -> dict[str, object]:
                 return fields | {"segments": {"value": value, **cuts}}
     except ValueError:
         pass
-    raise ConfigurationError(
-        "config.invalid",
-        "--output is score:2, band, band:0.2/0.5, decile, flag:0.3, list:50 or segment:COLUMN:VALUE:SCORE",
+    raise ValueError(
+        "write score:2, band, band:0.2/0.5, decile, flag:0.3, list:50 or segment:COLUMN:VALUE:SCORE"
     )
 
 

@@ -16,7 +16,7 @@ from hanse.client.packs import pack_keys
 from hanse.client.peers import coordinator_keys
 from hanse.crypto import VerifierKey, sha256_hex
 from hanse.errors import ConfigurationError, HanseError, ServingError
-from hanse.learning.artifact import MANIFEST_FILE, load_model
+from hanse.learning.artifact import MANIFEST_FILE, ModelManifest, load_model
 from hanse.learning.manifests import AnyManifest, origin_of, read_any_manifest
 from hanse.learning.vertical.runs.manifest import VerticalManifest, open_vertical
 from hanse.policies import Agreement, ConsentLedger, Identity, read_unverified
@@ -25,6 +25,7 @@ from hanse.policies.serving import Check, Figures, Gate, Ref, ServingBook, judge
 from hanse.policies.serving.evidence import LogEvidence
 from hanse.policies.subject_sets import SubjectSets
 from hanse.policies.witnessing import PROOF_FILE, REGISTRATION_FILE, check_registration
+from hanse.scoring.saying import require_form
 
 GATE_FILE: Final = "gate.yaml"
 AUDIT_FILE: Final = "privacy-audit.json"
@@ -175,6 +176,23 @@ class ModelRegistry:
             detail = f"{version.manifest.reference} had to be retired by {contained.deadline}"
             raise ServingError("model.overdue", detail)
 
+    def require_form(self, version: Version, deciles: tuple[float, ...]) -> None:
+        """Refuses a version whose scores cannot be said in the agreed form, or deciles that nobody needs.
+
+        Args:
+            version: A version.
+            deciles: Where tenths of people begin, as is to be decided with it; maybe none.
+
+        Raises:
+            ServingError: ``model.invalid``.
+        """
+        own = version.manifest.deciles if isinstance(version.manifest, ModelManifest) else ()
+        scoring = self.agreement(version).scoring
+        if deciles and (own or scoring.output != "decile"):
+            detail = "the version says itself where tenths begin" if own else "the agreement has no deciles"
+            raise ServingError("model.invalid", f"{version.manifest.reference}: {detail}")
+        require_form(scoring, own or deciles)
+
     def judged(self, version: Version) -> tuple[Check, ...]:
         """What the gate says of a version."""
         return judge(self.gate(), figures_of(version, self.agreement(version)))
@@ -196,6 +214,8 @@ def figures_of(version: Version, agreement: Agreement) -> Figures:
         auc=metrics.get("auc"),
         auc_standard_error=metrics.get("auc_standard_error"),
         calibration_error=metrics.get("calibration_error"),
+        calibration_standard_error=metrics.get("calibration_standard_error"),
+        protected=any(column.protected for column in agreement.columns),
         selection_ratio=metrics.get("selection_ratio"),
         opportunity_gap=metrics.get("opportunity_gap"),
         budget=None if agreement.privacy is None else (agreement.privacy.epsilon, agreement.privacy.delta),

@@ -4,13 +4,14 @@ from collections.abc import Iterator
 from typing import Final
 
 from hanse.client.asking import Question, Site, ask, one_of, said, some_of
-from hanse.client.drafting import majority
+from hanse.client.drafting import DEFAULT_FORM, form_of, majority
 from hanse.client.questions_vertical import training_questions as vertical_questions
 from hanse.client.replies import NONE, YES, Answers, count, day, names, number, yes
 from hanse.policies import Column, Identity, Robustness
 from hanse.policies.agreement.columns import EVERY_MEMBER
 from hanse.policies.agreement.document import FEWEST_IN_SUM
 from hanse.policies.agreement.words import WORDS
+from hanse.scoring.extraction import ABOUT_FORMS, ABOUT_NAMES
 
 
 def questions(site: Site, answers: Answers) -> Iterator[Question]:
@@ -429,6 +430,7 @@ def _scoring(answers: Answers) -> Iterator[Question]:
             "yes",
             yes,
         )
+    yield from _form()
     yield ask(
         "significant_effect",
         "Do decisions based on scores affect people significantly?",
@@ -444,6 +446,26 @@ def _scoring(answers: Answers) -> Iterator[Question]:
     ):
         about = "Rule P25 asks for it where the effect is significant.", "有重大影响时P25要求。"
         yield ask(key, en, zh, about, "yes" if effect else "no", yes)
+
+
+def _form() -> Iterator[Question]:
+    """In which form scores leave, and what it lets a caller do."""
+    yield ask(
+        "output",
+        "In which form do scores leave?",
+        "评分以何种形式提供？",
+        (ABOUT_FORMS.en, ABOUT_FORMS.zh),
+        str(DEFAULT_FORM["output"]),
+        lambda answer: form_of(answer, by_id=False),
+    )
+    yield ask(
+        "by_id",
+        "Do callers name people alone, whose columns this site looks up?",
+        "调用方是否仅提供个人标识、由本站查询字段？",
+        (ABOUT_NAMES.en, ABOUT_NAMES.zh),
+        "yes" if DEFAULT_FORM["by_id"] else "no",
+        yes,
+    )
 
 
 def _assessment(site: Site, answers: Answers) -> Iterator[Question]:

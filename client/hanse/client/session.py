@@ -35,7 +35,7 @@ from hanse.learning import (
     required_members,
     score_histogram,
 )
-from hanse.learning.evaluation import EvaluationContributor, Held
+from hanse.learning.evaluation import EvaluationContributor, Held, groups_of
 from hanse.learning.federated.update import MemberRows, UpdateContributor
 from hanse.learning.preprocessing import PreprocessingContributor
 from hanse.learning.private import NoisyContributor
@@ -337,7 +337,9 @@ class Session:
         """Answers with counts of scored records; the sum alone hides them, and noise if there is a budget."""
         agreement = self.signed.agreement
         examples = records.examples(transform.apply)
-        scores = EvaluationContributor(Held.score(agreement.label, agreement.training, predictor, examples))
+        groups = groups_of(agreement, records.columns)
+        held = Held.score(agreement.label, agreement.training, predictor, examples, groups)
+        scores = EvaluationContributor(held)
         if self.shared is not None:
             noises = self.shared.run.score_noises(self.shared.levels)
             noisy = NoisyContributor(scores, noises, self.shared.charge, self.random)

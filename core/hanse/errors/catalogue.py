@@ -213,6 +213,9 @@ CATALOGUE: Final = MappingProxyType(
         ),
         "scoring.not-operator": ErrorSpec(_S.PERMISSION_DENIED, "Only operators of the scorer may do this."),
         "model.no-card": ErrorSpec(_S.NOT_FOUND, "There is no card of this model version here."),
+        "model.no-reasons": ErrorSpec(
+            _S.FAILED_PRECONDITION, "The agreement, or this kind of model, gives no reasons of scores."
+        ),
         "scoring.unreachable": ErrorSpec(_S.UNAVAILABLE, "The scorer did not answer.", retryable=True),
         "scoring.idle": ErrorSpec(_S.DEADLINE_EXCEEDED, "The stream was idle for too long.", retryable=True),
         "scoring.bad-input": ErrorSpec(_S.INVALID_ARGUMENT, "The inputs do not fit the model."),

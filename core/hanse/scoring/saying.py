@@ -63,8 +63,8 @@ def require_form(terms: Scoring, deciles: tuple[float, ...]) -> None:
     if terms.output == "decile" and len(deciles) != DECILES - 1:
         raise ServingError(
             "model.invalid",
-            "the agreement lets deciles leave, and this model version does not say where they begin; "
-            "train it again, or agree on another form",
+            "the agreement lets deciles leave, and this model version does not say where they begin; give "
+            "them when it is promoted (--deciles), train it again, or agree on another form",
         )
 
 

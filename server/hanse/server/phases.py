@@ -18,22 +18,19 @@ from hanse.aggregation import work_digest
 from hanse.api.v1 import round_pb2 as pb
 from hanse.errors import HanseError, ProtocolError, TrainingError
 from hanse.learning import Transform, preprocessing
-from hanse.learning.evaluation import Evaluation, Interval, Plan
+from hanse.learning.evaluation import Evaluation, Interval, Plan, compared, group_sizes, protected_columns
 from hanse.learning.evaluation import evaluate as evaluate_sums
 from hanse.scoring.reasons.reference import shares_of
 from hanse.server.algorithms import Algorithm, Learned
 from hanse.server.checkpoints import OpenedSums
 from hanse.server.checks import check_ready
-from hanse.server.evaluation import Metrics
+from hanse.server.evaluation import Metrics, calibration_figures
 from hanse.server.party import Asked, Party
 from hanse.server.steps import Account, Prepared, Round
 from hanse.server.sums import Epochs, Exchange, SecureAggregator, Work, open_message
 
 SUMS: Final = 4
-"""Sums that an epoch prepares for all but rounds: a preparation asks up to three, an evaluation one."""
-
-EVALUATION: Final = 1
-"""Sums of an evaluation."""
+"""Sums that an epoch prepares for a preparation, which asks up to three."""
 
 _SHARE_DIGITS: Final = 2
 """Of the average person: shares in hundredths tell of no few records."""
@@ -94,18 +91,22 @@ class SecureSteps:
         # With the state held still, whoever may let members in chooses the sets whose sums differ by one.
         for member in sorted(self._party.latecomers()):
             self._party.lose(member, "run.late", "late", number)
-        plan = self._plan(state)
+        plan = self._plan(state, last=False)
         work = {"train": pb.Train(round=number, state=state, transform=transform.to_json())}
-        sums = algorithm.sums + EVALUATION
+        sums = algorithm.sums + sums_of(plan)
         (learned, evaluation), ready = self._phase(work, "trained", number, learn, sums)
         return Round(learned.state, self._metrics(evaluation, plan), learned.members, rows_of(ready))
 
     def evaluate(self, state: bytes, transform: Transform) -> Metrics:
         """Evaluates the final state."""
         step = pb.Evaluate(state=state, transform=transform.to_json())
-        plan = self._plan(state)
+        plan = self._plan(state, last=True)
         evaluation, _ = self._phase(
-            {"evaluate": step}, "evaluated", None, lambda members, _: evaluate_sums(members, plan)
+            {"evaluate": step},
+            "evaluated",
+            None,
+            lambda members, _: evaluate_sums(members, plan),
+            sums_of(plan),
         )
         return self._metrics(evaluation, plan)
 
@@ -114,16 +115,31 @@ class SecureSteps:
         del state
         return Account()
 
-    def _plan(self, state: bytes) -> Plan:
-        """What to ask of the scores of a state."""
+    def _plan(self, state: bytes, *, last: bool) -> Plan:
+        """What to ask of the scores of a state.
+
+        Groups are compared of states that may become the model, and of no other.
+        """
         del state
         agreement = self._party.agreement
-        return Plan.of(agreement.label, agreement.training, agreement.cohort.suppress_below, {})
+        groups = group_sizes(agreement) if last or agreement.training.patience else {}
+        return Plan.of(agreement.label, agreement.training, agreement.cohort.suppress_below, groups)
 
     def _metrics(self, evaluation: Evaluation, plan: Plan) -> Metrics:
         measures = evaluation.labels[self._party.agreement.label.name]
         error = _standard_error(measures.auc, measures.auc_interval)
-        return Metrics(measures.auc, error, measures.log_loss, plan.noise_std, measures.meaning)
+        return Metrics(
+            measures.auc,
+            error,
+            measures.log_loss,
+            plan.noise_std,
+            measures.brier,
+            **calibration_figures(measures.reliability),
+            compared=compared(protected_columns(self._party.agreement), evaluation.groups)
+            if plan.groups
+            else {},
+            meaning=measures.meaning,
+        )
 
     def _phase(
         self,
@@ -191,6 +207,11 @@ class SecureSteps:
             except HanseError as error:
                 members.lose(member, error)
         return bool(gone)
+
+
+def sums_of(plan: Plan) -> int:
+    """Sums of an evaluation: one of the scores; of each column the sizes of groups, then their scores."""
+    return 1 + 2 * len(plan.groups)
 
 
 def _standard_error(area: float | None, interval: Interval | None) -> float | None:

@@ -72,7 +72,9 @@ class PrivateSteps(SecureSteps):
         return Opening(levels, PrivateSgdCoordinator(members, run, self._shared.zeros()).rows)
 
     @override
-    def _plan(self, state: bytes) -> Plan:
+    def _plan(self, state: bytes, *, last: bool) -> Plan:
+        """No groups: the run has reserved noise for the scores of all records, and for nothing else."""
+        del last
         agreement = self._party.agreement
         levels = PrivateState.from_bytes(state, self._shared).levels
         noise = self._shared.score_noises(levels)[SCORES]

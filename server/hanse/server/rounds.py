@@ -174,7 +174,7 @@ class Rounds:
         return Outcome(
             algorithm.model_file(state),
             transform,
-            Metrics(**checkpoint.metrics, meaning=checkpoint.meaning),  # type: ignore[arg-type]
+            Metrics.from_facts(checkpoint.metrics, checkpoint.meaning),
             dict(party.epsilon),
             tuple(sorted(party.active)),
             checkpoint.cell_counts,

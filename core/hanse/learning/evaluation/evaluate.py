@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 
 from hanse.aggregation import Aggregator, InProcessAggregator
 from hanse.learning.evaluation.contributor import EvaluationContributor
+from hanse.learning.evaluation.deciles import Decile, deciles
 from hanse.learning.evaluation.grid import FINE, ScoreGrid
 from hanse.learning.evaluation.groups import GroupComparison, Part, merge_small, part_of, threshold_of
 from hanse.learning.evaluation.held import Held
-from hanse.learning.evaluation.measures import Decile, Measures, deciles, measure
+from hanse.learning.evaluation.measures import Measures, measure
 from hanse.learning.evaluation.questions import ERRORS, GROUP_SCORES, GROUP_SIZES, SCORES, Question
 from hanse.learning.metrics import ScoreHistogram
 from hanse.policies import Label, Training

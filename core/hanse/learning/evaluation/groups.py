@@ -9,7 +9,7 @@ What the coordinator itself learns beyond that: the number of records of each cl
 together (the question that the merging rests on); with a privacy budget those carry noise.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,6 +70,28 @@ class GroupComparison:
         """Largest difference between the true positive rates of two parts."""
         rates = [part.true_positive_rate for part in self.parts]
         return max(rates) - min(rates)
+
+
+def compared(columns: Collection[str], comparisons: Mapping[str, GroupComparison]) -> dict[str, float | None]:
+    """Figures of the comparisons by name: of each column, and the worst of all columns.
+
+    Args:
+        columns: Those by which groups were to be compared.
+        comparisons: By column.
+
+    Returns:
+        ``selection_ratio`` and ``opportunity_gap``, and both for each column, as ``selection_ratio.city``.
+        None where a column has no two groups that are large enough; then nothing is known of the worst
+        either. Empty without columns.
+    """
+    figures: dict[str, float | None] = {}
+    for name, worst in (("selection_ratio", min), ("opportunity_gap", max)):
+        each = [getattr(comparisons.get(column), name, None) for column in columns]
+        figures |= {f"{name}.{column}": one for column, one in zip(columns, each, strict=True)}
+        if columns:
+            known = [one for one in each if one is not None]
+            figures[name] = worst(known) if len(known) == len(each) else None
+    return figures
 
 
 def merge_small(positives: Sequence[float], negatives: Sequence[float], minimum: float) -> tuple[int, ...]:

@@ -12,13 +12,12 @@ from numpy.typing import NDArray
 
 from hanse.learning.calibration import ScoreMeaning
 from hanse.learning.evaluation.calibration import meaning_of
+from hanse.learning.evaluation.deciles import Decile, deciles
 from hanse.learning.evaluation.grid import ScoreGrid
+from hanse.learning.evaluation.reliability import Reliability, reliability_of
 from hanse.learning.metrics import ScoreHistogram, auc_from_histogram, auc_standard_error
 
 FloatArray = NDArray[np.float64]
-
-PARTS: Final = 10
-"""Deciles."""
 
 _NORMAL_975: Final = 1.959963984540054
 _NOBODY: Final = 1e-9
@@ -33,25 +32,6 @@ class Interval:
 
 
 @dataclass(frozen=True, slots=True)
-class Decile:
-    """One part of the records, in order of their scores.
-
-    Attributes:
-        rows: Records in it; whole bins are divided as if their records were alike, so not a whole number.
-        expected: Mean score.
-        observed: Share of positives.
-        lift: Share of positives over that of all records.
-        gain: Share of all positives that are in this part or one of higher scores.
-    """
-
-    rows: float
-    expected: float
-    observed: float
-    lift: float
-    gain: float
-
-
-@dataclass(frozen=True, slots=True)
 class Measures:
     """How good scores are. A figure is None where data or noise leave no record of a class.
 
@@ -63,9 +43,11 @@ class Measures:
         pr_auc: Average precision: area under the precision-recall curve.
         log_loss: Mean negative log likelihood in nats.
         brier: Mean squared difference of score and label.
-        calibration_error: Mean difference between expected and observed over the deciles, by rows (ECE).
+        calibration_error: Mean difference between expected and observed over the deciles, by rows (ECE), of
+            the scores as the model has them.
         deciles: From the highest scores to the lowest; fewer than ten if parts would have too few rows.
         meaning: What scores mean by these records.
+        reliability: How far scores are from what they are to mean, with that meaning.
     """
 
     rows: float
@@ -78,6 +60,7 @@ class Measures:
     calibration_error: float | None
     deciles: tuple[Decile, ...]
     meaning: ScoreMeaning
+    reliability: Reliability | None
 
 
 def measure(
@@ -100,6 +83,7 @@ def measure(
     auc = auc_from_histogram(positives, negatives)
     parts = deciles(histogram, grid.middles, minimum_rows)
     total = sum(part.rows for part in parts)
+    meaning = meaning_of(histogram, grid, minimum_rows, noise_std)
     return Measures(
         rows=float(positives.sum() + negatives.sum()),
         positives=float(positives.sum()),
@@ -112,7 +96,8 @@ def measure(
         if total > 0
         else None,
         deciles=parts,
-        meaning=meaning_of(histogram, grid, minimum_rows, noise_std),
+        meaning=meaning,
+        reliability=reliability_of(histogram, grid, meaning.calibration, noise_std, minimum_rows),
     )
 
 
@@ -174,43 +159,6 @@ def average_precision(histogram: ScoreHistogram) -> float | None:
     # The first bin, and noise below zero, which has no mixture: precision at the end of the bin.
     precision = np.where(usable, mixed, np.where(rows_above + rows > 0, end, 0.0))
     return float(np.clip(positives @ precision / total, 0.0, 1.0))
-
-
-def deciles(histogram: ScoreHistogram, middles: FloatArray, minimum_rows: int = 1) -> tuple[Decile, ...]:
-    """Divides the records by their scores into ten parts of equal size, or fewer if they would be too small.
-
-    Args:
-        histogram: As for :func:`measure`.
-        middles: Score of each bin.
-        minimum_rows: Fewest records of a part.
-
-    Returns:
-        From the highest scores to the lowest; none if there are too few records or no positives.
-    """
-    positives, negatives = (counts[::-1] for counts in histogram)
-    rows = positives + negatives
-    total, yes = float(rows.sum()), float(positives.sum())
-    parts = min(PARTS, int(total // max(1, minimum_rows))) if total > 0 else 0
-    if parts < 1 or yes <= 0:
-        return ()
-    # Noise makes sums fall here and there; where a part ends, the sum so far never does.
-    reached = np.concatenate([[0.0], np.maximum.accumulate(np.cumsum(rows))])
-    cuts = np.linspace(0.0, total, parts + 1)
-    sums = [
-        np.diff(np.interp(cuts, reached, np.concatenate([[0.0], np.cumsum(of_bin)])))
-        for of_bin in (rows, positives, rows * middles[::-1])
-    ]
-    gains = np.cumsum(sums[1]) / yes
-    return tuple(
-        Decile(
-            rows=float(n),
-            expected=float(score / n) if n > 0 else 0.0,
-            observed=float(p / n) if n > 0 else 0.0,
-            lift=float(p / n * total / yes) if n > 0 else 0.0,
-            gain=float(gain),
-        )
-        for n, p, score, gain in zip(*sums, gains, strict=True)
-    )
 
 
 def _mean(histogram: ScoreHistogram, of_positive: FloatArray, of_negative: FloatArray) -> float | None:

@@ -75,6 +75,8 @@ class Column(Document):
         disclosure: What of it leaves its owner, by partner; nothing goes to whom it does not name.
         description: What people call it, as reasons of scores do: "what was spent this year". Null, and left
             out of the text, where its name says enough.
+        protected: Whether people who differ in it are to be treated alike: how scores treat the groups of its
+            public cells is then computed in sums over three members or more, and stands in the manifest.
     """
 
     name: ColumnName
@@ -89,6 +91,7 @@ class Column(Document):
     bins: _Bins | None = Field(default=None, exclude_if=lambda bins: bins is None)
     disclosure: Annotated[Many[Disclosure], Field(max_length=MAX_DISCLOSURES)] = ()
     description: Text | None = Field(default=None, exclude_if=lambda given: given is None)
+    protected: bool = Field(default=False, exclude_if=lambda given: not given)
 
     @model_validator(mode="after")
     def _cells_fit_kind(self) -> Self:
@@ -105,6 +108,8 @@ class Column(Document):
             raise PydanticCustomError("edges", "give a learned transform two edges: lowest and highest value")
         if (self.bins is not None) != (self.transform in ("quantiles", "hashed")):
             raise PydanticCustomError("bins", "give bins to quantiles and hashed, and to no other transform")
+        if self.protected and self.transform != "one_hot":
+            raise PydanticCustomError("protected", "give a protected column public cells: transform one_hot")
         require_unique("the categories", self.categories)
         require_unique("the partners of a column's disclosure", (item.to for item in self.disclosure))
         return self

@@ -183,6 +183,13 @@ _TABLE: Final[tuple[tuple[str, str, str, Meaning, Meaning], ...]] = (
     ("columns.transform", "the transform of column {0}", "字段{0}的变换", WIDENS, WIDENS),
     ("columns.description", "the description of column {0}", "字段{0}的说明", NEUTRAL, NEUTRAL),
     (
+        "columns.protected",
+        "whether groups by column {0} are compared",
+        "是否按字段{0}比较各群体",
+        says(Effect.NEUTRAL, "how scores treat its groups is told to all", "评分对各群体的影响告知全体成员"),
+        says(Effect.WIDENS, "nobody sees how its groups are treated", "不再知晓各群体所受的对待"),
+    ),
+    (
         "columns.disclosure",
         "the disclosure of column {0} to",
         "字段{0}的披露对象",

@@ -21,6 +21,8 @@ MAX_DECISION_BYTES: Final = 1 << 16
 Kind = Literal["promote", "canary", "retire", "rollback", "approve", "reject"]
 CheckName = Annotated[str, check_form(r"[a-z]+(-[a-z]+)*", "write the name of a check of the gate")]
 
+_MAKES_ANSWER: Final = frozenset({"promote", "canary"})
+_DECILES: Final = 9
 _ABOUT_VERSIONS: Final = frozenset({"promote", "canary", "retire", "rollback"})
 
 
@@ -39,6 +41,8 @@ class Decision(SignedText):
             answer.
         manifest: Digest of that version's manifest, so that no other model takes its number.
         share: Percent of the subjects, for a canary.
+        deciles: Where the tenths of people begin, in scores, for a version that does not say so itself; nine,
+            not decreasing. None where they are not given.
         proposal: Number of the decision that an answer is about.
         overridden: Checks of the gate that did not pass, or could not be made, and that the signers accept.
         gate: Digest of the gate that was asked, where one was.
@@ -58,6 +62,7 @@ class Decision(SignedText):
     version: Count | None = None
     manifest: Sha256Hex | None = None
     share: Annotated[int, Field(ge=1, le=99)] | None = None
+    deciles: Many[Annotated[float, Field(ge=0, le=1)]] = Field(default=(), exclude_if=lambda given: not given)
     proposal: Count | None = None
     overridden: Annotated[Many[CheckName], Field(max_length=20)] = ()
     gate: Sha256Hex | None = None
@@ -76,6 +81,14 @@ class Decision(SignedText):
             or (self.number == 1) != (self.previous is None)
         ):
             raise PydanticCustomError("kind", "give what this kind of decision needs, and nothing else")
+        if self.deciles and (
+            self.kind not in _MAKES_ANSWER
+            or len(self.deciles) != _DECILES
+            or list(self.deciles) != sorted(self.deciles)
+        ):
+            raise PydanticCustomError(
+                "deciles", "give nine deciles in rising order to a promotion or a canary, and to nothing else"
+            )
         return self
 
 

@@ -31,14 +31,14 @@ class Quality(Document):
 
 
 class Calibration(Document):
-    """Mean difference between expected and observed shares over the deciles.
+    """Mean difference between expected and observed shares over the deciles, of scores as they are served.
 
     Attributes:
         required: Whether a version without the figure is kept back.
-        maximum_error: The largest that passes.
+        maximum_error: What the upper end of its 95 % interval may reach.
     """
 
-    required: bool = False
+    required: bool = True
     maximum_error: _Share = 0.05
 
 
@@ -46,7 +46,8 @@ class Fairness(Document):
     """Groups side by side.
 
     Attributes:
-        required: Whether a version without the figures is kept back.
+        required: Whether a version without the figures is kept back, whatever its agreement says; one whose
+            agreement names protected columns always is.
         minimum_selection_ratio: Lowest over highest selection rate of a group.
         maximum_opportunity_gap: Largest difference between the true positive rates of two groups.
     """
@@ -101,6 +102,8 @@ class Figures:
         auc: Area under the ROC curve on held-out rows.
         auc_standard_error: Its standard error.
         calibration_error: Mean difference of expected and observed shares.
+        calibration_standard_error: Its standard error.
+        protected: Whether the agreement names columns by which groups are compared.
         selection_ratio: Lowest over highest selection rate of a group.
         opportunity_gap: Largest difference of true positive rates.
         budget: Epsilon and delta of the agreement; None without a budget.
@@ -114,6 +117,8 @@ class Figures:
     auc: float | None = None
     auc_standard_error: float | None = None
     calibration_error: float | None = None
+    calibration_standard_error: float | None = None
+    protected: bool = False
     selection_ratio: float | None = None
     opportunity_gap: float | None = None
     budget: tuple[float, float] | None = None
@@ -198,23 +203,26 @@ def _quality(terms: Quality, figures: Figures) -> Check:
 
 
 def _calibration(terms: Calibration, figures: Figures) -> Check:
-    error = figures.calibration_error
-    if error is None:
-        return _check("calibration", terms.required, None, "no run has computed it")
-    says = f"error {error:.3f}, at most {terms.maximum_error:g}"
-    return _check("calibration", terms.required, error <= terms.maximum_error, says)
+    error, chance = figures.calibration_error, figures.calibration_standard_error
+    if error is None or chance is None:
+        return _check("calibration", terms.required, None, "no calibration error with its standard error")
+    high = error + _NORMAL_975 * chance
+    says = f"error {error:.3f} (95 % interval up to {high:.3f}), at most {terms.maximum_error:g}"
+    return _check("calibration", terms.required, high <= terms.maximum_error, says)
 
 
 def _fairness(terms: Fairness, figures: Figures) -> Check:
     ratio, gap = figures.selection_ratio, figures.opportunity_gap
+    required = terms.required or figures.protected
     if ratio is None or gap is None:
-        return _check("fairness", terms.required, None, "no run has compared groups")
+        says = "groups of a protected column could not be compared" if figures.protected else "none is agreed"
+        return _check("fairness", required, None, says)
     says = (
         f"selection ratio {ratio:.2f}, at least {terms.minimum_selection_ratio:g}; opportunity gap "
         f"{gap:.2f}, at most {terms.maximum_opportunity_gap:g}"
     )
     ok = ratio >= terms.minimum_selection_ratio and gap <= terms.maximum_opportunity_gap
-    return _check("fairness", terms.required, ok, says)
+    return _check("fairness", required, ok, says)
 
 
 def _privacy(terms: Required, figures: Figures) -> Check:

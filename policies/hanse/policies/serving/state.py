@@ -1,7 +1,8 @@
 """Which versions of a model are served, as it follows from the decisions about it. Pure.
 
 Who decides what (rule P31): a promotion, a retirement, a canary that gets more than :data:`ALONE_PERCENT` of
-the subjects, and everything that overrides a check of the gate take two people of different names and keys,
+the subjects, deciles that a version is given, and everything that overrides a check of the gate take two
+people of different names and keys,
 one to propose and one to approve. A smaller canary and a roll-back take effect at once, by one person.
 """
 
@@ -46,6 +47,7 @@ class Serving:
         number: Of the last decision; 0 before the first.
         head: Its digest; None before the first.
         changed: Number of the last decision that took effect.
+        deciles: Where tenths of people begin, by version that was decided on with them.
     """
 
     model: str
@@ -58,6 +60,7 @@ class Serving:
     number: int = 0
     head: str | None = None
     changed: int = 0
+    deciles: tuple[tuple[Ref, tuple[float, ...]], ...] = ()
 
     @property
     def previous(self) -> Ref | None:
@@ -68,6 +71,10 @@ class Serving:
     def served(self) -> tuple[Ref, ...]:
         """The versions that answer when they are asked for: live, canary and previous."""
         return tuple(ref for ref in (self.live, self.canary, self.previous) if ref is not None)
+
+    def deciles_of(self, ref: Ref) -> tuple[float, ...]:
+        """Where tenths of people begin, as was last decided with a version; empty where nobody did."""
+        return dict(self.deciles).get(ref, ())
 
     def role(self, version: int) -> str | None:
         """``live``, ``canary``, ``previous``, ``earlier``, ``retired``, or None for any other."""
@@ -85,7 +92,7 @@ class Serving:
 
 def needs_two(decision: Decision) -> bool:
     """Whether a decision takes effect only once a second person has approved it."""
-    if decision.overridden or decision.kind in ("promote", "retire"):
+    if decision.overridden or decision.deciles or decision.kind in ("promote", "retire"):
         return True
     return decision.kind == "canary" and (decision.share or 0) > ALONE_PERCENT
 
@@ -151,7 +158,8 @@ def _check_possible(state: Serving, decision: Decision) -> None:
         raise PolicyError("policy.invalid", f"version {ref.version} is another model than was decided on")
     if any(ref.version == gone.version for gone in state.retired):
         raise PolicyError("policy.invalid", f"version {ref.version} is retired, for good")
-    if decision.kind in ("promote", "canary") and ref == state.live:
+    anew = bool(decision.deciles) and decision.deciles != state.deciles_of(ref)
+    if ref == state.live and (decision.kind == "canary" or (decision.kind == "promote" and not anew)):
         raise PolicyError("policy.invalid", f"version {ref.version} is live already")
     if decision.kind == "canary" and state.live is None:
         raise PolicyError("policy.invalid", "a canary stands beside a live version; promote one first")
@@ -165,6 +173,8 @@ def _check_possible(state: Serving, decision: Decision) -> None:
 
 def _effect(state: Serving, decision: Decision) -> Serving:
     ref, state = _ref(decision), replace(state, changed=state.number)
+    if decision.deciles:
+        state = replace(state, deciles=tuple({**dict(state.deciles), ref: decision.deciles}.items()))
     if decision.kind == "canary":
         return replace(state, canary=ref, share=decision.share or 0)
     if decision.kind == "promote":

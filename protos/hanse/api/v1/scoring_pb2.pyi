@@ -388,6 +388,7 @@ class ModelSummary(_message.Message):
     OUTPUT_FIELD_NUMBER: _builtins.int
     OPT_OUT_AVAILABLE_FIELD_NUMBER: _builtins.int
     HUMAN_REVIEW_REQUIRED_FIELD_NUMBER: _builtins.int
+    CALIBRATION_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     version: _builtins.str
     model_digest: _builtins.str
@@ -412,6 +413,8 @@ class ModelSummary(_message.Message):
 
     @_builtins.property
     def privacy(self) -> Global___PrivacyStatement: ...
+    @_builtins.property
+    def calibration(self) -> Global___CalibrationStatement: ...
     def __init__(
         self,
         *,
@@ -431,14 +434,57 @@ class ModelSummary(_message.Message):
         output: _builtins.str = ...,
         opt_out_available: _builtins.bool = ...,
         human_review_required: _builtins.bool = ...,
+        calibration: Global___CalibrationStatement | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["privacy", b"privacy"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["calibration", b"calibration", "privacy", b"privacy"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "agreement_digest", b"agreement_digest", "columns", b"columns", "created_at", b"created_at", "human_review_required", b"human_review_required", "label", b"label", "members", b"members", "metrics", b"metrics", "model", b"model", "model_digest", b"model_digest", "opt_out_available", b"opt_out_available", "output", b"output", "privacy", b"privacy", "purpose", b"purpose", "usable_until", b"usable_until", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "agreement_digest", b"agreement_digest", "calibration", b"calibration", "columns", b"columns", "created_at", b"created_at", "human_review_required", b"human_review_required", "label", b"label", "members", b"members", "metrics", b"metrics", "model", b"model", "model_digest", b"model_digest", "opt_out_available", b"opt_out_available", "output", b"output", "privacy", b"privacy", "purpose", b"purpose", "usable_until", b"usable_until", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ModelSummary: _TypeAlias = ModelSummary  # noqa: Y015
+
+@_typing.final
+class CalibrationStatement(_message.Message):
+    """Whether a score of .3 means that three in ten of such people do it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CALIBRATED_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    STANDARD_ERROR_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    calibrated: _builtins.bool
+    """Whether scores are corrected by what was seen on held-out records."""
+    error: _builtins.float
+    """Mean difference of expected and observed shares of the scores as they are served, and its standard error;
+    no values where no run has told them.
+    """
+    standard_error: _builtins.float
+    text: _builtins.str
+    """The same in words."""
+    def __init__(
+        self,
+        *,
+        calibrated: _builtins.bool = ...,
+        error: _builtins.float | None = ...,
+        standard_error: _builtins.float | None = ...,
+        text: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_error", b"_error", "_standard_error", b"_standard_error", "error", b"error", "standard_error", b"standard_error"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_error", b"_error", "_standard_error", b"_standard_error", "calibrated", b"calibrated", "error", b"error", "standard_error", b"standard_error", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__error: _TypeAlias = _typing.Literal["error"]  # noqa: Y015
+    _WhichOneofArgType__error: _TypeAlias = _typing.Literal["_error", b"_error"]  # noqa: Y015
+    _WhichOneofReturnType__standard_error: _TypeAlias = _typing.Literal["standard_error"]  # noqa: Y015
+    _WhichOneofArgType__standard_error: _TypeAlias = _typing.Literal["_standard_error", b"_standard_error"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__error) -> _WhichOneofReturnType__error | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__standard_error) -> _WhichOneofReturnType__standard_error | None: ...
+
+Global___CalibrationStatement: _TypeAlias = CalibrationStatement  # noqa: Y015
 
 @_typing.final
 class CardColumn(_message.Message):

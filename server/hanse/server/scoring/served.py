@@ -14,7 +14,6 @@ from hanse.learning.artifact import LoadedModel
 from hanse.learning.prepared import PreparedTransform
 from hanse.learning.subject_values import needed
 from hanse.policies import Column, Policy, SignedAgreement
-from hanse.scoring.saying import require_form
 
 Columns = Mapping[str, npt.NDArray[Any]]
 """Values by name of the column, one per subject: float64, or objects of type ``str``."""
@@ -68,6 +67,8 @@ class Served(ABC):
         agreement: The agreement that every member signed, and that the model was trained under.
         policy: The rule packs that apply, merged.
         columns: What a call must bring for each subject.
+        decided_deciles: Where tenths of people begin, as was decided with the version; empty if nobody did.
+        note: The signed manifest; :attr:`digest` is its SHA-256.
     """
 
     name: str
@@ -76,6 +77,8 @@ class Served(ABC):
     agreement: SignedAgreement
     policy: Policy
     columns: tuple[Column, ...]
+    decided_deciles: tuple[float, ...] = field(default=(), kw_only=True)
+    note: bytes = field(default=b"", kw_only=True, repr=False)
 
     @property
     def needed(self) -> tuple[Column, ...]:
@@ -84,8 +87,8 @@ class Served(ABC):
 
     @property
     def deciles(self) -> tuple[float, ...]:
-        """Where the tenths of the held-out records begin, in calibrated scores; none if nobody said."""
-        return ()
+        """Where tenths begin, in scores as they are served; none if nobody said."""
+        return self.decided_deciles
 
     def amounts(
         self, name: str, columns: Columns, admitted: npt.NDArray[np.bool_]
@@ -102,6 +105,11 @@ class Served(ABC):
         """
         del columns, admitted
         raise ServingError("model.invalid", f"the model predicts no {name}")
+
+    @property
+    def explains(self) -> bool:
+        """Whether it can say why its scores are what they are."""
+        return False
 
     @property
     def outputs(self) -> Mapping[str, str]:
@@ -154,13 +162,8 @@ class LocalModel(Served):
 
     @classmethod
     def of(cls, model: LoadedModel, agreement: SignedAgreement, policy: Policy) -> Self:
-        """A model version under the agreement that it was trained under.
-
-        Raises:
-            ServingError: ``model.invalid`` if its scores cannot be said in the agreed form.
-        """
+        """A model version under the agreement that it was trained under."""
         manifest = model.manifest
-        require_form(agreement.agreement.scoring, manifest.deciles)
         columns = tuple(agreement.agreement.columns)
         transform = PreparedTransform(model.transform)
         version = str(manifest.version)
@@ -192,9 +195,15 @@ class LocalModel(Served):
 
     @property
     @override
+    def explains(self) -> bool:
+        """Every kind that is whole at one member can."""
+        return True
+
+    @property
+    @override
     def deciles(self) -> tuple[float, ...]:
-        """See :attr:`Served.deciles`."""
-        return self.model.manifest.deciles
+        """Those of the held-out records of its run, where the version says them."""
+        return self.model.manifest.deciles or self.decided_deciles
 
     @override
     def amounts(

@@ -1,10 +1,10 @@
 """Loads one model version, and refuses what is missing, unsigned or does not fit together."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from hanse.crypto import VerifierKey, read_secret
+from hanse.crypto import VerifierKey, read_secret, sha256_hex
 from hanse.errors import ConfigurationError, IdentityError, ServingError
 from hanse.learning.artifact import MANIFEST_FILE, LoadedModel, load_model
 from hanse.policies import (
@@ -19,6 +19,7 @@ from hanse.policies import (
     open_agreement,
 )
 from hanse.policies.witnessing import PROOF_FILE, REGISTRATION_FILE, check_registration
+from hanse.scoring.saying import require_form
 from hanse.server.scoring.call import SUBJECT_INPUT
 from hanse.server.scoring.served import LocalModel, Served
 from hanse.server.scoring.settings import ScoringSettings
@@ -42,7 +43,11 @@ class VersionFiles:
 
 
 def load_version(
-    settings: ScoringSettings, files: VersionFiles, own: Sequence[VerifierKey], hub: PartnerHub
+    settings: ScoringSettings,
+    files: VersionFiles,
+    own: Sequence[VerifierKey],
+    hub: PartnerHub,
+    deciles: tuple[float, ...] = (),
 ) -> tuple[Member, Served]:
     """Checks a model version and makes it ready to score.
 
@@ -51,6 +56,7 @@ def load_version(
         files: The version.
         own: Keys that this site has or had.
         hub: Connects to the members whose parts a vertical model needs.
+        deciles: Where tenths of people begin, as was decided with the version.
 
     Returns:
         The member that this site is in its agreement, and the version.
@@ -62,7 +68,8 @@ def load_version(
         PolicyError: ``policy.invalid``, ``policy.unsigned`` if not all members signed the agreement as it is;
             ``policy.pack`` if a rule pack that it names is not adopted here.
         ServingError: ``model.invalid`` if the model version is not signed, altered, or of another agreement,
-            or if too few of the agreement's witnesses have seen its registration.
+            or if too few of the agreement's witnesses have seen its registration; or if its scores cannot be
+            said in the agreed form; ``model.no-reasons`` if it cannot give the reasons that are owed.
     """
     registry = VerifierKey.decode(files.registry_key)
     agreement = open_agreement(read_file(files.agreement))
@@ -73,13 +80,13 @@ def load_version(
         beside = Beside(agreement, policy, member.name, own, registry, pseudonymiser, hub)
         vertical = open_vertical_model(files.folder, settings.partners, beside)
         _require_no_subject_column([column.name for column in vertical.columns])
-        return member, vertical
+        return member, complete(vertical, manifest_note(files.folder), deciles)
     model = load_model(files.folder, registry)
     _require_same(agreement, model)
     registration = read_file(files.folder / REGISTRATION_FILE)
     proof = read_file(files.folder / PROOF_FILE)
     check_registration(registration, proof, agreement.agreement, model.digest)
-    return member, LocalModel.of(model, agreement, policy)
+    return member, complete(LocalModel.of(model, agreement, policy), model.note, deciles)
 
 
 def manifest_note(folder: Path) -> bytes:
@@ -166,6 +173,29 @@ def own_member(agreement: Agreement, own: Sequence[VerifierKey], registry: Verif
         if VerifierKey.decode(member.node_key) in own:
             return member
     raise IdentityError("identity.unknown-signer", "the agreement names no member with this site's key")
+
+
+def complete(served: Served, note: bytes, deciles: tuple[float, ...]) -> Served:
+    """A version that can do what is agreed.
+
+    Args:
+        served: The version as it was loaded.
+        note: Its signed manifest.
+        deciles: Where tenths of people begin, as was decided with it; maybe none.
+
+    Raises:
+        ServingError: ``model.invalid`` if the manifest is another one, or scores cannot be said in the agreed
+            form; ``model.no-reasons`` if it cannot give the reasons that are owed.
+    """
+    whole = replace(served, note=note, decided_deciles=deciles)
+    if sha256_hex(note) != served.digest:
+        raise ServingError("model.invalid", "the manifest was replaced while the version was loaded")
+    scoring = served.agreement.agreement.scoring
+    require_form(scoring, whole.deciles)
+    if scoring.significant_effect and scoring.reason_codes and not served.explains:
+        detail = "decisions on these scores need reasons by the agreement, and this kind of model gives none"
+        raise ServingError("model.no-reasons", detail)
+    return whole
 
 
 def _require_same(agreement: SignedAgreement, model: LoadedModel) -> None:

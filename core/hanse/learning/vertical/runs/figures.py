@@ -6,14 +6,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hanse.learning.metrics import roc_auc
+from hanse.learning.evaluation.grid import FINE
+from hanse.learning.evaluation.reliability import reliability_of
+from hanse.learning.metrics import roc_auc, score_histogram
 
 Figures = dict[str, float]
 """Names of figures are those of :class:`hanse.server.evaluation.Metrics`, ``…_alone`` and ``auc_others``."""
 
 
 def held_out_figures(scores: NDArray[Any], labels: NDArray[np.float32]) -> Figures:
-    """Area under the ROC curve with its standard error, and log loss; without both classes, the loss alone.
+    """Area under the ROC curve, log loss, Brier score, and how well scores are calibrated.
+
+    Without both classes, the loss alone.
 
     Args:
         scores: Probabilities of the held-out rows.
@@ -26,6 +30,19 @@ def held_out_figures(scores: NDArray[Any], labels: NDArray[np.float32]) -> Figur
     area = roc_auc(clipped, labels)
     if area is not None:
         figures |= {"auc": area, "auc_standard_error": standard_error(area, labels)}
+        figures |= _calibration(clipped, labels)
+    return figures
+
+
+def _calibration(scores: NDArray[np.float64], labels: NDArray[np.float32]) -> Figures:
+    """Of the scores as they are: nothing is fitted here."""
+    counts = score_histogram(scores, labels, tuple(FINE.edges.tolist()))
+    found = reliability_of(counts, FINE, None)
+    figures = {"brier": float(np.mean((scores - labels) ** 2))}
+    if found is not None:
+        figures["calibration_error"] = found.error
+        figures["calibration_standard_error"] = found.standard_error
+        figures |= {} if found.slope is None else {"calibration_slope": found.slope}
     return figures
 
 

@@ -121,7 +121,8 @@ class Follower:
             raise ServingError(
                 "model.not-found", f"no version of {name} is live: hanse model promote {name}@1"
             )
-        kept = await asyncio.to_thread(self._shelf.take, live)  # says why, if it cannot
+        deciles = first.decided.state.deciles_of(live)
+        kept = await asyncio.to_thread(self._shelf.take, live, deciles)  # says why, if it cannot
         await asyncio.to_thread(self._shelf.require_usable, live, self._clock())
         self._first, self._decided = first, first.decided
         self.table = VersionTable(first.versions, kept.served)
@@ -253,7 +254,7 @@ class Follower:
         wanted: list[Ref] = [*state.served] if fallback is None else [*state.served, fallback]
         for ref in dict.fromkeys(wanted):
             try:
-                one = self._shelf.take(ref).served
+                one = self._shelf.take(ref, state.deciles_of(ref)).served
                 self._shelf.require_usable(ref, self._clock())
             except HanseError as error:
                 refused[ref.version] = error.code if error.code in _UNUSABLE else "model.invalid"

@@ -28,12 +28,14 @@ class Kept:
         member: The member that this site is in its agreement.
         served: The version.
         withdrawals: Which of its subjects have withdrawn.
+        deciles: Where tenths of people begin, as was decided with it.
         deadline: From when on it must not be used; None if nobody of them has.
     """
 
     member: Member
     served: Served
     withdrawals: Withdrawals
+    deciles: tuple[float, ...] = ()
     deadline: datetime | None = None
 
 
@@ -83,18 +85,19 @@ class Shelf:
         self._sets: Sets = _NoSets() if sets is None else SubjectSets(sets)
         self._kept: dict[Ref, Kept] = {}
 
-    def take(self, ref: Ref) -> Kept:
+    def take(self, ref: Ref, deciles: tuple[float, ...] = ()) -> Kept:
         """A version, loaded and checked.
 
         Args:
             ref: Which one; another model under its number is refused.
+            deciles: Where tenths of people begin, as was decided with it.
 
         Raises:
             HanseError: As :func:`hanse.server.scoring.versions.load_version`.
         """
         found = self._kept.get(ref)
-        if found is None:
-            found = self._kept[ref] = self._load(ref)
+        if found is None or found.deciles != deciles:
+            found = self._kept[ref] = self._load(ref, deciles)
         return found
 
     def require_usable(self, ref: Ref, now: datetime) -> None:
@@ -126,15 +129,15 @@ class Shelf:
         """Forgets all other versions; calls that run with one of them keep it."""
         self._kept = {ref: kept for ref, kept in self._kept.items() if ref in refs}
 
-    def _load(self, ref: Ref) -> Kept:
+    def _load(self, ref: Ref, deciles: tuple[float, ...]) -> Kept:
         candidates = self._find(ref.version)
         for files in candidates[:-1]:  # a former key of the coordinator may have signed it
             with suppress(ServingError, IdentityError):
-                return self._checked(ref, files)
-        return self._checked(ref, candidates[-1])
+                return self._checked(ref, files, deciles)
+        return self._checked(ref, candidates[-1], deciles)
 
-    def _checked(self, ref: Ref, files: VersionFiles) -> Kept:
-        member, served = load_version(self._settings, files, self._own, self._hub)
+    def _checked(self, ref: Ref, files: VersionFiles, deciles: tuple[float, ...]) -> Kept:
+        member, served = load_version(self._settings, files, self._own, self._hub, deciles)
         if (served.digest, served.version) != (ref.manifest, str(ref.version)):
             raise ServingError("model.invalid", f"version {ref.version} is another model than was decided on")
         origin = origin_of(read_any_manifest(manifest_note(files.folder)))
@@ -145,4 +148,4 @@ class Shelf:
             created_at=origin.created_at,
             sets=self._evidence.sets(origin.run),
         )
-        return Kept(member, served, Withdrawals(lineage))
+        return Kept(member, served, Withdrawals(lineage), deciles)

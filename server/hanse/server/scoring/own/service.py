@@ -8,6 +8,7 @@ import grpc
 import grpc.aio
 
 from hanse.api.v1 import scoring_pb2 as pb
+from hanse.errors import ServingError
 from hanse.server.scoring.asked import Answer, Asked, Facts
 from hanse.server.scoring.borders import parse, until
 from hanse.server.scoring.callers import Callers
@@ -16,7 +17,7 @@ from hanse.server.scoring.own.explaining import explanations
 from hanse.server.scoring.own.messages import REASONS, read_subjects, wanted, write_answer, write_results
 from hanse.server.scoring.own.streaming import Stream
 from hanse.server.scoring.scorer import Scorer
-from hanse.server.scoring.tensors import bad_input, pack_texts
+from hanse.server.scoring.tensors import pack_texts
 
 OWN_SERVICE_NAME: Final = "hanse.api.v1.Scoring"
 MOST_EXPLAINED: Final = 64
@@ -97,7 +98,10 @@ class ScoringService:
             extras = self._scorer.extra_outputs(served)
             if kind is pb.ExplainRequest:
                 if REASONS not in extras:
-                    raise bad_input("the agreement has no reasons of scores, or this kind of model has none")
+                    lacks = (
+                        "kind of model" if served.agreement.agreement.scoring.reason_codes else "agreement"
+                    )
+                    raise ServingError("model.no-reasons", f"this {lacks} gives no reasons of scores")
                 subjects = self._subjects(request.subject_ids, MOST_EXPLAINED)
                 outputs: tuple[str, ...] = (REASONS,)
             else:
