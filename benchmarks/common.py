@@ -164,6 +164,12 @@ class Children:
         """The process of a child."""
         return self._running[name].pid
 
+    def end(self, name: str, number: int = signal.SIGTERM) -> None:
+        """Ends one child by a signal, and waits until it is gone."""
+        process = self._running.pop(name)
+        process.send_signal(number)
+        process.wait()
+
     def check(self) -> None:
         """Ends the benchmark when a child has ended: there is nothing to measure any more."""
         for name, process in self._running.items():

@@ -1,8 +1,8 @@
-"""A load client over HTTP/2, for gRPC calls that are all the same: a few microseconds of Python per call.
+"""A load client over HTTP/2, for gRPC calls that are prepared: a few microseconds of Python per call.
 
 h2load counts an answer with an error in its trailers as a success, and cannot present a client certificate.
 This client speaks as much of HTTP/2 (RFC 9113) as it takes to keep some streams of one connection busy with
-one prepared message, and counts a call as answered only if the answer has a message: a gRPC error has none.
+prepared messages, and counts a call as answered only if the answer has a message: a gRPC error has none.
 """
 
 import socket
@@ -34,6 +34,7 @@ class Load:
         message: The serialised request.
         streams: Calls under way at a time.
         calls: Calls in all.
+        others: Further requests; then all of them take turns.
     """
 
     host: str
@@ -42,6 +43,7 @@ class Load:
     message: bytes
     streams: int
     calls: int
+    others: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,8 @@ class _Session:
         self.load = load
         self.connection = connection
         self.headers = _header_block(load, secure=isinstance(connection, ssl.SSLSocket))
-        self.body = b"\0" + struct.pack(">I", len(load.message)) + load.message
+        messages = (load.message, *load.others)
+        self.bodies = [b"\0" + struct.pack(">I", len(message)) + message for message in messages]
         self.next_stream = 1
         self.begun: dict[int, float] = {}
         self.received: dict[int, int] = {}
@@ -127,14 +130,15 @@ class _Session:
         self._send_body(stream, 0)
 
     def _send_body(self, stream: int, sent: int) -> None:
-        size = len(self.body)
+        body = self.bodies[(stream - 1) // 2 % len(self.bodies)]
+        size = len(body)
         while sent < size:
             room = min(_FRAME_BYTES, size - sent, self.window, self.stream_window - sent)
             if room <= 0:
                 self.waiting.append((stream, sent))
                 return
             last = sent + room == size
-            self.outgoing += _frame(_DATA, _END_STREAM if last else 0, stream, self.body[sent : sent + room])
+            self.outgoing += _frame(_DATA, _END_STREAM if last else 0, stream, body[sent : sent + room])
             sent += room
             self.window -= room
 

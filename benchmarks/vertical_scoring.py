@@ -1,0 +1,180 @@
+"""Scores with a vertical model whose partner is 5 ms away: how long calls take, and what happens without it.
+
+See README.md in this folder for what is measured and how.
+"""
+
+import signal
+import statistics
+import sys
+import tempfile
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from common import Children, Figure, Options, children, finish, parse_options
+from scoring import sync_ms
+from vertical_scoring_parts.serving import (
+    JOINT,
+    OWN_COLUMNS,
+    Answered,
+    Client,
+    Processes,
+    calling,
+    empty_s,
+    latencies_s,
+)
+from vertical_scoring_parts.site import Members, train
+
+WAY_S = 0.0025
+MOST_ABOVE_MS = 2.0
+DEADLINE_S = 2.0
+PEOPLE = 100
+MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of its own is made in it
+SYNCS = 2  # the partner's entry is on the disk before it answers, the label holder's before it answers
+
+
+@dataclass
+class Measured:
+    """What the rounds gave.
+
+    Attributes:
+        empty_ms: Median of each round of calls to a partner that says nothing.
+        joint_ms: Of calls that ask the partner.
+        kept_ms: Of calls that its kept answers answer.
+        until_fallback_s: From when the partner was killed to the first answer that said so, seconds; what
+            was kept answers until then.
+        gone: Calls after that.
+        silent: Calls while the partner is stopped, and says nothing.
+        back: Calls after it was started again.
+        unanswered: Calls without an answer.
+    """
+
+    empty_ms: list[float] = field(default_factory=list)
+    joint_ms: list[float] = field(default_factory=list)
+    kept_ms: list[float] = field(default_factory=list)
+    until_fallback_s: float = 0.0
+    gone: list[Answered] = field(default_factory=list)
+    silent: list[Answered] = field(default_factory=list)
+    back: list[Answered] = field(default_factory=list)
+    unanswered: int = 0
+
+    @property
+    def above_ms(self) -> float:
+        """What a call takes beyond the partner's delay: the best round of each."""
+        return min(self.joint_ms) - min(self.empty_ms)
+
+
+def measure(members: Members, started: Children, options: Options, *, faults: bool) -> Measured:
+    """Starts everything in the members' folder, and asks."""
+    measured = Measured()
+    rounds, calls = (6, 60) if options.quick else (20, 200)
+    processes = Processes(started, members, WAY_S)
+    processes.start_partner(keep_s=0)
+    port, near = processes.start()
+    with calling(port, members) as client:
+        requests = client.joint(members.requests(), PEOPLE)
+        for _ in range(rounds):
+            measured.empty_ms.append(_median_ms(empty_s(near, processes.tls, calls)))
+            taken_s = latencies_s(port, processes.tls, requests, calls)
+            measured.unanswered += calls - len(taken_s)
+            measured.joint_ms.append(_median_ms(taken_s))
+        processes.end_partner()
+        processes.start_partner(keep_s=3600)
+        client.until_kept(requests)
+        for _ in range(rounds):
+            taken_s = latencies_s(port, processes.tls, requests, calls)
+            measured.unanswered += calls - len(taken_s)
+            measured.kept_ms.append(_median_ms(taken_s))
+        if faults:
+            without(processes, client, requests, measured)
+    return measured
+
+
+def without(processes: Processes, client: Client, requests: list[bytes], measured: Measured) -> None:
+    """Stops the partner, lets it go on, kills it, starts it again; each call has a deadline."""
+    processes.signal_partner(signal.SIGSTOP)
+    client.until(requests[0], OWN_COLUMNS)  # what was kept is dropped when nothing is heard any more
+    measured.silent = [client.ask(request, DEADLINE_S) for request in requests[:10]]
+    processes.signal_partner(signal.SIGCONT)
+    client.until(requests[0], JOINT)
+    processes.end_partner(signal.SIGKILL)
+    measured.until_fallback_s = client.until(requests[0], OWN_COLUMNS)
+    measured.gone = [client.ask(request, DEADLINE_S) for request in requests]
+    processes.start_partner(keep_s=0)
+    client.until(requests[0], JOINT)
+    measured.back = [client.ask(request, DEADLINE_S) for request in requests]
+
+
+def figures(disk: Measured, memory: Measured | None, disk_ms: float) -> list[Figure]:
+    """The figures, with their bars."""
+    found = _times("on the disk", disk)
+    found.append(Figure("the disk's sync, median", disk_ms, "ms"))
+    above = None if memory is None else memory.above_ms
+    if memory is not None:
+        found += _times("in memory", memory)
+    return [
+        *found,
+        Figure(
+            "beyond the delay, without two syncs of the disk",
+            disk.above_ms - SYNCS * disk_ms,
+            "ms",
+            None if memory is not None else MOST_ABOVE_MS,
+        ),
+        Figure("beyond the delay, where a sync costs nothing", above, "ms", MOST_ABOVE_MS),
+        *_fallback("silent", disk.silent),
+        Figure("partner killed: until the first answer that says so", disk.until_fallback_s, "s", DEADLINE_S),
+        *_fallback("killed", disk.gone),
+        Figure(
+            "partner back: answered jointly",
+            sum(one.basis == JOINT for one in disk.back) / len(disk.back),
+            "of 1",
+            floor=1.0,
+        ),
+        Figure(
+            "calls that were not answered", disk.unanswered + (memory.unanswered if memory else 0), "calls", 0
+        ),
+    ]
+
+
+def _times(where: str, measured: Measured) -> list[Figure]:
+    return [
+        Figure(f"{where}: empty call to the partner, median", min(measured.empty_ms), "ms"),
+        Figure(f"{where}: ours, the partner asked, median", min(measured.joint_ms), "ms"),
+        Figure(f"{where}: ours, from kept answers, median", min(measured.kept_ms), "ms"),
+    ]
+
+
+def _fallback(what: str, calls: list[Answered]) -> list[Figure]:
+    marked = sum(one.basis == OWN_COLUMNS for one in calls) / len(calls)
+    slowest_s = max(one.seconds for one in calls)
+    return [
+        Figure(f"partner {what}: answered by own columns, marked as that", marked, "of 1", floor=1.0),
+        Figure(f"partner {what}: slowest answer, deadline {DEADLINE_S:g} s", slowest_s, "s", DEADLINE_S),
+    ]
+
+
+def _median_ms(taken_s: list[float]) -> float:
+    return statistics.median(taken_s or [float("inf")]) * 1e3
+
+
+def main() -> int:
+    """Trains, measures, prints."""
+    options = parse_options((__doc__ or "").partition("\n")[0])
+    with ExitStack() as stack:
+        disk = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hanse-vertical-scoring-")))
+        (disk / "members").mkdir()
+        members = train(disk / "members")
+        memory = None
+        if MEMORY.is_dir():
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=MEMORY, prefix="hanse-")))
+            copied = members.copied(folder / "members")
+            with children(folder / "logs") as started:
+                memory = measure(copied, started, options, faults=False)
+        with children(disk / "logs") as started:
+            on_disk = measure(members, started, options, faults=True)
+        disk_ms = sync_ms(disk, 50 if options.quick else 300)
+    return finish("Vertical scoring", figures(on_disk, memory, disk_ms), options)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
