@@ -61,8 +61,8 @@ def measure(servers: Mapping[str, Server], options: Options) -> dict[str, Measur
             outcome, cpu_s = server.ask(1, STREAMS, calls)
             own.cpu_us.append(cpu_s / calls * 1e6)
             own.per_s.append(outcome.answered / outcome.elapsed_s)
-            large, large_cpu_s = server.ask(LARGE, 4, calls // 10)
-            own.large_cpu_us.append(large_cpu_s / (calls // 10) * 1e6)
+            large, large_cpu_s = server.ask(LARGE, 4, calls // 20)
+            own.large_cpu_us.append(large_cpu_s / (calls // 20) * 1e6)
             alone, _ = server.ask(1, 1, calls // 5)
             own.alone_ms.append(statistics.median(alone.latencies_s or [float("inf")]) * 1e3)
             own.refused += outcome.refused + large.refused + alone.refused

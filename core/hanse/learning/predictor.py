@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from hanse.errors import ServingError
 from hanse.learning.scorecard import round_to_points
 from hanse.learning.shapes import Groups, Parameters, deep_features, parameter_count, split_flat
+from hanse.learning.single import SinglePrecision
 from hanse.policies import Training
 
 FloatArray = NDArray[np.float64]
@@ -124,11 +125,22 @@ class Predictor:
         *hidden_layers, (weight, bias) = self._parameters.layers
         hidden = self._deep_inputs(rows)
         for hidden_weight, hidden_bias in hidden_layers:
-            hidden = np.tanh(hidden @ hidden_weight.T + hidden_bias)
+            # In place: for a thousand rows, making further arrays takes longer than the sums.
+            hidden = hidden @ hidden_weight.T
+            hidden += hidden_bias
+            np.tanh(hidden, out=hidden)
         logits: FloatArray = hidden @ weight.T + bias
         if self._parameters.wide is not None:
             logits += rows @ self._parameters.wide.T
         return logits
+
+    def in_single_precision(self, ones: int) -> SinglePrecision | None:
+        """The same, in less time and with a bound; None for models whose layers are not just stacked.
+
+        Args:
+            ones: Rows have at most so many features that are 1; all others are 0.
+        """
+        return SinglePrecision(self._parameters.layers, ones) if self._parameters.wide is None else None
 
     def gradients(self, x: NDArray[np.floating[Any]]) -> FloatArray:
         """Derivative of the label's log-odds by each feature.

@@ -12,6 +12,7 @@ from hanse.api.inference import open_inference_grpc_pb2 as oip
 from hanse.errors import PolicyError
 from hanse.policies import Column
 from hanse.server.scoring.asked import Answer, Output
+from hanse.server.scoring.messages import delimited
 from hanse.server.scoring.tensors import BYTES, bad_input, pack_texts, read_numbers, read_texts, row_count
 
 SUBJECT_INPUT: Final = "subject_id"
@@ -21,6 +22,12 @@ OUTPUTS: Final = (SCORE_OUTPUT, DECISION_OUTPUT)
 PERMIT: Final = b"permit"
 PURPOSE_PARAMETER: Final = "purpose"
 RAW_SIZE: Final = "binary_data_size"
+_KEY, _VALUE = 1, 2  # of every map's entries (Encoding, "Maps")
+_ID, _PARAMETERS, _RAW = (
+    oip.ModelInferResponse.DESCRIPTOR.fields_by_name[name].number
+    for name in ("id", "parameters", "raw_output_contents")
+)
+_TEXT_VALUE: Final = oip.InferParameter.DESCRIPTOR.fields_by_name["string_param"].number
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,35 +123,55 @@ def read_purpose(request: oip.ModelInferRequest, declared: Collection[str]) -> s
     return purposes.pop()
 
 
-def write_response(request_id: str, call: Call, answer: Answer) -> bytes:
+def write_response(request_id: bytes, outputs: Sequence[str], answer: Answer, *, raw: bool) -> bytes:
     """What is answered, raw or typed as the inputs were.
 
     Args:
-        request_id: What the caller calls the request.
-        call: The call.
+        request_id: What the caller calls the request, UTF-8.
+        outputs: Names of the outputs asked for.
         answer: What is said about each subject.
+        raw: Whether the values came raw.
 
     Returns:
         The serialised response. Messages of protobuf that are written one after the other are read as one
         (Encoding, "Last One Wins"), so what is the same for many responses is written once.
     """
-    own = oip.ModelInferResponse(id=request_id)
-    own.parameters["log_index"].int64_param = answer.entry.index
+    served, rows = answer.served, len(answer.rules)
+    parts = [_response_head(served.name, served.version, served.digest, served.agreement.digest)]
+    if request_id:
+        parts.append(delimited(_ID, request_id))
+    parts.append(_number_parameter("log_index", answer.entry.index))
     if answer.entry.path:
-        own.parameters["log_position"].int64_param = answer.entry.position
-        own.parameters["log_path"].string_param = b"".join(answer.entry.path).hex()
-    for name, mark in answer.marks.items():
-        own.parameters[name].string_param = mark
-    served, rows = answer.served, len(call.subjects)
-    head = _response_head(served.name, served.version, served.digest, served.agreement.digest)
-    values = [_output(answer, name) for name in call.outputs]
-    if not call.raw:
-        for name, output in zip(call.outputs, values, strict=True):
-            _write_typed(own, name, output, rows)
-        return head + own.SerializeToString()
-    own.raw_output_contents.extend(map(_packed, values))
-    kinds = tuple((name, _datatype(output)) for name, output in zip(call.outputs, values, strict=True))
-    return head + _output_heads(kinds, rows) + own.SerializeToString()
+        parts.append(_number_parameter("log_position", answer.entry.position))
+        parts.append(_text_parameter("log_path", b"".join(answer.entry.path).hex()))
+    parts += [_text_parameter(name, mark) for name, mark in answer.marks.items()]
+    if not raw:
+        parts.append(_typed(outputs, answer, rows))
+        return b"".join(parts)
+    values = [_output(answer, name) for name in outputs]
+    parts.append(_output_heads(tuple(zip(outputs, map(_datatype, values), strict=True)), rows))
+    parts += [delimited(_RAW, _packed(value)) for value in values]
+    return b"".join(parts)
+
+
+def _typed(outputs: Sequence[str], answer: Answer, rows: int) -> bytes:
+    response = oip.ModelInferResponse()
+    for name in outputs:
+        _write_typed(response, name, _output(answer, name), rows)
+    return response.SerializeToString()
+
+
+@lru_cache(maxsize=1024)
+def _number_parameter(name: str, number: int) -> bytes:
+    """A parameter; the index of an entry and a position in it are those of several calls."""
+    response = oip.ModelInferResponse()
+    response.parameters[name].int64_param = number
+    return response.SerializeToString()
+
+
+def _text_parameter(name: str, text: str) -> bytes:
+    value = delimited(_TEXT_VALUE, text.encode())
+    return delimited(_PARAMETERS, delimited(_KEY, name.encode()) + delimited(_VALUE, value))
 
 
 @lru_cache(maxsize=256)
@@ -170,8 +197,13 @@ def _output(answer: Answer, name: str) -> Output:
     if name == SCORE_OUTPUT:
         return answer.scores
     if name == DECISION_OUTPUT:
-        return [PERMIT if rule is None else f"deny:{rule}".encode() for rule in answer.rules]
+        return _decisions(answer.rules)
     return answer.outputs[name]
+
+
+@lru_cache(maxsize=64)
+def _decisions(rules: tuple[str | None, ...]) -> tuple[bytes, ...]:
+    return tuple(PERMIT if rule is None else f"deny:{rule}".encode() for rule in rules)
 
 
 def _datatype(output: Output) -> str:

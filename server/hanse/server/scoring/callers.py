@@ -59,15 +59,22 @@ class Callers:
         Raises:
             IdentityError: ``identity.unauthenticated`` for everybody else.
         """
+        name = self.known(peer)
+        if name is None:
+            raise IdentityError(
+                "identity.unauthenticated", "the client certificate is not one of the pinned ones"
+            )
+        return name
+
+    def known(self, peer: Peer) -> str | None:
+        """As :meth:`identify`, but None for everybody else."""
         if self._everybody is not None:
             return self._everybody
         for pem in peer.auth_context().get("x509_pem_cert", ()):
             name = self._names.get(self._fingerprint(pem))
             if name is not None:
                 return name
-        raise IdentityError(
-            "identity.unauthenticated", "the client certificate is not one of the pinned ones"
-        )
+        return None
 
     def credentials(self, key_pem: bytes, certificate_pem: bytes) -> grpc.ServerCredentials:
         """Mutual TLS that admits the pinned certificates.

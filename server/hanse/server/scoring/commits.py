@@ -1,18 +1,24 @@
 """Audit entries of many calls in one commit to disk, from an event loop.
 
-The log shares its commits between the calls that wait (:mod:`hanse.audit.commits`); here they wait without
-holding up the loop.
+While a commit is under way, in a thread of its own, what is handed in gathers and goes with the next. Between
+loop and thread there are two hand-overs for a commit, however many calls wait for it.
 """
 
 import asyncio
 import time
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Final, NamedTuple
 
 from hanse.audit import AuditLog, Event
 
 NOTED_S: Final = 0.01
 """After so long an entry that nobody waits for is committed, if nothing else was until then, seconds."""
+
+
+class _HandedIn(NamedTuple):
+    events: tuple[Event, ...]
+    done: "asyncio.Future[int] | None"  # nobody waits if None
 
 
 class GroupCommit:
@@ -25,8 +31,9 @@ class GroupCommit:
     def __init__(self, log: AuditLog) -> None:
         self._log = log
         self._committed: Callable[[float], None] = _ignore
-        self._waiting = 0
-        self._writer: asyncio.Task[None] | None = None
+        self._handed_in: list[_HandedIn] = []
+        self._thread = ThreadPoolExecutor(1, "audit-log")
+        self._idle: asyncio.Future[None] | None = None
         self._later: asyncio.TimerHandle | None = None
 
     def watch(self, committed: Callable[[float], None]) -> None:
@@ -49,13 +56,10 @@ class GroupCommit:
         Raises:
             AuditError: ``audit.unavailable`` or ``audit.integrity``; nothing may be answered then.
         """
-        indices = self._log.submit(*events)
-        self._waiting += 1
+        done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._handed_in.append(_HandedIn(events, done))
         self._begin()
-        # Not cancelled with the call: what is queued is written. Then nobody may be left to see a failure.
-        written = asyncio.wrap_future(indices)
-        written.add_done_callback(lambda done: done.cancelled() or done.exception())
-        return (await asyncio.shield(written)).start
+        return await done
 
     def note(self, event: Event) -> None:
         """Hands in one entry without waiting for it: what is appended after it is on disk after it.
@@ -65,35 +69,54 @@ class GroupCommit:
         Args:
             event: What happened.
         """
-        self._log.submit(event).add_done_callback(lambda done: done.cancelled() or done.exception())
-        self._waiting += 1
-        if self._writer is None and self._later is None:
+        self._handed_in.append(_HandedIn((event,), None))
+        if self._idle is None and self._later is None:
             self._later = asyncio.get_running_loop().call_later(NOTED_S, self._begin)
 
     async def close(self) -> None:
         """Waits until everything that was handed in is on disk."""
-        if self._waiting:
+        if self._handed_in:
             self._begin()
-        while self._writer is not None:
-            await asyncio.wait([self._writer])
+        while self._idle is not None:
+            await asyncio.wait([self._idle])
 
     def _begin(self) -> None:
         if self._later is not None:
             self._later.cancel()
             self._later = None
-        if self._writer is None:
-            self._writer = asyncio.create_task(self._write())
+        if self._idle is None:
+            self._idle = asyncio.get_running_loop().create_future()
+            self._write_next()
 
-    async def _write(self) -> None:
-        """Commits until nothing waits; runs while anything does."""
+    def _write_next(self) -> None:
+        handed_in, self._handed_in = self._handed_in, []
+        self._thread.submit(self._write, handed_in, asyncio.get_running_loop())
+
+    def _write(self, handed_in: Sequence[_HandedIn], loop: asyncio.AbstractEventLoop) -> None:
+        """In the thread."""
+        began = time.perf_counter()
+        indices = [self._log.submit(*one.events) for one in handed_in]
         try:
-            while self._waiting:
-                self._waiting = 0
-                began = time.perf_counter()
-                await asyncio.to_thread(self._log.flush)
-                self._committed(time.perf_counter() - began)
+            self._log.flush()
         finally:
-            self._writer = None
+            loop.call_soon_threadsafe(self._tell, handed_in, indices, time.perf_counter() - began)
+
+    def _tell(self, handed_in: Sequence[_HandedIn], indices: Sequence[Future[range]], seconds: float) -> None:
+        """In the loop: tells those who wait, and begins with what has gathered."""
+        for one, written in zip(handed_in, indices, strict=True):
+            error = written.exception()
+            if one.done is None or one.done.done():
+                continue
+            if error is None:
+                one.done.set_result(written.result().start)
+            else:
+                one.done.set_exception(error)
+        self._committed(seconds)
+        if self._handed_in:
+            self._write_next()
+        elif self._idle is not None:
+            self._idle.set_result(None)
+            self._idle = None
 
 
 def _ignore(_seconds: float) -> None:

@@ -89,7 +89,7 @@ class _View:
         freshness: Whether the ledger is fresh, and how long that and the facts of the job last.
         synced_at: About which that is.
         decisions: Decides about subjects meanwhile.
-        admitted: Identifiers of subjects who are admitted and hide nothing.
+        admitted: Identifiers, in UTF-8, of subjects who are admitted and hide nothing.
         others: All other subjects that were asked about.
         ends: When decisions end, the next first.
         names: Identifiers by pseudonym, for who is to be dropped.
@@ -100,7 +100,7 @@ class _View:
     freshness: LastingDecision
     synced_at: datetime | None
     decisions: SubjectDecisions
-    admitted: set[str] = field(default_factory=set)
+    admitted: set[bytes] = field(default_factory=set)
     others: dict[str, _Kept] = field(default_factory=dict)
     ends: list[tuple[int, str]] = field(default_factory=list)
     names: dict[str, list[str]] = field(default_factory=dict)
@@ -112,7 +112,7 @@ class _View:
 
     def forget(self, ref: str) -> None:
         for name in self.names.pop(ref, ()):
-            self.admitted.discard(name)
+            self.admitted.discard(name.encode())
             self.others.pop(name, None)
 
     def keep(self, name: str, ref: str, kept: _Kept, until_ms: int) -> None:
@@ -121,7 +121,7 @@ class _View:
         if len(self.ends) > 2 * len(self.names) + _SPARE_ENDS:
             self._drop_superseded()
         if kept == _ADMITTED:
-            self.admitted.add(name)
+            self.admitted.add(name.encode())
         else:
             self.others[name] = kept
 
@@ -228,12 +228,52 @@ class Consents:
             view = self._view(agreed, job, now_ms)
             if view.freshness.refusal is not None:
                 raise view.freshness.refusal.error()
-            if view.admitted.issuperset(subjects):
-                return Decided((None,) * len(subjects), {}, self._state(len(set(subjects))))
+            if view.admitted.issuperset(map(str.encode, subjects)):
+                return Decided((None,) * len(subjects), {}, self.state(len(set(subjects))))
             found = self._look_up(view, job, set(subjects), now_ms)
             if found is not None:
                 return self._gather(subjects, found)
         raise PolicyError("policy.ledger", "the consent ledger changes faster than it can be read")
+
+    def admits(self, agreed: Agreed, job: Job, asked: Sequence[frozenset[bytes]]) -> list[int]:
+        """About which calls it is known that every subject is admitted and hides nothing.
+
+        It is known on everything that was committed before.
+
+        Args:
+            agreed: The model version that answers.
+            job: What :meth:`open_call` returned.
+            asked: Identifiers of the subjects of each call, in UTF-8 if they are any text at all.
+
+        Returns:
+            For each call how many different subjects it is about; 0 if :meth:`decide` is to say what is so.
+
+        Raises:
+            PolicyError: ``policy.ledger`` if the ledger cannot be read.
+        """
+        self._follow()
+        view = self._view(agreed, job, to_ms(job.now))
+        if view.freshness.refusal is not None:
+            return [0] * len(asked)
+        return [len(names) if names <= view.admitted else 0 for names in asked]
+
+    def remembers(self, agreement: str, name: bytes) -> bool:
+        """Whether a subject was admitted not long ago; somebody new is looked up by :meth:`decide` alone.
+
+        Args:
+            agreement: Digest of the agreement.
+            name: Identifier of the subject, in UTF-8 if it is any text at all.
+        """
+        view = self._views.get(agreement)
+        return view is not None and name in view.admitted
+
+    def state(self, size: int) -> ConsentState:
+        """The consent ledger that was decided on last.
+
+        Args:
+            size: How many subjects of a call it knows.
+        """
+        return ConsentState(head=self._head, size=size, root=self._root)
 
     def _follow(self) -> None:
         """Takes in what happened in the ledger since the last call."""
@@ -275,7 +315,7 @@ class Consents:
         """What is decided about each subject, read where it is not kept; None if the ledger went on."""
         if len(view.admitted) + len(view.others) + len(names) > self._remembered:
             view.forget_all()
-        found = dict.fromkeys(names & view.admitted, _ADMITTED)
+        found = {name: _ADMITTED for name in names if name.encode() in view.admitted}
         found |= {name: view.others[name] for name in names & view.others.keys()}
         missing = list(names - found.keys())
         if not missing:
@@ -303,11 +343,8 @@ class Consents:
         return Decided(
             tuple(each.rule for each in kept),
             {name: tuple(positions) for name, positions in hidden.items()},
-            self._state(sum(each.known for each in found.values())),
+            self.state(sum(each.known for each in found.values())),
         )
-
-    def _state(self, size: int) -> ConsentState:
-        return ConsentState(head=self._head, size=size, root=self._root)
 
 
 def _with_hidden(job: Job, snapshot: ConsentSnapshot, ref: str, rule: str | None) -> _Kept:

@@ -59,6 +59,29 @@ def answered(facts: Facts, primary: Served) -> CallEntry:
     return _entry(facts, primary, EventType.SCORE_ANSWERED, "permit", ())
 
 
+def answered_alike(served: Served, caller: str, purpose: str, consent: ConsentState) -> Shared:
+    """What calls have in common that are answered, alike, and about people who are all admitted.
+
+    Args:
+        served: The model version that answers.
+        caller: Name of the caller.
+        purpose: The use that it declares.
+        consent: The consent ledger that was decided on; its size is each call's own.
+    """
+    agreement, known = served.agreement.digest, _known(purpose)
+    return Shared(
+        EventType.SCORE_ANSWERED,
+        "permit",
+        (),
+        agreement,
+        known,
+        caller,
+        consent.head,
+        consent.root,
+        served.digest,
+    )
+
+
 def denied(facts: Facts, primary: Served, error: HanseError) -> Event:
     """The entry of a call that is refused.
 
@@ -129,8 +152,7 @@ def _entry(
     reasons: tuple[str, ...],
 ) -> CallEntry:
     served, consent = facts.served or primary, facts.consent
-    # A purpose that is not in the tree is the caller's own text, which no log entry carries.
-    purpose = facts.purpose if facts.purpose in PURPOSES else None
+    purpose = _known(facts.purpose)
     head, root, size = (None, None, None) if consent is None else (consent.head, consent.root, consent.size)
     admitted = facts.rules.count(None)
     by_rule = {} if admitted == len(facts.rules) else Counter(filter(None, facts.rules))
@@ -138,6 +160,11 @@ def _entry(
         kind, decision, reasons, served.agreement.digest, purpose, facts.caller, head, root, served.digest
     )
     return CallEntry(shared, facts.request_digest, facts.rows, admitted, by_rule, hidden_counts(facts), size)
+
+
+def _known(purpose: str | None) -> str | None:
+    """A purpose that is not in the tree is the caller's own text, which no log entry carries."""
+    return purpose if purpose in PURPOSES else None
 
 
 def _consent(shared: Shared, entries: Sequence[CallEntry]) -> ConsentState | None:

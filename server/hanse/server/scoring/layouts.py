@@ -1,128 +1,184 @@
 """Requests that look like one before are read without looking at each part of them again.
 
-A caller's requests differ in their values and hardly ever in anything else. What a request says of its
-tensors - names, types, shapes, which outputs - is compared as bytes with what :func:`read_call` has accepted
-before; then only the values are read, all numbers of a call at once. Whatever is not quite as expected is
-left to :func:`read_call`, which also says what is wrong with it: this module refuses nothing.
+A caller's requests differ in their values and hardly ever in anything else. What a request has beside its id
+and the raw contents of its tensors is compared, as bytes, with what :func:`read_call` has accepted before.
+Where all of that is the same, and each content has the same length, protobuf would read the same message with
+other values: which these are is known from where they lie. Whatever is not quite as expected is left to
+:func:`read_call`, which also says what is wrong with it: this module refuses nothing.
 """
 
-import math
-from collections.abc import Sequence
+from struct import Struct
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from hanse.api.inference import open_inference_grpc_pb2 as oip
-from hanse.server.scoring.call import SUBJECT_INPUT, Call
-from hanse.server.scoring.served import Served
-from hanse.server.scoring.tensors import MAXIMUM_ELEMENT_BYTES, NUMERIC_TYPES
+from hanse.server.scoring.call import PURPOSE_PARAMETER, SUBJECT_INPUT, Call
+from hanse.server.scoring.messages import DELIMITED, fields, short_text
+from hanse.server.scoring.tensors import NUMERIC_TYPES
 
 _MOST_LAYOUTS: Final = 256
 _LENGTH_BYTES: Final = 4
-_SPACE: Final = 0x20
+_ID, _RAW = (
+    oip.ModelInferRequest.DESCRIPTOR.fields_by_name[name].number for name in ("id", "raw_input_contents")
+)
 
 
-class _Layout(NamedTuple):
+class Layout(NamedTuple):
     """What is known of requests that look alike.
 
     Attributes:
+        agreement: Digest of the agreement whose columns they bring.
+        model: Name of the model that they ask for.
+        version: Version that they ask for.
+        purpose: The purpose that they declare; None if that stands elsewhere.
         rows: Number of rows.
         subject: Place of the subjects among the inputs.
+        subject_length: How a subject begins: the length of each, in four bytes.
         names: Names of the columns, in the order of the inputs.
         dtype: Type of all of them.
         outputs: Outputs asked for.
+        cut: Cuts what follows the id into what stays and the contents, in turn.
+        fixed: What stays.
     """
 
+    agreement: str
+    model: str
+    version: str
+    purpose: str | None
     rows: int
     subject: int
+    subject_length: bytes
     names: tuple[str, ...]
     dtype: np.dtype[Any]
     outputs: tuple[str, ...]
+    cut: Struct
+    fixed: tuple[bytes, ...]
+
+
+class Alike(NamedTuple):
+    """A request that looks like one before.
+
+    Attributes:
+        layout: What it looks like.
+        request_id: What the caller calls it, UTF-8.
+        subjects: Raw content of the subjects.
+        values: Raw contents of the columns, one after the other.
+    """
+
+    layout: Layout
+    request_id: bytes
+    subjects: bytes
+    values: bytes
 
 
 class Layouts:
     """Remembers what requests look like."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[str, tuple[bytes, ...]], _Layout] = {}
+        # By what stands before the id, and the number of bytes after it.
+        self._known: dict[bytes, dict[int, list[Layout]]] = {}
+        self._count = 0
 
-    def read(self, request: oip.ModelInferRequest, served: Served) -> Call | None:
+    def read(self, body: bytes) -> Alike | None:
         """Reads a request that looks like one before.
 
         Args:
-            request: A parsed request, from anywhere.
-            served: The model version that it is for.
+            body: A request, from anywhere.
 
         Returns:
-            The call, as :func:`hanse.server.scoring.call.read_call` gives it; None if that is to read it.
+            The request; None if :func:`hanse.server.scoring.call.read_call` is to read it.
         """
-        raw = list(request.raw_input_contents)
-        if not raw:
-            return None
-        layout = self._known.get(_key(request, served))
-        if layout is None or len(raw) != len(layout.names) + 1:
-            return None
-        subjects = _texts(raw.pop(layout.subject), layout.rows)
-        matrix = _numbers(raw, layout)
-        if subjects is None or matrix is None:
-            return None
-        return Call(subjects, dict(zip(layout.names, matrix, strict=True)), layout.outputs, raw=True)
+        for before, by_length in self._known.items():
+            if not body.startswith(before):
+                continue
+            request_id, start = short_text(body, len(before), _ID)
+            for layout in by_length.get(len(body) - start, ()):
+                parts = layout.cut.unpack_from(body, start)
+                if parts[::2] == layout.fixed and request_id.isascii():
+                    contents = list(parts[1::2])
+                    subjects = contents.pop(layout.subject)
+                    return Alike(layout, request_id, subjects, b"".join(contents))
+        return None
 
-    def learn(self, request: oip.ModelInferRequest, served: Served, call: Call) -> None:
+    def learn(self, body: bytes, request: oip.ModelInferRequest, agreement: str, call: Call) -> None:
         """Remembers what a request looks like, if its columns are all numbers of one type.
 
         Args:
-            request: A request that was read.
-            served: The model version that it is for.
+            body: A request that was read.
+            request: What protobuf made of it.
+            agreement: Digest of the agreement of the model that it is for.
             call: What it was read as.
         """
         types = {tensor.datatype for tensor in request.inputs if tensor.name != SUBJECT_INPUT}
-        if not call.raw or len(types) != 1 or not types <= NUMERIC_TYPES.keys():
+        lengths = {len(subject.encode()) for subject in call.subjects}
+        if not call.raw or len(types) != 1 or not types <= NUMERIC_TYPES.keys() or len(lengths) != 1:
             return
         names = [tensor.name for tensor in request.inputs]
         subject = names.index(SUBJECT_INPUT)
         del names[subject]
-        if len(self._known) >= _MOST_LAYOUTS:
+        skeleton = _skeleton(body)
+        if skeleton is None or len(skeleton.fixed) != len(names) + 2:
+            return
+        purpose = None
+        if PURPOSE_PARAMETER in request.parameters:
+            purpose = request.parameters[PURPOSE_PARAMETER].string_param
+        if self._count >= _MOST_LAYOUTS:
             self._known.clear()
-        self._known[_key(request, served)] = _Layout(
-            len(call.subjects), subject, tuple(names), NUMERIC_TYPES[types.pop()], call.outputs
-        )
+            self._count = 0
+        self._count += 1
+        layout = Layout(
+            agreement, request.model_name, request.model_version, purpose, len(call.subjects), subject,
+            lengths.pop().to_bytes(_LENGTH_BYTES, "little"), tuple(names), NUMERIC_TYPES[types.pop()],
+            call.outputs, skeleton.cut, skeleton.fixed,
+        )  # fmt: skip
+        alike = self._known.setdefault(skeleton.before, {}).setdefault(skeleton.cut.size, [])
+        # The same request under another agreement takes the place of the one before.
+        alike[:] = [other for other in alike if other.fixed != layout.fixed] + [layout]
 
 
-def _key(request: oip.ModelInferRequest, served: Served) -> tuple[str, tuple[bytes, ...]]:
-    tensors = [tensor.SerializeToString() for tensor in request.inputs]
-    tensors.extend(b"\0" + output.SerializeToString() for output in request.outputs)
-    return served.digest, tuple(tensors)
+def subjects_of(alike: Alike) -> frozenset[bytes] | None:
+    """Identifiers of the subjects, each once, in UTF-8 if they are any text at all.
+
+    Returns:
+        None if one is not of the length that the layout has.
+    """
+    layout, raw = alike.layout, alike.subjects
+    if layout.rows == 1:
+        return frozenset((raw[_LENGTH_BYTES:],)) if raw.startswith(layout.subject_length) else None
+    matrix = np.frombuffer(raw, np.uint8).reshape(layout.rows, -1)
+    lengths, names = matrix[:, :_LENGTH_BYTES], matrix[:, _LENGTH_BYTES:]
+    if (lengths != np.frombuffer(layout.subject_length, np.uint8)).any():
+        return None
+    return frozenset(names.copy().view(f"V{names.shape[1]}").ravel().tolist())
 
 
-def _texts(raw: bytes, rows: int) -> tuple[str, ...] | None:
-    """Texts of one length, in ASCII, none of which begins with a space."""
-    length = int.from_bytes(raw[:_LENGTH_BYTES], "little")
-    if not 1 <= length <= MAXIMUM_ELEMENT_BYTES or len(raw) != rows * (_LENGTH_BYTES + length):
-        return None
-    if rows == 1:
-        only = raw[_LENGTH_BYTES:]
-        return (only.decode("ascii"),) if only.isascii() and only[0] > _SPACE else None
-    matrix = np.frombuffer(raw, np.uint8).reshape(rows, _LENGTH_BYTES + length)
-    if (np.ascontiguousarray(matrix[:, :_LENGTH_BYTES]).view("<u4") != length).any():
-        return None
-    if (matrix[:, _LENGTH_BYTES] <= _SPACE).any():
-        return None
-    joined = matrix[:, _LENGTH_BYTES:].tobytes()
-    if not joined.isascii():
-        return None
-    text = joined.decode("ascii")
-    return tuple([text[start : start + length] for start in range(0, len(text), length)])
+class _Skeleton(NamedTuple):
+    """See :class:`Layout`; ``before`` is what stands before the id."""
+
+    before: bytes
+    cut: Struct
+    fixed: tuple[bytes, ...]
 
 
-def _numbers(raw: Sequence[bytes], layout: _Layout) -> npt.NDArray[np.float64] | None:
-    """Values by column, shape (columns, rows); None if one is not there, or not finite."""
-    wanted = layout.rows * layout.dtype.itemsize
-    if any(len(each) != wanted for each in raw):
+def _skeleton(body: bytes) -> _Skeleton | None:
+    """What a message has beside id and raw contents; None if it is not written in the usual way."""
+    found = list(fields(body))
+    if any(field.kind != DELIMITED for field in found):
         return None
-    values = np.frombuffer(b"".join(raw), layout.dtype).astype(np.float64)
-    # A sum of finite numbers may overflow; then `read_call` looks at each.
-    if not math.isfinite(float(np.add.reduce(values))):
+    place = next((place for place, field in enumerate(found) if field.number >= _ID), len(found))
+    before = found[place - 1].end if place else 0
+    has_id = place < len(found) and found[place].number == _ID
+    start, rest = (found[place].end, found[place + 1 :]) if has_id else (before, found[place:])
+    if any(field.number == _ID for field in rest):
         return None
-    return values.reshape(len(raw), layout.rows)
+    sizes: list[int] = []
+    fixed: list[bytes] = []
+    for field in rest:
+        if field.number == _RAW:
+            sizes += [field.start - start, field.end - field.start]
+            fixed.append(body[start : field.start])
+            start = field.end
+    fixed.append(body[start:])
+    sizes.append(len(body) - start)
+    return _Skeleton(body[:before], Struct("".join(f"{size}s" for size in sizes)), tuple(fixed))

@@ -60,6 +60,11 @@ class LeasedQuota:
                     renewal.add_done_callback(lambda done: done.cancelled() or done.exception())
                     await asyncio.shield(renewal)
 
+    def spend(self, account: Account, daily_quota: int, rows: int, now: datetime) -> bool:
+        """See :meth:`hanse.server.scoring.quota.Quota.spend`."""
+        purse = self._purses.get(account)
+        return purse is not None and _spend(purse.lease, rows, daily_quota, day_of(now))
+
     def take_back(self, account: Account, rows: int, now: datetime) -> None:
         """Undoes a charge whose call came to nobody's data.
 

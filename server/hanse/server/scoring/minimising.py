@@ -1,6 +1,7 @@
 """The form in which the scores of a call may leave."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +34,14 @@ def said(
     terms = served.agreement.agreement.scoring
     values = None if terms.segments is None else _values(served, columns, admitted, terms.segments.value)
     return minimised(scores, terms, served.deciles, values)
+
+
+@lru_cache(maxsize=64)
+def everybody(rows: int) -> npt.NDArray[np.bool_]:
+    """Everybody of a call is admitted."""
+    admitted = np.ones(rows, dtype=np.bool_)
+    admitted.setflags(write=False)
+    return admitted
 
 
 class SegmentNames:

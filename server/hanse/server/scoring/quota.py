@@ -24,6 +24,20 @@ class Quota(Protocol):
         """
         ...
 
+    def spend(self, account: Account, daily_quota: int, rows: int, now: datetime, /) -> bool:
+        """As :meth:`charge`, if that needs no waiting.
+
+        Args:
+            account: Who asks, under which agreement.
+            daily_quota: Subjects that it may ask about in a day.
+            rows: Subjects of this call, or of several.
+            now: Time of the call.
+
+        Returns:
+            Whether it was charged; if not, :meth:`charge` says what is so.
+        """
+        ...
+
     def left(self, now: datetime, /) -> Mapping[Account, int]:
         """Subjects that may still be asked about today. Safe for threads.
 
@@ -54,6 +68,10 @@ class Uncounted:
 
     async def charge(self, account: Account, daily_quota: int, rows: int, now: datetime) -> None:
         """See :meth:`Quota.charge`."""
+
+    def spend(self, _account: Account, _daily_quota: int, _rows: int, _now: datetime) -> bool:
+        """See :meth:`Quota.spend`."""
+        return True
 
     def left(self, _now: datetime) -> Mapping[Account, int]:
         """See :meth:`Quota.left`."""

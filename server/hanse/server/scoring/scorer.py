@@ -18,15 +18,17 @@ import numpy.typing as npt
 from hanse.errors import AuditError, HanseError, PolicyError, ServingError
 from hanse.learning.subject_values import SubjectValues, without
 from hanse.policies import Agreement, ConsentLedger, Job, Pseudonymiser, daily_rows
+from hanse.server.scoring.alike import AlikeCall, AlikeCalls
 from hanse.server.scoring.asked import Answer, Asked, Extra, Facts, Output, Reader
 from hanse.server.scoring.borders import known
 from hanse.server.scoring.commits import GroupCommit
 from hanse.server.scoring.consents import Consents
 from hanse.server.scoring.entries import answered, denied
 from hanse.server.scoring.freshness import Freshness, Unbounded, elapsed_s, reading_consents
+from hanse.server.scoring.layouts import Alike, subjects_of
 from hanse.server.scoring.leases import Account
 from hanse.server.scoring.looked_up import looked_up
-from hanse.server.scoring.minimising import said
+from hanse.server.scoring.minimising import everybody, said
 from hanse.server.scoring.models.following import Follower
 from hanse.server.scoring.models.statistics import Statistics
 from hanse.server.scoring.quota import Quota, Uncounted
@@ -98,8 +100,8 @@ class Scorer:
         self.site = site
         ref = Pseudonymiser(site.pseudonym_key).ref
         self._keyed = hmac.new(site.pseudonym_key, _DIGEST_CONTEXT, hashlib.sha256)
-        self._turns = Turns(site.log)
         self._consents = Consents(site.ledger, ref, site.member, site.remembered_subjects)
+        self._turns = Turns(site.log, AlikeCalls(site, self._consents))
         self._under_way: Counter[str] = Counter()
 
     async def answer(self, body: bytes, read: Reader) -> Answer:
@@ -141,6 +143,44 @@ class Scorer:
             raise PolicyError("policy.ledger", "nobody was asked about")
         self.site.statistics.answered(asked.served, facts.rows, time.perf_counter_ns() - began_ns)
         return Answer(asked.served, scores, facts.rules, outputs, entry, facts.consent, marks=facts.marks)
+
+    async def answer_alike(self, caller: str, purpose: str, request: Alike, body: bytes) -> Answer | None:
+        """Answers a call that looks like one before, if nothing is wrong with it.
+
+        Args:
+            caller: Name of the authenticated caller.
+            purpose: The use that the caller declares.
+            request: What it asks.
+            body: What was received.
+
+        Returns:
+            The answer; its entry is on disk. None if :meth:`answer` is to decide, and nothing has happened.
+
+        Raises:
+            AuditError: ``audit.unavailable`` or ``audit.integrity``.
+            ServingError: ``scoring.stale``.
+        """
+        began_ns = time.perf_counter_ns()
+        subjects = subjects_of(request)
+        if not subjects or not self._consents.remembers(request.layout.agreement, next(iter(subjects))):
+            return None
+        if self._under_way[caller] >= self.site.calls_per_caller:
+            return None
+        call = AlikeCall(caller, purpose, request, subjects, self._digest(body))
+        with self._one_more(caller):
+            found = await self._turns.take_alike(call)
+        if found is None:
+            return None
+        permitted, entry = found
+        rows, served = request.layout.rows, permitted.served
+        facts = Facts(call.digest, caller, purpose, served=served, rows=rows, read_at=permitted.read_at)
+        tell(facts, entry.index)
+        self.site.freshness.require()
+        if not self.site.freshness.settled(permitted.read_at):
+            facts.rules = _nobody(len(subjects))
+            self._require_current(facts, Asked(caller, purpose, served, [*map(bytes.decode, subjects)], None))
+        self.site.statistics.answered(served, rows, time.perf_counter_ns() - began_ns)
+        return Answer(served, permitted.scores, _nobody(rows), {}, entry, permitted.consent)
 
     async def _refused(self, facts: Facts, raised: Exception, began_ns: int) -> HanseError:
         """The error of a call whose refusal is on disk."""
@@ -201,17 +241,17 @@ class Scorer:
         if hidden:
             columns = without(columns, hidden)
             facts.hidden = hidden
-        everybody = facts.rules.count(None) == facts.rows
-        admitted = np.array([rule is None for rule in facts.rules]) if not everybody else _all(facts.rows)
+        is_all = facts.rules.count(None) == facts.rows
+        admitted = np.array([rule is None for rule in facts.rules]) if not is_all else everybody(facts.rows)
         served = asked.served
         work: Work | npt.NDArray[np.float64]
         outputs: dict[str, Output] = {}
         if isinstance(served, LocalModel) and not (asked.outputs or asked.reasons):
-            own = columns if everybody else {name: values[admitted] for name, values in columns.items()}
+            own = columns if is_all else {name: values[admitted] for name, values in columns.items()}
             work = Work(served, own, int(admitted.sum()))
         else:
             admitted, scored = await _scored(facts, asked, columns, admitted)
-            everybody = everybody and bool(admitted.all())
+            is_all = is_all and bool(admitted.all())
             work = scored.probabilities
             outputs |= {name: values for name, values in scored.outputs.items() if name in asked.outputs}
             for extra in self.site.extras:
@@ -219,7 +259,7 @@ class Scorer:
 
         def finish(probabilities: npt.NDArray[np.float64]) -> _Said:
             told = said(served, columns, admitted, probabilities)
-            if everybody:
+            if is_all:
                 return told, outputs
             scores = np.full(facts.rows, np.nan, dtype=np.float32)
             scores[admitted] = told
@@ -297,11 +337,9 @@ def request_digest(key: bytes, body: bytes) -> str:
 
 
 @lru_cache(maxsize=64)
-def _all(rows: int) -> npt.NDArray[np.bool_]:
-    """Everybody of a call is admitted."""
-    admitted = np.ones(rows, dtype=np.bool_)
-    admitted.setflags(write=False)
-    return admitted
+def _nobody(rows: int) -> tuple[None, ...]:
+    """The rules of a call, where none denied anybody."""
+    return (None,) * rows
 
 
 async def _scored(

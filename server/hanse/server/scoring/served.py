@@ -11,10 +11,13 @@ from typing_extensions import override
 
 from hanse.errors import ServingError
 from hanse.learning.artifact import LoadedModel
+from hanse.learning.predictor import Predictor, sigmoid
 from hanse.learning.prepared import PreparedTransform
+from hanse.learning.single import SinglePrecision
 from hanse.learning.subject_values import needed
 from hanse.policies import Column, Policy, SignedAgreement
 
+Scores = npt.NDArray[np.float64]
 Columns = Mapping[str, npt.NDArray[Any]]
 """Values by name of the column, one per subject: float64, or objects of type ``str``."""
 
@@ -155,10 +158,12 @@ class LocalModel(Served):
     Attributes:
         model: The model version.
         transform: Its preprocessing.
+        single: The model in single precision, if it can be had.
     """
 
     model: LoadedModel
     transform: PreparedTransform
+    single: SinglePrecision | None
 
     @classmethod
     def of(cls, model: LoadedModel, agreement: SignedAgreement, policy: Policy) -> Self:
@@ -167,7 +172,10 @@ class LocalModel(Served):
         columns = tuple(agreement.agreement.columns)
         transform = PreparedTransform(model.transform)
         version = str(manifest.version)
-        return cls(manifest.name, version, model.digest, agreement, policy, columns, model, transform)
+        single = None
+        if isinstance(model.predictor, Predictor) and transform.ones is not None:
+            single = model.predictor.in_single_precision(transform.ones)
+        return cls(manifest.name, version, model.digest, agreement, policy, columns, model, transform, single)
 
     @property
     @override
@@ -192,6 +200,22 @@ class LocalModel(Served):
             columns: Values of :attr:`columns`, one per row.
         """
         return self.model.probabilities(self.transform.apply(columns))
+
+    def score_ranges(self, columns: Columns) -> tuple[Scores, Scores] | None:
+        """Between what :meth:`scores` lie, in less time.
+
+        Args:
+            columns: Values of :attr:`columns`, one per row.
+
+        Returns:
+            The lowest and the highest that each score can be; None if that is not known.
+        """
+        if self.single is None:
+            return None
+        logits = self.single.logits(self.transform.apply(columns))
+        calibration = self.model.manifest.calibration
+        low, high = (sigmoid(logits + off) for off in (-self.single.bound, self.single.bound))
+        return (low, high) if calibration is None else (calibration.apply(low), calibration.apply(high))
 
     @property
     @override

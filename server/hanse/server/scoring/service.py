@@ -11,6 +11,7 @@ from google.protobuf.message import Message
 from hanse.api.inference import open_inference_grpc_pb2 as oip
 from hanse.errors import ServingError
 from hanse.policies import check_columns
+from hanse.server.scoring.alike import may_be_alike
 from hanse.server.scoring.asked import Asked, Facts
 from hanse.server.scoring.borders import parse, until
 from hanse.server.scoring.call import (
@@ -114,9 +115,31 @@ class InferenceService:
         return response
 
     async def _infer(self, body: bytes, context: _Context) -> bytes:
+        answered = await self._infer_alike(body, context)
+        if answered is not None:
+            return answered
         reading = _Reading(self._scorer, self._callers, self._layouts, body, context)
         answer = await self._scorer.answer(body, reading.read)
-        return write_response(reading.request.id, reading.call, answer)
+        call = reading.call
+        return write_response(reading.request.id.encode(), call.outputs, answer, raw=call.raw)
+
+    async def _infer_alike(self, body: bytes, context: _Context) -> bytes | None:
+        """Answers a request that looks like one before; None for any other, or if anything is wrong."""
+        request = self._layouts.read(body)
+        if request is None:
+            return None
+        caller = self._callers.known(context)
+        purposes = _declared(context)
+        if request.layout.purpose is not None:
+            purposes.add(request.layout.purpose)
+        if caller is None or len(purposes) != 1:
+            return None
+        answer = await self._scorer.answer_alike(caller, purposes.pop(), request, body)
+        return (
+            None
+            if answer is None
+            else write_response(request.request_id, request.layout.outputs, answer, raw=True)
+        )
 
     def _plain(
         self, kind: type[Message], method: Callable[[Any], Message]
@@ -126,6 +149,11 @@ class InferenceService:
             return method(parse(kind, body))
 
         return answer
+
+
+def _declared(context: _Context) -> set[str]:
+    """Purposes named in the metadata of a call."""
+    return {str(value) for key, value in context.invocation_metadata() or () if key == PURPOSE_METADATA}
 
 
 class _Reading:
@@ -147,16 +175,12 @@ class _Reading:
         """Every check of the request in its order: caller, purpose, model, columns, shape."""
         facts.caller = self._callers.identify(self._context)
         self.request = request = parse(oip.ModelInferRequest, self._body)
-        metadata = self._context.invocation_metadata() or ()
-        declared = [str(value) for key, value in metadata if key == PURPOSE_METADATA]
-        facts.purpose = read_purpose(request, declared)
+        facts.purpose = read_purpose(request, _declared(self._context))
         served = self._scorer.admit(facts, request.model_name, request.model_version, routing_bytes(request))
-        call = self._layouts.read(request, served)
-        if call is None:
-            call = self._read_all(request, served)
-            self._layouts.learn(request, served, call)
-        self.call = call
+        self.call = call = self._read_all(request, served)
         outputs = tuple(name for name in call.outputs if name not in OUTPUTS)
+        if not outputs and may_be_alike(served):
+            self._layouts.learn(self._body, request, served.agreement.digest, call)
         return Asked(
             facts.caller,
             facts.purpose,

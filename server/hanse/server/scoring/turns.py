@@ -2,8 +2,8 @@
 
 A disk takes as long for one entry as for a hundred, and a small model as long for one row as for many. So
 while a commit is under way, other calls gather; then their turn comes. Nobody waits for company who is alone:
-how many calls come together is learned from how many came together last time, and after at most
-:data:`LONGEST_WAIT_S` the turn begins with those that are there.
+how many calls come together is learned from how many came together last time. When none has come for
+:data:`LONGEST_GAP_S`, or after :data:`LONGEST_WAIT_S`, the turn begins with those that are there.
 """
 
 import asyncio
@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hanse.audit.requests import request_tree
+from hanse.server.scoring.alike import AlikeCall, AlikeCalls, Permitted
 from hanse.server.scoring.asked import LogPlace
 from hanse.server.scoring.commits import GroupCommit
 from hanse.server.scoring.entries import CallEntry, merged
@@ -23,7 +24,8 @@ from hanse.server.scoring.served import Columns, LocalModel
 if TYPE_CHECKING:
     from hanse.audit import Event
 
-LONGEST_WAIT_S: Final = 0.002
+LONGEST_GAP_S: Final = 0.002
+LONGEST_WAIT_S: Final = 0.01
 
 _Result = TypeVar("_Result")
 _Scores = npt.NDArray[np.float64]
@@ -60,8 +62,16 @@ class Turn(Generic[_Result]):
 
 
 class _Waiting(NamedTuple):
-    turn: Turn[Any]
-    done: "asyncio.Future[tuple[Any, LogPlace]]"
+    turn: Turn[Any] | AlikeCall
+    done: "asyncio.Future[Any]"
+
+
+class _Ready(NamedTuple):
+    """A call that is answered as soon as its entry is on disk."""
+
+    done: "asyncio.Future[Any]"
+    entry: CallEntry
+    result: object
 
 
 class Turns:
@@ -69,14 +79,17 @@ class Turns:
 
     Args:
         log: Where the entries go.
+        alike: Decides about calls that look like calls before.
     """
 
-    def __init__(self, log: GroupCommit) -> None:
+    def __init__(self, log: GroupCommit, alike: AlikeCalls) -> None:
         self._log = log
+        self._alike = alike
         self._waiting: list[_Waiting] = []
         self._expected = 1
         self._under_way: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._until = 0.0
 
     async def take(self, turn: Turn[_Result]) -> tuple[_Result, LogPlace]:
         """Waits for the turn of a call.
@@ -91,18 +104,47 @@ class Turns:
             AuditError: ``audit.unavailable`` or ``audit.integrity``; nothing may be answered then.
             Exception: What the model or ``finish`` raised; there is no entry then.
         """
+        result: tuple[_Result, LogPlace] = await self._wait(turn)
+        return result
+
+    async def take_alike(self, call: AlikeCall) -> tuple[Permitted, LogPlace] | None:
+        """Waits for the turn of a call that looks like one before.
+
+        Args:
+            call: The call. If there is an entry, it is written even when the call is given up meanwhile.
+
+        Returns:
+            What is answered, and where the entry is, which is on disk; None if the call is to be decided
+            alone: then there is no entry.
+
+        Raises:
+            AuditError: As :meth:`take`.
+        """
+        result: tuple[Permitted, LogPlace] | None = await self._wait(call)
+        return result
+
+    def _wait(self, turn: Turn[Any] | AlikeCall) -> "asyncio.Future[Any]":
         loop = asyncio.get_running_loop()
-        done: asyncio.Future[tuple[_Result, LogPlace]] = loop.create_future()
+        done: asyncio.Future[Any] = loop.create_future()
         self._waiting.append(_Waiting(turn, done))
         if self._under_way is None:
             self._begin_or_wait(loop)
-        return await done
+        return done
 
     def _begin_or_wait(self, loop: asyncio.AbstractEventLoop) -> None:
         if len(self._waiting) >= self._expected:
             self._begin()
         elif self._timer is None:
-            self._timer = loop.call_later(LONGEST_WAIT_S, self._begin)
+            self._until = loop.time() + LONGEST_WAIT_S
+            self._timer = loop.call_later(LONGEST_GAP_S, self._look_again, len(self._waiting))
+
+    def _look_again(self, before: int) -> None:
+        """Goes on waiting if more calls have come."""
+        loop = asyncio.get_running_loop()
+        if before < len(self._waiting) and loop.time() < self._until:
+            self._timer = loop.call_later(LONGEST_GAP_S, self._look_again, len(self._waiting))
+        else:
+            self._begin()
 
     def _begin(self) -> None:
         if self._timer is not None:
@@ -113,7 +155,7 @@ class Turns:
 
     async def _serve(self, waiting: Sequence[_Waiting]) -> None:
         try:
-            await self._answer(_computed(waiting))
+            await self._answer([*_computed(waiting), *self._decided(waiting)])
         except BaseException as error:  # noqa: BLE001 - every call that waits learns of it
             for each in waiting:
                 if not each.done.done():
@@ -125,57 +167,69 @@ class Turns:
             if self._waiting:
                 self._begin_or_wait(asyncio.get_running_loop())
 
-    async def _answer(self, ready: Sequence[tuple[_Waiting, object]]) -> None:
+    def _decided(self, waiting: Sequence[_Waiting]) -> list[_Ready]:
+        """Decides about calls that look like calls before; who is to be decided alone learns it here."""
+        asked = [(each.turn, each.done) for each in waiting if isinstance(each.turn, AlikeCall)]
+        if not asked:
+            return []
+        ready: list[_Ready] = []
+        for (_, done), found in zip(asked, self._alike.decide([call for call, _ in asked]), strict=True):
+            if found is not None:
+                ready.append(_Ready(done, found.entry, found.answer))
+            elif not done.done():
+                done.set_result(None)
+        return ready
+
+    async def _answer(self, ready: Sequence[_Ready]) -> None:
         """One entry per group of calls that share what they must; all of them in one commit."""
         if not ready:
             return
-        groups: dict[object, list[tuple[_Waiting, object]]] = {}
+        groups: dict[object, list[_Ready]] = {}
         for each in ready:
-            groups.setdefault(each[0].turn.entry.shared, []).append(each)
+            groups.setdefault(each.entry.shared, []).append(each)
         events: list[Event] = []
         paths: list[list[tuple[bytes, ...]]] = []
         for group in groups.values():
-            entries = [waiting.turn.entry for waiting, _ in group]
+            entries = [each.entry for each in group]
             root, own = request_tree([entry.request for entry in entries])
             events.append(merged(entries, root))
             paths.append(own)
         first = await self._log.append(*events)
         for index, (group, own) in enumerate(zip(groups.values(), paths, strict=True), first):
-            for position, ((waiting, result), path) in enumerate(zip(group, own, strict=True)):
-                if not waiting.done.done():
-                    waiting.done.set_result((result, LogPlace(index, position, path)))
+            for position, (each, path) in enumerate(zip(group, own, strict=True)):
+                if not each.done.done():
+                    each.done.set_result((each.result, LogPlace(index, position, path)))
 
 
-def _computed(waiting: Sequence[_Waiting]) -> list[tuple[_Waiting, object]]:
+def _computed(waiting: Sequence[_Waiting]) -> list[_Ready]:
     """Runs the models, once for all calls of a version; whoever is refused learns it here."""
-    by_model: dict[int, list[_Waiting]] = {}
-    for each in waiting:
-        if isinstance(each.turn.work, Work):
-            by_model.setdefault(id(each.turn.work.model), []).append(each)
+    turns = [(each.turn, each.done) for each in waiting if isinstance(each.turn, Turn)]
+    by_model: dict[int, list[Work]] = {}
+    for turn, _ in turns:
+        if isinstance(turn.work, Work):
+            by_model.setdefault(id(turn.work.model), []).append(turn.work)
     scores: dict[int, _Scores] = {}
-    for group in by_model.values():
-        scores.update(_together(group) if len(group) > 1 else {})
-    ready: list[tuple[_Waiting, object]] = []
-    for each in waiting:
+    for works in by_model.values():
+        scores.update(_together(works) if len(works) > 1 else {})
+    ready: list[_Ready] = []
+    for turn, done in turns:
         try:
-            ready.append((each, each.turn.finish(_own(each, scores))))
+            ready.append(_Ready(done, turn.entry, turn.finish(_own(turn.work, scores))))
         except Exception as error:  # noqa: BLE001 - it refuses this call, and no other
-            if not each.done.done():
-                each.done.set_exception(error)
+            if not done.done():
+                done.set_exception(error)
     return ready
 
 
-def _own(waiting: _Waiting, scores: dict[int, _Scores]) -> _Scores:
-    work = waiting.turn.work
+def _own(work: Work | _Scores, scores: dict[int, _Scores]) -> _Scores:
     if not isinstance(work, Work):
         return work
-    found = scores.get(id(waiting))
+    found = scores.get(id(work))
     return work.model.scores(work.columns) if found is None else found
 
 
-def _together(group: Sequence[_Waiting]) -> dict[int, _Scores]:
+def _together(works: Sequence[Work]) -> dict[int, _Scores]:
     """Scores of all calls of a version, by call; none if that fails, so that each call is tried alone."""
-    works = [each.turn.work for each in group if isinstance(each.turn.work, Work)]
     names = works[0].columns.keys()
     try:
         columns = {name: np.concatenate([work.columns[name] for work in works]) for name in names}
@@ -183,4 +237,4 @@ def _together(group: Sequence[_Waiting]) -> dict[int, _Scores]:
     except Exception:  # noqa: BLE001 - whose fault it is shows when each is tried alone
         return {}
     ends = np.cumsum([work.rows for work in works])[:-1]
-    return dict(zip(map(id, group), np.split(scores, ends), strict=True))
+    return dict(zip(map(id, works), np.split(scores, ends), strict=True))

@@ -15,7 +15,10 @@ _log = logging.getLogger(__name__)
 
 
 async def watch_consents(
-    ledger: ConsentLedger, changed: Callable[[Collection[str] | None], None], period_s: float
+    ledger: ConsentLedger,
+    changed: Callable[[Collection[str] | None], None],
+    period_s: float,
+    needed: Callable[[], bool] = lambda: True,
 ) -> None:
     """Runs until it is cancelled.
 
@@ -24,9 +27,13 @@ async def watch_consents(
         changed: Told the pseudonyms of those whom new events are about; None for anybody: there are too many,
             or the ledger cannot be read, because then nobody knows.
         period_s: How often to look, seconds.
+        needed: Whether anybody wants to be told yet; told then of all that has happened since the start.
     """
     head = ledger.head()
     while True:
+        if not needed():
+            await asyncio.sleep(period_s)
+            continue
         try:
             changes = await _read(ledger, head)
             if changes.head != head:

@@ -67,7 +67,8 @@ class PartnerHub:
                 else:
                     partner.cache.purge(refs)
 
-        await watch_consents(ledger, changed, WATCH_S)
+        # Nothing is kept of anybody before there is a partner.
+        await watch_consents(ledger, changed, WATCH_S, lambda: bool(self._partners))
 
     def _note(self, event: Event) -> None:
         if self._log is not None:
