@@ -174,3 +174,15 @@ def test_every_part_of_where_a_mask_belongs_counts() -> None:
     assert len(set(masks)) == len(masks)
     assert {len(mask) for mask in masks} == {32}
     assert pair_mask(secret, session, 0, question, ("b", "a")) == masks[0]
+
+
+@pytest.mark.parametrize("threads", [2, 3, 7])
+@pytest.mark.parametrize("length", [131_071, 131_072, 300_001])
+def test_threads_give_what_one_gives(threads: int, length: int) -> None:
+    keys = [hashlib.sha256(bytes([number])).digest() for number in range(5)]
+    alone, together = (np.arange(length, dtype="<u4") for _ in range(2))
+    apply_masks(alone, keys[:2], keys[2:])
+    apply_masks(together, keys[:2], keys[2:], threads)
+    assert np.array_equal(alone, together)
+    apply_masks(together, keys[2:], keys[:2], threads)
+    assert np.array_equal(together, np.arange(length, dtype="<u4"))

@@ -124,8 +124,10 @@ def test_the_relay_sees_neither_plaintext_nor_a_pattern(world: Any) -> None:
         len(body) for body in bodies
     ]  # sizes are what it sees
     everything = b"".join((hello, proof, *records, close))
-    for part in (canary, canary[:12], b"mustermann", b"ann", b"bob", bytes(8)):
+    for part in (canary, canary[:12], b"mustermann", bytes(8)):
         assert part not in everything
+    for name in (b"ann", b"bob"):  # so short that they come by chance in half a megabyte
+        assert name not in hello + proof + close
     assert deviation(b"".join((proof, *records, close))) < 6
     assert deviation(b"".join(bodies)) > 1_000
 

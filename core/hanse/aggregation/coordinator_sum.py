@@ -1,7 +1,9 @@
 """One secure sum at the coordinator: it collects, and learns the total of those whose inputs came."""
 
 import hashlib
+import os
 from collections.abc import Container, Mapping
+from typing import Final
 
 import numpy as np
 
@@ -14,6 +16,8 @@ from hanse.aggregation.messages import DIGEST_BYTES, read
 from hanse.aggregation.shamir import SHARE_BYTES, combine
 from hanse.api.v1 import aggregation_pb2 as pb
 from hanse.errors import ProtocolError, TrainingError
+
+_THREADS: Final = min(4, os.cpu_count() or 1)
 
 
 class CoordinatorSum:
@@ -177,7 +181,8 @@ class CoordinatorSum:
                 common = pair.agree(self._public(member), member)
                 key = pair_mask(common, *where, (member, vanished))
                 (subtract if member < vanished else add).append(key)
-        apply_masks(self._total, add, subtract)
+        # Members wait for it, and nothing else is done meanwhile.
+        apply_masks(self._total, add, subtract, _THREADS)
         return self._total, survivors
 
     @property

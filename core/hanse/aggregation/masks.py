@@ -9,6 +9,8 @@ before.
 """
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
 from typing import Final
 
 import numpy as np
@@ -22,22 +24,43 @@ SEED_BYTES: Final = 32
 _AES_KEY_BYTES: Final = 16
 # Mask, zeros and the piece of the vector that they go to fit into a core's cache together.
 _BLOCK_BYTES: Final = 1 << 17
+# Likewise, of several threads.
+_SHARED_BLOCK_BYTES: Final = 1 << 19
 _AES_BLOCK_BYTES: Final = 16
-_ZEROS: Final = memoryview(bytes(_BLOCK_BYTES))
+_ZEROS: Final = memoryview(bytes(_SHARED_BLOCK_BYTES))
 
 
-def apply_masks(vector: RingVector, add: Sequence[bytes], subtract: Sequence[bytes]) -> None:
+def apply_masks(
+    vector: RingVector, add: Sequence[bytes], subtract: Sequence[bytes], threads: int = 1
+) -> None:
     """Adds and subtracts masks, in place, modulo 2^32 or 2^64.
 
     Args:
         vector: Ring elements, changed; contiguous, any length.
         add: What makes the masks to add, 32 bytes each.
         subtract: The same of those to subtract.
+        threads: How many make masks side by side; each but the first needs a vector of its own. Ciphers and
+            sums let other threads run; with pieces as small as one thread's, taking turns costs what is won.
     """
-    block = min(_BLOCK_BYTES, vector.nbytes)
+    masks = [(key, np.add) for key in add] + [(key, np.subtract) for key in subtract]
+    if threads == 1 or vector.nbytes < _SHARED_BLOCK_BYTES:
+        _apply(vector, masks, _BLOCK_BYTES)
+        return
+    targets = [vector, *(np.zeros_like(vector) for _ in range(threads - 1))]
+    shares = [masks[place::threads] for place in range(threads)]
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in pool.map(_apply, targets, shares, repeat(_SHARED_BLOCK_BYTES)):
+            pass
+    for part in targets[1:]:
+        np.add(vector, part, out=vector)
+
+
+def _apply(vector: RingVector, masks: Sequence[tuple[bytes, np.ufunc]], block_bytes: int) -> None:
+    """Adds and subtracts masks, in place, piece by piece."""
+    block = min(block_bytes, vector.nbytes)
     buffer = bytearray(block + _AES_BLOCK_BYTES)
     mask = np.frombuffer(buffer, dtype=vector.dtype, count=block // vector.itemsize)
-    streams = [(_stream(key), np.add) for key in add] + [(_stream(key), np.subtract) for key in subtract]
+    streams = [(_stream(key), operation) for key, operation in masks]
     for start in range(0, len(vector), max(len(mask), 1)):
         piece = vector[start : start + len(mask)]
         for stream, operation in streams:

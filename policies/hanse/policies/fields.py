@@ -117,7 +117,7 @@ def _read_time(value: object) -> datetime:
 
 def format_time(value: datetime) -> str:
     """Writes a UTC time as RFC 3339, with milliseconds only if there are any."""
-    precision = "milliseconds" if value.microsecond else "seconds"
+    precision = "milliseconds" if to_ms(value) % 1_000 else "seconds"
     return f"{value.replace(tzinfo=None).isoformat(timespec=precision)}Z"
 
 
