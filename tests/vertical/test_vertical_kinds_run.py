@@ -128,18 +128,18 @@ def test_a_scorecard_whose_training_leaks_is_not_released(
 
 
 def test_late_fusion_sends_flipped_labels_of_those_trained_on_alone(tmp_path: Path) -> None:
-    model = registered(made(tmp_path, "late_fusion"))
-    check_kept(model, "late_fusion", most=0.8)
+    model = registered(made(tmp_path, "late_fusion", maximum_leakage=0.95))
+    check_kept(model, "late_fusion", most=0.95)
     assert set(model.outcome.figures) >= {"auc", "auc_alone", "auc_others", "log_loss"}
     assert set(model.outcome.dealt.values()) == {0}
     (report,) = model.outcome.leakage
     assert report.rows == model.outcome.aligned - round(0.3 * model.outcome.aligned)
     assert report.label_epsilon == 1.0
     # A flipped label of epsilon 1 has the area .731; among 445 people with some 35 buyers the standard
-    # deviation is below .05.
+    # deviation is below .05, and the drafted maximum of .8 would refuse one run in fifteen.
     worst = report.worst
     assert worst is not None
-    assert 0.58 < worst.area < 0.9
+    assert 0.53 < worst.area < 0.94
     brand = model.part("brand")
     fusion = Fusion.decode((brand / "part.json").read_bytes(), (brand / "weights.json").read_bytes())
     assert len(fusion.weights) == 3
