@@ -28,6 +28,7 @@ from vertical_scoring_parts.site import Members, train
 WAY_S = 0.0025
 MOST_ABOVE_MS = 2.0
 DEADLINE_S = 2.0
+SILENT_CALLS = 3
 PEOPLE = 100
 MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of its own is made in it
 SYNCS = 2  # the partner's entry is on the disk before it answers, the label holder's before it answers
@@ -67,7 +68,7 @@ class Measured:
 def measure(members: Members, started: Children, options: Options, *, faults: bool) -> Measured:
     """Starts everything in the members' folder, and asks."""
     measured = Measured()
-    rounds, calls = (6, 60) if options.quick else (20, 200)
+    rounds, calls = (4, 40) if options.quick else (20, 200)
     processes = Processes(started, members, WAY_S)
     processes.start_partner(keep_s=0)
     port, near = processes.start()
@@ -94,7 +95,7 @@ def without(processes: Processes, client: Client, requests: list[bytes], measure
     """Stops the partner, lets it go on, kills it, starts it again; each call has a deadline."""
     processes.signal_partner(signal.SIGSTOP)
     client.until(requests[0], OWN_COLUMNS)  # what was kept is dropped when nothing is heard any more
-    measured.silent = [client.ask(request, DEADLINE_S) for request in requests[:10]]
+    measured.silent = [client.ask(request, DEADLINE_S) for request in requests[:SILENT_CALLS]]
     processes.signal_partner(signal.SIGCONT)
     client.until(requests[0], JOINT)
     processes.end_partner(signal.SIGKILL)
@@ -105,34 +106,34 @@ def without(processes: Processes, client: Client, requests: list[bytes], measure
     measured.back = [client.ask(request, DEADLINE_S) for request in requests]
 
 
-def figures(disk: Measured, memory: Measured | None, disk_ms: float) -> list[Figure]:
-    """The figures, with their bars."""
-    found = _times("on the disk", disk)
+def figures(disk: Measured | None, memory: Measured | None, disk_ms: float) -> list[Figure]:
+    """The figures, with their bars; faults are of the disk, if anything is."""
+    found = [] if disk is None else _times("on the disk", disk)
     found.append(Figure("the disk's sync, median", disk_ms, "ms"))
-    above = None if memory is None else memory.above_ms
     if memory is not None:
         found += _times("in memory", memory)
+    if disk is not None:
+        rest_ms, bar = disk.above_ms - SYNCS * disk_ms, None if memory else MOST_ABOVE_MS
+        found.append(Figure("beyond the delay, without two syncs of the disk", rest_ms, "ms", bar))
+    above = None if memory is None else memory.above_ms
+    found.append(Figure("beyond the delay, where a sync costs nothing", above, "ms", MOST_ABOVE_MS))
+    unanswered = sum(each.unanswered for each in (disk, memory) if each)
+    faults = disk or memory
     return [
         *found,
-        Figure(
-            "beyond the delay, without two syncs of the disk",
-            disk.above_ms - SYNCS * disk_ms,
-            "ms",
-            None if memory is not None else MOST_ABOVE_MS,
-        ),
-        Figure("beyond the delay, where a sync costs nothing", above, "ms", MOST_ABOVE_MS),
-        *_fallback("silent", disk.silent),
-        Figure("partner killed: until the first answer that says so", disk.until_fallback_s, "s", DEADLINE_S),
-        *_fallback("killed", disk.gone),
-        Figure(
-            "partner back: answered jointly",
-            sum(one.basis == JOINT for one in disk.back) / len(disk.back),
-            "of 1",
-            floor=1.0,
-        ),
-        Figure(
-            "calls that were not answered", disk.unanswered + (memory.unanswered if memory else 0), "calls", 0
-        ),
+        *(_faults(faults) if faults else ()),
+        Figure("calls that were not answered", unanswered, "calls", 0),
+    ]
+
+
+def _faults(measured: Measured) -> list[Figure]:
+    joint = sum(one.basis == JOINT for one in measured.back) / len(measured.back)
+    until_s = measured.until_fallback_s
+    return [
+        *_fallback("silent", measured.silent),
+        Figure("partner killed: until the first answer that says so", until_s, "s", DEADLINE_S),
+        *_fallback("killed", measured.gone),
+        Figure("partner back: answered jointly", joint, "of 1", floor=1.0),
     ]
 
 
@@ -164,14 +165,15 @@ def main() -> int:
         disk = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hanse-vertical-scoring-")))
         (disk / "members").mkdir()
         members = train(disk / "members")
-        memory = None
+        memory = on_disk = None
         if MEMORY.is_dir():
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=MEMORY, prefix="hanse-")))
             copied = members.copied(folder / "members")
             with children(folder / "logs") as started:
-                memory = measure(copied, started, options, faults=False)
-        with children(disk / "logs") as started:
-            on_disk = measure(members, started, options, faults=True)
+                memory = measure(copied, started, options, faults=options.quick)
+        if memory is None or not options.quick:
+            with children(disk / "logs") as started:
+                on_disk = measure(members, started, options, faults=True)
         disk_ms = sync_ms(disk, 50 if options.quick else 300)
     return finish("Vertical scoring", figures(on_disk, memory, disk_ms), options)
 
