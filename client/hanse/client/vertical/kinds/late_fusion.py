@@ -5,6 +5,7 @@ from typing import Final
 import numpy as np
 
 from hanse.client.vertical.kinds.kind import Conversations, Files, Site
+from hanse.client.vertical.kinds.own import fit_own, hold_out_last
 from hanse.client.vertical.records import CommonRows
 from hanse.errors import ProtocolError
 from hanse.exchange.transcript import Transcript
@@ -21,7 +22,7 @@ from hanse.learning.vertical.leakage.watching import sent_report
 from hanse.learning.vertical.own_model import OwnModel, logistic
 from hanse.learning.vertical.runs.figures import Figures, alone, held_out_figures, others
 from hanse.learning.vertical.runs.leakage import Reports
-from hanse.learning.vertical.runs.terms import fusion_settings, last_of_order, own_binning
+from hanse.learning.vertical.runs.terms import fusion_settings, own_binning
 
 MODE: Final = "late fusion, label noise"
 """As leakage reports name it."""
@@ -46,14 +47,11 @@ class LateFusion:
 
     def divide(self, rows: CommonRows) -> CommonRows:
         """The last of the common order: of them no label is sent, however it is flipped."""
-        return rows.holding_out(last_of_order(rows.rows, self._site.agreement.training.holdout_fraction))
+        return hold_out_last(self._site, rows)
 
     def train_alone(self, rows: CommonRows) -> Files:
         """The label holder's own model."""
-        taught = rows.of(~rows.held_out)
-        binning = own_binning(self._site.columns, taught.columns)
-        targets = taught.labels.astype(np.float64)
-        self._own = OwnModel.fit(binning, taught.columns, targets, self._settings.min_rows)
+        self._own = fit_own(self._site, rows)
         return {"part.json": self._own.encode()}
 
     def train(self, rows: CommonRows, root: bytes, talk: Conversations) -> Files:

@@ -5,6 +5,7 @@ from typing import Final
 import numpy as np
 
 from hanse.client.vertical.kinds.kind import Conversations, Files, Site
+from hanse.client.vertical.kinds.own import fit_own, hold_out_last
 from hanse.client.vertical.records import CommonRows
 from hanse.errors import ProtocolError
 from hanse.learning.vertical.leakage.recorder import Recorder
@@ -12,7 +13,7 @@ from hanse.learning.vertical.leakage.watching import sent_report
 from hanse.learning.vertical.own_model import OwnModel, logistic
 from hanse.learning.vertical.runs.figures import Figures, alone, held_out_figures, others
 from hanse.learning.vertical.runs.leakage import Reports
-from hanse.learning.vertical.runs.terms import card_settings, last_of_order, own_binning
+from hanse.learning.vertical.runs.terms import card_settings, own_binning
 from hanse.learning.vertical.scorecard.card import HalfCard, probabilities
 from hanse.learning.vertical.scorecard.parties import (
     receive_points,
@@ -43,14 +44,11 @@ class Scorecard:
 
     def divide(self, rows: CommonRows) -> CommonRows:
         """The last of the common order: both parties leave them out of what they share."""
-        return rows.holding_out(last_of_order(rows.rows, self._site.agreement.training.holdout_fraction))
+        return hold_out_last(self._site, rows)
 
     def train_alone(self, rows: CommonRows) -> Files:
         """A card of own columns, in log-odds."""
-        taught = rows.of(~rows.held_out)
-        binning = own_binning(self._site.columns, taught.columns)
-        targets = taught.labels.astype(np.float64)
-        self._alone = OwnModel.fit(binning, taught.columns, targets, self._site.vertical.minimum_bin_rows)
+        self._alone = fit_own(self._site, rows)
         return {"part.json": self._alone.encode()}
 
     def train(self, rows: CommonRows, root: bytes, talk: Conversations) -> Files:

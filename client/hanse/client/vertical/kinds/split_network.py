@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from torch.nn import Module
 
 from hanse.client.vertical.kinds.kind import Conversations, Files, Site
+from hanse.client.vertical.kinds.own import fit_own, hold_out_last
 from hanse.client.vertical.records import CommonRows
 from hanse.errors import ConfigurationError, ProtocolError
 from hanse.exchange.transcript import Transcript
@@ -14,7 +15,6 @@ from hanse.learning.vertical.leakage.split import split_report
 from hanse.learning.vertical.own_model import OwnModel, logistic
 from hanse.learning.vertical.runs.figures import Figures, alone, held_out_figures
 from hanse.learning.vertical.runs.leakage import Reports
-from hanse.learning.vertical.runs.terms import last_of_order, own_binning
 from hanse.learning.vertical.split.agreed import split_settings
 from hanse.learning.vertical.split.feature_holder import FeatureHolder
 from hanse.learning.vertical.split.inputs import Inputs
@@ -46,14 +46,11 @@ class SplitNetwork:
 
     def divide(self, rows: CommonRows) -> CommonRows:
         """The last of the common order: of them nobody sends anything in the training."""
-        return rows.holding_out(last_of_order(rows.rows, self._site.agreement.training.holdout_fraction))
+        return hold_out_last(self._site, rows)
 
     def train_alone(self, rows: CommonRows) -> Files:
         """Binned logistic regression of own columns."""
-        taught = rows.of(~rows.held_out)
-        binning = own_binning(self._site.columns, taught.columns)
-        targets = taught.labels.astype(np.float64)
-        self._alone = OwnModel.fit(binning, taught.columns, targets, self._site.vertical.minimum_bin_rows)
+        self._alone = fit_own(self._site, rows)
         return {"part.json": self._alone.encode()}
 
     def train(self, rows: CommonRows, root: bytes, talk: Conversations) -> Files:
