@@ -58,7 +58,7 @@ def test_a_scorecard_says_what_signers_rely_on(sites: Path) -> None:
     assert (agreement.training.model, agreement.training.local_steps) == ("scorecard", 30)
     assert agreement.training.scale is not None
     shown = run("agreement show deal.yaml").out
-    assert "Nobody checks the numbers that are dealt" in shown
+    assert "The two members test the numbers" in shown
     assert "its points on the other's half of the card" in shown
 
 

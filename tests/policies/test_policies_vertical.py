@@ -182,14 +182,14 @@ def as_scorecard(document: dict[str, Any]) -> dict[str, Any]:
     return given
 
 
-def test_a_scorecard_is_one_of_two_members_who_know_that_its_dealer_is_not_checked(
+def test_a_scorecard_is_one_of_two_members_who_know_how_far_its_dealer_is_checked(
     document: dict[str, Any],
 ) -> None:
     agreed = Agreement.model_validate(as_scorecard(document))
     assert agreed.vertical is not None
     assert "colludes with no member. " in relied_on(agreed.vertical, "scorecard").en
-    assert "Nobody checks the numbers" in relied_on(agreed.vertical, "scorecard").en
-    assert "Nobody checks the numbers" not in relied_on(agreed.vertical, "trees").en
+    assert "test the numbers that are dealt" in relied_on(agreed.vertical, "scorecard").en
+    assert "test the numbers that are dealt" not in relied_on(agreed.vertical, "trees").en
     told = {
         party: "; ".join(one.en for one in learned_by(agreed.vertical, "scorecard", party))
         for party in ("brand", "insurer", "hub")

@@ -27,6 +27,7 @@ from hanse.demo.federation import CALLER, Federation
 from hanse.demo.vertical.sites import site_of, vertical_draft
 from hanse.demo.vertical.story import car_story
 from hanse.errors import CATALOGUE, HanseError, TrainingError
+from hanse.learning.vertical.recipe import VerticalModel
 
 MEMBERS = ("brand", "insurer")
 PURPOSES = ("joint_modelling.propensity", "scoring.marketing")
@@ -55,13 +56,15 @@ class Ended:
     facts: dict[str, Any] = field(default_factory=dict)
 
 
-def build(folder: Path, people: int = 800, trees: int = 2, **alignment: Any) -> tuple[Federation, bytes]:
+def build(
+    folder: Path, people: int = 800, trees: int | None = 2, model: VerticalModel = "trees", **alignment: Any
+) -> tuple[Federation, bytes]:
     """Sites of brand and insurer, and the agreement that they signed."""
     story = car_story(people, 2, np.random.default_rng(5))
     federation = Federation(folder, [site_of(story, holder) for holder in story.holders], utc_now())
     federation.make_keys()
     federation.write_data(*PURPOSES, np.random.default_rng(7))
-    made = vertical_draft(story, trees, CALLER)
+    made = vertical_draft(story, trees if model == "trees" else None, CALLER, model)
     assert made.vertical is not None
     rules = made.vertical.alignment.model_copy(update={"minimum": 100, "runs": 1000} | alignment)
     draft = replace(

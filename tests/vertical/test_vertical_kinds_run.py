@@ -99,7 +99,12 @@ def test_a_scorecard_is_trained_in_halves_that_stay_with_their_members(tmp_path:
     (report,) = model.outcome.leakage
     # Three of ten common people are held out, of which the feature holder is sent nothing.
     assert report.rows == model.outcome.aligned - round(0.3 * model.outcome.aligned)
-    assert {one.seen.split(",")[0] for one in report.findings} == {"features", "places", "residuals"}
+    assert {one.seen.split(",")[0] for one in report.findings} == {
+        "features",
+        "places",
+        "residuals",
+        "proof-residuals",
+    }
     halves = [HalfCard.decode((model.part(name) / "part.json").read_bytes()) for name in ("brand", "insurer")]
     card = whole_card(halves[0], halves[1].rows())
     agreement = model.built.agreement

@@ -26,7 +26,7 @@ from hanse.learning.vertical.scorecard import (
     whole_card,
 )
 from hanse.learning.vertical.scorecard.dealer import sizes_of
-from hanse.learning.vertical.scorecard.dealing import Own, Shared, deal_shared
+from hanse.learning.vertical.scorecard.dealing import PAIR, Own, Shared, deal_shared
 from hanse.learning.vertical.scorecard.design import Design, own_binning
 from hanse.learning.vertical.scorecard.ring import (
     FEATURE_BITS,
@@ -34,9 +34,11 @@ from hanse.learning.vertical.scorecard.ring import (
     elements,
     encode,
     halvings,
-    masked_for_rounding,
+    lifted_share,
+    product_share,
     rounded_share,
     stream,
+    top_bits,
 )
 from hanse.learning.vertical.scorecard.wave import LARGEST_ERROR, logistic_share, place_share
 from hanse.policies import PointScale
@@ -125,7 +127,12 @@ def test_the_card_is_that_of_all_columns_in_one_place_and_its_messages_say_nothi
     # Masked features, places and residuals, first and averaged, four attacks each. The standard deviation of
     # an area is .016 here, and .03 of one that knows a positive: .6 is more than five of the larger.
     found = attack_labels(recorders[0].surfaces(), labels, np.random.default_rng(1))
-    assert {finding.seen.split(",")[0] for finding in found} == {"features", "places", "residuals"}
+    assert {finding.seen.split(",")[0] for finding in found} == {
+        "features",
+        "places",
+        "residuals",
+        "proof-residuals",
+    }
     assert max(finding.area for finding in found) < 0.6
     card = whole_card(half, other.rows())
     assert "missing" in card.as_text()
@@ -142,20 +149,21 @@ def test_whole_points_move_a_probability_little() -> None:
 
 
 @given(
-    st.lists(st.integers(-(2**61), 2**61), min_size=1, max_size=8), st.integers(1, 60), st.binary(min_size=1)
+    st.lists(st.integers(-(2**62) + 1, 2**62 - 1), min_size=1, max_size=8),
+    st.integers(1, 60),
+    st.binary(min_size=1),
 )
 def test_rounding_shares_never_fails(numbers: list[int], bits: int, seed: bytes) -> None:
     value = np.array(numbers, dtype=np.int64).view(np.uint64)
     random = stream(seed, "test")
-    share, mask, other_mask, shifted, top = (elements(random, len(numbers)) for _ in range(5))
-    whole = mask + other_mask
-    opened = masked_for_rounding(share, mask, first=True)
-    opened = opened + masked_for_rounding(value - share, other_mask, first=False)
-    first = rounded_share(opened, shifted, top, bits, first=True)
-    second = rounded_share(
-        opened, (whole >> np.uint64(bits)) - shifted, (whole >> np.uint64(63)) - top, bits, first=False
-    )
-    error = (first + second).view(np.int64) - (np.array(numbers) >> bits)
+    share, mask, other_mask, product = (elements(random, len(numbers)) for _ in range(4))
+    first, second = lifted_share(share, first=True), lifted_share(value - share, first=False)
+    tops = top_bits(first), top_bits(second)
+    both = product_share(tops[0], tops[1] - other_mask, mask, product, first=True)
+    rest = product_share(tops[1], tops[0] - mask, other_mask, mask * other_mask - product, first=False)
+    assert ((both + rest) == tops[0] * tops[1]).all()
+    rounded = rounded_share(first, both, bits, first=True) + rounded_share(second, rest, bits, first=False)
+    error = rounded.view(np.int64) - (np.array(numbers) >> bits)
     assert set(error.tolist()) <= {0, 1}
 
 
@@ -163,17 +171,18 @@ def test_the_logistic_function_of_shares_is_right_up_to_its_bound() -> None:
     logits = np.linspace(-8, 8, 5000)
     whole = encode(logits, 40)
     seeds = [b"first", b"second"]
-    sizes = sizes_of(len(logits), (1, 1))
+    sizes = sizes_of(len(logits), (1, 1), SETTINGS)
     own = [Own.make(seed, sizes, party, 0) for party, seed in enumerate(seeds)]
     share = elements(stream(b"share", "test"), len(logits))
     shared = Shared.of_first(seeds[0], sizes, 0)
-    dealt = deal_shared(own[0], own[1], shared, sizes.bits)
-    opened = place_share(share, first=True) + place_share(whole - share, first=False)
-    opened = opened - own[0].places - own[1].places
-    found = logistic_share(opened, shared.waves) + logistic_share(opened, dealt.waves)
-    # A place is right or one off, 2^-11, at a slope of at most 1/4; tables are rounded.
-    error = np.abs(decode(found, 26) + 0.5 - 1 / (1 + np.exp(-logits)))
-    assert error.max() < LARGEST_ERROR + 2**-11 / 4 + 2e-3
+    dealt = deal_shared(own[0], own[1], shared)
+    for one in range(PAIR):
+        opened = place_share(share, first=True) + place_share(whole - share, first=False)
+        opened = opened - own[0].places[one] - own[1].places[one]
+        found = logistic_share(opened, shared.waves[one]) + logistic_share(opened, dealt.waves[one])
+        # A place is right or one off, 2^-11, at a slope of at most 1/4; tables are rounded.
+        error = np.abs(decode(found, 26) + 0.5 - 1 / (1 + np.exp(-logits)))
+        assert error.max() < LARGEST_ERROR + 2**-11 / 4 + 2e-3
 
 
 def test_other_people_or_settings_are_refused() -> None:

@@ -23,10 +23,13 @@ ENCRYPTED: Final = Wording(
 )
 """What the signers rely on where sums are encrypted."""
 
-UNCHECKED: Final = Wording(
-    "Nobody checks the numbers that are dealt for a scorecard: wrong ones spoil the model, which shows in "
-    "its figures; whoever deals them learns nothing by it.",
-    "评分卡所用随机数不经核验：错误的随机数会使模型失真，并体现于其评估指标；分发方不会因此获知任何信息。",
+CHECKED: Final = Wording(
+    "The two members test the numbers that are dealt for a scorecard before its weights are shown, and end "
+    "the run if they find a wrong one: it passes with a probability of 2^-40, or of 1/2 for each wrong "
+    "number of those that stand for the logistic function. One that passes spoils the model; whoever "
+    "deals it learns nothing by it.",
+    "双方成员在公开评分卡权重之前核验所分发的随机数，一经发现错误即终止训练：错误的随机数未被发现的概率为2^-40；"
+    "对于用于逻辑函数的随机数，每一个错误未被发现的概率为1/2。未被发现的错误会使模型失真；分发方不会因此获知任何信息。",
 )
 """What they rely on beside it where the model is a scorecard."""
 
@@ -121,7 +124,7 @@ def relied_on(vertical: Vertical, model: str) -> Wording:
         return ENCRYPTED
     if vertical.label_defence is not None:
         return _defended(vertical, vertical.label_defence, model)
-    return _both(ASSUMPTION, UNCHECKED) if model == "scorecard" else ASSUMPTION
+    return _both(ASSUMPTION, CHECKED) if model == "scorecard" else ASSUMPTION
 
 
 def learned_by(vertical: Vertical, model: str, party: str) -> tuple[Wording, ...]:

@@ -3,6 +3,7 @@
 * :mod:`hanse.learning.vertical.scorecard.parties`: label holder and feature holder.
 * :mod:`hanse.learning.vertical.scorecard.dealer`: the coordinator's part.
 * :mod:`hanse.learning.vertical.scorecard.card`: points.
+* :mod:`hanse.learning.vertical.scorecard.checking`: the check of the dealer.
 * :mod:`hanse.learning.vertical.scorecard.design`: columns as cells, cells as features.
 * :mod:`hanse.learning.vertical.scorecard.secret`, :mod:`hanse.learning.vertical.scorecard.dealing`,
   :mod:`hanse.learning.vertical.scorecard.wave`, :mod:`hanse.learning.vertical.scorecard.ring`: arithmetic.

@@ -10,7 +10,7 @@ from hanse.aggregation import steps
 from hanse.crypto import JsonInput, JsonValue
 from hanse.exchange import PeerChannel
 
-PROTOCOL: Final = "hanse.scorecard/1"
+PROTOCOL: Final = "hanse.scorecard/2"
 PIECE_BYTES: Final = 8 << 20
 
 Array = NDArray[Any]

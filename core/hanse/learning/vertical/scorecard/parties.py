@@ -4,25 +4,33 @@ Each learns the weights of its own cells and nothing else; the label holder also
 holder sends for people to be scored.
 """
 
+import os
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hanse.aggregation.steps import hear_step
+from hanse.crypto import COIN_BYTES, Toss
 from hanse.errors import ConfigurationError, ProtocolError
 from hanse.exchange import PeerChannel
 from hanse.learning.boosting.columns import Binning
 from hanse.learning.vertical.scorecard.card import HalfCard
+from hanse.learning.vertical.scorecard.checking import coin_toss
 from hanse.learning.vertical.scorecard.dealer import SEED_BYTES, sizes_of
 from hanse.learning.vertical.scorecard.design import Design
 from hanse.learning.vertical.scorecard.messages import hear, receive, say, send
 from hanse.learning.vertical.scorecard.ring import WEIGHT_BITS, Ring, decode, encode
 from hanse.learning.vertical.scorecard.secret import Half
 from hanse.learning.vertical.scorecard.settings import MAX_FEATURES, MAX_ROWS, MIN_ROWS, ScorecardSettings
+from hanse.learning.vertical.tossing import COMMIT, toss_first, toss_second
 
 Columns = Mapping[str, NDArray[Any]]
 Progress = Callable[[int], None]
+
+_BOUND: Final = "label holder"
+"""Who is bound to its half of the coin."""
 
 
 def train_label_holder(
@@ -52,7 +60,8 @@ def train_label_holder(
 
     Raises:
         ConfigurationError: ``config.bad-data`` if labels are not yes or no, or of one kind only.
-        ProtocolError: ``protocol.malformed`` if the other party comes with other settings or people.
+        ProtocolError: ``protocol.malformed`` if the other party comes with other settings or people;
+            ``vertical.dealing`` if the dealer's numbers do not fit together.
         HanseError: As the channels.
     """
     if labels.dtype != np.bool_ or labels.shape != (_rows(columns),):
@@ -132,10 +141,19 @@ def _train(
         )
     if not isinstance(other, int) or not 1 <= other <= MAX_FEATURES:
         raise ProtocolError("protocol.malformed", f"{peer.peer} has an impossible number of features")
-    sizes = sizes_of(rows, (own, other) if party == 0 else (other, own))
+    sizes = sizes_of(rows, (own, other) if party == 0 else (other, own), settings)
+    coin = _toss(party, coin_toss(settings.digest, root), peer)
     say(dealer, "sizes", 0, {"rows": rows, "features": [*sizes.features]})
-    half = Half(party, features, labels, peer, dealer, _seed(dealer), sizes, settings)
+    half = Half(party, features, labels, peer, dealer, _seed(dealer), coin, sizes, settings)
     return half.train(start, progress)
+
+
+def _toss(party: int, tossed: Toss, peer: PeerChannel) -> bytes:
+    own = os.urandom(COIN_BYTES)
+    if party == 0:
+        return toss_first(peer, tossed, _BOUND, own)
+    _, arrays = hear_step(peer, COMMIT)
+    return toss_second(peer, tossed, _BOUND, own, arrays)
 
 
 def _seed(dealer: PeerChannel) -> bytes:

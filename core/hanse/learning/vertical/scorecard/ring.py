@@ -69,43 +69,57 @@ def elements(random: SecureRandom, *shape: int) -> Ring:
     return np.frombuffer(random.draw_bytes(8 * count), dtype="<u8").astype(np.uint64).reshape(shape)
 
 
-def forward(matrix: Ring, vector: Ring) -> Ring:
-    """``matrix`` (rows, features) times ``vector`` (features,) in the ring."""
-    product: Ring = np.einsum("ij,j->i", matrix, vector)
+def forward(matrix: Ring, vectors: Ring) -> Ring:
+    """``matrix`` (rows, features) times each of ``vectors`` (products, features): (products, rows)."""
+    product: Ring = np.einsum("ij,kj->ki", matrix, vectors)
     return product
 
 
-def backward(matrix: Ring, vector: Ring) -> Ring:
-    """The transpose of ``matrix`` (rows, features) times ``vector`` (rows,) in the ring."""
-    product: Ring = np.einsum("ij,i->j", matrix, vector)
+def backward(matrix: Ring, vectors: Ring) -> Ring:
+    """The transpose of ``matrix`` (rows, features) times each of ``vectors`` (products, rows)."""
+    product: Ring = np.einsum("ij,ki->kj", matrix, vectors)
     return product
 
 
-def masked_for_rounding(share: Ring, mask: Ring, *, first: bool) -> Ring:
-    """What a party opens of its share of a number below 2^62 in size, so that it can be rounded."""
-    return share + mask + np.uint64(_OFFSET if first else 0)
+def lifted_share(share: Ring, *, first: bool) -> Ring:
+    """A party's share of a number below 2^62 in size, plus 2^62: it is below 2^63."""
+    return share + np.uint64(_OFFSET if first else 0)
 
 
-def rounded_share(opened: Ring, shifted: Ring, top: Ring, bits: int, *, first: bool) -> Ring:
-    """A party's share of a number divided by 2^bits, rounded down or one more.
+def top_bits(share: Ring) -> Ring:
+    """The highest bit of shares, 0 or 1."""
+    top: Ring = share >> _TOP
+    return top
 
-    The number plus 2^62 is below 2^63. Adding a mask leaves the ring exactly if the mask's highest bit is
-    set and that of the result is not, which is linear in shares of the mask's bit (Escudero et al., "Improved
-    Primitives for MPC over Mixed Arithmetic-Binary Circuits", CRYPTO 2020). There is no other error, of
-    however small a probability.
+
+def product_share(own: Ring, other: Ring, mask: Ring, share: Ring, *, first: bool) -> Ring:
+    """A party's share of the product of its own number and the other party's.
 
     Args:
-        opened: The number plus 2^62 plus the mask.
-        shifted: This party's share of the mask divided by 2^bits.
-        top: Its share of the mask's highest bit.
+        own: Its own number.
+        other: The other party's less that one's mask, which was opened.
+        mask: Of its own number.
+        share: Its share of the product of both masks.
+        first: Whether this party uses its mask; the other one uses its number.
+    """
+    return (mask if first else own) * other + share
+
+
+def rounded_share(share: Ring, both: Ring, bits: int, *, first: bool) -> Ring:
+    """A party's share of a number divided by 2^bits, rounded down or one more.
+
+    Shares of a number below 2^63 leave the ring exactly if the highest bit of either is set, which is the sum
+    of both bits less their product. There is no other error, of however small a probability.
+
+    Args:
+        share: Of :func:`lifted_share`.
+        both: This party's share of the product of both parties' highest bits.
         bits: By which is divided.
         first: Whether this party adds what is public.
     """
-    left = np.uint64(1) - (opened >> _TOP)
-    share: Ring = top * left * np.uint64(1 << (64 - bits)) - shifted
-    if first:
-        share += (opened >> np.uint64(bits)) - np.uint64(_OFFSET >> bits)
-    return share
+    left = top_bits(share) - both
+    rounded: Ring = (share >> np.uint64(bits)) - left * np.uint64(1 << (64 - bits))
+    return rounded + np.uint64(1) - np.uint64(_OFFSET >> bits) if first else rounded
 
 
 def halvings(rows: int) -> int:

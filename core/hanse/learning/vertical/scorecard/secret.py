@@ -13,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hanse.exchange import PeerChannel
-from hanse.learning.vertical.scorecard.dealing import Own, Products, Shared, Sizes, feature_mask
+from hanse.learning.vertical.scorecard.checking import Check, Picks
+from hanse.learning.vertical.scorecard.dealer import receive_products
+from hanse.learning.vertical.scorecard.dealing import PAIR, Own, Products, Shared, Sizes, feature_mask
 from hanse.learning.vertical.scorecard.messages import receive, say, swap
 from hanse.learning.vertical.scorecard.ring import (
     MOMENTUM_BITS,
@@ -23,9 +25,11 @@ from hanse.learning.vertical.scorecard.ring import (
     encode,
     forward,
     lifted,
-    masked_for_rounding,
+    lifted_share,
     multiplied,
+    product_share,
     rounded_share,
+    top_bits,
 )
 from hanse.learning.vertical.scorecard.settings import ScorecardSettings
 from hanse.learning.vertical.scorecard.wave import WAVES, logistic_share, place_share
@@ -45,6 +49,7 @@ class Half:
         peer: The other party.
         dealer: The coordinator.
         seed: From the dealer.
+        coin: Joint with the other party, for the check of the dealer.
         sizes: Of the run.
         settings: The run's.
     """
@@ -55,6 +60,7 @@ class Half:
     peer: PeerChannel
     dealer: PeerChannel
     seed: bytes
+    coin: bytes
     sizes: Sizes
     settings: ScorecardSettings
 
@@ -67,8 +73,12 @@ class Half:
 
         Returns:
             Its own weights, of which the other party has now sent its share.
+
+        Raises:
+            ProtocolError: ``vertical.dealing`` if the dealer's numbers do not fit together.
         """
         mask = feature_mask(self.seed, self.sizes, self.party)
+        check = self._begin_check()
         masked = swap(
             self.peer, "features", 0, self.features - mask, *self._shape(1 - self.party), first=self._first
         )
@@ -77,10 +87,14 @@ class Half:
         trial = {party: lifted(value, MOMENTUM_BITS) for party, value in weights.items()}
         for iteration in range(self.settings.iterations):
             own, dealt, shared = self._randomness(iteration)
+            check.add(iteration, own.factors, dealt)
             logits = self._logits(iteration, trial, mask, masked, own, dealt)
-            residuals = self._residuals(iteration, logits, own, shared)
+            picks = check.pick(iteration)
+            residuals = self._residuals(iteration, logits, own, shared, picks)
+            check.add_spares(iteration, self.peer, own, shared, picks)
             gradients = self._gradients(iteration, residuals, mask, masked, own, dealt)
             after = self._step(iteration, trial, gradients, own, shared)
+            check.add_tops(iteration, self.peer, own, shared)
             trial = {
                 party: lifted(after[party], MOMENTUM_BITS)
                 + multiplied(after[party] - weights[party], _MOMENTUM)
@@ -88,6 +102,8 @@ class Half:
             }
             weights = after
             progress(iteration + 1)
+        # Before the weights are shown: nobody learns what wrong numbers made of them.
+        check.conclude(self.peer, mask)
         return weights[ours] + swap(
             self.peer, "weights", 0, weights[theirs], self.sizes.features[ours], first=self._first
         )
@@ -99,34 +115,37 @@ class Half:
     def _shape(self, party: int) -> tuple[int, int]:
         return self.sizes.rows, self.sizes.features[party]
 
+    def _begin_check(self) -> Check:
+        say(self.dealer, "check", 0)
+        dealt = receive_products(self.dealer, self.sizes, self.party, self.sizes.combinations, 0)
+        return Check(self.coin, self.seed, self.sizes, self.party, dealt)
+
     def _randomness(self, iteration: int) -> tuple[Own, Products, Shared]:
-        rows, other = self.sizes.rows, self.sizes.features[1 - self.party]
         say(self.dealer, "next", iteration)
-        dealt = Products(
-            receive(self.dealer, "logits", iteration, "u8", rows),
-            receive(self.dealer, "gradient", iteration, "u8", other),
-        )
+        dealt = receive_products(self.dealer, self.sizes, self.party, 1, iteration)
         if self._first:
             shared = Shared.of_first(self.seed, self.sizes, iteration)
         else:
-            shared = Shared(
-                receive(self.dealer, "waves", iteration, "u8", 2 * WAVES, rows),
-                receive(self.dealer, "rounding", iteration, "u8", 2, sum(self.sizes.features)),
-            )
+            rows, features = self.sizes.rows, sum(self.sizes.features)
+            waves = [receive(self.dealer, "waves", iteration, "u8", 2 * WAVES, rows) for _ in range(PAIR)]
+            tops = receive(self.dealer, "tops", iteration, "u8", 1 + self.sizes.combinations, features)
+            shared = Shared(np.stack(waves), tops)
         return Own.make(self.seed, self.sizes, self.party, iteration), dealt, shared
 
     def _logits(
         self, iteration: int, trial: dict[int, Ring], mask: Ring, masked: Ring, own: Own, dealt: Products
     ) -> Ring:
-        ours, theirs = trial[self.party], trial[1 - self.party]
-        opened = swap(self.peer, "trial", iteration, theirs - own.trial, len(ours), first=self._first)
-        with_own = forward(self.features, ours) + forward(mask, opened) + own.logits
-        return with_own + forward(masked, theirs) + dealt.logits
+        ours, theirs, factors = trial[self.party], trial[1 - self.party], own.factors
+        opened = swap(self.peer, "trial", iteration, theirs - factors.trial[0], len(ours), first=self._first)
+        with_own = forward(self.features, ours[None]) + forward(mask, opened[None]) + factors.logits
+        share: Ring = (with_own + forward(masked, theirs[None]) + dealt.logits)[0]
+        return share
 
-    def _residuals(self, iteration: int, logits: Ring, own: Own, shared: Shared) -> Ring:
-        place = place_share(logits, first=self._first) - own.places
+    def _residuals(self, iteration: int, logits: Ring, own: Own, shared: Shared, picks: Picks) -> Ring:
+        mask = np.where(picks, own.places[1], own.places[0])
+        place = place_share(logits, first=self._first) - mask
         opened = place + swap(self.peer, "places", iteration, place, first=self._first)
-        share = logistic_share(opened, shared.waves)
+        share = logistic_share(opened, np.where(picks, shared.waves[1], shared.waves[0]))
         if self.labels is not None:
             share += encode(0.5 - self.labels.astype(np.float64), RESIDUAL_BITS)
         return share
@@ -134,9 +153,11 @@ class Half:
     def _gradients(
         self, iteration: int, residuals: Ring, mask: Ring, masked: Ring, own: Own, dealt: Products
     ) -> dict[int, Ring]:
-        opened = swap(self.peer, "residuals", iteration, residuals - own.residuals, first=self._first)
-        of_own = backward(self.features, residuals) + backward(mask, opened) + own.gradient
-        return {self.party: of_own, 1 - self.party: backward(masked, residuals) + dealt.gradient}
+        hidden, factors = residuals - own.factors.residuals[0], own.factors
+        opened = swap(self.peer, "residuals", iteration, hidden, first=self._first)
+        of_own = backward(self.features, residuals[None]) + backward(mask, opened[None]) + factors.gradient
+        of_other = backward(masked, residuals[None]) + dealt.gradient
+        return {self.party: of_own[0], 1 - self.party: of_other[0]}
 
     def _step(
         self, iteration: int, trial: dict[int, Ring], gradients: dict[int, Ring], own: Own, shared: Shared
@@ -145,10 +166,10 @@ class Half:
         lift = self.sizes.bits - MOMENTUM_BITS
         kept = np.uint64((1 << lift) - (1 << (lift - self.settings.ridge)))
         numbers = np.concatenate([trial[party] * kept - gradients[party] for party in (0, 1)])
-        masked = masked_for_rounding(numbers, own.rounding, first=self._first)
-        opened = masked + swap(self.peer, "rounding", iteration, masked, first=self._first)
-        rounded = rounded_share(
-            opened, shared.rounding[0], shared.rounding[1], self.sizes.bits, first=self._first
-        )
+        share, mask = lifted_share(numbers, first=self._first), own.tops[0]
+        top = top_bits(share)
+        opened = swap(self.peer, "rounding", iteration, top - mask, first=self._first)
+        both = product_share(top, opened, mask, shared.tops[0], first=self._first)
+        rounded = rounded_share(share, both, self.sizes.bits, first=self._first)
         first, second = np.split(rounded, [self.sizes.features[0]])
         return {0: first, 1: second}

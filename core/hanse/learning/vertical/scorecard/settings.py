@@ -27,12 +27,14 @@ class ScorecardSettings(Document):
         min_rows: Fewest rows of a cell that has points of its own; smaller ones count as average.
         iterations: Accelerated gradient steps; thirty are enough on every set that was measured.
         ridge: Binary digits: weights are pulled towards zero by 2^-ridge in each step.
+        combinations: By which the dealer is checked (:mod:`hanse.learning.vertical.scorecard.checking`).
     """
 
     scale: PointScale
     min_rows: Annotated[int, Field(ge=1, le=1_000_000)] = 50
     iterations: Annotated[int, Field(ge=1, le=500)] = 30
     ridge: Annotated[int, Field(ge=LEAST_RIDGE, le=MOST_RIDGE)] = 9
+    combinations: Annotated[int, Field(ge=8, le=128)] = 40
 
     @property
     def digest(self) -> str:

@@ -7,10 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hanse.aggregation.masks import SEED_BYTES
-from hanse.aggregation.steps import malformed, say, speaker
+from hanse.aggregation.steps import malformed, say
 from hanse.crypto import COIN_BYTES
 from hanse.errors import ConfigurationError, ProtocolError
 from hanse.exchange.peers import PeerChannel
+from hanse.learning.vertical.tossing import toss_second
 from hanse.learning.vertical.trees.dealing import (
     check_share,
     coin_toss,
@@ -22,11 +23,9 @@ from hanse.learning.vertical.trees.dealing import (
 from hanse.learning.vertical.trees.messages import (
     BINS,
     CHECKED,
-    COIN,
     COLUMNS,
     COMBINED,
     PROOF,
-    REVEAL,
     SEED,
     SUMS,
     check_array,
@@ -116,7 +115,8 @@ class MaskedAnswers:
         terms, batches = self._terms, header.get("batches")
         if type(batches) is not int or batches != -(-self._asked // terms.batch):
             raise malformed(label, "not all batches are checked")
-        coin = hear_toss(label, terms, arrays, entropy)
+        tossed, own = coin_toss(terms.digest), entropy(COIN_BYTES)
+        coin = toss_second(label, tossed, terms.label_holder, own, arrays)
         columns = receive_matrix(label, PROOF, (terms.combinations, terms.rows))
         share = receive_matrix(label, COMBINED, (terms.combinations, self._one_hot.width))
         share += check_share(self._seed, terms.combinations, self._one_hot.width)
@@ -136,31 +136,3 @@ class MaskedAnswers:
             self._share = batch, share
         row: Ring = self._share[1][number]
         return row
-
-
-def hear_toss(
-    label: PeerChannel,
-    terms: TreesTerms,
-    arrays: tuple[NDArray[Any], ...],
-    entropy: Callable[[int], bytes],
-) -> bytes:
-    """The feature holder's side of a coin toss.
-
-    Args:
-        label: Channel to the label holder.
-        terms: The run's.
-        arrays: With what the label holder is bound to its half by.
-        entropy: Random bytes.
-
-    Returns:
-        The joint coin.
-    """
-    if len(arrays) != 1:
-        raise malformed(label, "not bound to half of a coin")
-    bound = check_array(label, arrays[0], np.uint8, (COIN_BYTES,)).tobytes()
-    own = entropy(COIN_BYTES)
-    say(label, COIN, np.frombuffer(own, dtype=np.uint8))
-    other = hear_array(label, REVEAL, np.uint8, (COIN_BYTES,)).tobytes()
-    tossed = coin_toss(terms.digest)
-    tossed.check(terms.label_holder, other, bound, speaker(label))
-    return tossed.joint([other, own])

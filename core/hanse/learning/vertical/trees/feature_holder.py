@@ -13,9 +13,10 @@ from hanse.exchange.peers import PeerChannel
 from hanse.learning.boosting.columns import Binning, Codes, check_left_codes
 from hanse.learning.boosting.model import unpack_codes
 from hanse.learning.random_source import SecureRandom
+from hanse.learning.vertical.tossing import COMMIT
 from hanse.learning.vertical.trees.answers import Answers, MaskedAnswers
 from hanse.learning.vertical.trees.homomorphic.feature_holder import EncryptedAnswers
-from hanse.learning.vertical.trees.messages import BEGIN, COLUMNS, COMMIT, OVER, SIDES, SUMS, check_array
+from hanse.learning.vertical.trees.messages import BEGIN, COLUMNS, OVER, SIDES, SUMS, check_array
 from hanse.learning.vertical.trees.one_hot import OneHot
 from hanse.learning.vertical.trees.parts import Cut, FeaturePart
 from hanse.learning.vertical.trees.released import ReleasedColumn, layout_of, release, show

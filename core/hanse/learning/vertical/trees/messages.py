@@ -12,7 +12,7 @@ from hanse.exchange.peers import PeerChannel
 COLUMNS, SEED, BEGIN, BINS, KEY = "columns", "seed", "begin", "bins", "key"
 DEAL, DEALT, DEALT_CHECK = "deal", "dealt", "dealt-check"
 SUMS, SIDES = "sums", "sides"
-COMMIT, COIN, REVEAL, PROOF, COMBINED, CHECKED = "commit", "coin", "reveal", "proof", "combined", "checked"
+PROOF, COMBINED, CHECKED = "proof", "combined", "checked"
 OVER: Final = "over"
 
 _PIECE_BYTES: Final = 8 << 20

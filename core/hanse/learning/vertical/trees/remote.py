@@ -6,25 +6,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hanse.aggregation.steps import hear_step, malformed, say
-from hanse.crypto import COIN_BYTES
 from hanse.errors import ProtocolError
 from hanse.exchange.peers import PeerChannel
 from hanse.learning.boosting.columns import Layout
 from hanse.learning.boosting.settings import MAX_CODES
 from hanse.learning.boosting.splits import CHANNELS
+from hanse.learning.vertical.tossing import toss_first
 from hanse.learning.vertical.trees.dealer import MAX_BINS
 from hanse.learning.vertical.trees.dealing import coin_toss
 from hanse.learning.vertical.trees.messages import (
     BEGIN,
     BINS,
     CHECKED,
-    COIN,
     COLUMNS,
     COMBINED,
-    COMMIT,
     OVER,
     PROOF,
-    REVEAL,
     SIDES,
     SUMS,
     check_array,
@@ -162,17 +159,13 @@ class Remote:
 
         Args:
             batches: Of the dealer, that the coin is for.
-            own: Own half, random, :data:`COIN_BYTES` long.
+            own: Own half, random, :data:`hanse.crypto.COIN_BYTES` long.
 
         Returns:
             The joint coin.
         """
         tossed = coin_toss(self._terms.digest)
-        bound = np.frombuffer(tossed.commitment(self._terms.label_holder, own), dtype=np.uint8)
-        say(self.channel, COMMIT, bound, batches=batches)
-        other = hear_array(self.channel, COIN, np.uint8, (COIN_BYTES,)).tobytes()
-        say(self.channel, REVEAL, np.frombuffer(own, dtype=np.uint8))
-        return tossed.joint([own, other])
+        return toss_first(self.channel, tossed, self._terms.label_holder, own, batches=batches)
 
     def prove(self, columns: Ring, share: Ring) -> None:
         """Lets the feature holder check the dealer.

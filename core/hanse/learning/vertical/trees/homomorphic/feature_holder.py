@@ -7,10 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hanse.aggregation.steps import hear_step, malformed, say
+from hanse.crypto import COIN_BYTES
 from hanse.errors import PolicyError, ProtocolError
 from hanse.exchange.peers import PeerChannel
 from hanse.learning.boosting.splits import CHANNELS
-from hanse.learning.vertical.trees.answers import hear_toss
+from hanse.learning.vertical.tossing import toss_second
+from hanse.learning.vertical.trees.dealing import coin_toss
 from hanse.learning.vertical.trees.homomorphic.scheme import Ciphertexts, PublicKey
 from hanse.learning.vertical.trees.messages import KEY, SUMS, check_array, hear_array, pieces
 from hanse.learning.vertical.trees.one_hot import OneHot
@@ -87,7 +89,8 @@ class EncryptedAnswers:
         """There is no dealer to check: only the coin is tossed."""
         if header.get("batches") != 0:
             raise malformed(label, "batches of a dealer, of whom there is none")
-        return hear_toss(label, self._terms, arrays, entropy)
+        tossed, own = coin_toss(self._terms.digest), entropy(COIN_BYTES)
+        return toss_second(label, tossed, self._terms.label_holder, own, arrays)
 
     def _added(self, key: PublicKey, rows: Ciphertexts, part: slice, totals: Ciphertexts) -> Ciphertexts:
         """Totals of bins and some rows: cells of several columns first, then bins from cells."""
