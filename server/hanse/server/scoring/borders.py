@@ -10,7 +10,7 @@ from google.protobuf.message import DecodeError, Message
 from hanse.errors import HanseError, ProtocolError
 
 if TYPE_CHECKING:
-    import grpc.aio
+    from hanse.server.completions import IncomingCall
 
 CODE_TRAILER: Final = "hanse-error-code"
 RULE_TRAILER: Final = "hanse-error-rule"
@@ -60,14 +60,13 @@ def parse(kind: type[_Message], body: bytes) -> _Message:
         raise ProtocolError("protocol.malformed", f"not a {kind.DESCRIPTOR.name}") from None
 
 
-def until(context: "grpc.aio.ServicerContext[Any, Any]") -> float | None:
+def until(context: "IncomingCall") -> float | None:
     """When a caller stops waiting, by the event loop's clock; None if it said nothing.
 
     Args:
         context: Of the call.
     """
-    # None for a call without a deadline, though the types say otherwise.
-    left_s: float | None = context.time_remaining()
+    left_s = context.time_remaining()
     return None if left_s is None else asyncio.get_running_loop().time() + left_s
 
 

@@ -9,13 +9,13 @@ from collections.abc import Iterable
 from typing import Any, Final, TypeAlias
 
 import grpc
-import grpc.aio
 from grpc_health.v1 import health_pb2
+
+from hanse.server.completions import IncomingCall
 
 HEALTH_NAME: Final = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 WHOLE_SERVER: Final = ""
 
-_Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 # grpcio publishes no types for its health checks.
 _Request: TypeAlias = Any
 _Answer: Any = health_pb2.HealthCheckResponse
@@ -54,13 +54,13 @@ class Checks:
             self.serving, self._stopping = serving, stopping
             self._changed.notify_all()
 
-    async def Check(self, request: _Request, context: _Context) -> Any:  # noqa: ANN401, N802 - the protocol's
+    async def Check(self, request: _Request, context: IncomingCall) -> Any:  # noqa: ANN401, N802 - the protocol's
         """Answers for one service; NOT_FOUND for one that is not there."""
         if request.service not in self._services:
             await context.abort(grpc.StatusCode.NOT_FOUND, "There is no such service.")
         return _Answer(status=self._status(request.service))
 
-    async def Watch(self, request: _Request, context: _Context) -> None:  # noqa: N802 - the protocol's
+    async def Watch(self, request: _Request, context: IncomingCall) -> None:  # noqa: N802 - the protocol's
         """Answers now and at every change, until the caller has enough."""
         told = None
         while not (self._stopping and told is not None):

@@ -1,7 +1,6 @@
 """Bounds what callers can make a scorer hold: calls at once, requests at once, and for how long.
 
-Every method that answers once is served through :class:`Limits`. It receives the request itself instead of
-leaving that to gRPC, which would receive all of it, for as long as that takes, before any code of ours runs:
+Every call is served through :class:`Limits`, which decides whether, and for how long, its request is received:
 
 * A call over ``calls`` is refused before its request is read.
 * At most ``receiving`` requests are received at once, so that no more than ``receiving`` times the largest
@@ -15,31 +14,32 @@ message; a stream that has nothing to say, such as the watch of a health check, 
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from inspect import isasyncgenfunction
 from typing import Any, Final, TypeAlias
 
 import grpc
 import grpc.aio
-from typing_extensions import override
 
 from hanse.errors import HanseError, ProtocolError, ServingError
+from hanse.server.completions import Handler, IncomingCall
 from hanse.server.scoring.borders import known, trailers
 from hanse.server.scoring.noted import Noted, Watcher, note
 
 SWEEP_S: Final = 0.25
-"""How late a call may be given up."""
+"""How late a call may be given up, and how late it is noticed that its caller has given up a single answer."""
 GOODBYE_S: Final = 1.0
-"""How long a caller that takes nothing may take to take an error."""
+"""How long calls that are cut off may take to end."""
 OWN_STREAMS: Final = "/grpc."
 """Methods of gRPC's own services; their streams last until the caller has enough."""
 
 _log = logging.getLogger(__name__)
 
-_Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
-_Handlers: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
-_Work: TypeAlias = Callable[["_Running"], Awaitable[Any]]
+Quick: TypeAlias = Callable[[bytes, IncomingCall], "asyncio.Future[Any] | None"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,24 +59,34 @@ class Bounds:
     call_s: float
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Running:
     """A call that runs.
 
     Attributes:
-        noted: The call.
-        until: When it is given up, in seconds of the loop's clock.
+        call: The call.
+        handler: What serves its method.
+        noted: What is noted of it.
+        group: The calls among which it counts.
+        last: When it is given up at the latest, in seconds of the loop's clock.
+        until: When it is given up as things are.
         late: What it is given up for then.
         why: What it was given up for.
+        task: Serves it, once its request has arrived.
     """
 
+    call: IncomingCall
+    handler: Handler
     noted: Noted
+    group: "set[_Running]"
+    last: float
     until: float = math.inf
     late: str = "scoring.timeout"
     why: HanseError | None = None
+    task: "asyncio.Task[None] | None" = None
 
 
-class Limits(grpc.aio.ServerInterceptor):
+class Limits:
     """Serves calls within bounds, and turns what they raise into what an outsider may learn.
 
     Args:
@@ -87,10 +97,11 @@ class Limits(grpc.aio.ServerInterceptor):
     def __init__(self, bounds: Bounds, watchers: Sequence[Watcher] = ()) -> None:
         self._bounds = bounds
         self._watchers = tuple(watchers)
-        self._running: dict[asyncio.Task[Any], _Running] = {}
-        self._lasting: dict[asyncio.Task[Any], _Running] = {}
-        self._receiving = asyncio.Semaphore(bounds.receiving)
-        self._served: dict[str, _Handlers] = {}
+        self._running: set[_Running] = set()
+        self._lasting: set[_Running] = set()
+        self._receiving = 0
+        self._to_receive: deque[_Running] = deque()
+        self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._idle = asyncio.Event()
         self._idle.set()
@@ -103,177 +114,202 @@ class Limits(grpc.aio.ServerInterceptor):
     async def finish(self) -> None:
         """Waits until no call runs, then ends the streams of gRPC's own services."""
         await self._idle.wait()
-        for task, running in list(self._lasting.items()):
-            self._give_up(task, running, "scoring.stopping")
+        self._end_all(self._lasting)
 
-    @override
-    async def intercept_service(
-        self,
-        continuation: "Callable[[grpc.HandlerCallDetails], Awaitable[_Handlers | None]]",
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> "_Handlers | None":
-        """What serves a method: the same every time, made when it is called for the first time."""
-        method = handler_call_details.method
-        served = self._served.get(method)
-        if served is None:
-            handler = await continuation(handler_call_details)
-            if handler is None:
-                return None
-            served = self._served[method] = self._bounded(method, handler)
-        return served
+    async def cut_off(self) -> None:
+        """Ends every call, and waits a moment until each has left its entry in the log."""
+        self._end_all(self._running)
+        self._end_all(self._lasting)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._idle.wait(), GOODBYE_S)
 
-    def _bounded(self, method: str, handler: _Handlers) -> _Handlers:
-        reader, writer = handler.request_deserializer, handler.response_serializer
-        if not handler.response_streaming and not handler.request_streaming:
-            made = self._once(method, handler.unary_unary)
-            return grpc.stream_unary_rpc_method_handler(made, reader, writer)
-        if not handler.response_streaming:
-            made = self._stream(method, handler.stream_unary)
-            return grpc.stream_unary_rpc_method_handler(made, reader, writer)
-        if not handler.request_streaming:
-            made = self._stream(method, handler.unary_stream)
-            return grpc.unary_stream_rpc_method_handler(made, reader, writer)
-        made = self._stream(method, handler.stream_stream)
-        return grpc.stream_stream_rpc_method_handler(made, reader, writer)
+    def serve(self, call: IncomingCall, handler: Handler) -> None:
+        """Serves a call to its end, whatever that is.
 
-    def _once(self, method: str, handle: Any) -> Any:  # noqa: ANN401 - grpc types the synchronous API
-        """Serves a method that takes one message and gives one."""
-
-        async def serve(_requests: Any, context: _Context) -> Any:  # noqa: ANN401
-            async def work(running: _Running) -> Any:  # noqa: ANN401
-                return await handle(await self._receive(running, context), context)
-
-            return await self._run(method, context, work)
-
-        return serve
-
-    def _stream(self, method: str, handle: Any) -> Any:  # noqa: ANN401
-        """Serves a method that takes or gives many messages."""
-
-        async def serve(request: Any, context: _Context) -> Any:  # noqa: ANN401
-            async def work(running: _Running) -> Any:  # noqa: ANN401
-                patient = _PatientContext(context, running, self._bounds.receive_s)
-                if not isasyncgenfunction(handle):
-                    return await handle(request, patient)
-                async for message in handle(request, patient):
-                    await patient.write(message)
-                return None
-
-            return await self._run(method, context, work)
-
-        return serve
-
-    async def _receive(self, running: _Running, context: _Context) -> Any:  # noqa: ANN401
-        """The request of a call, once it has arrived."""
-        clock = asyncio.get_running_loop().time
-        running.until = last = clock() + self._bounds.call_s
-        async with self._receiving:
-            running.until, running.late = min(last, clock() + self._bounds.receive_s), "scoring.slow"
-            request = await context.read()
-        if request is grpc.aio.EOF:
-            # The caller is gone, or gRPC has refused what it sent and said so.
-            raise ProtocolError("protocol.malformed", "a call without a request")
-        running.until, running.late = last, "scoring.timeout"
-        return request
-
-    async def _run(self, method: str, context: _Context, work: _Work) -> Any:  # noqa: ANN401
-        """Runs a call to its end, whatever that is."""
-        noted = Noted(method, asyncio.get_running_loop().time())
+        Args:
+            call: A call that has begun.
+            handler: What serves its method.
+        """
+        now = self._loop.time()
+        noted = Noted(call.method, now)
         for watcher in self._watchers:
-            watcher.begin(noted, context.invocation_metadata)
-        note(noted)
-        try:
-            answer, error = await self._outcome(noted, work)
-            if error is None:
-                return answer
-            noted.code, noted.rule = error.code, error.rule
-            return await _refuse(context, noted, error)
-        finally:
-            noted.seconds = asyncio.get_running_loop().time() - noted.began
-            for watcher in self._watchers:
-                watcher.end(noted)
-
-    async def _outcome(self, noted: Noted, work: _Work) -> tuple[Any, HanseError | None]:
-        """What a call answers, or why it does not."""
+            watcher.begin(noted, call.invocation_metadata)
         group = self._lasting if noted.method.startswith(OWN_STREAMS) else self._running
+        running = _Running(call, handler, noted, group, now + self._bounds.call_s)
         if len(group) >= self._bounds.calls:
-            return None, ServingError("scoring.busy", "as many calls run as may")
-        task, running = asyncio.current_task(), _Running(noted)
-        assert task is not None  # noqa: S101 - gRPC runs every call in a task
-        group[task] = running
+            self._refuse(running, ServingError("scoring.busy", "as many calls run as may"))
+            return
+        group.add(running)
         self._watch()
+        if handler.request_streaming:
+            self._begin(running, None)
+        else:
+            running.until = running.last
+            self._to_receive.append(running)
+            self._receive_next()
+
+    def _receive_next(self) -> None:
+        """Receives requests of calls that wait for that, as long as there is room."""
+        while self._to_receive and self._receiving < self._bounds.receiving:
+            running = self._to_receive.popleft()
+            if running.call.over:
+                continue
+            running.until = min(running.last, self._loop.time() + self._bounds.receive_s)
+            running.late = "scoring.slow"
+            self._receiving += 1
+            running.call.receive(partial(self._received, running))
+
+    def _received(self, running: _Running, body: bytes | None) -> None:
+        self._receiving -= 1
+        self._receive_next()
+        if running.call.over:
+            return
+        running.until, running.late = running.last, "scoring.timeout"
+        if body is None:
+            # The caller is gone, or gRPC has refused what it sent and said so.
+            self._refuse(running, ProtocolError("protocol.malformed", "a call without a request"))
+        else:
+            self._begin(running, body)
+
+    def _begin(self, running: _Running, body: bytes | None) -> None:
+        if running.handler.response_streaming or running.handler.request_streaming:
+            running.until = math.inf
+            running.call.watch(partial(self._gone, running))
+        running.task = self._loop.create_task(self._run(running, body))
+
+    async def _run(self, running: _Running, body: bytes | None) -> None:
+        note(running.noted)
         try:
-            return await work(running), None
+            answer = await _answer(running, body, self._bounds.receive_s)
         except grpc.aio.AbortError:
-            noted.code = "aborted"
-            raise
+            running.noted.code = "aborted"
+            self._over(running)
         except asyncio.CancelledError:
-            if running.why is None:
-                noted.code = "cancelled"
-                raise
-            task.uncancel()
-            return None, running.why
+            # Nobody waits for this task: that it was cancelled is said here, and to the caller.
+            self._refuse(running, running.why or ServingError("scoring.abandoned", "it was given up"))
         except Exception as raised:  # noqa: BLE001 - this is the border: nothing may pass untranslated
-            return None, known(raised)
-        finally:
-            del group[task]
-            if not self._running:
-                self._idle.set()
+            self._refuse(running, known(raised))
+        else:
+            self._over(running)
+            if answer is None:
+                running.call.finish()
+            else:
+                running.call.answer(answer)
+
+    def _refuse(self, running: _Running, error: HanseError) -> None:
+        noted = running.noted
+        noted.code, noted.rule = error.code, error.rule
+        self._over(running)
+        _log.info("refused: %s", error, extra={"call": noted})
+        status = grpc.StatusCode[error.spec.status.value]
+        running.call.finish(status, error.public_message, trailers(error))
+
+    def _over(self, running: _Running) -> None:
+        """A call has ended; what it is answered with is handed to gRPC right after."""
+        running.noted.seconds = self._loop.time() - running.noted.began
+        running.group.discard(running)
+        if not self._running:
+            self._idle.set()
+        for watcher in self._watchers:
+            watcher.end(running.noted)
+
+    def _gone(self, running: _Running) -> None:
+        """The caller has given the call up."""
+        if running.task is not None:
+            running.task.cancel()
 
     def _watch(self) -> None:
         if self._running:
             self._idle.clear()
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(SWEEP_S, self._sweep)
+            self._timer = self._loop.call_later(SWEEP_S, self._sweep)
 
     def _sweep(self) -> None:
         """Gives up what is late; one timer for all calls costs each of them next to nothing."""
-        loop = asyncio.get_running_loop()
-        for group in (self._running, self._lasting):
-            for task, running in list(group.items()):
-                if running.until <= loop.time():
-                    self._give_up(task, running, running.late)
+        now = self._loop.time()
+        for running in [*self._running, *self._lasting]:
+            if running.until <= now:
+                self._give_up(running, running.late)
+            else:
+                running.call.watch(partial(self._gone, running))
         more = self._running or self._lasting
-        self._timer = loop.call_later(SWEEP_S, self._sweep) if more else None
+        self._timer = self._loop.call_later(SWEEP_S, self._sweep) if more else None
 
-    @staticmethod
-    def _give_up(task: asyncio.Task[Any], running: _Running, code: str) -> None:
+    def _end_all(self, group: "set[_Running]") -> None:
+        for running in list(group):
+            self._give_up(running, "scoring.stopping")
+
+    def _give_up(self, running: _Running, code: str) -> None:
         running.until = math.inf
         running.why = ServingError(code, f"{running.noted.method} was given up")
-        task.cancel()
+        if running.task is None:
+            self._refuse(running, running.why)
+        else:
+            running.task.cancel()
 
 
-async def _refuse(context: _Context, noted: Noted, error: HanseError) -> Any:  # noqa: ANN401 - never returns
-    _log.info("refused: %s", error, extra={"call": noted})
-    status = grpc.StatusCode[error.spec.status.value]
+async def _answer(running: _Running, body: bytes | None, patience_s: float) -> bytes | None:
+    """What a method answers with a single message; None when it has sent what there is to say."""
+    call, handler = running.call, running.handler
+    call.serialise = handler.response_serializer
+    if not handler.response_streaming and not handler.request_streaming:
+        assert body is not None  # noqa: S101 - such a call begins with its request
+        message = await handler.unary_unary(_read(handler, body), call)
+        answer: bytes = message if call.serialise is None else call.serialise(message)
+        return answer
+    patient = _PatientCall(call, running, patience_s)
+    if handler.request_streaming:
+        serve, request = handler.stream_stream, _messages(handler, call)
+    else:
+        assert body is not None  # noqa: S101 - likewise
+        serve, request = handler.unary_stream, _read(handler, body)
+    if not isasyncgenfunction(serve):
+        await serve(request, patient)
+        return None
+    async for message in serve(request, patient):
+        await patient.write(message)
+    return None
+
+
+def _read(handler: Handler, body: bytes) -> Any:  # noqa: ANN401 - whatever the method takes
+    """A request as its method takes it.
+
+    Raises:
+        ProtocolError: ``protocol.malformed``.
+    """
+    if handler.request_deserializer is None:
+        return body
     try:
-        async with asyncio.timeout(GOODBYE_S):
-            return await context.abort(status, error.public_message, trailers(error))
-    except TimeoutError:
-        # Nothing reaches this caller; its connection ends when it is too old, and with it the call.
-        raise asyncio.CancelledError from None
+        return handler.request_deserializer(body)
+    except Exception:  # noqa: BLE001 - protobuf raises one of several
+        raise ProtocolError("protocol.malformed", "not a message of this method") from None
 
 
-class _PatientContext:
-    """A call's context that notes since when a message has not been taken.
+async def _messages(handler: Handler, call: IncomingCall) -> Any:  # noqa: ANN401
+    async for body in call.messages():
+        yield _read(handler, body)
+
+
+class _PatientCall:
+    """A call that notes since when a message has not been taken.
 
     Args:
-        context: The context.
-        running: The call.
+        call: The call.
+        running: What is known of it.
         patience_s: How long a message may take to be taken, seconds.
     """
 
-    def __init__(self, context: _Context, running: _Running, patience_s: float) -> None:
-        self._context = context
+    def __init__(self, call: IncomingCall, running: _Running, patience_s: float) -> None:
+        self._call = call
         self._running = running
         self._patience_s = patience_s
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - all else is the context's own
-        return getattr(self._context, name)
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - all else is the call's own
+        return getattr(self._call, name)
 
     async def write(self, message: Any) -> None:  # noqa: ANN401
-        """Sends a message; see :meth:`grpc.aio.ServicerContext.write`."""
+        """Sends a message; see :meth:`IncomingCall.write`."""
         self._running.late = "scoring.slow"
         self._running.until = asyncio.get_running_loop().time() + self._patience_s
-        await self._context.write(message)
+        await self._call.write(message)
         self._running.until = math.inf

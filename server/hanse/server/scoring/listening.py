@@ -3,12 +3,12 @@
 import sys
 
 import grpc
-import grpc.aio
 
 from hanse.errors import ConfigurationError
+from hanse.server.completions import CallServer
 
 
-def listen(server: grpc.aio.Server, address: str, credentials: grpc.ServerCredentials | None) -> str:
+def listen(server: CallServer, address: str, credentials: grpc.ServerCredentials | None) -> str:
     """Opens a port.
 
     Args:
@@ -23,10 +23,7 @@ def listen(server: grpc.aio.Server, address: str, credentials: grpc.ServerCreden
         ConfigurationError: ``config.invalid`` if the port cannot be taken.
     """
     try:
-        if credentials is None:
-            port = server.add_insecure_port(address)
-        else:
-            port = server.add_secure_port(address, credentials)
+        port = server.listen(address, credentials)
     except RuntimeError as error:
         raise ConfigurationError("config.invalid", f"cannot listen on {address}") from error
     return f"{address.rpartition(':')[0]}:{port}"

@@ -9,16 +9,16 @@ from datetime import UTC, datetime
 from typing import Final
 
 import grpc
-import grpc.aio
 import uvloop
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection, reflection_pb2
+from grpc_reflection.v1alpha import reflection, reflection_pb2, reflection_pb2_grpc
 
 from hanse.api.inference import open_inference_grpc_pb2 as oip
 from hanse.api.v1 import scoring_pb2
 from hanse.audit import Event, EventType
 from hanse.crypto import read_secret
 from hanse.errors import ConfigurationError
+from hanse.server.completions import CallServer
 from hanse.server.scoring.callers import Callers
 from hanse.server.scoring.checks import HEALTH_NAME, Checks
 from hanse.server.scoring.limits import Limits
@@ -83,7 +83,7 @@ async def serve(
             server = _build(settings, handlers, checks, limits)
             address = listen(server, settings.address, _credentials(settings, callers))
             await site.log.append(_entry(EventType.SCORER_STARTED, site))
-            await server.start()
+            server.start()
             await checks.start()
             ready(address)
             await _follow(site, service, checks, stop)
@@ -121,11 +121,11 @@ def _build(
     services: Sequence[grpc.GenericRpcHandler],
     checks: Checks,
     limits: Limits,
-) -> grpc.aio.Server:
+) -> CallServer:
     """A server with our services, health checks and reflection."""
-    server = grpc.aio.server(
-        interceptors=[limits],
-        options=[
+    server = CallServer(
+        limits.serve,
+        [
             ("grpc.max_receive_message_length", settings.maximum_message_bytes),
             # Two scorers on one port would share the calls between them unseen.
             ("grpc.so_reuseport", 0),
@@ -138,14 +138,13 @@ def _build(
     return server
 
 
-def _reflect(server: grpc.aio.Server) -> None:
+def _reflect(server: CallServer) -> None:
     """Server reflection over the private pool, which must hold every service that it names."""
     pool = oip.DESCRIPTOR.pool
     for module in (health_pb2, reflection_pb2, scoring_pb2):
         pool.AddSerializedFile(module.DESCRIPTOR.serialized_pb)
-    reflection.enable_server_reflection(
-        (SERVICE_NAME, OWN_SERVICE_NAME, HEALTH_NAME, reflection.SERVICE_NAME), server, pool=pool
-    )
+    names = (SERVICE_NAME, OWN_SERVICE_NAME, HEALTH_NAME, reflection.SERVICE_NAME)
+    reflection_pb2_grpc.add_ServerReflectionServicer_to_server(reflection.aio.ReflectionServicer(names, pool=pool), server)
 
 
 def _credentials(settings: ScoringSettings, callers: Callers) -> grpc.ServerCredentials | None:

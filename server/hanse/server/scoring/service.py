@@ -5,12 +5,12 @@ from operator import methodcaller
 from typing import Any, Final
 
 import grpc
-import grpc.aio
 from google.protobuf.message import Message
 
 from hanse.api.inference import open_inference_grpc_pb2 as oip
 from hanse.errors import ServingError
 from hanse.policies import check_columns
+from hanse.server.completions import IncomingCall
 from hanse.server.scoring.alike import may_be_alike
 from hanse.server.scoring.asked import Asked, Facts
 from hanse.server.scoring.borders import parse, until
@@ -36,7 +36,6 @@ SERVER_NAME: Final = "hanse"
 EXTENSIONS: Final = ("model_repository", "model_configuration", "statistics")
 PURPOSE_METADATA: Final = "x-hanse-purpose"
 
-_Context = grpc.aio.ServicerContext[Any, Any]
 _serialise = methodcaller("SerializeToString")
 
 
@@ -114,7 +113,7 @@ class InferenceService:
             response.outputs.add(name=name, datatype=datatype, shape=[-1])
         return response
 
-    async def _infer(self, body: bytes, context: _Context) -> bytes:
+    async def _infer(self, body: bytes, context: IncomingCall) -> bytes:
         answered = await self._infer_alike(body, context)
         if answered is not None:
             return answered
@@ -123,7 +122,7 @@ class InferenceService:
         call = reading.call
         return write_response(reading.request.id.encode(), call.outputs, answer, raw=call.raw)
 
-    async def _infer_alike(self, body: bytes, context: _Context) -> bytes | None:
+    async def _infer_alike(self, body: bytes, context: IncomingCall) -> bytes | None:
         """Answers a request that looks like one before; None for any other, or if anything is wrong."""
         request = self._layouts.read(body)
         if request is None:
@@ -143,15 +142,15 @@ class InferenceService:
 
     def _plain(
         self, kind: type[Message], method: Callable[[Any], Message]
-    ) -> Callable[[bytes, _Context], Any]:
-        async def answer(body: bytes, context: _Context) -> Message:
+    ) -> Callable[[bytes, IncomingCall], Any]:
+        async def answer(body: bytes, context: IncomingCall) -> Message:
             self._callers.identify(context)
             return method(parse(kind, body))
 
         return answer
 
 
-def _declared(context: _Context) -> set[str]:
+def _declared(context: IncomingCall) -> set[str]:
     """Purposes named in the metadata of a call."""
     return {str(value) for key, value in context.invocation_metadata() or () if key == PURPOSE_METADATA}
 
@@ -163,7 +162,7 @@ class _Reading:
     call: Call
 
     def __init__(
-        self, scorer: Scorer, callers: Callers, layouts: Layouts, body: bytes, context: _Context
+        self, scorer: Scorer, callers: Callers, layouts: Layouts, body: bytes, context: IncomingCall
     ) -> None:
         self._scorer = scorer
         self._layouts = layouts

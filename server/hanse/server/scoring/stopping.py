@@ -3,8 +3,7 @@
 import asyncio
 from typing import Final
 
-import grpc.aio
-
+from hanse.server.completions import CallServer
 from hanse.server.scoring.limits import Limits
 
 DRAINED: Final = "drained"
@@ -32,7 +31,7 @@ class Stop:
         self.told.set()
 
 
-async def drain(server: grpc.aio.Server, limits: Limits, stop: Stop, grace_s: float) -> str:
+async def drain(server: CallServer, limits: Limits, stop: Stop, grace_s: float) -> str:
     """Stops a server; callers are told to go elsewhere (GOAWAY) and running calls may finish.
 
     Args:
@@ -52,8 +51,10 @@ async def drain(server: grpc.aio.Server, limits: Limits, stop: Stop, grace_s: fl
         await asyncio.wait({finished, hurry}, timeout=grace_s, return_when=asyncio.FIRST_COMPLETED)
         drained = finished.done()
         if not drained:
+            await limits.cut_off()
             await server.stop(None)
         await stopping
+        await server.close()
         return DRAINED if drained else CUT_OFF
     finally:
         finished.cancel()

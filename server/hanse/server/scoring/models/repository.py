@@ -5,11 +5,11 @@ from operator import methodcaller
 from typing import Any, Final
 
 import grpc
-import grpc.aio
 from google.protobuf.message import Message
 
 from hanse.api.inference import open_inference_grpc_pb2 as oip
 from hanse.errors import ServingError
+from hanse.server.completions import IncomingCall
 from hanse.server.scoring.borders import parse
 from hanse.server.scoring.callers import Callers
 from hanse.server.scoring.models.table import VersionTable
@@ -19,7 +19,6 @@ from hanse.server.scoring.service import SERVER_NAME, SERVICE_NAME, InferenceSer
 READY: Final = "READY"
 UNAVAILABLE: Final = "UNAVAILABLE"
 
-_Context = grpc.aio.ServicerContext[Any, Any]
 _TYPES: Final = {"FP32": oip.TYPE_FP32, "FP64": oip.TYPE_FP64, "BYTES": oip.TYPE_STRING}
 
 
@@ -43,7 +42,7 @@ class RepositoryService:
 
     def handler(self) -> grpc.GenericRpcHandler:
         """What to register with a server, beside the handler of the protocol itself."""
-        methods: dict[str, Callable[[bytes, _Context], Any]] = {
+        methods: dict[str, Callable[[bytes, IncomingCall], Any]] = {
             "ModelConfig": self._plain(oip.ModelConfigRequest, self.model_config),
             "ModelStatistics": self._plain(oip.ModelStatisticsRequest, self.model_statistics),
             "RepositoryIndex": self._plain(oip.RepositoryIndexRequest, self.repository_index),
@@ -116,7 +115,7 @@ class RepositoryService:
             role = "live" if number == now.live else now.state.role(number) or ""
             yield now.state.model, str(number), UNAVAILABLE if reason else READY, reason or role
 
-    async def _load(self, body: bytes, context: _Context) -> oip.RepositoryModelLoadResponse:
+    async def _load(self, body: bytes, context: IncomingCall) -> oip.RepositoryModelLoadResponse:
         caller = self._operator(context)
         request = parse(oip.RepositoryModelLoadRequest, body)
         if request.parameters:
@@ -124,7 +123,7 @@ class RepositoryService:
         await self._serve(caller, request.repository_name, request.model_name, loaded=True)
         return oip.RepositoryModelLoadResponse()
 
-    async def _unload(self, body: bytes, context: _Context) -> oip.RepositoryModelUnloadResponse:
+    async def _unload(self, body: bytes, context: IncomingCall) -> oip.RepositoryModelUnloadResponse:
         caller = self._operator(context)
         request = parse(oip.RepositoryModelUnloadRequest, body)
         await self._serve(caller, request.repository_name, request.model_name, loaded=False)
@@ -136,7 +135,7 @@ class RepositoryService:
             raise ServingError("model.not-found", "a model is asked for that is not served")
         await self._site.follower.serve(caller, loaded=loaded)
 
-    def _operator(self, context: _Context) -> str:
+    def _operator(self, context: IncomingCall) -> str:
         """The caller, if it is an operator.
 
         Raises:
@@ -149,8 +148,8 @@ class RepositoryService:
 
     def _plain(
         self, kind: type[Message], method: Callable[[Any], Message]
-    ) -> Callable[[bytes, _Context], Any]:
-        async def answer(body: bytes, context: _Context) -> Message:
+    ) -> Callable[[bytes, IncomingCall], Any]:
+        async def answer(body: bytes, context: IncomingCall) -> Message:
             self._callers.identify(context)
             return method(parse(kind, body))
 

@@ -5,10 +5,10 @@ from operator import methodcaller
 from typing import Any, Final
 
 import grpc
-import grpc.aio
 
 from hanse.api.v1 import scoring_pb2 as pb
 from hanse.errors import ServingError
+from hanse.server.completions import IncomingCall
 from hanse.server.scoring.asked import Answer, Asked, Facts
 from hanse.server.scoring.borders import parse, until
 from hanse.server.scoring.callers import Callers
@@ -23,7 +23,6 @@ OWN_SERVICE_NAME: Final = "hanse.api.v1.Scoring"
 MOST_EXPLAINED: Final = 64
 """Most subjects whose scores are explained in one call; an explanation costs far more than a score."""
 
-_Context = grpc.aio.ServicerContext[Any, Any]
 _serialise = methodcaller("SerializeToString")
 
 
@@ -52,12 +51,12 @@ class ScoringService:
         )
         return grpc.method_handlers_generic_handler(OWN_SERVICE_NAME, handlers)
 
-    async def score(self, body: bytes, context: _Context) -> pb.ScoreResponse:
+    async def score(self, body: bytes, context: IncomingCall) -> pb.ScoreResponse:
         """Scores subjects by their identifiers."""
         answer, caller = await self._answer(pb.ScoreRequest, body, context)
         return pb.ScoreResponse(answer=_said(answer, caller), results=write_results(answer))
 
-    async def explain(self, body: bytes, context: _Context) -> pb.ExplainResponse:
+    async def explain(self, body: bytes, context: IncomingCall) -> pb.ExplainResponse:
         """Scores subjects, and says why each score is as it is."""
         answer, caller = await self._answer(pb.ExplainRequest, body, context)
         return pb.ExplainResponse(
@@ -66,12 +65,12 @@ class ScoringService:
             explanations=explanations(answer.outputs[REASONS]),
         )
 
-    async def score_stream(self, messages: AsyncIterator[bytes], context: _Context) -> None:
+    async def score_stream(self, messages: AsyncIterator[bytes], context: IncomingCall) -> None:
         """Scores many subjects."""
         stream = Stream(self._scorer, lambda: self._callers.identify(context), until(context))
         await stream.serve(messages, context.write)
 
-    async def model_card(self, body: bytes, context: _Context) -> pb.GetModelCardResponse:
+    async def model_card(self, body: bytes, context: IncomingCall) -> pb.GetModelCardResponse:
         """Says what a model version is.
 
         Raises:
@@ -83,7 +82,7 @@ class ScoringService:
         return card_of(served, caller)
 
     async def _answer(
-        self, kind: type[pb.ScoreRequest] | type[pb.ExplainRequest], body: bytes, context: _Context
+        self, kind: type[pb.ScoreRequest] | type[pb.ExplainRequest], body: bytes, context: IncomingCall
     ) -> tuple[Answer, str]:
         seen: list[str] = []
 
