@@ -39,7 +39,11 @@ OWN_STREAMS: Final = "/grpc."
 
 _log = logging.getLogger(__name__)
 
-Quick: TypeAlias = Callable[[bytes, IncomingCall], "asyncio.Future[Any] | None"]
+Then: TypeAlias = Callable[[bytes | BaseException | None], None]
+Quick: TypeAlias = Callable[[bytes, IncomingCall, Noted, Then], bool]
+"""Serves requests of a method without a task for each, where it can. It is called with a request, the call,
+what is noted of it, and what to call with the answer, an error, or None if the method itself is to serve it. It
+says whether that will be called; if not, the method itself is to serve the request at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +101,7 @@ class Limits:
     def __init__(self, bounds: Bounds, watchers: Sequence[Watcher] = ()) -> None:
         self._bounds = bounds
         self._watchers = tuple(watchers)
+        self._quick: dict[str, Quick] = {}
         self._running: set[_Running] = set()
         self._lasting: set[_Running] = set()
         self._receiving = 0
@@ -122,6 +127,15 @@ class Limits:
         self._end_all(self._lasting)
         with suppress(TimeoutError):
             await asyncio.wait_for(self._idle.wait(), GOODBYE_S)
+
+    def hasten(self, method: str, quick: Quick) -> None:
+        """Has a method served without a task for each request, where that can be.
+
+        Args:
+            method: ``/package.Service/Method``, with one request and one answer.
+            quick: Serves what it can.
+        """
+        self._quick[method] = quick
 
     def serve(self, call: IncomingCall, handler: Handler) -> None:
         """Serves a call to its end, whatever that is.
@@ -168,8 +182,30 @@ class Limits:
         if body is None:
             # The caller is gone, or gRPC has refused what it sent and said so.
             self._refuse(running, ProtocolError("protocol.malformed", "a call without a request"))
-        else:
+            return
+        quick = self._quick.get(running.noted.method)
+        if quick is None or not self._hastened(quick, running, body):
             self._begin(running, body)
+
+    def _hastened(self, quick: Quick, running: _Running, body: bytes) -> bool:
+        def then(answer: bytes | BaseException | None) -> None:
+            if running.call.over:
+                return
+            if isinstance(answer, bytes):
+                self._over(running)
+                running.call.answer(answer)
+            elif isinstance(answer, Exception):
+                self._refuse(running, known(answer))
+            elif answer is None:
+                self._begin(running, body)
+            else:
+                self._give_up(running, "scoring.stopping")
+
+        try:
+            return quick(body, running.call, running.noted, then)
+        except Exception as raised:  # noqa: BLE001 - as in _run
+            self._refuse(running, known(raised))
+            return True
 
     def _begin(self, running: _Running, body: bytes | None) -> None:
         if running.handler.response_streaming or running.handler.request_streaming:
@@ -197,6 +233,8 @@ class Limits:
                 running.call.answer(answer)
 
     def _refuse(self, running: _Running, error: HanseError) -> None:
+        if running.call.over:
+            return
         noted = running.noted
         noted.code, noted.rule = error.code, error.rule
         self._over(running)
@@ -217,6 +255,8 @@ class Limits:
         """The caller has given the call up."""
         if running.task is not None:
             running.task.cancel()
+        else:
+            self._refuse(running, ServingError("scoring.abandoned", "it was given up"))
 
     def _watch(self) -> None:
         if self._running:

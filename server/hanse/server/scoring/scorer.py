@@ -18,8 +18,8 @@ import numpy.typing as npt
 from hanse.errors import AuditError, HanseError, PolicyError, ServingError
 from hanse.learning.subject_values import SubjectValues, without
 from hanse.policies import Agreement, ConsentLedger, Job, Pseudonymiser, daily_rows
-from hanse.server.scoring.alike import AlikeCall, AlikeCalls
-from hanse.server.scoring.asked import Answer, Asked, Extra, Facts, Output, Reader
+from hanse.server.scoring.alike import AlikeCall, AlikeCalls, Permitted
+from hanse.server.scoring.asked import Answer, Asked, Extra, Facts, LogPlace, Output, Reader
 from hanse.server.scoring.borders import known
 from hanse.server.scoring.commits import GroupCommit
 from hanse.server.scoring.consents import Consents
@@ -34,9 +34,10 @@ from hanse.server.scoring.models.statistics import Statistics
 from hanse.server.scoring.quota import Quota, Uncounted
 from hanse.server.scoring.served import Calling, Columns, LocalModel, ModelTable, Scored, Served
 from hanse.server.scoring.telling import tell
-from hanse.server.scoring.turns import Turn, Turns, Work
+from hanse.server.scoring.turns import AlikeTold, Turn, Turns, Work
 
 _Said: TypeAlias = tuple[npt.NDArray[np.float32], Mapping[str, Output]]
+AlikeAnswer: TypeAlias = tuple[Facts, Answer] | BaseException | None
 _MOST_LOOKS: Final = 2
 _DIGEST_CONTEXT: Final = b"hanse/score-request/v1\0"
 
@@ -144,7 +145,9 @@ class Scorer:
         self.site.statistics.answered(asked.served, facts.rows, time.perf_counter_ns() - began_ns)
         return Answer(asked.served, scores, facts.rules, outputs, entry, facts.consent, marks=facts.marks)
 
-    async def answer_alike(self, caller: str, purpose: str, request: Alike, body: bytes) -> Answer | None:
+    def answer_alike(
+        self, caller: str, purpose: str, request: Alike, body: bytes, then: Callable[[AlikeAnswer], None]
+    ) -> bool:
         """Answers a call that looks like one before, if nothing is wrong with it.
 
         Args:
@@ -152,35 +155,53 @@ class Scorer:
             purpose: The use that the caller declares.
             request: What it asks.
             body: What was received.
+            then: Is called, and must not raise, with the answer, whose entry is on disk, and with what is noted
+                of it; with None if :meth:`answer` is to decide, and nothing has happened; or with what that
+                would raise.
 
         Returns:
-            The answer; its entry is on disk. None if :meth:`answer` is to decide, and nothing has happened.
-
-        Raises:
-            AuditError: ``audit.unavailable`` or ``audit.integrity``.
-            ServingError: ``scoring.stale``.
+            Whether ``then`` will be called; if not, :meth:`answer` is to decide.
         """
-        began_ns = time.perf_counter_ns()
         subjects = subjects_of(request)
         if not subjects or not self._consents.remembers(request.layout.agreement, next(iter(subjects))):
-            return None
+            return False
         if self._under_way[caller] >= self.site.calls_per_caller:
-            return None
+            return False
+        began_ns = time.perf_counter_ns()
         call = AlikeCall(caller, purpose, request, subjects, self._digest(body))
-        with self._one_more(caller):
-            found = await self._turns.take_alike(call)
-        if found is None:
-            return None
-        permitted, entry = found
-        rows, served = request.layout.rows, permitted.served
-        facts = Facts(call.digest, caller, purpose, served=served, rows=rows, read_at=permitted.read_at)
-        tell(facts, entry.index)
+        self._under_way[caller] += 1
+
+        def told(found: AlikeTold) -> None:
+            self._under_way[caller] -= 1
+            if found is None or isinstance(found, BaseException):
+                then(found)
+                return
+            try:
+                answered = self._alike(call, *found)
+            except Exception as error:  # noqa: BLE001 - it refuses this call, and no other
+                then(error)
+                return
+            self.site.statistics.answered(found[0].served, request.layout.rows, time.perf_counter_ns() - began_ns)
+            then(answered)
+
+        self._turns.hand_in(call, told)
+        return True
+
+    def _alike(self, call: AlikeCall, permitted: Permitted, entry: LogPlace) -> tuple[Facts, Answer]:
+        """What is answered to a call whose entry is on disk, if it holds now.
+
+        Raises:
+            ServingError: ``scoring.stale``.
+        """
+        rows, served = call.request.layout.rows, permitted.served
+        facts = Facts(call.digest, call.caller, call.purpose, served=served, rows=rows, read_at=permitted.read_at)
+        facts.log_index = entry.index
         self.site.freshness.require()
         if not self.site.freshness.settled(permitted.read_at):
-            facts.rules = _nobody(len(subjects))
-            self._require_current(facts, Asked(caller, purpose, served, [*map(bytes.decode, subjects)], None))
-        self.site.statistics.answered(served, rows, time.perf_counter_ns() - began_ns)
-        return Answer(served, permitted.scores, _nobody(rows), {}, entry, permitted.consent)
+            facts.rules = _nobody(len(call.subjects))
+            names = [*map(bytes.decode, call.subjects)]
+            self._require_current(facts, Asked(call.caller, call.purpose, served, names, None))
+        return facts, Answer(served, permitted.scores, _nobody(rows), {}, entry, permitted.consent)
 
     async def _refused(self, facts: Facts, raised: Exception, began_ns: int) -> HanseError:
         """The error of a call whose refusal is on disk."""

@@ -27,7 +27,7 @@ from hanse.server.scoring.loading import Local, load_callers, load_site
 from hanse.server.scoring.models.repository import RepositoryService
 from hanse.server.scoring.own.service import OWN_SERVICE_NAME, ScoringService
 from hanse.server.scoring.scorer import Scorer, Site
-from hanse.server.scoring.service import SERVICE_NAME, InferenceService
+from hanse.server.scoring.service import INFER, SERVICE_NAME, InferenceService
 from hanse.server.scoring.settings import ScoringSettings
 from hanse.server.scoring.stopping import Stop, drain
 from hanse.server.scoring.versions import read_file
@@ -80,6 +80,7 @@ async def serve(
             repository = RepositoryService(site, service, callers, settings.operators)
             own = ScoringService(scorer, callers)
             handlers = (service.handler(), repository.handler(), own.handler())
+            limits.hasten(INFER, service.infer_alike)
             server = _build(settings, handlers, checks, limits)
             address = listen(server, settings.address, _credentials(settings, callers))
             await site.log.append(_entry(EventType.SCORER_STARTED, site))

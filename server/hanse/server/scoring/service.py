@@ -27,11 +27,15 @@ from hanse.server.scoring.call import (
 )
 from hanse.server.scoring.callers import Callers
 from hanse.server.scoring.layouts import Layouts
-from hanse.server.scoring.scorer import Scorer
+from hanse.server.scoring.limits import Then
+from hanse.server.scoring.noted import Noted
+from hanse.server.scoring.scorer import AlikeAnswer, Scorer
 from hanse.server.scoring.served import Served
+from hanse.server.scoring.telling import tell_of
 from hanse.server.scoring.tensors import BYTES
 
 SERVICE_NAME: Final = "inference.GRPCInferenceService"
+INFER: Final = f"/{SERVICE_NAME}/ModelInfer"
 SERVER_NAME: Final = "hanse"
 EXTENSIONS: Final = ("model_repository", "model_configuration", "statistics")
 PURPOSE_METADATA: Final = "x-hanse-purpose"
@@ -114,31 +118,32 @@ class InferenceService:
         return response
 
     async def _infer(self, body: bytes, context: IncomingCall) -> bytes:
-        answered = await self._infer_alike(body, context)
-        if answered is not None:
-            return answered
         reading = _Reading(self._scorer, self._callers, self._layouts, body, context)
         answer = await self._scorer.answer(body, reading.read)
         call = reading.call
         return write_response(reading.request.id.encode(), call.outputs, answer, raw=call.raw)
 
-    async def _infer_alike(self, body: bytes, context: IncomingCall) -> bytes | None:
-        """Answers a request that looks like one before; None for any other, or if anything is wrong."""
+    def infer_alike(self, body: bytes, call: IncomingCall, noted: Noted, then: Then) -> bool:
+        """Answers a scoring request that looks like one before; see :data:`hanse.server.scoring.limits.Quick`."""
         request = self._layouts.read(body)
         if request is None:
-            return None
-        caller = self._callers.known(context)
-        purposes = _declared(context)
+            return False
+        caller = self._callers.known(call)
+        purposes = _declared(call)
         if request.layout.purpose is not None:
             purposes.add(request.layout.purpose)
         if caller is None or len(purposes) != 1:
-            return None
-        answer = await self._scorer.answer_alike(caller, purposes.pop(), request, body)
-        return (
-            None
-            if answer is None
-            else write_response(request.request_id, request.layout.outputs, answer, raw=True)
-        )
+            return False
+
+        def told(answered: AlikeAnswer) -> None:
+            if answered is None or isinstance(answered, BaseException):
+                then(answered)
+                return
+            facts, answer = answered
+            tell_of(facts, noted)
+            then(write_response(request.request_id, request.layout.outputs, answer, raw=True))
+
+        return self._scorer.answer_alike(caller, purposes.pop(), request, body, told)
 
     def _plain(
         self, kind: type[Message], method: Callable[[Any], Message]

@@ -3,7 +3,7 @@
 from collections import Counter
 
 from hanse.server.scoring.asked import Facts
-from hanse.server.scoring.noted import noted
+from hanse.server.scoring.noted import Noted, noted
 
 
 def tell(facts: Facts, log_index: int) -> None:
@@ -15,11 +15,20 @@ def tell(facts: Facts, log_index: int) -> None:
     """
     facts.log_index = log_index
     call = noted()
-    if call is None:
-        return
+    if call is not None:
+        tell_of(facts, call)
+
+
+def tell_of(facts: Facts, call: Noted) -> None:
+    """As :func:`tell`, of a call that is not served in a task of its own.
+
+    Args:
+        facts: What is known about it, with the index of its entry.
+        call: Gets it.
+    """
     call.caller = facts.caller
     call.rows = facts.rows
-    call.log_index = log_index
+    call.log_index = facts.log_index
     call.request = facts.request_digest
     if facts.served is not None:
         call.model = f"{facts.served.name}@{facts.served.version}"

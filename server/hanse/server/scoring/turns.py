@@ -9,7 +9,7 @@ how many calls come together is learned from how many came together last time. W
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +29,7 @@ LONGEST_WAIT_S: Final = 0.01
 
 _Result = TypeVar("_Result")
 _Scores = npt.NDArray[np.float64]
+AlikeTold: TypeAlias = tuple[Permitted, LogPlace] | BaseException | None
 
 
 class Work(NamedTuple):
@@ -61,15 +62,53 @@ class Turn(Generic[_Result]):
     work: Work | _Scores
 
 
+class _Done(Protocol):
+    """What learns how a turn ended; the part of a future that is needed."""
+
+    def done(self) -> bool:
+        """Whether it has learned that."""
+        ...
+
+    def set_result(self, result: Any) -> None:  # noqa: ANN401
+        """What is answered."""
+        ...
+
+    def set_exception(self, exception: BaseException, /) -> None:
+        """Why nothing is."""
+        ...
+
+
+class _Called:
+    """Calls somebody right away, who must not raise.
+
+    A future would wake a task in the loop's next round, for every call of a turn.
+    """
+
+    __slots__ = ("_then",)
+
+    def __init__(self, then: Callable[[Any], None]) -> None:
+        self._then: Callable[[Any], None] | None = then
+
+    def done(self) -> bool:
+        return self._then is None
+
+    def set_result(self, result: Any) -> None:  # noqa: ANN401
+        then, self._then = self._then, None
+        if then is not None:
+            then(result)
+
+    set_exception = set_result
+
+
 class _Waiting(NamedTuple):
     turn: Turn[Any] | AlikeCall
-    done: "asyncio.Future[Any]"
+    done: _Done
 
 
 class _Ready(NamedTuple):
     """A call that is answered as soon as its entry is on disk."""
 
-    done: "asyncio.Future[Any]"
+    done: _Done
     entry: CallEntry
     result: object
 
@@ -104,32 +143,25 @@ class Turns:
             AuditError: ``audit.unavailable`` or ``audit.integrity``; nothing may be answered then.
             Exception: What the model or ``finish`` raised; there is no entry then.
         """
-        result: tuple[_Result, LogPlace] = await self._wait(turn)
-        return result
+        done: asyncio.Future[tuple[_Result, LogPlace]] = asyncio.get_running_loop().create_future()
+        self._wait(turn, done)
+        return await done
 
-    async def take_alike(self, call: AlikeCall) -> tuple[Permitted, LogPlace] | None:
-        """Waits for the turn of a call that looks like one before.
+    def hand_in(self, call: AlikeCall, then: Callable[[AlikeTold], None]) -> None:
+        """Hands in a call that looks like one before.
 
         Args:
             call: The call. If there is an entry, it is written even when the call is given up meanwhile.
-
-        Returns:
-            What is answered, and where the entry is, which is on disk; None if the call is to be decided
-            alone: then there is no entry.
-
-        Raises:
-            AuditError: As :meth:`take`.
+            then: Is called, and must not raise, with what is answered and where the entry is, which is on disk;
+                with None if the call is to be decided alone: then there is no entry; or with what
+                :meth:`take` would raise.
         """
-        result: tuple[Permitted, LogPlace] | None = await self._wait(call)
-        return result
+        self._wait(call, _Called(then))
 
-    def _wait(self, turn: Turn[Any] | AlikeCall) -> "asyncio.Future[Any]":
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[Any] = loop.create_future()
+    def _wait(self, turn: Turn[Any] | AlikeCall, done: _Done) -> None:
         self._waiting.append(_Waiting(turn, done))
         if self._under_way is None:
-            self._begin_or_wait(loop)
-        return done
+            self._begin_or_wait(asyncio.get_running_loop())
 
     def _begin_or_wait(self, loop: asyncio.AbstractEventLoop) -> None:
         if len(self._waiting) >= self._expected:
