@@ -370,10 +370,10 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
 
 class FakePeer:
     def __init__(self, *certificates: bytes) -> None:
-        self.certificates = certificates
+        self._certificates = certificates
 
-    def auth_context(self) -> dict[str, tuple[bytes, ...]]:
-        return {"x509_pem_cert": self.certificates} if self.certificates else {}
+    def certificates(self) -> tuple[bytes, ...]:
+        return self._certificates
 
 
 def test_only_pinned_certificates_are_callers_not_those_that_they_sign() -> None:

@@ -2,16 +2,19 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Final, NoReturn
 
 import grpc
 import grpc.aio
-from grpc._cython import cygrpc
 
-from hanse.server.completions.events import Events, Tag
+from hanse.server.completions import core
+from hanse.server.completions.events import Events
 
 _NO_FLAGS: Final = 0
+_FOREVER_S: Final = 1e12
+"""gRPC says of a call without a deadline that it ends in as many seconds as 64 bits can count."""
+_CERTIFICATE: Final = b"x509_pem_cert"
 _OK: Final[int] = grpc.StatusCode.OK.value[0]
 
 Trailers = Sequence[tuple[str, str]]
@@ -36,7 +39,7 @@ class IncomingCall:
         "_call", "_details", "_event", "_events", "_has_begun", "_is_watched", "method", "over", "serialise"
     )  # fmt: skip
 
-    def __init__(self, event: "cygrpc.RequestCallEvent", events: Events) -> None:
+    def __init__(self, event: core.CallEvent, events: Events) -> None:
         self._event = event
         self._events = events
         self._call = event.call
@@ -52,24 +55,25 @@ class IncomingCall:
         metadata: Sequence[tuple[str, str | bytes]] = self._event.invocation_metadata
         return metadata
 
-    def auth_context(self) -> Mapping[str, Sequence[bytes]]:
-        """What the transport has verified about the caller."""
-        found = cygrpc.auth_context(self._call) or {}
-        return {key.decode() if isinstance(key, bytes) else key: value for key, value in found.items()}
+    def certificates(self) -> Sequence[bytes]:
+        """The caller's certificate, which the transport has verified, PEM; none where it asks for none."""
+        found: Sequence[bytes] = (core.auth_context(self._call) or {}).get(_CERTIFICATE, ())
+        return found
 
     def time_remaining(self) -> float | None:
         """Seconds until the caller stops waiting; None if it said nothing."""
         left_s: float = self._details.deadline - time.time()
-        return None if left_s == float("inf") else max(left_s, 0.0)
+        return None if left_s > _FOREVER_S else max(left_s, 0.0)
 
     def receive(self, then: Callable[[bytes | None], None]) -> None:
         """Asks for the next message.
 
         Args:
-            then: Is called with it once, in the loop; with None if there is none, also because the caller has gone.
+            then: Is called with it once, in the loop; with None if there is none, also because the caller has
+                gone.
         """
         self._start(
-            (cygrpc.ReceiveMessageOperation(_NO_FLAGS),),
+            (core.ReceiveMessage(_NO_FLAGS),),
             lambda event: then(event.batch_operations[0].message()),
         )
 
@@ -92,7 +96,7 @@ class IncomingCall:
         """
         body: bytes = message if self.serialise is None else self.serialise(message)
         sent: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        operations = [*self._beginning(), cygrpc.SendMessageOperation(body, _NO_FLAGS)]
+        operations = [*self._beginning(), core.SendMessage(body, _NO_FLAGS)]
         self._start(operations, lambda event: None if sent.done() else sent.set_result(event.success))
         if not await sent:
             raise asyncio.CancelledError
@@ -107,7 +111,7 @@ class IncomingCall:
             return
         self._is_watched = True
         self._start(
-            (cygrpc.ReceiveCloseOnServerOperation(_NO_FLAGS),),
+            (core.ReceiveClose(_NO_FLAGS),),
             lambda event: gone() if event.batch_operations[0].cancelled() else None,
         )
 
@@ -117,7 +121,7 @@ class IncomingCall:
         Args:
             body: The message.
         """
-        self._end((cygrpc.SendMessageOperation(body, _NO_FLAGS),), _OK, "", ())
+        self._end((core.SendMessage(body, _NO_FLAGS),), _OK, "", ())
 
     def finish(
         self, code: grpc.StatusCode = grpc.StatusCode.OK, details: str = "", trailers: Trailers = ()
@@ -147,14 +151,14 @@ class IncomingCall:
         operations = [
             *self._beginning(),
             *message,
-            cygrpc.SendStatusFromServerOperation(trailers or None, code, details.encode(), _NO_FLAGS),
+            core.SendStatus(trailers or None, code, details.encode(), _NO_FLAGS),
         ]
         if not self._is_watched:
             # gRPC wants to be asked once how a call has ended; together with its end that costs nothing.
-            operations.append(cygrpc.ReceiveCloseOnServerOperation(_NO_FLAGS))
+            operations.append(core.ReceiveClose(_NO_FLAGS))
         self._start(operations, _nothing)
 
-    def _start(self, operations: Sequence[Any], tag: Tag) -> None:
+    def _start(self, operations: Sequence[Any], tag: core.Tag) -> None:
         if not self._events.is_open:
             raise asyncio.CancelledError
         self._call.start_server_batch(operations, tag)
@@ -164,8 +168,8 @@ class IncomingCall:
         if self._has_begun:
             return ()
         self._has_begun = True
-        return (cygrpc.SendInitialMetadataOperation(None, _NO_FLAGS),)
+        return (core.SendMetadata(None, _NO_FLAGS),)
 
 
-def _nothing(_event: "cygrpc.BaseEvent") -> None:
+def _nothing(_event: core.Event) -> None:
     """What was sent needs no more; whether it arrived, only the caller knows."""

@@ -5,12 +5,12 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import grpc
-from grpc._cython import cygrpc
 
+from hanse.server.completions import core
 from hanse.server.completions.call import IncomingCall
 from hanse.server.completions.events import Events
 
-Handler: TypeAlias = grpc.RpcMethodHandler
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Serve: TypeAlias = Callable[[IncomingCall, Handler], None]
 
 CALLS_ASKED_FOR: Final = 16
@@ -36,7 +36,7 @@ class CallServer:
     def __init__(self, serve: Serve, options: Sequence[tuple[str, Any]] = ()) -> None:
         self._serve = serve
         self._events = Events()
-        self._core = cygrpc.Server(tuple(options), False)  # noqa: FBT003 - no xDS
+        self._core = core.Server(tuple(options), False)  # noqa: FBT003 - no xDS
         self._core.register_completion_queue(self._events.queue)
         self._generic: list[grpc.GenericRpcHandler] = []
         self._handlers: dict[str, Handler] = {}
@@ -62,8 +62,8 @@ class CallServer:
         Raises:
             RuntimeError: If it cannot be taken.
         """
-        # The name is private, as the whole module is; there is no other way from one to the other.
-        secret = () if credentials is None else (credentials._credentials,)  # type: ignore[attr-defined]  # noqa: SLF001
+        # Private, as what it is for.
+        secret = () if credentials is None else (getattr(credentials, "_credentials"),)  # noqa: B009 - untyped
         port: int = self._core.add_http2_port(address.encode(), *secret)
         if port == 0:
             raise RuntimeError(f"cannot listen on {address}")
@@ -97,14 +97,14 @@ class CallServer:
         """Frees what a stopped server holds."""
         await self._events.close()
 
-    def _has_stopped(self, _event: "cygrpc.BaseEvent") -> None:
+    def _has_stopped(self, _event: core.Event) -> None:
         if self._stopped is not None and not self._stopped.done():
             self._stopped.set_result(None)
 
     def _ask(self) -> None:
         self._core.request_call(self._events.queue, self._events.queue, self._begun)
 
-    def _begun(self, event: "cygrpc.RequestCallEvent") -> None:
+    def _begun(self, event: core.CallEvent) -> None:
         if not event.success:
             return  # the server has stopped
         if self._stopped is None:
@@ -116,7 +116,7 @@ class CallServer:
         else:
             self._serve(call, handler)
 
-    def _handler(self, method: str) -> Handler | None:
+    def _handler(self, method: str) -> "Handler | None":
         """What serves a method, looked up once."""
         handler = self._handlers.get(method)
         if handler is None:

@@ -10,8 +10,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, TypeAlias
 
-import grpc
-import grpc.aio
 import uvloop
 
 from hanse.audit import Actor, AuditLog, Counts, Event, EventType, LogReader
@@ -20,6 +18,7 @@ from hanse.errors import ServingError
 from hanse.learning.vertical.serving import open_kept
 from hanse.learning.vertical.serving.messages import EPOCH_BYTES
 from hanse.policies import Agreement, ConsentLedger, Pseudonymiser, open_agreement
+from hanse.server.completions import CallServer
 from hanse.server.parts.answering import Answering, PartSite, require_answers
 from hanse.server.parts.service import PartService
 from hanse.server.parts.settings import PartSettings
@@ -28,6 +27,7 @@ from hanse.server.scoring.callers import Callers
 from hanse.server.scoring.commits import GroupCommit
 from hanse.server.scoring.lease_store import LeaseStore
 from hanse.server.scoring.leased import LeasedQuota
+from hanse.server.scoring.limits import Bounds, Limits
 from hanse.server.scoring.listening import announce, listen
 from hanse.server.scoring.versions import auditor_key, own_member, read_file, require_ledger, site_policy
 from hanse.server.scoring.vertical.changes import watch_consents
@@ -35,7 +35,8 @@ from hanse.server.scoring.vertical.changes import watch_consents
 ROLE: Final = "part"
 REGISTERED_FILE: Final = "registered.json"
 MAX_MESSAGE_BYTES: Final = 1 << 20
-MAXIMUM_CONCURRENT_CALLS: Final = 256
+OPTIONS: Final = (("grpc.max_receive_message_length", MAX_MESSAGE_BYTES), ("grpc.so_reuseport", 0))
+BOUNDS: Final = Bounds(calls=256, receiving=64, receive_s=10, call_s=30)
 
 RequireRunning: TypeAlias = Callable[[Agreement], None]
 
@@ -86,7 +87,9 @@ async def serve_part(
         answering = Answering(site, people, quota)
         callers = Callers({site.label_holder: read_file(settings.label_holder)})
         service = PartService(answering, callers)
-        server = _build(service)
+        limits = Limits(BOUNDS)
+        server = CallServer(limits.serve, OPTIONS)
+        server.add_generic_rpc_handlers((service.handler(),))
         pair = read_secret(settings.tls_key), read_file(settings.tls_certificate)
         address = listen(server, settings.address, callers.credentials(*pair))
         known = frozenset(site.kept.people)
@@ -97,10 +100,11 @@ async def serve_part(
 
         watching = asyncio.create_task(watch_consents(site.ledger, changed, settings.watch_s))
         await site.log.append(_started(site, subjects))
-        await server.start()
+        server.start()
         ready(address)
         await stop.wait()
         await server.stop(settings.grace_s)
+        await server.close()
         watching.cancel()
         with suppress(asyncio.CancelledError):
             await watching
@@ -178,12 +182,3 @@ def _started(site: PartSite, subjects: Sequence[str | None]) -> Event:
         model_in=site.kept.digest,
         counts=Counts(rows_in=len(subjects), rows_out=len(subjects) - subjects.count(None)),
     )
-
-
-def _build(service: PartService) -> grpc.aio.Server:
-    server = grpc.aio.server(
-        options=[("grpc.max_receive_message_length", MAX_MESSAGE_BYTES), ("grpc.so_reuseport", 0)],
-        maximum_concurrent_rpcs=MAXIMUM_CONCURRENT_CALLS,
-    )
-    server.add_generic_rpc_handlers((service.handler(),))
-    return server

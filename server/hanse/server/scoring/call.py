@@ -19,6 +19,7 @@ SUBJECT_INPUT: Final = "subject_id"
 SCORE_OUTPUT: Final = "score"
 DECISION_OUTPUT: Final = "decision"
 OUTPUTS: Final = (SCORE_OUTPUT, DECISION_OUTPUT)
+_KINDS: Final = {SCORE_OUTPUT: "FP32", DECISION_OUTPUT: BYTES}
 PERMIT: Final = b"permit"
 PURPOSE_PARAMETER: Final = "purpose"
 RAW_SIZE: Final = "binary_data_size"
@@ -148,9 +149,13 @@ def write_response(request_id: bytes, outputs: Sequence[str], answer: Answer, *,
     if not raw:
         parts.append(_typed(outputs, answer, rows))
         return b"".join(parts)
-    values = [_output(answer, name) for name in outputs]
-    parts.append(_output_heads(tuple(zip(outputs, map(_datatype, values), strict=True)), rows))
-    parts += [delimited(_RAW, _packed(value)) for value in values]
+    kinds = [(name, _KINDS.get(name) or _datatype(answer.outputs[name])) for name in outputs]
+    parts.append(_output_heads(tuple(kinds), rows))
+    for name in outputs:
+        decided = name == DECISION_OUTPUT
+        parts.append(
+            _raw_decisions(answer.rules) if decided else delimited(_RAW, _packed(_output(answer, name)))
+        )
     return b"".join(parts)
 
 
@@ -204,6 +209,11 @@ def _output(answer: Answer, name: str) -> Output:
 @lru_cache(maxsize=64)
 def _decisions(rules: tuple[str | None, ...]) -> tuple[bytes, ...]:
     return tuple(PERMIT if rule is None else f"deny:{rule}".encode() for rule in rules)
+
+
+@lru_cache(maxsize=64)
+def _raw_decisions(rules: tuple[str | None, ...]) -> bytes:
+    return delimited(_RAW, pack_texts(_decisions(rules)))
 
 
 def _datatype(output: Output) -> str:

@@ -13,8 +13,8 @@ from hanse.errors import ConfigurationError, IdentityError
 class Peer(Protocol):
     """The part of a gRPC call that says who is at the other end."""
 
-    def auth_context(self) -> Mapping[str, Iterable[bytes]]:
-        """What the transport has verified about the peer."""
+    def certificates(self) -> Iterable[bytes]:
+        """The certificate that the transport has verified, PEM; none where it asks for none."""
         ...
 
 
@@ -70,7 +70,7 @@ class Callers:
         """As :meth:`identify`, but None for everybody else."""
         if self._everybody is not None:
             return self._everybody
-        for pem in peer.auth_context().get("x509_pem_cert", ()):
+        for pem in peer.certificates():
             name = self._names.get(self._fingerprint(pem))
             if name is not None:
                 return name

@@ -12,8 +12,6 @@ from typing import Final, NamedTuple
 
 from hanse.audit import AuditLog, Event
 
-import os
-INLINE = os.environ.get("INLINE")
 NOTED_S: Final = 0.01
 """After so long an entry that nobody waits for is committed, if nothing else was until then, seconds."""
 
@@ -92,9 +90,6 @@ class GroupCommit:
 
     def _write_next(self) -> None:
         handed_in, self._handed_in = self._handed_in, []
-        if INLINE:
-            self._write(handed_in, asyncio.get_running_loop())
-            return
         self._thread.submit(self._write, handed_in, asyncio.get_running_loop())
 
     def _write(self, handed_in: Sequence[_HandedIn], loop: asyncio.AbstractEventLoop) -> None:

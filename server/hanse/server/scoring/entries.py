@@ -106,8 +106,10 @@ def merged(entries: Sequence[CallEntry], request: str) -> Event:
     by_rule: Counter[str] = Counter()
     hidden: Counter[str] = Counter()
     for entry in entries:
-        by_rule.update(entry.by_rule)
-        hidden.update(entry.hidden)
+        if entry.by_rule:
+            by_rule.update(entry.by_rule)
+        if entry.hidden:
+            hidden.update(entry.hidden)
     rows = sum(entry.rows for entry in entries)
     counts = Counts(
         rows_in=rows,

@@ -1,6 +1,7 @@
 """Bounds what callers can make a scorer hold: calls at once, requests at once, and for how long.
 
-Every call is served through :class:`Limits`, which decides whether, and for how long, its request is received:
+Every call is served through :class:`Limits`, which decides whether, and for how long, its request is
+received:
 
 * A call over ``calls`` is refused before its request is read.
 * At most ``receiving`` requests are received at once, so that no more than ``receiving`` times the largest
@@ -31,7 +32,7 @@ from hanse.server.scoring.borders import known, trailers
 from hanse.server.scoring.noted import Noted, Watcher, note
 
 SWEEP_S: Final = 0.25
-"""How late a call may be given up, and how late it is noticed that its caller has given up a single answer."""
+"""How late a call may be given up, and how late it is noticed that its caller gave up a single answer."""
 GOODBYE_S: Final = 1.0
 """How long calls that are cut off may take to end."""
 OWN_STREAMS: Final = "/grpc."
@@ -42,8 +43,8 @@ _log = logging.getLogger(__name__)
 Then: TypeAlias = Callable[[bytes | BaseException | None], None]
 Quick: TypeAlias = Callable[[bytes, IncomingCall, Noted, Then], bool]
 """Serves requests of a method without a task for each, where it can. It is called with a request, the call,
-what is noted of it, and what to call with the answer, an error, or None if the method itself is to serve it. It
-says whether that will be called; if not, the method itself is to serve the request at once."""
+what is noted of it, and what to call with the answer, an error, or None if the method itself is to serve it.
+It says whether that will be called; if not, the method itself is to serve the request at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,10 +295,12 @@ async def _answer(running: _Running, body: bytes | None, patience_s: float) -> b
     call.serialise = handler.response_serializer
     if not handler.response_streaming and not handler.request_streaming:
         assert body is not None  # noqa: S101 - such a call begins with its request
-        message = await handler.unary_unary(_read(handler, body), call)
+        serve_once: Any = handler.unary_unary
+        message = await serve_once(_read(handler, body), call)
         answer: bytes = message if call.serialise is None else call.serialise(message)
         return answer
     patient = _PatientCall(call, running, patience_s)
+    serve: Any
     if handler.request_streaming:
         serve, request = handler.stream_stream, _messages(handler, call)
     else:

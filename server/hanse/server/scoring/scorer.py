@@ -155,8 +155,8 @@ class Scorer:
             purpose: The use that the caller declares.
             request: What it asks.
             body: What was received.
-            then: Is called, and must not raise, with the answer, whose entry is on disk, and with what is noted
-                of it; with None if :meth:`answer` is to decide, and nothing has happened; or with what that
+            then: Is called, and must not raise, with the answer, whose entry is on disk, and what is noted of
+                it; with None if :meth:`answer` is to decide, and nothing has happened; or with what that
                 would raise.
 
         Returns:
@@ -181,7 +181,9 @@ class Scorer:
             except Exception as error:  # noqa: BLE001 - it refuses this call, and no other
                 then(error)
                 return
-            self.site.statistics.answered(found[0].served, request.layout.rows, time.perf_counter_ns() - began_ns)
+            self.site.statistics.answered(
+                found[0].served, request.layout.rows, time.perf_counter_ns() - began_ns
+            )
             then(answered)
 
         self._turns.hand_in(call, told)
@@ -194,7 +196,9 @@ class Scorer:
             ServingError: ``scoring.stale``.
         """
         rows, served = call.request.layout.rows, permitted.served
-        facts = Facts(call.digest, call.caller, call.purpose, served=served, rows=rows, read_at=permitted.read_at)
+        facts = Facts(
+            call.digest, call.caller, call.purpose, served=served, rows=rows, read_at=permitted.read_at
+        )
         facts.log_index = entry.index
         self.site.freshness.require()
         if not self.site.freshness.settled(permitted.read_at):

@@ -145,7 +145,9 @@ def _reflect(server: CallServer) -> None:
     for module in (health_pb2, reflection_pb2, scoring_pb2):
         pool.AddSerializedFile(module.DESCRIPTOR.serialized_pb)
     names = (SERVICE_NAME, OWN_SERVICE_NAME, HEALTH_NAME, reflection.SERVICE_NAME)
-    reflection_pb2_grpc.add_ServerReflectionServicer_to_server(reflection.aio.ReflectionServicer(names, pool=pool), server)
+    reflection_pb2_grpc.add_ServerReflectionServicer_to_server(
+        reflection.aio.ReflectionServicer(names, pool=pool), server
+    )
 
 
 def _credentials(settings: ScoringSettings, callers: Callers) -> grpc.ServerCredentials | None:

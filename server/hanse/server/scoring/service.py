@@ -124,7 +124,7 @@ class InferenceService:
         return write_response(reading.request.id.encode(), call.outputs, answer, raw=call.raw)
 
     def infer_alike(self, body: bytes, call: IncomingCall, noted: Noted, then: Then) -> bool:
-        """Answers a scoring request that looks like one before; see :data:`hanse.server.scoring.limits.Quick`."""
+        """Answers a request that looks like one before: a :data:`hanse.server.scoring.limits.Quick`."""
         request = self._layouts.read(body)
         if request is None:
             return False

@@ -69,7 +69,7 @@ class _Done(Protocol):
         """Whether it has learned that."""
         ...
 
-    def set_result(self, result: Any) -> None:  # noqa: ANN401
+    def set_result(self, result: Any, /) -> None:  # noqa: ANN401
         """What is answered."""
         ...
 
@@ -129,6 +129,7 @@ class Turns:
         self._under_way: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._until = 0.0
+        self._known_loop: asyncio.AbstractEventLoop | None = None
 
     async def take(self, turn: Turn[_Result]) -> tuple[_Result, LogPlace]:
         """Waits for the turn of a call.
@@ -143,7 +144,7 @@ class Turns:
             AuditError: ``audit.unavailable`` or ``audit.integrity``; nothing may be answered then.
             Exception: What the model or ``finish`` raised; there is no entry then.
         """
-        done: asyncio.Future[tuple[_Result, LogPlace]] = asyncio.get_running_loop().create_future()
+        done: asyncio.Future[tuple[_Result, LogPlace]] = self._loop.create_future()
         self._wait(turn, done)
         return await done
 
@@ -152,8 +153,8 @@ class Turns:
 
         Args:
             call: The call. If there is an entry, it is written even when the call is given up meanwhile.
-            then: Is called, and must not raise, with what is answered and where the entry is, which is on disk;
-                with None if the call is to be decided alone: then there is no entry; or with what
+            then: Is called, and must not raise, with what is answered and where the entry is, which is on
+                disk; with None if the call is to be decided alone: then there is no entry; or with what
                 :meth:`take` would raise.
         """
         self._wait(call, _Called(then))
@@ -161,7 +162,14 @@ class Turns:
     def _wait(self, turn: Turn[Any] | AlikeCall, done: _Done) -> None:
         self._waiting.append(_Waiting(turn, done))
         if self._under_way is None:
-            self._begin_or_wait(asyncio.get_running_loop())
+            self._begin_or_wait(self._loop)
+
+    @property
+    def _loop(self) -> asyncio.AbstractEventLoop:
+        """The loop that these turns are taken in; to ask which that is costs a call of the system."""
+        if self._known_loop is None:
+            self._known_loop = asyncio.get_running_loop()
+        return self._known_loop
 
     def _begin_or_wait(self, loop: asyncio.AbstractEventLoop) -> None:
         if len(self._waiting) >= self._expected:
@@ -172,7 +180,7 @@ class Turns:
 
     def _look_again(self, before: int) -> None:
         """Goes on waiting if more calls have come."""
-        loop = asyncio.get_running_loop()
+        loop = self._loop
         if before < len(self._waiting) and loop.time() < self._until:
             self._timer = loop.call_later(LONGEST_GAP_S, self._look_again, len(self._waiting))
         else:
@@ -183,7 +191,7 @@ class Turns:
             self._timer.cancel()
             self._timer = None
         waiting, self._waiting = self._waiting, []
-        self._under_way = asyncio.get_running_loop().create_task(self._serve(waiting))
+        self._under_way = self._loop.create_task(self._serve(waiting))
 
     async def _serve(self, waiting: Sequence[_Waiting]) -> None:
         try:
@@ -197,7 +205,7 @@ class Turns:
             # Those who are answered now may ask again, and then go with those who wait already.
             self._expected = len(waiting) + len(self._waiting)
             if self._waiting:
-                self._begin_or_wait(asyncio.get_running_loop())
+                self._begin_or_wait(self._loop)
 
     def _decided(self, waiting: Sequence[_Waiting]) -> list[_Ready]:
         """Decides about calls that look like calls before; who is to be decided alone learns it here."""
