@@ -71,7 +71,9 @@ async def serving(
     port = server.listen("127.0.0.1:0", None)
     server.start()
     try:
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        # Without probes the client's window stays as small as it begins.
+        fixed = [("grpc.http2.bdp_probe", 0)]
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=fixed) as channel:
             yield channel, services
     finally:
         await server.stop(TIMEOUT_S)
