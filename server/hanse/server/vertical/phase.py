@@ -142,10 +142,17 @@ class Conductor:
         raise error
 
     def _lose(self, member: str, error: HanseError) -> None:
-        """A member leaves the run, and with it everybody."""
+        """A member leaves the run, and with it everybody; not who waited in vain for one that is gone."""
+        if "exchange.timeout" in {error.code, error.detail} and (gone := self._gone() - {member}):
+            member, error = min(gone), TrainingError("exchange.timeout", "it has no connection")
         if member in self._party.active:
             self._party.lose_for(member, error, self._stated, self._asked.round)
         self._party.require_enough()
+
+    def _gone(self) -> set[str]:
+        """Members that have not answered, and have no connection."""
+        answered = self._asked.pending.collect(0.0).bodies.keys()
+        return {m for m in self._party.active - answered if not self._exchange.links[m].attached}
 
 
 class _Dealing:
