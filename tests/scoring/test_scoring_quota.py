@@ -4,6 +4,7 @@ import asyncio
 import os
 import shutil
 import tempfile
+import threading
 from collections import Counter
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
@@ -27,6 +28,8 @@ from hanse.server.scoring.leases import Account, Lease, day_of, lease_rows
 ACCOUNT = Account("propensity", CALLER)
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 QUOTA = 40
+MUCH = 2000
+"""A hundredth of it is enough for several calls, so that leases are renewed."""
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -38,11 +41,24 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Path | str:
 
 
 def charge(quota: LeasedQuota, rows: int, now: datetime = NOON, daily: int = QUOTA) -> bool:
-    """Whether a call is let through."""
-    with suppress(PolicyError):
-        asyncio.run(quota.charge(ACCOUNT, daily, rows, now))
-        return True
-    return False
+    """Whether a call is let through; on return nothing is under way."""
+    return asyncio.run(charged(quota, rows, now, daily))
+
+
+async def charged(quota: LeasedQuota, rows: int, now: datetime, daily: int) -> bool:
+    try:
+        await quota.charge(ACCOUNT, daily, rows, now)
+    except PolicyError:
+        return False
+    finally:
+        await settled()
+    return True
+
+
+async def settled() -> None:
+    """Waits for leases that are renewed."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    await asyncio.gather(*others, return_exceptions=True)
 
 
 def used(store: LeaseStore) -> list[tuple[int, int]]:
@@ -169,6 +185,86 @@ def test_calls_at_once_share_a_lease_and_a_cancelled_one_loses_none(tmp_path: Pa
     assert out >= 11
 
 
+class SlowStore(LeaseStore):
+    """Renews when it is told to; then it may fail, before anything is written or after all is, unseen."""
+
+    def __init__(self, place: Path) -> None:
+        super().__init__(place)
+        self.asked, self.told = threading.Event(), threading.Event()
+        self.fails = ""
+
+    @override
+    def renew(self, *args: Any, **options: Any) -> Lease | None:
+        self.asked.set()
+        assert self.told.wait(30)
+        lease = None if self.fails == "before" else super().renew(*args, **options)
+        if self.fails:
+            raise ServingError("scoring.quota-store", "the disk is gone")
+        return lease
+
+
+@pytest.mark.parametrize("fails", ["", "before", "after"])
+def test_a_lease_that_runs_low_is_renewed_while_calls_spend_it(tmp_path: Path, fails: str) -> None:
+    store = SlowStore(tmp_path / "quota.db")
+    store.fails = fails
+    quota = LeasedQuota(store)
+
+    async def run() -> list[bool]:
+        await quota.charge(ACCOUNT, 1000, 6, NOON)  # of a lease of 10
+        await asyncio.to_thread(store.asked.wait, 30)
+        during = quota.spend(ACCOUNT, 1000, 3, NOON)
+        store.told.set()
+        await settled()
+        after = [quota.spend(ACCOUNT, 1000, rows, NOON) for rows in (7, 1)]
+        await settled()
+        return [during, *after]
+
+    # 6 and 3 of the first; what is left of it and 6 more are 7, and no more is there without waiting.
+    assert asyncio.run(run()) == ([True, False, True] if fails else [True, True, False])
+    assert used(store) == [{"": (26, 10), "before": (10, 10), "after": (16, 10)}[fails]]
+    asyncio.run(quota.close())
+    assert used(store) == [{"": (16, 0), "before": (10, 0), "after": (16, 10)}[fails]]
+
+
+def test_nothing_is_renewed_for_another_day_or_in_the_place_of_what_was_given_back(tmp_path: Path) -> None:
+    store = LeaseStore(tmp_path / "quota.db")
+    today, tomorrow = NOON.date(), NOON.date() + timedelta(days=1)
+    lease = store.take(ACCOUNT, 1000, 1, today)
+    assert lease is not None
+    lease.spent = 9
+    renewed = store.renew(ACCOUNT, lease, today)
+    assert renewed is not None
+    assert (renewed.rows, renewed.day) == (10, today)
+    assert store.renew(ACCOUNT, lease, today) is None
+    assert used(store) == [(19, 10)]
+    renewed.spent = 9
+    assert store.take(ACCOUNT, 1000, 980, today) is not None
+    last = store.renew(ACCOUNT, renewed, today)
+    assert last is not None
+    assert last.rows == 2  # one is left of it, and one of the day
+    last.spent = 1
+    assert store.renew(ACCOUNT, last, today) is None
+    assert used(store) == [(1000, 982)]
+    assert store.take(ACCOUNT, 1000, 1, tomorrow) is not None
+    last.spent = 0
+    assert store.renew(ACCOUNT, last, today) is None
+
+
+def test_renewing_leaves_the_whole_quota_to_be_spent(tmp_path: Path) -> None:
+    quota = LeasedQuota(LeaseStore(tmp_path / "quota.db"))
+
+    async def run() -> int:
+        answered = 0
+        with suppress(PolicyError):
+            for _ in range(1000):
+                await quota.charge(ACCOUNT, 600, 5, NOON)
+                answered += 5
+        await quota.close()
+        return answered
+
+    assert asyncio.run(run()) == 600
+
+
 def test_the_limit_is_where_the_rule_turns() -> None:
     """What is leased from is exactly the largest number for which rule P27 holds."""
     predicate = RULES["P27"].requires[Level.CALL]
@@ -193,7 +289,7 @@ def test_a_lease_never_exceeds_what_is_left(quota: int, out: int, wanted: int) -
 
 
 class Replicas(RuleBasedStateMachine):
-    """Replicas that take, spend, stop, are killed, lose the store and have clocks of their own."""
+    """Replicas that take, renew, spend, stop, are killed, lose the store and have clocks of their own."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -203,32 +299,55 @@ class Replicas(RuleBasedStateMachine):
         self.replicas = [LeasedQuota(self.store) for _ in range(3)]
         self.clocks = [NOON] * 3
         self.answered: Counter[date] = Counter()
+        self.runner = asyncio.Runner()
 
     @override
     def teardown(self) -> None:
+        self.runner.close()
+        self.store.close()
         shutil.rmtree(self.folder)
 
-    @rule(which=st.integers(0, 2), rows=st.integers(1, 12))
+    def charge(self, which: int, rows: int) -> bool:
+        """Whether a call is let through; on return nothing is under way."""
+        return self.runner.run(charged(self.replicas[which], rows, self.clocks[which], MUCH))
+
+    @rule(which=st.integers(0, 2), rows=st.integers(1, 20), more=st.integers(1, 8), killed=st.booleans())
+    def call_while_the_lease_is_renewed(self, which: int, rows: int, more: int, killed: bool) -> None:
+        quota, now = self.replicas[which], self.clocks[which]
+
+        async def call_twice() -> None:
+            with suppress(PolicyError, ServingError):
+                await quota.charge(ACCOUNT, MUCH, rows, now)
+                self._count(which, rows)
+            await asyncio.sleep(0)  # in which a renewal begins
+            if quota.spend(ACCOUNT, MUCH, more, now):
+                self._count(which, more)
+            if killed:
+                self.kill(which)
+            await settled()
+
+        self.runner.run(call_twice())
+
+    @rule(which=st.integers(0, 2), rows=st.integers(1, 20) | st.integers(1, 400))
     def call(self, which: int, rows: int) -> None:
         now = self.clocks[which]
         usages = self.store.usage(date.min)
         today = max([now.date(), *(usage.day for usage in usages)])
         before = sum(usage.out for usage in usages if usage.day == today)
         try:
-            answered = charge(self.replicas[which], rows, now)
+            answered = self.charge(which, rows)
         except ServingError:
             return
         if answered:
             self._count(which, rows)
         else:
-            assert before + rows > QUOTA, "refused although there was enough"
+            assert before + rows > MUCH, "refused although there was enough"
 
-    @rule(which=st.integers(0, 2), rows=st.integers(1, 12))
+    @rule(which=st.integers(0, 2), rows=st.integers(1, 20))
     def call_that_comes_to_nobody(self, which: int, rows: int) -> None:
-        now = self.clocks[which]
         try:
-            if charge(self.replicas[which], rows, now):
-                self.replicas[which].take_back(ACCOUNT, rows, now)
+            if self.charge(which, rows):
+                self.replicas[which].take_back(ACCOUNT, rows, self.clocks[which])
         except ServingError:
             return
 
@@ -243,7 +362,7 @@ class Replicas(RuleBasedStateMachine):
     @rule(which=st.integers(0, 2))
     def stop(self, which: int) -> None:
         try:
-            asyncio.run(self.replicas[which].close())
+            self.runner.run(self.replicas[which].close())
         except ServingError:
             return
         self.replicas[which] = LeasedQuota(self.store)
@@ -259,9 +378,14 @@ class Replicas(RuleBasedStateMachine):
 
     @invariant()
     def never_more_than_the_quota(self) -> None:
-        assert all(rows <= QUOTA for rows in self.answered.values()), self.answered
+        assert all(rows <= MUCH for rows in self.answered.values()), self.answered
+        could = self.answered.copy()
+        for replica in self.replicas:
+            lease = replica._purses[ACCOUNT].lease if replica._purses else None
+            if lease is not None:
+                could[lease.day] += lease.left
         for usage in self.store.usage(date.min):
-            assert self.answered[usage.day] <= usage.out <= QUOTA
+            assert could[usage.day] <= usage.out <= MUCH
 
     def _count(self, which: int, rows: int) -> None:
         purse = self.replicas[which]._purses[ACCOUNT]
@@ -277,8 +401,15 @@ class FailingStore(LeaseStore):
 
     @override
     def take(self, *args: Any, **options: Any) -> Lease | None:
+        return self._perhaps(super().take, *args, **options)
+
+    @override
+    def renew(self, *args: Any, **options: Any) -> Lease | None:
+        return self._perhaps(super().renew, *args, **options)
+
+    def _perhaps(self, work: Any, *args: Any, **options: Any) -> Lease | None:
         fails, self.fails = self.fails, ""
-        lease = None if fails == "before" else super().take(*args, **options)
+        lease: Lease | None = None if fails == "before" else work(*args, **options)
         if fails:
             raise ServingError("scoring.quota-store", "the disk is gone")
         return lease

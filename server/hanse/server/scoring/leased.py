@@ -1,7 +1,10 @@
-"""The quota of a caller, shared with the other replicas: spent in memory, from leases."""
+"""The quota of a caller, shared with the other replicas: spent in memory, from leases.
+
+A lease that runs low is renewed while calls go on to spend it, so that calls seldom wait for one.
+"""
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 
 from hanse.errors import PolicyError
@@ -16,10 +19,14 @@ class _Purse:
     Attributes:
         lease: What is being spent.
         taking: Held while another is taken.
+        renewed: The lease that was to be renewed last; that is tried once.
+        renewal: Does that.
     """
 
     lease: Lease | None = None
     taking: asyncio.Lock = field(default_factory=asyncio.Lock)
+    renewed: Lease | None = None
+    renewal: "asyncio.Task[None] | None" = None
 
 
 class LeasedQuota:
@@ -51,19 +58,27 @@ class LeasedQuota:
         """
         today = day_of(now)
         purse = self._purses.setdefault(account, _Purse())
-        while not _spend(purse.lease, rows, daily_quota, today):
+        while not self.spend(account, daily_quota, rows, now):
             spent = purse.lease
             async with purse.taking:
                 if purse.lease is spent:  # nobody else took one while this call waited
                     renewal = asyncio.create_task(self._renew(purse, account, daily_quota, rows, today))
                     # Not cancelled with the call: a lease that is taken must be found again.
-                    renewal.add_done_callback(lambda done: done.cancelled() or done.exception())
+                    renewal.add_done_callback(_hear)
                     await asyncio.shield(renewal)
 
     def spend(self, account: Account, daily_quota: int, rows: int, now: datetime) -> bool:
         """See :meth:`hanse.server.scoring.quota.Quota.spend`."""
-        purse = self._purses.get(account)
-        return purse is not None and _spend(purse.lease, rows, daily_quota, day_of(now))
+        purse, today = self._purses.get(account), day_of(now)
+        lease = None if purse is None else purse.lease
+        if purse is None or lease is None or not lease.covers(rows, daily_quota, today):
+            return False
+        lease.spent += rows
+        if lease is not purse.renewed and lease.runs_low(rows):
+            purse.renewed = lease
+            purse.renewal = asyncio.create_task(self._renew_ahead(purse, account, lease, today))
+            purse.renewal.add_done_callback(_hear)
+        return True
 
     def take_back(self, account: Account, rows: int, now: datetime) -> None:
         """Undoes a charge whose call came to nobody's data.
@@ -100,6 +115,23 @@ class LeasedQuota:
         if self._put_away:
             await asyncio.to_thread(self._store.give_back, self._put_away)
             self._put_away = []
+        await asyncio.to_thread(self._store.close)
+
+    async def _renew_ahead(self, purse: _Purse, account: Account, lease: Lease, today: date) -> None:
+        """Renews a lease that is still spent. If that fails, or is refused, a call will hear of it later."""
+        async with purse.taking:
+            if purse.lease is not lease:
+                return
+            before = replace(lease)
+            taken = await asyncio.to_thread(self._store.renew, account, before, today, replica=self._replica)
+            if taken is None:
+                return
+            # What was taken back meanwhile stays charged: fewer answers, never more.
+            taken.spent = max(0, lease.spent - before.spent)
+            if purse.lease is lease:
+                purse.lease = taken
+            else:  # put aside for a call which was cancelled meanwhile
+                self._put_away.append(taken)
 
     async def _renew(self, purse: _Purse, account: Account, daily_quota: int, rows: int, today: date) -> None:
         self._put_aside(purse)
@@ -127,8 +159,7 @@ class LeasedQuota:
             raise
 
 
-def _spend(lease: Lease | None, rows: int, quota: int, today: date) -> bool:
-    if lease is None or not lease.covers(rows, quota, today):
-        return False
-    lease.spent += rows
-    return True
+def _hear(done: "asyncio.Task[None]") -> None:
+    """Whatever it raises, somebody else is told, or will be."""
+    if not done.cancelled():
+        done.exception()

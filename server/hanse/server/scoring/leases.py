@@ -16,6 +16,8 @@ from hanse.errors import ServingError
 
 BLOCK_SHARE: Final = 100
 """A lease is a hundredth of the quota, or as much as its call needs where that is more."""
+LOW_SHARE: Final = 4
+"""A lease of which less than a quarter is left is renewed before it is used up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,16 @@ class Lease:
         """
         return rows <= self.left and quota == self.quota and clock_day <= self.day
 
+    def runs_low(self, charged: int) -> bool:
+        """Whether it is to be renewed now, so that nobody has to wait for that.
+
+        Args:
+            charged: What was charged to it last: as much may come again. A call that needs more than a
+                hundredth takes a lease of its own, and renewing helps it nothing.
+        """
+        block = block_rows(self.quota)
+        return charged <= block and self.left < max(charged, block // LOW_SHARE)
+
 
 def day_of(now: datetime) -> date:
     """The day in UTC that a time is on.
@@ -97,6 +109,29 @@ def day_to_charge(clock_day: date, newest: date | None) -> date:
     return newest
 
 
+def block_rows(quota: int) -> int:
+    """How many rows a lease has, unless a call needs more or the day has fewer.
+
+    Args:
+        quota: Rows of the day.
+    """
+    return -(-quota // BLOCK_SHARE)
+
+
+def added_rows(quota: int, out: int, left: int) -> int:
+    """How many rows to add to what is left of a lease, so that it has as many as a new one.
+
+    Args:
+        quota: Rows of the day.
+        out: Rows that are out on leases already, those of this lease among them.
+        left: Rows of it that may still be answered.
+
+    Returns:
+        With ``out``, at most ``quota``; 0 if there are none, or none are missing.
+    """
+    return max(0, min(block_rows(quota) - left, quota - out))
+
+
 def lease_rows(quota: int, out: int, wanted: int) -> int:
     """How many rows to lease.
 
@@ -111,4 +146,4 @@ def lease_rows(quota: int, out: int, wanted: int) -> int:
     left = quota - out
     if wanted > left:
         return 0
-    return min(max(wanted, -(-quota // BLOCK_SHARE)), left)
+    return min(max(wanted, block_rows(quota)), left)
