@@ -22,7 +22,7 @@ from hanse.errors import PolicyError, ServingError
 from hanse.policies import DEFAULT_PACKS, Job, builtin_pack, daily_rows, merge
 from hanse.policies.rules import RULES, Level
 from hanse.server.scoring.lease_store import KEPT_DAYS, LeaseStore
-from hanse.server.scoring.leased import LeasedQuota
+from hanse.server.scoring.leased import PATIENCE_S, LeasedQuota
 from hanse.server.scoring.leases import Account, Lease, day_of, lease_rows
 
 ACCOUNT = Account("propensity", CALLER)
@@ -224,6 +224,31 @@ def test_a_lease_that_runs_low_is_renewed_while_calls_spend_it(tmp_path: Path, f
     assert used(store) == [{"": (26, 10), "before": (10, 10), "after": (16, 10)}[fails]]
     asyncio.run(quota.close())
     assert used(store) == [{"": (16, 0), "before": (10, 0), "after": (16, 10)}[fails]]
+
+
+def test_a_call_waits_a_moment_for_a_renewal_that_it_needs_and_for_no_other(tmp_path: Path) -> None:
+    store = SlowStore(tmp_path / "quota.db")
+    quota = LeasedQuota(store)
+
+    async def run() -> list[bool]:
+        loop, patient, told = asyncio.get_running_loop(), asyncio.Event(), []
+        await quota.charge(ACCOUNT, 1000, 6, NOON)  # 4 are left, which do not cover another 6
+        quota.when_ready("somebody", 9, lambda: told.append("somebody"))
+        assert told == ["somebody"]
+        began = loop.time()
+        quota.when_ready(CALLER, 1, patient.set)
+        assert not patient.is_set()
+        await patient.wait()
+        waited = loop.time() - began
+        quota.when_ready(CALLER, 6, lambda: told.append("renewed"))
+        store.told.set()
+        await settled()
+        quota.when_ready(CALLER, 6, lambda: told.append("at once"))
+        await asyncio.sleep(2 * PATIENCE_S)
+        assert sorted(told) == ["at once", "renewed", "somebody"]  # each of them once
+        return [waited >= PATIENCE_S * 0.9, quota.spend(ACCOUNT, 1000, 10, NOON)]
+
+    assert asyncio.run(run()) == [True, True]
 
 
 def test_nothing_is_renewed_for_another_day_or_in_the_place_of_what_was_given_back(tmp_path: Path) -> None:

@@ -134,13 +134,13 @@ class Predictor:
             logits += rows @ self._parameters.wide.T
         return logits
 
-    def in_single_precision(self, ones: int) -> SinglePrecision | None:
+    def in_single_precision(self, features: NDArray[np.int64]) -> SinglePrecision | None:
         """The same, in less time and with a bound; None for models whose layers are not just stacked.
 
         Args:
-            ones: Rows have at most so many features that are 1; all others are 0.
+            features: As :class:`hanse.learning.single.SinglePrecision` takes them.
         """
-        return SinglePrecision(self._parameters.layers, ones) if self._parameters.wide is None else None
+        return SinglePrecision(self._parameters.layers, features) if self._parameters.wide is None else None
 
     def gradients(self, x: NDArray[np.floating[Any]]) -> FloatArray:
         """Derivative of the label's log-odds by each feature.

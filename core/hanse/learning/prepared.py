@@ -6,14 +6,15 @@ other transforms are applied as they are.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hanse.learning.transform import NO_FEATURE, Transform
 
-_MOST_AT_ONCE = 1 << 20
+_FEW_EDGES: Final = 64
+"""To look at so many, one after the other, takes less time than to search among them."""
 
 
 class PreparedTransform:
@@ -43,29 +44,48 @@ class PreparedTransform:
         self._rows_of_features = np.arange(len(self._names))[:, None] * (edges + 2)
 
     @property
-    def ones(self) -> int | None:
-        """How many features of a row are 1 at most, if all others are 0; None if there may be any number."""
-        return len(self._names) if self._plain else None
+    def features(self) -> NDArray[np.int64] | None:
+        """The feature that is 1 for a value in a cell of a column, all others are 0; shape (columns, cells).
+
+        The number of features where there is none; None if features are made in any other way.
+        """
+        return self._features if self._plain else None
 
     def apply(self, columns: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
         """Transforms rows; see :meth:`hanse.learning.transform.Transform.apply`."""
-        values = self._matrix(columns) if self._plain else None
-        if values is None:
+        cells = self.cells(columns)
+        if cells is None:
             return self._transform.apply(columns)
-        # As many edges as are not above a value: its bin, as searchsorted(side="right") finds it. Counted on
-        # from the place of the column's first feature.
-        cells = self._rows_of_features.repeat(values.shape[1], axis=1)
-        for edge in self._edges:
-            cells += values >= edge
-        finite = np.isfinite(values)
-        if not finite.all():
-            cells = np.where(finite, cells, self._rows_of_features + self._missing)
         width = self._transform.n_features + 1
-        result = np.zeros((values.shape[1], width), dtype=np.float32)
-        places = self._features.take(cells)
+        result = np.zeros((cells.shape[1], width), dtype=np.float32)
+        places = self._features.take(cells + self._rows_of_features)
         places += np.arange(0, result.size, width)
         result.reshape(-1)[places.reshape(-1)] = 1.0
         return result[:, :-1]
+
+    def cells(self, columns: Mapping[str, NDArray[Any]]) -> NDArray[np.integer[Any]] | None:
+        """In which cell of its column each value lies.
+
+        Args:
+            columns: Values by name of the column, one per row.
+
+        Returns:
+            Shape (columns, rows): how many edges are not above the value, one more than there are edges where
+            there is none; None where :class:`Transform` is to look at the values.
+        """
+        values = self._matrix(columns) if self._plain else None
+        if values is None:
+            return None
+        cells: NDArray[np.integer[Any]]
+        if len(self._edges) <= _FEW_EDGES:
+            cells = np.zeros(values.shape, dtype=np.uint8)
+            for edge in self._edges:
+                cells += (values >= edge).view(np.uint8)
+        else:
+            columns_and_edges = zip(values, self._edges[:, :, 0].T, strict=True)
+            cells = np.array([edges.searchsorted(each, side="right") for each, edges in columns_and_edges])
+        finite = np.isfinite(values)
+        return cells if finite.all() else np.where(finite, cells, self._missing)
 
     def _matrix(self, columns: Mapping[str, NDArray[Any]]) -> NDArray[np.float64] | None:
         """Values by column, shape (columns, rows); None where :class:`Transform` is to look at them."""
@@ -74,5 +94,4 @@ class PreparedTransform:
             return None
         if len({len(each) for each in found if each is not None}) != 1:
             return None
-        matrix = np.array(found)
-        return None if matrix.size * len(self._edges) > _MOST_AT_ONCE else matrix
+        return np.array(found)

@@ -35,6 +35,7 @@ class Layout(NamedTuple):
         rows: Number of rows.
         subject: Place of the subjects among the inputs.
         subject_length: How a subject begins: the length of each, in four bytes.
+        subject_type: Of a subject, as the length and what follows it.
         names: Names of the columns, in the order of the inputs.
         dtype: Type of all of them.
         outputs: Outputs asked for.
@@ -49,6 +50,7 @@ class Layout(NamedTuple):
     rows: int
     subject: int
     subject_length: bytes
+    subject_type: np.dtype[Any]
     names: tuple[str, ...]
     dtype: np.dtype[Any]
     outputs: tuple[str, ...]
@@ -127,10 +129,11 @@ class Layouts:
             self._known.clear()
             self._count = 0
         self._count += 1
+        length = lengths.pop()
         layout = Layout(
             agreement, request.model_name, request.model_version, purpose, len(call.subjects), subject,
-            lengths.pop().to_bytes(_LENGTH_BYTES, "little"), tuple(names), NUMERIC_TYPES[types.pop()],
-            call.outputs, skeleton.cut, skeleton.fixed,
+            length.to_bytes(_LENGTH_BYTES, "little"), np.dtype([("length", "<u4"), ("name", f"V{length}")]),
+            tuple(names), NUMERIC_TYPES[types.pop()], call.outputs, skeleton.cut, skeleton.fixed,
         )  # fmt: skip
         alike = self._known.setdefault(skeleton.before, {}).setdefault(skeleton.cut.size, [])
         # The same request under another agreement takes the place of the one before.
@@ -146,11 +149,10 @@ def subjects_of(alike: Alike) -> frozenset[bytes] | None:
     layout, raw = alike.layout, alike.subjects
     if layout.rows == 1:
         return frozenset((raw[_LENGTH_BYTES:],)) if raw.startswith(layout.subject_length) else None
-    matrix = np.frombuffer(raw, np.uint8).reshape(layout.rows, -1)
-    lengths, names = matrix[:, :_LENGTH_BYTES], matrix[:, _LENGTH_BYTES:]
-    if (lengths != np.frombuffer(layout.subject_length, np.uint8)).any():
+    subjects = np.frombuffer(raw, layout.subject_type)
+    if (subjects["length"] != subjects["name"].itemsize).any():
         return None
-    return frozenset(names.copy().view(f"V{names.shape[1]}").ravel().tolist())
+    return frozenset(subjects["name"].tolist())
 
 
 class _Skeleton(NamedTuple):

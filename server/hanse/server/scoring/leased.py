@@ -4,12 +4,17 @@ A lease that runs low is renewed while calls go on to spend it, so that calls se
 """
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
+from typing import Final
 
 from hanse.errors import PolicyError
 from hanse.server.scoring.lease_store import LeaseStore
 from hanse.server.scoring.leases import Account, Lease, day_of
+
+PATIENCE_S: Final = 0.02
+"""So long a call that could go with others waits for a lease that covers all of them."""
 
 
 @dataclass(slots=True)
@@ -21,12 +26,30 @@ class _Purse:
         taking: Held while another is taken.
         renewed: The lease that was to be renewed last; that is tried once.
         renewal: Does that.
+        charged: What was charged to it before.
     """
 
     lease: Lease | None = None
     taking: asyncio.Lock = field(default_factory=asyncio.Lock)
     renewed: Lease | None = None
     renewal: "asyncio.Task[None] | None" = None
+    charged: int = 0
+
+    def covers(self, rows: int) -> bool:
+        """Whether there is enough for a call, and for as much as was charged at once before."""
+        return self.lease is not None and self.lease.left >= max(rows, self.charged)
+
+
+class _Once:
+    """Calls something the first time that it is called, with whatever."""
+
+    def __init__(self, then: Callable[[], None]) -> None:
+        self._then: Callable[[], None] | None = then
+
+    def __call__(self, *_: object) -> None:
+        then, self._then = self._then, None
+        if then is not None:
+            then()
 
 
 class LeasedQuota:
@@ -41,6 +64,7 @@ class LeasedQuota:
         self._store = store
         self._replica = replica
         self._purses: dict[Account, _Purse] = {}
+        self._renewing: dict[str, _Purse] = {}  # by name of the caller
         self._put_away: list[Lease] = []  # nothing more is spent of them
 
     async def charge(self, account: Account, daily_quota: int, rows: int, now: datetime) -> None:
@@ -75,10 +99,21 @@ class LeasedQuota:
             return False
         lease.spent += rows
         if lease is not purse.renewed and lease.runs_low(rows):
-            purse.renewed = lease
+            purse.renewed, purse.charged = lease, rows
             purse.renewal = asyncio.create_task(self._renew_ahead(purse, account, lease, today))
             purse.renewal.add_done_callback(_hear)
+            self._renewing[account.caller] = purse
         return True
+
+    def when_ready(self, caller: str, rows: int, then: Callable[[], None]) -> None:
+        """See :meth:`hanse.server.scoring.quota.Quota.when_ready`."""
+        purse = self._renewing.get(caller)
+        if purse is None or purse.renewal is None or purse.covers(rows):
+            then()
+            return
+        once = _Once(then)
+        purse.renewal.add_done_callback(once)
+        asyncio.get_running_loop().call_later(PATIENCE_S, once)
 
     def take_back(self, account: Account, rows: int, now: datetime) -> None:
         """Undoes a charge whose call came to nobody's data.
@@ -119,9 +154,14 @@ class LeasedQuota:
 
     async def _renew_ahead(self, purse: _Purse, account: Account, lease: Lease, today: date) -> None:
         """Renews a lease that is still spent. If that fails, or is refused, a call will hear of it later."""
-        async with purse.taking:
-            if purse.lease is not lease:
-                return
+        try:
+            async with purse.taking:
+                await self._take_over(purse, account, lease, today)
+        finally:
+            self._renewing.pop(account.caller, None)
+
+    async def _take_over(self, purse: _Purse, account: Account, lease: Lease, today: date) -> None:
+        if purse.lease is lease:
             before = replace(lease)
             taken = await asyncio.to_thread(self._store.renew, account, before, today, replica=self._replica)
             if taken is None:

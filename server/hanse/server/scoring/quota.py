@@ -1,6 +1,6 @@
 """How many subjects a caller may ask about."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Protocol
 
@@ -38,6 +38,16 @@ class Quota(Protocol):
         """
         ...
 
+    def when_ready(self, caller: str, rows: int, then: Callable[[], None], /) -> None:
+        """Waits a moment if there will soon be more that :meth:`spend` can charge; promises nothing.
+
+        Args:
+            caller: Who asks.
+            rows: Subjects of a call.
+            then: Is called once: now, or then.
+        """
+        ...
+
     def left(self, now: datetime, /) -> Mapping[Account, int]:
         """Subjects that may still be asked about today. Safe for threads.
 
@@ -72,6 +82,10 @@ class Uncounted:
     def spend(self, _account: Account, _daily_quota: int, _rows: int, _now: datetime) -> bool:
         """See :meth:`Quota.spend`."""
         return True
+
+    def when_ready(self, _caller: str, _rows: int, then: Callable[[], None]) -> None:
+        """See :meth:`Quota.when_ready`."""
+        then()
 
     def left(self, _now: datetime) -> Mapping[Account, int]:
         """See :meth:`Quota.left`."""

@@ -186,7 +186,7 @@ class Scorer:
             )
             then(answered)
 
-        self._turns.hand_in(call, told)
+        self.site.quota.when_ready(caller, request.layout.rows, lambda: self._turns.hand_in(call, told))
         return True
 
     def _alike(self, call: AlikeCall, permitted: Permitted, entry: LogPlace) -> tuple[Facts, Answer]:

@@ -173,8 +173,8 @@ class LocalModel(Served):
         transform = PreparedTransform(model.transform)
         version = str(manifest.version)
         single = None
-        if isinstance(model.predictor, Predictor) and transform.ones is not None:
-            single = model.predictor.in_single_precision(transform.ones)
+        if isinstance(model.predictor, Predictor) and transform.features is not None:
+            single = model.predictor.in_single_precision(transform.features)
         return cls(manifest.name, version, model.digest, agreement, policy, columns, model, transform, single)
 
     @property
@@ -210,9 +210,10 @@ class LocalModel(Served):
         Returns:
             The lowest and the highest that each score can be; None if that is not known.
         """
-        if self.single is None:
+        cells = None if self.single is None else self.transform.cells(columns)
+        if self.single is None or cells is None:
             return None
-        logits = self.single.logits(self.transform.apply(columns))
+        logits = self.single.logits(cells)
         calibration = self.model.manifest.calibration
         low, high = (sigmoid(logits + off) for off in (-self.single.bound, self.single.bound))
         return (low, high) if calibration is None else (calibration.apply(low), calibration.apply(high))

@@ -119,9 +119,6 @@ def read_texts(
 
 def pack_texts(texts: Sequence[bytes]) -> bytes:
     """Raw contents of a BYTES tensor: every element with its little-endian 32-bit length in front."""
-    texts = list(texts)
-    if len(texts) > 1 and texts.count(texts[0]) == len(texts):  # as the decisions of most calls are
-        return (_LENGTH.pack(len(texts[0])) + texts[0]) * len(texts)
     return b"".join(_LENGTH.pack(len(text)) + text for text in texts)
 
 
