@@ -1,5 +1,6 @@
 """How a process of a member takes a port, and says so."""
 
+import gc
 import sys
 
 import grpc
@@ -30,6 +31,12 @@ def listen(server: CallServer, address: str, credentials: grpc.ServerCredentials
 
 
 def announce(address: str) -> None:
-    """Prints that calls are taken, for whoever started the process."""
+    """Prints that calls are taken, for whoever started the process, which serves from now on.
+
+    What was loaded stays as long as the process. Out of the garbage collector's sight, it no longer makes each
+    full collection look at a hundred thousand objects, which all calls wait for.
+    """
+    gc.collect()
+    gc.freeze()
     sys.stdout.write(f"ready {address}\n")
     sys.stdout.flush()
