@@ -2,7 +2,7 @@
 
 import itertools
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,8 +15,11 @@ from tests.exchange.hostile_relay import Action, Fault, HostileRelay
 from tests.vertical.faulty_runs import PHASES, Ended, Faulty, build, cut_in, faulty
 from tests.vertical.test_vertical_trees_dealer import TwoWrongBins
 
+from hanse.aggregation.steps import say
 from hanse.client.vertical import member, protocols
 from hanse.crypto import SigningKey
+from hanse.errors import ProtocolError
+from hanse.exchange.peers import PeerChannel
 from hanse.learning.vertical.runs.terms import trees_terms
 from hanse.server.vertical import run as vertical_run
 
@@ -29,6 +32,11 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Faulty]:
     folder = tmp_path_factory.mktemp("faults")
     with faulty(*build(folder)) as made:
         yield made
+
+
+def marked(value: Any, *, slow: bool) -> Any:
+    values = value if isinstance(value, tuple) else (value,)
+    return pytest.param(*values, marks=pytest.mark.slow if slow else pytest.mark.soak)
 
 
 def hostile(run: Faulty, monkeypatch: pytest.MonkeyPatch, fault: Fault, phase: str) -> tuple[Ended, bool]:
@@ -50,10 +58,26 @@ def test_an_altered_message_of_the_alignment(run: Faulty, monkeypatch: pytest.Mo
     run.check(ended)
 
 
+@pytest.mark.parametrize(
+    "phase",
+    [
+        "align",
+        pytest.param("train", marks=pytest.mark.slow),
+        pytest.param("evaluate", marks=pytest.mark.soak),
+    ],
+)
 def test_a_member_with_another_key_than_the_agreement_pins(
-    run: Faulty, monkeypatch: pytest.MonkeyPatch
+    run: Faulty, monkeypatch: pytest.MonkeyPatch, phase: str
 ) -> None:
-    monkeypatch.setattr(run.node("insurer")._vertical, "_key", SigningKey("insurer", bytes(32)))
+    foreign = SigningKey("insurer", bytes(32))
+    step: Any = getattr(member.VerticalMember, f"_{phase}")
+
+    def with_other_key(self: Any, session: Any, name: str) -> Any:
+        if session.member == "insurer":
+            monkeypatch.setattr(self, "_key", foreign)
+        return step(self, session, name)
+
+    monkeypatch.setattr(member.VerticalMember, f"_{phase}", with_other_key)
     ended = run.run()
     assert ended.code == LEFT
     # The key is part of what both mean; who hides that cannot sign (identity.bad-signature).
@@ -71,6 +95,63 @@ def test_a_dealer_that_cheats(run: Faulty, monkeypatch: pytest.MonkeyPatch) -> N
     assert ended.code == LEFT
     assert "vertical.dealing" in ended.left.values()
     assert "vertical.dealing" in ended.told
+    run.check(ended)
+
+
+Deals = Callable[[Mapping[str, PeerChannel]], bool]
+"""What a dealer does first; whether it then deals as it should."""
+
+
+def silent(_: Mapping[str, PeerChannel]) -> bool:
+    """Deals nothing."""
+    return False
+
+
+def stops(_: Mapping[str, PeerChannel]) -> bool:
+    """Breaks off."""
+    raise ProtocolError("protocol.malformed", "a dealer that breaks off")
+
+
+def other_form(channels: Mapping[str, PeerChannel]) -> bool:
+    """Says something else than a seed."""
+    for channel in channels.values():
+        say(channel, "seed", np.zeros(3))
+    return True
+
+
+def no_message(channels: Mapping[str, PeerChannel]) -> bool:
+    """Sends bytes that are no message."""
+    for channel in channels.values():
+        channel.send(b"\xff" * 40)
+    return True
+
+
+DEALERS: dict[Deals, set[str]] = {
+    silent: {"exchange.timeout"},
+    stops: {"exchange.timeout", "protocol.malformed"},
+    other_form: {"protocol.malformed", "exchange.timeout"},
+    no_message: {"protocol.malformed", "exchange.timeout"},
+}
+"""What a dealer does that is broken, and with which codes a run ends of it, or a member leaves."""
+
+
+@pytest.mark.parametrize("dealer", [marked(one, slow=one is no_message) for one in DEALERS])
+def test_a_dealer_that_is_broken(run: Faulty, monkeypatch: pytest.MonkeyPatch, dealer: Deals) -> None:
+    make: Any = vertical_run.__dict__["make_dealer"]
+
+    def dealing(*given: Any) -> Any:
+        deal = make(*given)
+
+        def first(channels: Mapping[str, PeerChannel]) -> None:
+            if dealer(channels):
+                deal(channels)
+
+        return first
+
+    monkeypatch.setattr(vertical_run, "make_dealer", dealing)
+    ended = run.run()
+    codes = set(ended.left.values()) or {ended.code}
+    assert codes <= DEALERS[dealer], ended
     run.check(ended)
 
 
@@ -153,12 +234,7 @@ FATES: dict[str, Fate] = {
 
 # One of each kind by default; the whole grid with the drills that repeat for many minutes.
 SLOW_FATES = {"tells another root", "NaN for labels"}
-SLOW_RELAYS = {("train", "swap")}
-
-
-def marked(value: Any, *, slow: bool) -> Any:
-    values = value if isinstance(value, tuple) else (value,)
-    return pytest.param(*values, marks=pytest.mark.slow if slow else pytest.mark.soak)
+SLOW_RELAYS = {("train", "swap", ("insurer", "brand")), ("train", "alter", ("brand", "insurer"))}
 
 
 @pytest.mark.parametrize("fate", [marked(fate, slow=fate in SLOW_FATES) for fate in FATES])
@@ -173,16 +249,22 @@ def test_what_a_member_does_wrong(run: Faulty, monkeypatch: pytest.MonkeyPatch, 
 
 
 ACTIONS: tuple[Action, ...] = ("duplicate", "swap", "truncate", "alter", "drop")
+WAYS = (("insurer", "brand"), ("brand", "insurer"))
 
 
 @pytest.mark.parametrize(
-    ("phase", "action"),
-    [marked(pair, slow=pair in SLOW_RELAYS) for pair in itertools.product(PHASES, ACTIONS)],
+    ("phase", "action", "way"),
+    [
+        # In an evaluation of trees, the label holder says no more than hello and proof.
+        marked(cell, slow=cell in SLOW_RELAYS)
+        for cell in itertools.product(PHASES, ACTIONS, WAYS)
+        if (cell[0], cell[2][0]) != ("evaluate", "brand")
+    ],
 )
 def test_what_a_relay_does_to_a_sealed_message(
-    run: Faulty, monkeypatch: pytest.MonkeyPatch, phase: str, action: Action
+    run: Faulty, monkeypatch: pytest.MonkeyPatch, phase: str, action: Action, way: tuple[str, str]
 ) -> None:
-    ended, done = hostile(run, monkeypatch, Fault("insurer", "brand", 2, action), phase)
+    ended, done = hostile(run, monkeypatch, Fault(*way, 2, action), phase)
     assert done
     assert ended.code == LEFT, ended
     assert set(ended.left.values()) <= SEALED, ended
