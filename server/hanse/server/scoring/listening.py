@@ -33,8 +33,8 @@ def listen(server: CallServer, address: str, credentials: grpc.ServerCredentials
 def announce(address: str) -> None:
     """Prints that calls are taken, for whoever started the process, which serves from now on.
 
-    What was loaded stays as long as the process. Out of the garbage collector's sight, it no longer makes each
-    full collection look at a hundred thousand objects, which all calls wait for.
+    What was loaded stays as long as the process. Out of the garbage collector's sight, it no longer makes
+    each full collection look at a hundred thousand objects, which all calls wait for.
     """
     gc.collect()
     gc.freeze()
