@@ -53,7 +53,7 @@ class SinglePrecision:
         self._together = _together(columns, self._cells)
         self._tables = _tables(layers[0], features, self._together)
         self._layers = [(weight.T.astype(np.float32), bias.astype(np.float32)) for weight, bias in layers[1:]]
-        self.bound = _DOUBLE + float(_bounds(layers, columns)[0])
+        self.bound = _DOUBLE + float(_bounds(layers, columns, len(self._tables))[0])
         self._spare: list[list[NDArray[np.float32]]] = []
 
     def logits(self, cells: NDArray[np.integer[Any]]) -> FloatArray:
@@ -126,17 +126,17 @@ def _tables(
     return tables
 
 
-def _bounds(layers: Sequence[tuple[NDArray[Any], NDArray[Any]]], columns: int) -> FloatArray:
+def _bounds(layers: Sequence[tuple[NDArray[Any], NDArray[Any]]], columns: int, tables: int) -> FloatArray:
     """How far each output can be off."""
-    off = 0.0
-    bounds = np.zeros(1)
+    off = bounds = np.zeros(0)
     for place, (weight, bias) in enumerate(layers):
-        sizes = np.sort(np.abs(weight.astype(np.float64)), axis=1)
-        # No more of the first layer's weights are added than there are columns.
-        counted = sizes if place else sizes[:, -columns:]
-        roundings = (counted.shape[1] + _ROUNDINGS) * _UNIT
-        total = counted.sum(axis=1) + np.abs(bias)
+        sizes = np.abs(weight.astype(np.float64))
+        # No more of the first layer's weights are added than there are columns, and those tables at a time.
+        counted = sizes if place else np.sort(sizes, axis=1)[:, -columns:]
+        roundings = ((sizes.shape[1] if place else tables) + _ROUNDINGS) * _UNIT
         # What comes in is off, and with it every product.
-        bounds = counted.sum(axis=1) * off + roundings / (1 - roundings) * total * (1 + off)
-        off = float(bounds.max()) + _TANH_UNITS * _UNIT
+        carried = sizes @ off if place else np.zeros(len(sizes))
+        total = counted.sum(axis=1) + np.abs(bias) + carried
+        bounds = carried + roundings / (1 - roundings) * total
+        off = bounds + _TANH_UNITS * _UNIT
     return bounds
