@@ -32,6 +32,9 @@ def test_every_party_has_its_columns_of_its_people(tmp_path: Path) -> None:
         ["age"],  # balance is sensitive
         ["month", "campaign"],
     ]
+    assert list(brand.left_out) == ["balance"]
+    assert "P18" in brand.left_out["balance"]
+    assert partner.left_out == {}
     assert len(brand.person) == 40 > len(partner.person) > 20
     assert np.array_equal(brand.values["age"], brand.person + 20)
     assert np.array_equal(partner.values["campaign"], partner.person + 1)

@@ -94,6 +94,7 @@ class VerticalResult:
         manifest = self.model.manifest
         return {
             "story": self.story.title,
+            "left_out": {holder.name: dict(holder.left_out) for holder in self.story.holders},
             "people": {
                 "in_common": manifest.aligned,
                 "by_a_plain_join": self.rivals.people,
@@ -181,6 +182,9 @@ def _tell_story(story: Story, steps: Steps) -> None:
     for place, holder in enumerate(story.holders):
         role = "has the label" if place == 0 else "has other columns of the same people"
         steps.say(f"{holder.name}: {len(holder.person):,} people, {len(holder.columns)} columns, {role}")
+        for reason in dict.fromkeys(holder.left_out.values()):
+            names = ", ".join(name for name, why in holder.left_out.items() if why == reason)
+            steps.say(f"{holder.name} leaves out {names}: {reason}")
 
 
 def _train(

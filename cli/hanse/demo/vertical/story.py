@@ -8,7 +8,7 @@ known to everybody.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final, TypeAlias
 
@@ -45,6 +45,7 @@ class Holder:
         values: Of its rows, by column name.
         person: Who each row is, as a number that only the demo knows.
         identifiers: By what others know the people, by kind.
+        left_out: Columns that it has and does not use, with the reason.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Holder:
     values: Mapping[str, Values]
     person: NDArray[np.intp]
     identifiers: Mapping[str, NDArray[np.object_]]
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
