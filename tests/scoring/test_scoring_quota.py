@@ -251,8 +251,8 @@ def test_a_call_waits_a_moment_for_a_renewal_that_it_needs_and_for_no_other(tmp_
     assert asyncio.run(run()) == [True, True]
 
 
-def test_nothing_is_renewed_for_another_day_or_in_the_place_of_what_was_given_back(tmp_path: Path) -> None:
-    store = LeaseStore(tmp_path / "quota.db")
+def test_nothing_is_renewed_for_another_day_or_in_the_place_of_what_was_given_back(place: Path | str) -> None:
+    store = LeaseStore(place)
     today, tomorrow = NOON.date(), NOON.date() + timedelta(days=1)
     lease = store.take(ACCOUNT, 1000, 1, today)
     assert lease is not None
@@ -275,8 +275,8 @@ def test_nothing_is_renewed_for_another_day_or_in_the_place_of_what_was_given_ba
     assert store.renew(ACCOUNT, last, today) is None
 
 
-def test_renewing_leaves_the_whole_quota_to_be_spent(tmp_path: Path) -> None:
-    quota = LeasedQuota(LeaseStore(tmp_path / "quota.db"))
+def test_renewing_leaves_the_whole_quota_to_be_spent(place: Path | str) -> None:
+    quota = LeasedQuota(LeaseStore(place))
 
     async def run() -> int:
         answered = 0
