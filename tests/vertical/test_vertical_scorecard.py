@@ -1,5 +1,6 @@
 """A scorecard over two parties: what plaintext gives, from messages in which nothing is found."""
 
+import json
 import threading
 from collections.abc import Callable
 
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from hanse.errors import ConfigurationError, HanseError, ProtocolError
+from hanse.errors import ConfigurationError, HanseError, ProtocolError, ServingError
 from hanse.exchange import MemoryChannel, PeerChannel, memory_pair
 from hanse.learning.boosting.columns import Binning
 from hanse.learning.metrics import roc_auc
@@ -223,3 +224,15 @@ def test_labels_of_one_kind_and_tables_without_columns_are_refused() -> None:
         train_label_holder(cut(own), own, labels[1:], SETTINGS, b"root", here, here)
     with pytest.raises(ConfigurationError, match="64 to"):
         train_feature_holder(cut(own), {}, SETTINGS, b"root", here, here)
+
+
+def test_half_of_a_card_is_read_back_and_nothing_else_is() -> None:
+    own, _, _ = made_up(64)
+    binning = cut(own)
+    half = HalfCard.of(FINE, binning, np.linspace(-1, 1, binning.layout.total), 0.5)
+    file = half.encode()
+    assert HalfCard.decode(file).encode() == file
+    short = json.loads(file) | {"points": half.points.tolist()[1:]}
+    for wrong in (json.dumps(short).encode(), file[:-1], b"", b"[]"):
+        with pytest.raises(ServingError, match=r"model\.invalid: .*half of a card"):
+            HalfCard.decode(wrong)

@@ -7,13 +7,12 @@ from typing import Annotated, Any
 
 import typer
 
-from hanse.cli.common import Home, site_key
-from hanse.cli.serve_part import partner_settings
+from hanse.cli.common import Home
+from hanse.cli.serve_part import of_site, partner_settings
 from hanse.cli.serve_settings import ServeSettings
 from hanse.client.ended import ended_at
 from hanse.client.features import make_features
 from hanse.client.home import MemberHome
-from hanse.client.logs import log_place
 from hanse.client.packs import pack_keys
 from hanse.client.peers import coordinator_keys
 from hanse.client.settings import NodeSettings
@@ -89,20 +88,13 @@ def scoring_settings(
     if metrics_address is not None:
         flags["operation"] = {"metrics_address": metrics_address}
     settings = load_settings(ServeSettings, site.settings, "serve", flags)
-    site_key(home)  # the last steps of a change of the key are taken before the scorer reads the file
     return ScoringSettings(
         address=settings.address,
         **(_pinned(site, model) if "@" in model else _followed(site, model)),
-        packs=site.packs,
-        auditor=site.auditor_verifier,
-        consent_ledger=site.consent,
-        consent_url=NodeSettings.load(home).consent_url,
-        pseudonym_key=site.pseudonym_key,
-        log=log_place(site),
+        **of_site(home),
         replica=settings.replica,
         withdrawal_bound_s=settings.withdrawal_bound_s,
         calls_per_caller=settings.calls_per_caller,
-        signing_key=site.node_key,
         callers={name: home / path for name, path in settings.callers.items()},
         operators=settings.operators,
         subject_sets=site.subject_sets,

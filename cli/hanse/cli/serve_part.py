@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -72,7 +72,6 @@ def part_settings(home: Path, model: str, settings: ServeSettings) -> PartSettin
     if not (folder / PART_FILE).is_file():
         known = ", ".join(sorted(path.name for path in site.parts.glob("*@*"))) or "none"
         raise ServingError("model.not-found", f"no part of {model} in {site.parts}; there are: {known}")
-    site_key(home)  # the last steps of a change of the key are taken before the service reads the file
     agreement = folder / AGREEMENT_FILE
     if not agreement.is_file():
         raise ServingError("model.invalid", f"{folder} has no {AGREEMENT_FILE}: train the model anew")
@@ -80,18 +79,27 @@ def part_settings(home: Path, model: str, settings: ServeSettings) -> PartSettin
         address=settings.part_address,
         part=folder,
         agreement=agreement,
-        packs=site.packs,
-        auditor=site.auditor_verifier,
-        consent_ledger=site.consent,
-        consent_url=NodeSettings.load(home).consent_url,
-        pseudonym_key=site.pseudonym_key,
-        log=log_place(site),
-        signing_key=site.node_key,
+        **of_site(home),
         label_holder=_label_holder(site, agreement),
         tls_key=site.part_key,
         tls_certificate=site.part_certificate,
         keep_s=settings.part_keep_s,
     )
+
+
+def of_site(home: Path) -> dict[str, Any]:
+    """What every service needs of the member's folder (:class:`hanse.server.site_settings.SiteSettings`)."""
+    site = MemberHome(home)
+    site_key(home)  # the last steps of a change of the key are taken before the service reads the file
+    return {
+        "packs": site.packs,
+        "auditor": site.auditor_verifier,
+        "consent_ledger": site.consent,
+        "consent_url": NodeSettings.load(home).consent_url,
+        "pseudonym_key": site.pseudonym_key,
+        "log": log_place(site),
+        "signing_key": site.node_key,
+    }
 
 
 def write_link(home: Path, address: str) -> Path:

@@ -9,12 +9,13 @@ from typing import Annotated, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from hanse.crypto import canonical_json
-from hanse.errors import ConfigurationError, ServingError
-from hanse.learning.boosting.columns import BinnedColumn, Binning, Codes
-from hanse.policies.fields import Document, Many
+from hanse.errors import ConfigurationError
+from hanse.learning.boosting.columns import Binning, Codes
+from hanse.learning.vertical.cell_file import MAX_CELLS, CellFile
+from hanse.policies.fields import Many
 
 Columns = Mapping[str, NDArray[Any]]
 Floats = NDArray[np.float64]
@@ -24,14 +25,12 @@ L2: Final = 10.0
 """Pull on log-odds towards zero; as many rows that say nothing."""
 
 _STEPS: Final = 25
-_MAX_CELLS: Final = 1 << 20
 
 
-class _File(Document):
+class _File(CellFile):
     """An :class:`OwnModel` as it is kept."""
 
-    columns: Annotated[Many[BinnedColumn], Field(min_length=1, max_length=10_000)]
-    log_odds: Annotated[Many[Annotated[float, Field(allow_inf_nan=False)]], Field(max_length=_MAX_CELLS)]
+    log_odds: Annotated[Many[Annotated[float, Field(allow_inf_nan=False)]], Field(max_length=MAX_CELLS)]
     base: Annotated[float, Field(allow_inf_nan=False)]
 
 
@@ -105,13 +104,7 @@ class OwnModel:
         Raises:
             ServingError: ``model.invalid`` if the bytes are none.
         """
-        try:
-            kept = _File.model_validate_json(data)
-            binning = Binning(columns=kept.columns)
-        except ValidationError as error:
-            raise ServingError("model.invalid", "a file is not a model of own columns") from error
-        if len(kept.log_odds) != binning.layout.total:
-            raise ServingError("model.invalid", "log-odds do not fit the cells")
+        kept, binning = _File.read(data, "a model of own columns", lambda file: file.log_odds)
         return cls(binning, np.array(kept.log_odds), kept.base)
 
 

@@ -142,7 +142,7 @@ async def _open_site(
         raise ServingError(
             "model.invalid", f"{settings.part} is no feature holder's part under this agreement"
         )
-    place = settings.consent_url or settings.consent_ledger
+    place = settings.consents
     require_ledger(place)
     actor = Actor(organisation=member.organisation, key_id=key.verifier.key_id, role=ROLE)
     policy = site_policy(settings.packs, auditor_key(settings.auditor), agreement.agreement, member)

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from hanse.audit.event import PeerName
 from hanse.server.scoring.operation import Operation
 from hanse.server.scoring.vertical.settings import PartnerSettings
+from hanse.server.site_settings import SiteSettings
 
 ReplicaName = Annotated[str, Field(pattern=r"^([a-z]+([._-][a-z]+)*)?$", max_length=40)]
 """It becomes part of a role in the audit log, which has no digits; empty for who is alone."""
@@ -39,26 +40,18 @@ class RegistrySettings(BaseModel):
     coordinators: Annotated[tuple[str, ...], Field(min_length=1)]
 
 
-class ScoringSettings(BaseModel):
+class ScoringSettings(SiteSettings):
     """Settings of one scorer of one member.
 
     Attributes:
-        address: ``host:port`` to listen on; port 0 takes a free one.
         registry: Serve the versions that were decided on, as that changes; the three below are not looked at.
         model: Folder of the model version: weights and signed manifest.
         registry_key: Verifier key (text form) of the coordinator that registers models.
         agreement: The signed agreement, a signed note.
-        packs: Folder of the rule packs that the member has adopted.
-        auditor: Public key file of the auditor, who adopted them beside the approver.
-        consent_ledger: The member's consent ledger, a file.
-        consent_url: The member's consent ledger, a database; the file is not looked at then.
-        pseudonym_key: Secret file; turns identifiers into the ledger's pseudonyms.
-        log: The member's audit log: a file, or the URL of a database.
         replica: Name of this scorer among several of the member, in letters; entries of the log name it.
         withdrawal_bound_s: No score leaves later than so many seconds after a withdrawal was committed; what
             cannot be answered within that is decided again.
         calls_per_caller: Calls of one caller that may be under way at a time.
-        signing_key: Secret file; the member's node key, which the agreement names and the log is signed with.
         callers: Certificate file (PEM) by caller name. A connection with any other certificate is refused.
         tls_key: Secret file; PEM key of the server certificate.
         tls_certificate: PEM server certificate.
@@ -69,29 +62,18 @@ class ScoringSettings(BaseModel):
             agreement; about 400 bytes for each. 0 keeps none and reads the ledger for every subject.
         maximum_message_bytes: Largest request; gRPC refuses larger ones unread.
         partners: Of a vertical model, where the others' parts are; None for a model that needs nobody else.
-        grace_s: How long running calls may take to finish after a stop signal, seconds.
         operation: Bounds, and what the scorer tells.
         dangerously_insecure: Serve in plaintext, on a loopback address only. Nobody proves who they are
             then, so every call counts as coming from the one caller that must be configured.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    address: str = Field(pattern=r"^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):\d{1,5}$")
     registry: RegistrySettings | None = None
     model: Path = Path()
     registry_key: str = ""
     agreement: Path = Path()
-    packs: Path
-    auditor: Path
-    consent_ledger: Path
-    consent_url: str | None = None
-    pseudonym_key: Path
-    log: Path | str
     replica: ReplicaName = ""
     withdrawal_bound_s: WithdrawalBound = 1.0
     calls_per_caller: CallsPerCaller = 128
-    signing_key: Path
     callers: Annotated[Mapping[PeerName, Path], Field(min_length=1)]
     subject_sets: Path | None = None
     operators: tuple[PeerName, ...] = ()
@@ -101,7 +83,6 @@ class ScoringSettings(BaseModel):
     remembered_subjects: int = Field(default=1_000_000, ge=0, le=100_000_000)
     maximum_message_bytes: int = Field(default=16 * 2**20, ge=1024, le=256 * 2**20)
     partners: PartnerSettings | None = None
-    grace_s: float = Field(default=5.0, ge=0, le=300)
     operation: Operation = Operation()
     dangerously_insecure: bool = False
 
@@ -109,16 +90,6 @@ class ScoringSettings(BaseModel):
     def host(self) -> str:
         """The address without its port and brackets."""
         return self.address.rpartition(":")[0].strip("[]")
-
-    @property
-    def consents(self) -> Path | str:
-        """The consent ledger: a file, or the URL of a database."""
-        return self.consent_url or self.consent_ledger
-
-    @property
-    def quotas(self) -> Path | str:
-        """The record of quotas, which all replicas share: beside the consent ledger, or in its database."""
-        return self.consent_url or self.consent_ledger.with_name("quota.db")
 
     @model_validator(mode="after")
     def _transport(self) -> Self:

@@ -10,29 +10,27 @@ from typing import Annotated, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from hanse.crypto import canonical_json
-from hanse.errors import ServingError
 from hanse.learning.boosting.columns import BinnedColumn, Binning, Codes
 from hanse.learning.scorecard import Row, Scorecard, factor_and_offset
 from hanse.learning.transform import ColumnFeatures, cell_names
+from hanse.learning.vertical.cell_file import MAX_CELLS, CellFile
 from hanse.policies import PointScale
-from hanse.policies.fields import Document, Many
+from hanse.policies.fields import Many
 
 MAX_POINTS: Final = 1 << 40
 """Of a cell or a base in size; what is above is no log-odds of people."""
 
-_MAX_CELLS: Final = 1 << 20
 _Points = Annotated[int, Field(ge=-MAX_POINTS, le=MAX_POINTS)]
 
 
-class _File(Document):
+class _File(CellFile):
     """A :class:`HalfCard` as it is kept."""
 
     scale: PointScale
-    columns: Annotated[Many[BinnedColumn], Field(min_length=1, max_length=10_000)]
-    points: Annotated[Many[_Points], Field(max_length=_MAX_CELLS)]
+    points: Annotated[Many[_Points], Field(max_length=MAX_CELLS)]
     base: _Points
 
 
@@ -87,13 +85,7 @@ class HalfCard:
         Raises:
             ServingError: ``model.invalid`` if the bytes are none.
         """
-        try:
-            kept = _File.model_validate_json(data)
-            binning = Binning(columns=kept.columns)
-        except ValidationError as error:
-            raise ServingError("model.invalid", "a file is not half of a card") from error
-        if len(kept.points) != binning.layout.total:
-            raise ServingError("model.invalid", "points do not fit the cells")
+        kept, binning = _File.read(data, "half of a card", lambda file: file.points)
         return cls(kept.scale, binning, np.array(kept.points, dtype=np.int64), kept.base)
 
     def rows(self) -> tuple[Row, ...]:
