@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -63,6 +64,16 @@ class Site:
         except PolicyError as error:
             return error.code, error.rule
         return decided.rules, decided.hidden, decided.consent.head, decided.consent.root, decided.consent.size
+
+    def admitted(self, names: Sequence[str], now: datetime) -> list[int]:
+        """What is known of two calls about the same people, of names of one length: of few, and of many."""
+        encoded = [name.encode() for name in names]
+        array = np.array([np.void(name) for name in encoded], dtype=f"V{len(encoded[0])}")
+        try:
+            job = self.consents.open_call(self.served, CALLER, PURPOSE, now)
+            return self.consents.admits(self.served, job, [frozenset(encoded), array])
+        except PolicyError:
+            return [0, 0]
 
     def anew(self, names: Sequence[str], now: datetime, purpose: str = PURPOSE) -> object:
         job = Job(self.agreement, POLICY, PURPOSE, now, "brand", self.ledger.head())
@@ -125,6 +136,13 @@ def test_kept_decisions_equal_those_taken_anew(happened: list[Any], remembered: 
                 expected = site.anew(names, now)
                 assert site.kept(names, now) == expected
                 assert site.kept(names, now) == expected
+            twice = ("bert", "anna", "bert")
+            found: Any = site.anew(twice, now)
+            size = 2 if found[:2] == ((None, None, None), {}) else 0
+            assert set(site.admitted(twice, now)) <= {0, size}
+            assert site.kept(twice, now) == found
+            admitted = site.admitted(twice, now)
+            assert admitted == [size, size] if remembered == 1000 else set(admitted) <= {0, size}
         site.ledger.close()
 
 

@@ -22,7 +22,7 @@ from hanse.policies import daily_rows
 from hanse.server.scoring.consents import Consents
 from hanse.server.scoring.entries import CallEntry, answered_alike
 from hanse.server.scoring.freshness import elapsed_s
-from hanse.server.scoring.layouts import Alike, Layout
+from hanse.server.scoring.layouts import Alike, Layout, Subjects
 from hanse.server.scoring.leases import Account
 from hanse.server.scoring.minimising import everybody, said
 from hanse.server.scoring.served import Columns, LocalModel, Scores, Served
@@ -42,14 +42,14 @@ class AlikeCall(NamedTuple):
         caller: Name of the authenticated caller.
         purpose: The use that the caller declares.
         request: What it asks.
-        subjects: Identifiers of the subjects, each once, in UTF-8 if they are any text at all.
+        subjects: Identifiers of the subjects, in UTF-8 if they are any text at all.
         digest: Names the request in the log.
     """
 
     caller: str
     purpose: str
     request: Alike
-    subjects: frozenset[bytes]
+    subjects: Subjects
     digest: str
 
 

@@ -15,6 +15,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, NamedTuple, Protocol
 
+import numpy as np
+import numpy.typing as npt
+
 from hanse.audit import ConsentState
 from hanse.errors import PolicyError
 from hanse.policies import (
@@ -33,6 +36,7 @@ from hanse.policies.lasting import (
     call_lasts,
     freshness_lasts,
 )
+from hanse.server.scoring.names import Names
 
 _MOST_CALLS: Final = 1_000
 _MOST_EVENTS: Final = 10_000
@@ -100,14 +104,15 @@ class _View:
     freshness: LastingDecision
     synced_at: datetime | None
     decisions: SubjectDecisions
-    admitted: set[bytes] = field(default_factory=set)
+    admitted: Names = field(default_factory=Names)
     others: dict[str, _Kept] = field(default_factory=dict)
     ends: list[tuple[int, str]] = field(default_factory=list)
     names: dict[str, list[str]] = field(default_factory=dict)
     newest_ms: int = 0
 
     def forget_all(self) -> None:
-        for kept in (self.admitted, self.others, self.ends, self.names):
+        self.admitted.clear()
+        for kept in (self.others, self.ends, self.names):
             kept.clear()
 
     def forget(self, ref: str) -> None:
@@ -235,7 +240,9 @@ class Consents:
                 return self._gather(subjects, found)
         raise PolicyError("policy.ledger", "the consent ledger changes faster than it can be read")
 
-    def admits(self, agreed: Agreed, job: Job, asked: Sequence[frozenset[bytes]]) -> list[int]:
+    def admits(
+        self, agreed: Agreed, job: Job, asked: Sequence[frozenset[bytes] | npt.NDArray[np.void]]
+    ) -> list[int]:
         """About which calls it is known that every subject is admitted and hides nothing.
 
         It is known on everything that was committed before.
@@ -243,7 +250,8 @@ class Consents:
         Args:
             agreed: The model version that answers.
             job: What :meth:`open_call` returned.
-            asked: Identifiers of the subjects of each call, in UTF-8 if they are any text at all.
+            asked: Identifiers of the subjects of each call, in UTF-8 if they are any text at all; of many as
+                an array.
 
         Returns:
             For each call how many different subjects it is about; 0 if :meth:`decide` is to say what is so.
@@ -255,7 +263,12 @@ class Consents:
         view = self._view(agreed, job, to_ms(job.now))
         if view.freshness.refusal is not None:
             return [0] * len(asked)
-        return [len(names) if names <= view.admitted else 0 for names in asked]
+        return [
+            view.admitted.count_if_all(names)
+            if isinstance(names, np.ndarray)
+            else len(names) * view.admitted.issuperset(names)
+            for names in asked
+        ]
 
     def remembers(self, agreement: str, name: bytes) -> bool:
         """Whether a subject was admitted not long ago; somebody new is looked up by :meth:`decide` alone.

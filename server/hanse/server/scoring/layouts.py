@@ -8,9 +8,10 @@ other values: which these are is known from where they lie. Whatever is not quit
 """
 
 from struct import Struct
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from hanse.api.inference import open_inference_grpc_pb2 as oip
 from hanse.server.scoring.call import PURPOSE_PARAMETER, SUBJECT_INPUT, Call
@@ -19,9 +20,14 @@ from hanse.server.scoring.tensors import NUMERIC_TYPES
 
 _MOST_LAYOUTS: Final = 256
 _LENGTH_BYTES: Final = 4
+_MANY_ROWS: Final = 64
+"""From here on it takes less time to look all subjects up together."""
 _ID, _RAW = (
     oip.ModelInferRequest.DESCRIPTOR.fields_by_name[name].number for name in ("id", "raw_input_contents")
 )
+
+Subjects: TypeAlias = frozenset[bytes] | npt.NDArray[np.void]
+"""Whom a request asks about: each once, or as many as it has rows."""
 
 
 class Layout(NamedTuple):
@@ -140,8 +146,8 @@ class Layouts:
         alike[:] = [other for other in alike if other.fixed != layout.fixed] + [layout]
 
 
-def subjects_of(alike: Alike) -> frozenset[bytes] | None:
-    """Identifiers of the subjects, each once, in UTF-8 if they are any text at all.
+def subjects_of(alike: Alike) -> Subjects | None:
+    """Identifiers of the subjects, in UTF-8 if they are any text at all.
 
     Returns:
         None if one is not of the length that the layout has.
@@ -150,9 +156,10 @@ def subjects_of(alike: Alike) -> frozenset[bytes] | None:
     if layout.rows == 1:
         return frozenset((raw[_LENGTH_BYTES:],)) if raw.startswith(layout.subject_length) else None
     subjects = np.frombuffer(raw, layout.subject_type)
-    if (subjects["length"] != subjects["name"].itemsize).any():
+    names = subjects["name"]
+    if (subjects["length"] != names.itemsize).any():
         return None
-    return frozenset(subjects["name"].tolist())
+    return names if layout.rows >= _MANY_ROWS else frozenset(names.tolist())
 
 
 class _Skeleton(NamedTuple):

@@ -163,7 +163,9 @@ class Scorer:
             Whether ``then`` will be called; if not, :meth:`answer` is to decide.
         """
         subjects = subjects_of(request)
-        if not subjects or not self._consents.remembers(request.layout.agreement, next(iter(subjects))):
+        if subjects is None or not self._consents.remembers(
+            request.layout.agreement, bytes(next(iter(subjects)))
+        ):
             return False
         if self._under_way[caller] >= self.site.calls_per_caller:
             return False
@@ -203,7 +205,7 @@ class Scorer:
         self.site.freshness.require()
         if not self.site.freshness.settled(permitted.read_at):
             facts.rules = _nobody(len(call.subjects))
-            names = [*map(bytes.decode, call.subjects)]
+            names = [bytes(name).decode() for name in call.subjects]
             self._require_current(facts, Asked(call.caller, call.purpose, served, names, None))
         return facts, Answer(served, permitted.scores, _nobody(rows), {}, entry, permitted.consent)
 

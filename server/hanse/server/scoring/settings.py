@@ -59,7 +59,7 @@ class ScoringSettings(SiteSettings):
         operators: Callers that may take the model out of service and into it again.
         maximum_rows: Most subjects in one call.
         remembered_subjects: Of so many subjects, named by callers, decisions are kept in memory at most, per
-            agreement; about 400 bytes for each. 0 keeps none and reads the ledger for every subject.
+            agreement; about 500 bytes for each. 0 keeps none and reads the ledger for every subject.
         maximum_message_bytes: Largest request; gRPC refuses larger ones unread.
         partners: Of a vertical model, where the others' parts are; None for a model that needs nobody else.
         operation: Bounds, and what the scorer tells.
