@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import override
 
-from hanse.aggregation import CoordinatorEpoch, CoordinatorSum, SumTerms, question_digest
+from hanse.aggregation import CoordinatorEpoch, SumTerms, ask_enough, question_digest
 from hanse.api.v1 import aggregation_pb2 as pb
 from hanse.api.v1 import exchange_pb2 as exchange_pb
 from hanse.api.v1 import exchange_pb2_grpc as pb_grpc
@@ -145,22 +145,16 @@ class Sums:
         state = self._prepared().sum(place, question_digest(asked), empty)
         present = [member for member in self.members if member not in no_input]
         self.ask(Kind.INPUT, dict.fromkeys(present, b"%d %d" % (self._made, place)), state.take_input)
-        self.ask(Kind.SURVIVORS, state.close_inputs(), state.take_confirmation)
-        self._reveal(state, state.close_confirmations(), no_reveal)
+
+        def reveal(certificates: Mapping[str, bytes]) -> None:
+            there = {member: made for member, made in certificates.items() if member not in no_reveal}
+            self.ask(Kind.REVEAL, there, state.take_reveal)
+
+        ask_enough(state, lambda lists: self.ask(Kind.SURVIVORS, lists, state.take_confirmation), reveal)
         total, survivors = state.total()
         if list(survivors) != present:
             raise SystemExit("not the sum of those who have sent an input")
         return asked.encoding.decode(total)
-
-    def _reveal(
-        self, state: CoordinatorSum, certificates: Mapping[str, bytes], silent: Collection[str]
-    ) -> None:
-        """Asks as many as are needed, and another for each that does not answer."""
-        waiting = list(certificates.items())
-        while state.missing and waiting:
-            asked, waiting = dict(waiting[: state.missing]), waiting[state.missing :]
-            present = {member: made for member, made in asked.items() if member not in silent}
-            self.ask(Kind.REVEAL, present, state.take_reveal)
 
     def _prepared(self) -> CoordinatorEpoch:
         if self._epoch is None:

@@ -119,7 +119,7 @@ class Stage:
     def confirm(self, state: CoordinatorSum) -> dict[str, bytes]:
         for name, message in state.close_inputs().items():
             state.take_confirmation(name, self.members[name].survivors(message))
-        return state.close_confirmations()
+        return state.certify()
 
     def finish(self, state: CoordinatorSum) -> tuple[RingVector, tuple[str, ...]]:
         for name, message in self.confirm(state).items():

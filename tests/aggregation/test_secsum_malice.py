@@ -312,7 +312,7 @@ def test_members_who_are_asked_different_things_do_not_add_up() -> None:
     for name, message in lists.items():
         state.take_confirmation(name, stage.members[name].survivors(message))
     with refused("sum.too-few", "m0"):
-        stage.members["m1"].reveal(state.close_confirmations()["m1"])
+        stage.members["m1"].reveal(state.certify()["m1"])
 
 
 # Survivors
@@ -507,7 +507,7 @@ def test_lists_for_two_camps_open_nothing() -> None:
     stage = prepared(size=6)
     state = stage.gather()
     state.close_inputs()
-    complete = state.close_confirmations()["m0"]
+    complete = state.certify()["m0"]
     without = pb.SumCertificate.FromString(complete).survivors
     without.members.remove("m5")
     for name in ("m3", "m4", "m5"):

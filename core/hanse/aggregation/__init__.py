@@ -8,8 +8,8 @@
 * :mod:`hanse.aggregation.local`: both halves in one process.
 
 Secure sums follow Bonawitz et al., "Practical Secure Aggregation for Privacy-Preserving Machine Learning",
-CCS 2017, in the variant against an active server, which has signed keys and a consistency check, over the
-complete graph. An *epoch* prepares many sums, because a sum must cost milliseconds:
+CCS 2017, in the variant against an active server, which has signed keys and a consistency check, over as
+many pairs of members as are needed. An *epoch* prepares many sums, because a sum must cost milliseconds:
 
 1. *Keys.* For the epoch a member draws an X25519 key pair to seal shares with, and for **each sum** another
    pair for masks and a seed of 256 bits. Public keys and digests of the seeds are signed by its identity key,
@@ -21,13 +21,14 @@ complete graph. An *epoch* prepares many sums, because a sum must cost milliseco
 
 Each sum of the epoch:
 
-3. *Input.* Member u sends ``x_u + m_u + sum(m_uv for u < v) - sum(m_uv for v < u)`` in the ring, over all
-   other sharers v. ``m_u`` is the mask stream (:mod:`hanse.aggregation.masks`) of a key derived from u's
-   seed, ``m_uv`` that of a key derived from what the mask keys of u and v have in common; both with the
-   session as salt and with number of the sum and digest of the question in the info. So masks cancel only
-   among members to whom the same agreement, roster, keys and question were shown.
-4. *Consistency.* If somebody is missing, each survivor confirms the list of survivors to each other one, by
-   a code that only the two can make (:mod:`hanse.aggregation.codes`), one list in a sum.
+3. *Input.* Member u sends ``x_u + m_u + sum(m_uv for u < v) - sum(m_uv for v < u)`` in the ring, over its
+   neighbours v (:mod:`hanse.aggregation.neighbours`). ``m_u`` is the mask stream
+   (:mod:`hanse.aggregation.masks`) of a key derived from u's seed, ``m_uv`` that of a key derived from what
+   the mask keys of u and v have in common; both with the session as salt and with number of the sum and
+   digest of the question in the info. So masks cancel only among members to whom the same agreement, roster,
+   keys and question were shown.
+4. *Consistency.* If somebody is missing, a survivor that is asked confirms the list of survivors to each
+   other one, by a code that only the two can make (:mod:`hanse.aggregation.codes`), one list in a sum.
 5. *Reveal.* Shown that more than two thirds of the roster have confirmed the same list, a survivor sends, for
    every sharer, one share: of the seed if it is a survivor, of the mask key if it has vanished. For a list on
    which nobody is missing it sends them at once, and confirms no list afterwards. The coordinator computes
@@ -41,6 +42,12 @@ one. For a list with missing members to be opened, t members confirm it, at leas
 all seeds of the complete list, t members show shares, at least t - c of them honest. Were both so, there
 would be 2 (t - c) <= n - c honest members, that is c >= 2t - n. So one list at most is opened, as with
 confirmations of each; and shares under the complete one open no mask key, whatever else was shown.
+
+Why masks with some members are enough. Let n' members have shared. What hides the vectors of the honest
+members of the list that is opened are the masks between two of them; if they hang together by such masks,
+nothing but their total follows. Whoever else has shared, and is not on that list or lies, is taken away from
+them: at most n' - t and c members. So a graph is needed in which t - (n - n') - 1 members can be taken away
+and the others still hang together: each is a neighbour of t - (n - n'), or of all.
 
 Why a sum is made once or not at all. Keys, seeds and shares are drawn for each sum afresh, so what one sum
 reveals opens no other. But two sums over the same data, one of them with fewer members, differ by what the
@@ -58,7 +65,7 @@ No sum has fewer than three members: of two, each is the total without the other
 from hanse.aggregation.asking import Scoped, from_message, scoped, to_message, work_digest
 from hanse.aggregation.body import decode_body, encode_body
 from hanse.aggregation.coordinator import CoordinatorEpoch
-from hanse.aggregation.coordinator_sum import CoordinatorSum
+from hanse.aggregation.coordinator_sum import CoordinatorSum, ask_enough
 from hanse.aggregation.fixed_point import FixedPoint
 from hanse.aggregation.local import LocalAggregator, Phase
 from hanse.aggregation.member import MemberEpoch
@@ -82,6 +89,7 @@ __all__ = [
     "SumHistory",
     "SumTerms",
     "Vector",
+    "ask_enough",
     "asked_digest",
     "decode_body",
     "encode_body",

@@ -2,8 +2,8 @@
 
 import hashlib
 import os
-from collections.abc import Container, Mapping
-from typing import Final
+from collections.abc import Callable, Container, Mapping
+from typing import Final, TypeAlias
 
 import numpy as np
 
@@ -19,16 +19,19 @@ from hanse.errors import ProtocolError, TrainingError
 
 _THREADS: Final = min(4, os.cpu_count() or 1)
 
+Ask: TypeAlias = Callable[[Mapping[str, bytes]], None]
+"""Sends each member its message, and hands the answers of those who answer to the sum."""
+
 
 class CoordinatorSum:
     """The state of one sum at the coordinator.
 
     Every member is asked for an input, :meth:`take_input`; :meth:`close_inputs` says to whom the list of
     survivors goes, nobody if it is complete; their answers go to :meth:`take_confirmation`;
-    :meth:`close_confirmations` says to whom the certificate goes; their answers go to :meth:`take_reveal`;
-    :meth:`total` ends it. Who does not answer
-    before a step is closed has vanished from this sum, and may take part in the next. What is refused is
-    raised and names the member; the others go on.
+    :meth:`certify` says to whom the certificate goes; their answers go to :meth:`take_reveal`;
+    :meth:`total` ends it. :func:`ask_enough` does all of it between inputs and total. Who does not answer has
+    vanished from this sum, and may take part in the next. What is refused is raised and names the member; the
+    others go on.
 
     Args:
         session: The epoch.
@@ -54,7 +57,7 @@ class CoordinatorSum:
         self._inputs: set[str] = set()
         self._survivors: tuple[str, ...] | None = None
         self._codes: dict[str, dict[str, bytes]] = {}
-        self._certified = False
+        self._certified: set[str] = set()
         self._shares: dict[str, bytes] = {}
 
     def take_input(self, member: str, data: bytes) -> None:
@@ -84,6 +87,7 @@ class CoordinatorSum:
 
         Returns:
             A ``SumSurvivors`` for each survivor; none if nobody is missing, because then nobody confirms it.
+            As many as :attr:`unconfirmed` says need it, and another whenever one of them does not answer.
 
         Raises:
             TrainingError: ``run.insufficient-members`` if too few inputs have come.
@@ -107,7 +111,7 @@ class CoordinatorSum:
             ProtocolError: As :meth:`take_input`.
         """
         survivors = () if self._complete else self._survivors or ()
-        expect(member, survivors, self._codes, due=bool(survivors) and not self._certified)
+        expect(member, survivors, self._codes, due=bool(survivors))
         message = read(pb.SumConfirmation, data, member)
         self._session.check(message.session, message.sum, self._number, member)
         others = [peer for peer in survivors if peer != member]
@@ -118,23 +122,24 @@ class CoordinatorSum:
             peer: codes[place * CODE_BYTES : (place + 1) * CODE_BYTES] for place, peer in enumerate(others)
         }
 
-    def close_confirmations(self) -> dict[str, bytes]:
-        """Ends the wait for confirmations.
+    def certify(self) -> dict[str, bytes]:
+        """Shows who may reveal that enough have confirmed the list.
 
         Returns:
-            A ``SumCertificate`` for each member that has confirmed, or for everybody if nobody is missing. As
-            many as :attr:`missing` says need it, and another whenever one of them does not answer.
+            A ``SumCertificate`` for each member that has confirmed since the last call, or for everybody if
+            nobody is missing. As many as :attr:`missing` says need it, and another whenever one of them does
+            not answer.
 
         Raises:
             TrainingError: ``run.insufficient-members`` if too few have confirmed.
         """
         if not self._complete:
             self._require(len(self._codes), self._session.terms.threshold, "confirmed the list of survivors")
-        self._certified = True
-        survivors = self._list(self._survivors or ())
+        survivors, fresh = self._list(self._survivors or ()), self._revealing - self._certified
+        self._certified |= fresh
         return {
             member: pb.SumCertificate(survivors=survivors, codes=self._codes_for(member)).SerializeToString()
-            for member in self._revealing
+            for member in sorted(fresh)
         }
 
     def take_reveal(self, member: str, data: bytes) -> None:
@@ -147,12 +152,20 @@ class CoordinatorSum:
         Raises:
             ProtocolError: As :meth:`take_input`.
         """
-        expect(member, self._revealing, self._shares, due=self._certified)
+        expect(member, self._certified, self._shares, due=True)
         message = read(pb.SumReveal, data, member)
         self._session.check(message.session, message.sum, self._number, member)
         if len(message.shares) != SHARE_BYTES * len(self._session.sharers):
             raise ProtocolError("protocol.malformed", f"{member}: shares of another number of members")
         self._shares[member] = message.shares
+
+    @property
+    def unconfirmed(self) -> int:
+        """How many more members must confirm the list, so that enough have and enough may reveal."""
+        if self._complete:
+            return 0
+        unasked = len(self._codes) - len(self._certified)
+        return max(0, self._session.terms.threshold - len(self._codes), self.missing - unasked)
 
     @property
     def missing(self) -> int:
@@ -175,9 +188,10 @@ class CoordinatorSum:
         where = (self._session.digest, self._number, self._question)
         subtract = [self_mask(secrets[member], *where, member) for member in survivors]
         add: list[bytes] = []
+        neighbours = {} if self._complete else self._session.neighbours()
         for vanished in sorted(set(self._session.sharers) - set(survivors)):
             pair = KeyPair(secrets[vanished])
-            for member in survivors:
+            for member in sorted(set(neighbours[vanished]) & set(survivors)):
                 common = pair.agree(self._public(member), member)
                 key = pair_mask(common, *where, (member, vanished))
                 (subtract if member < vanished else add).append(key)
@@ -191,9 +205,9 @@ class CoordinatorSum:
         return self._survivors == self._session.sharers
 
     @property
-    def _revealing(self) -> tuple[str, ...]:
+    def _revealing(self) -> set[str]:
         """Who may be asked for shares."""
-        return self._session.sharers if self._complete else tuple(sorted(self._codes))
+        return set(self._session.sharers if self._complete else self._codes)
 
     def _codes_for(self, member: str) -> list[pb.SumCode]:
         return [
@@ -229,6 +243,34 @@ class CoordinatorSum:
 
     def _require(self, count: int, needed: int, what: str) -> None:
         require_members(count, needed, f"members of sum {self._number} have {what}")
+
+
+def ask_enough(state: CoordinatorSum, confirm: Ask, reveal: Ask) -> None:
+    """From inputs to shares: asks as many members as are needed, and another for each that does not answer.
+
+    Args:
+        state: A sum whose inputs have come.
+        confirm: Asks for confirmations of the list of survivors.
+        reveal: Asks for shares.
+
+    Raises:
+        TrainingError: ``run.insufficient-members`` if too few inputs or confirmations have come.
+    """
+    lists = state.close_inputs()
+    while True:
+        while (needed := state.unconfirmed) and lists:
+            confirm(_taken(lists, needed))
+        certificates = state.certify()
+        while (needed := state.missing) and certificates:
+            reveal(_taken(certificates, needed))
+        # Somebody has confirmed and does not reveal: others must confirm before they may.
+        if not state.missing or not lists:
+            return
+
+
+def _taken(messages: dict[str, bytes], count: int) -> dict[str, bytes]:
+    """The first few of some messages, which are no longer among them."""
+    return {member: messages.pop(member) for member in list(messages)[:count]}
 
 
 def require_members(count: int, needed: int, what: str) -> None:

@@ -10,6 +10,7 @@ from enum import Enum
 from typing import Final, TypeAlias
 
 from hanse.aggregation.coordinator import CoordinatorEpoch
+from hanse.aggregation.coordinator_sum import ask_enough
 from hanse.aggregation.fixed_point import RingVector
 from hanse.aggregation.member import MemberEpoch
 from hanse.aggregation.queries import Aggregate, Contributor, Query
@@ -108,10 +109,16 @@ class LocalEpoch:
         asked = dict.fromkeys(self._coordinator.sharers, b"")
         for member, reply in self._ask(asked, number, Phase.INPUT, lambda name, _: answer(name)):
             state.take_input(member, reply)
-        for member, reply in self._ask(state.close_inputs(), number, Phase.CONFIRM, self._survivors):
-            state.take_confirmation(member, reply)
-        for member, reply in self._ask(state.close_confirmations(), number, Phase.REVEAL, self._reveal):
-            state.take_reveal(member, reply)
+
+        def confirm(lists: Mapping[str, bytes]) -> None:
+            for member, reply in self._ask(lists, number, Phase.CONFIRM, self._survivors):
+                state.take_confirmation(member, reply)
+
+        def reveal(certificates: Mapping[str, bytes]) -> None:
+            for member, reply in self._ask(certificates, number, Phase.REVEAL, self._reveal):
+                state.take_reveal(member, reply)
+
+        ask_enough(state, confirm, reveal)
         return state.total()
 
     def _survivors(self, member: str, message: bytes) -> bytes:

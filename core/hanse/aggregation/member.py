@@ -66,6 +66,7 @@ class MemberEpoch:
         self._own: EpochSecrets | None = None
         self._peers: dict[str, pb.SumAdvertisement] = {}
         self._keys = b""
+        self._commons: dict[str, bytes] = {}
         self._kept_shares: list[Shares] = []
         self._session: Session | None = None
         self._sums: list[MemberSum] = []
@@ -282,7 +283,10 @@ class MemberEpoch:
         return derive(common, self._keys, f"{_CHANNEL} {sender} {recipient}".encode())
 
     def _common(self, own: EpochSecrets, peer: str) -> bytes:
-        return own.channel.agree(self._peers[peer].channel_key, peer)
+        """What the channel keys of this member and a peer have in common: for two seals and two codes."""
+        if peer not in self._commons:
+            self._commons[peer] = own.channel.agree(self._peers[peer].channel_key, peer)
+        return self._commons[peer]
 
     def _unseal(self, terms: SumTerms, own: EpochSecrets, peer: str, box: bytes) -> list[Shares]:
         plaintext = unseal(self._channel(own, peer, self._member), box, self._keys, peer)
@@ -296,6 +300,7 @@ class MemberEpoch:
         sharers = tuple(sorted(shares))
         session = Session(terms, session_digest(self._keys, sharers), sharers)
         peers = [peer for peer in sharers if peer != self._member]
+        near = session.neighbours()[self._member]
         codes = Codes(self._member, session.digest, {peer: self._common(own, peer) for peer in peers})
         sums = []
         for number in range(terms.sums):
@@ -303,10 +308,10 @@ class MemberEpoch:
             pair = own.pairs[number]
             secrets = SumSecrets(
                 seed=own.seeds[number],
-                pairs={peer: pair.agree(self._peers[peer].mask_keys[place], peer) for peer in peers},
+                pairs={peer: pair.agree(self._peers[peer].mask_keys[place], peer) for peer in near},
                 shares={peer: kept[number] for peer, kept in shares.items()},
             )
             sums.append(MemberSum(session, number, self._member, secrets, codes))
         self._session, self._sums = session, sums
         own.forget()
-        self._kept_shares = []
+        self._commons, self._kept_shares = {}, []

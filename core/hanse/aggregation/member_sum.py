@@ -12,6 +12,7 @@ from hanse.aggregation.codes import Codes
 from hanse.aggregation.fixed_point import RingVector
 from hanse.aggregation.masks import apply_masks
 from hanse.aggregation.messages import survivors_body
+from hanse.aggregation.neighbours import neighbours
 from hanse.aggregation.terms import SumTerms
 from hanse.api.v1 import aggregation_pb2 as pb
 from hanse.errors import PolicyError, ProtocolError
@@ -32,6 +33,11 @@ class Session:
     terms: SumTerms
     digest: bytes
     sharers: tuple[str, ...]
+
+    def neighbours(self) -> dict[str, tuple[str, ...]]:
+        """With whom each sharer shares masks; :mod:`hanse.aggregation` says why these are enough."""
+        absent = len(self.terms.roster) - len(self.sharers)
+        return neighbours(self.sharers, self.terms.threshold - absent)
 
     def check(self, session: bytes, number: int, expected: int, sender: str) -> None:
         """Checks that a message belongs here.
@@ -63,7 +69,7 @@ class SumSecrets:
 
     Attributes:
         seed: Of its own mask, 32 bytes.
-        pairs: What it has in common with every other sharer, 32 bytes, by member.
+        pairs: What it has in common with each neighbour, 32 bytes, by member.
         shares: Of every sharer's secrets, its own included, by member.
     """
 
@@ -127,9 +133,11 @@ class MemberSum:
         # Before the first masked element exists: a failure must not leave the masks usable a second time.
         self._question = question
         apply_masks(vector, [*add, self_mask(secrets.seed, *where, self._member)], subtract)
-        return pb.SumInput(
+        message = pb.SumInput(
             session=self._session.digest, sum=self._number, question=question, vector=vector.tobytes()
-        ).SerializeToString()
+        )
+        del vector  # it is of megabytes, and the next copy can have its place
+        return message.SerializeToString()
 
     def require_unanswered(self) -> None:
         """Checks that no vector was masked, and that it is not too late for one.

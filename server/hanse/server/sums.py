@@ -17,9 +17,9 @@ from google.protobuf.message import DecodeError
 from hanse.aggregation import (
     Aggregate,
     CoordinatorEpoch,
-    CoordinatorSum,
     Query,
     SumTerms,
+    ask_enough,
     asked_digest,
     question_digest,
     scoped,
@@ -162,8 +162,11 @@ class SecureAggregator:
         state = epoch.sum(number, question_digest(asked), asked.encoding.zeros(asked.length))
         question = pb.FromCoordinator(question=to_message(asked, number))
         self._ask(dict.fromkeys(epoch.sharers, question), "input", state.take_input)
-        self._ask(_all("survivors", state.close_inputs()), "confirmation", state.take_confirmation)
-        self._reveal(state)
+        ask_enough(
+            state,
+            lambda lists: self._ask(_all("survivors", lists), "confirmation", state.take_confirmation),
+            lambda shown: self._ask(_all("certificate", shown), "reveal", state.take_reveal),
+        )
         total, members = state.total()
         aggregate = Aggregate(query.encoding.decode(total), members)
         self._opened.keep(name, aggregate)
@@ -221,13 +224,6 @@ class SecureAggregator:
         for member, message in _all("shares", epoch.close_shares()).items():
             self._send(member, message)
         return epoch
-
-    def _reveal(self, state: CoordinatorSum) -> None:
-        """Asks as many as are needed, and another for each that does not answer."""
-        certificates = _all("certificate", state.close_confirmations())
-        while state.missing and certificates:
-            chosen = sorted(certificates)[: state.missing]
-            self._ask({member: certificates.pop(member) for member in chosen}, "reveal", state.take_reveal)
 
     def _ask(
         self, messages: Mapping[str, pb.FromCoordinator], expected: str, take: Callable[[str, bytes], None]
