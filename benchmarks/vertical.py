@@ -22,6 +22,7 @@ from vertical_parts.rivals import alone_and_fused, area, plain, xgboost
 from vertical_parts.tables import FEATURE, LABEL, MadeTable, RealTable
 
 QUALITY, SPEED, GROWTH, LARGE, HOMOMORPHIC = "quality", "speed", "growth", "large", "homomorphic"
+POINTS: Final = "points"
 SETS: Final = ("default_credit", "bank_full", "adult", "telco")
 FOLDS, QUICK_FOLDS = (0, 1, 2), (0,)
 SETTINGS: Final = BoostingSettings()
@@ -33,6 +34,8 @@ ENCRYPTED_CPU_S_PER_TREE: Final = 8.0
 ENCRYPTED_TREES, QUICK_ENCRYPTED_TREES = 5, 2
 KEYS, QUICK_KEYS = 10, 2
 KEY_BITS: Final = 2048
+TURNS: Final = 3
+QUICK_POINT_TREES: Final = 45
 TIMES_PLAIN: Final = 10.0
 SHORT_OF_RIVAL: Final = 0.002
 GAIN: Final = 0.9
@@ -122,6 +125,21 @@ def homomorphic(folder: Path, options: Options) -> Iterator[Figure]:
     yield Figure(f"{label}: largest difference of a score from that with a dealer", difference, "", 0.0)
 
 
+def points(folder: Path, options: Options) -> Iterator[Figure]:
+    """What it costs to keep how far a run has come, by turns with runs that keep nothing."""
+    settings = SPEED_SETTINGS.model_copy(update={"trees": QUICK_POINT_TREES} if options.quick else {})
+    table = RealTable(folder / "default_credit", settings)
+    turns = [run(lambda: table, table.rows, points=kept) for kept in (False, True) * TURNS]
+    label = f"default_credit, {table.rows} rows, depth {settings.depth}"
+    without, kept = (float(np.median([one.cpu_s_per_tree for one in turns[start::2]])) for start in (0, 1))
+    yield Figure(f"{label}: one tree, nothing kept", without, "CPU-s")
+    yield Figure(f"{label}: one tree, with points", kept, "CPU-s", CPU_S_PER_TREE)
+    clocks = [float(np.median([one.seconds for one in turns[start::2]])) for start in (0, 1)]
+    yield Figure(f"{label}: points, on the clock", clocks[1] / clocks[0], "times")
+    same = max(float(np.abs(one.scores - turns[0].scores).max()) for one in turns)
+    yield Figure(f"{label}: largest difference of a score", same, "", 0.0)
+
+
 def _key_cpu_s() -> float:
     require_library()  # so that its threads are not in the first figure
     begun_s = time.process_time()
@@ -166,11 +184,13 @@ def large() -> Iterator[Figure]:
 
 def measure(options: Options) -> Iterator[Figure]:
     """The parts that were asked for."""
-    folder = data_sets() if {QUALITY, SPEED, HOMOMORPHIC} & set(options.parts) else None
+    folder = data_sets() if {QUALITY, SPEED, HOMOMORPHIC, POINTS} & set(options.parts) else None
     if SPEED in options.parts and folder:
         yield from speed(folder, options)
     if HOMOMORPHIC in options.parts and folder:
         yield from homomorphic(folder, options)
+    if POINTS in options.parts and folder:
+        yield from points(folder, options)
     if QUALITY in options.parts and folder:
         yield from quality(folder, options)
     if GROWTH in options.parts:
@@ -181,7 +201,7 @@ def measure(options: Options) -> Iterator[Figure]:
 
 def main() -> int:
     """Measures, prints, and returns the exit code."""
-    options = parse_options(__doc__ or "", (QUALITY, SPEED, GROWTH), SETS, (LARGE, HOMOMORPHIC))
+    options = parse_options(__doc__ or "", (QUALITY, SPEED, GROWTH), SETS, (LARGE, HOMOMORPHIC, POINTS))
     console = Console(highlight=False)
     figures = []
     for figure in measure(options):

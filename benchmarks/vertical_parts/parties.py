@@ -17,8 +17,12 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors.numpy import save
 
+from hanse.client.vertical.conversations import conversation_digest
+from hanse.client.vertical.unfinished import Unfinished
 from hanse.exchange.transcript import Transcript
+from hanse.learning.vertical.leakage import WatchedTrees
 from hanse.learning.vertical.trees import (
     Dealer,
     FeatureHolder,
@@ -89,13 +93,16 @@ class Outcome:
         return sum(cost.sent_mib for cost in self.costs.values()) / self.trees
 
 
-def run(table: Callable[[], Table], rows: int, key_bits: int | None = None) -> Outcome:
+def run(
+    table: Callable[[], Table], rows: int, key_bits: int | None = None, *, points: bool = False
+) -> Outcome:
     """Runs the parties, each in a process of its own.
 
     Args:
         table: Makes the table; each process reads its own half.
         rows: Aligned rows.
         key_bits: Of the key under which sums are encrypted; None for a dealer.
+        points: Whether the parties keep how far they have come, as nodes do.
     """
     parties: tuple[str, ...] = (LABEL, FEATURE, DEALER) if key_bits is None else (LABEL, FEATURE)
     links: dict[tuple[str, str], Any] = {pair: loopback_pair() for pair in itertools.combinations(parties, 2)}
@@ -103,7 +110,16 @@ def run(table: Callable[[], Table], rows: int, key_bits: int | None = None) -> O
         folder = Path(name)
         processes = [
             multiprocessing.get_context("fork").Process(
-                target=_process, args=(party, table, rows, key_bits, _channels(party, links), folder)
+                target=_process,
+                args=(
+                    party,
+                    table,
+                    rows,
+                    key_bits,
+                    _channels(party, links),
+                    folder / "kept" if points else None,
+                    folder,
+                ),
             )
             for party in parties
         ]
@@ -154,13 +170,15 @@ def _process(
     rows: int,
     key_bits: int | None,
     channels: dict[str, SocketChannel],
+    kept: Path | None,
     folder: Path,
 ) -> None:
     """One process; it ends without the parent's exit handlers."""
     try:
         work = {LABEL: _label, FEATURE: _feature, DEALER: _deal}[party]
         table = make()
-        result = work(table, _terms(table, rows, key_bits), channels, folder)
+        place = None if kept is None else kept / party
+        result = work(table, _terms(table, rows, key_bits), channels, place, folder)
         (folder / party).write_text(json.dumps(result))
     except BaseException:  # noqa: BLE001 - whatever it is, the parent is told by the exit code
         traceback.print_exc()
@@ -203,16 +221,46 @@ class _Clock:
         )
 
 
+class _Keeper:
+    """Keeps points as a node does; see :class:`hanse.learning.vertical.trees.points.Keeper`."""
+
+    def __init__(self, folder: Path, peer: Transcript, watched: WatchedTrees | None) -> None:
+        self._files = Unfinished(folder)
+        self._peer = peer
+        self._watched = watched
+
+    def load(self) -> dict[str, bytes]:
+        return {}
+
+    def keep(self, files: Mapping[str, bytes]) -> None:
+        sent = (
+            {} if self._watched is None else {"sent.safetensors": save(dict(self._watched.channel.tables()))}
+        )
+        self._files.keep({**sent, **files})
+
+    def said(self, peer: str) -> str:
+        return conversation_digest(FEATURE if peer == LABEL else LABEL, self._peer)
+
+    def goes_on(self, digest: str) -> None:
+        raise AssertionError(digest)
+
+
 def _label(
-    table: Table, terms: TreesTerms, channels: dict[str, SocketChannel], folder: Path
+    table: Table, terms: TreesTerms, channels: dict[str, SocketChannel], kept: Path | None, folder: Path
 ) -> dict[str, Any]:
     columns, labels, binning = table.columns(LABEL), table.labels, table.binning(LABEL)
     clock = _Clock()
     holder = LabelHolder(terms, binning, columns, labels)
     done: list[tuple[float, float]] = []
     peer = Transcript(channels[FEATURE])
+    watched = WatchedTrees(peer, terms.rows) if kept is not None else None
+    keeper = None if kept is None else _Keeper(kept, peer, watched)
     part = holder.train(
-        {FEATURE: peer}, channels.get(DEALER), os.urandom, lambda _: done.append((clock.seconds, clock.cpu_s))
+        {FEATURE: peer if watched is None else watched.channel},
+        channels.get(DEALER),
+        os.urandom,
+        lambda _: done.append((clock.seconds, clock.cpu_s)),
+        keeper,
     )
     cost = clock.cost(channels)
     tests = table.tests(LABEL)
@@ -230,13 +278,15 @@ def _label(
 
 
 def _feature(
-    table: Table, terms: TreesTerms, channels: dict[str, SocketChannel], folder: Path
+    table: Table, terms: TreesTerms, channels: dict[str, SocketChannel], kept: Path | None, folder: Path
 ) -> dict[str, Any]:
     del folder
     columns, binning = table.columns(FEATURE), table.binning(FEATURE)
     clock = _Clock()
-    holder = FeatureHolder(terms, binning, columns)
-    part = holder.take_part({LABEL: Transcript(channels[LABEL])}, channels.get(DEALER), os.urandom)
+    peer = Transcript(channels[LABEL])
+    keeper = None if kept is None else _Keeper(kept, peer, None)
+    holder = FeatureHolder(terms, binning, columns, keeper=keeper)
+    part = holder.take_part({LABEL: peer}, channels.get(DEALER), os.urandom)
     cost = clock.cost(channels)
     tests = table.tests(FEATURE)
     if part.cuts:
@@ -245,9 +295,9 @@ def _feature(
 
 
 def _deal(
-    table: Table, terms: TreesTerms, channels: dict[str, SocketChannel], folder: Path
+    table: Table, terms: TreesTerms, channels: dict[str, SocketChannel], kept: Path | None, folder: Path
 ) -> dict[str, Any]:
-    del folder, table
+    del folder, table, kept
     clock = _Clock()
     Dealer(terms).deal(channels, os.urandom)
     return {"cost": clock.cost(channels)}

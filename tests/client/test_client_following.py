@@ -68,4 +68,10 @@ def test_what_goes_on_is_said() -> None:
     facts = {"seconds": 2.5, "auc": 0.75, "auc_standard_error": 0.01, "next": "evaluation"}
     assert describe(RunEvent("run-1", "", "run.prepared", 0, facts)) == "prepared in 2.5 s; round 1 goes on"
     assert describe(RunEvent("run-1", "", "round.aggregated", 3, facts)).endswith("going in; evaluating")
+    gone = {"attempt": 1, "gone": "insurer", "wait_s": 90.0}
+    said = describe(RunEvent("run-1", "", "run.resumed", 0, gone))
+    assert (
+        said == "insurer is gone; going on, attempt 1, waits up to 90 s: start its node again (hanse client)"
+    )
+    assert describe(RunEvent("run-1", "", "run.resumed", 0, {"attempt": 2})).endswith("waiting for members")
     assert "round 4 goes on" in describe(RunEvent("run-1", "", "round.aggregated", 3, {"next": "round"}))

@@ -213,6 +213,7 @@ CASES: dict[str, Callable[[Story], list[Finding]]] = {
     "round-unshared": lambda s: compared(s, drop(T.ROUND_SUBMITTED, detail="trained", peer="brand")),
     "run-unshared": lambda s: compared(s, lambda log: log[: at(log, T.RUN_STARTED)]),
     "subjects-differ": lambda s: compared(s, stated("trained", subject_set_root=OTHER)),
+    "resumption-differs": lambda s: compared(s, alter(T.ROUND_AGGREGATED, model_in=OTHER)),
     "ends-differ": lambda s: compared(s, alter(T.RUN_FINISHED, type=T.RUN_FAILED)),
     "clocks-differ": lambda s: compared(s, far),
 }

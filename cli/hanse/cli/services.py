@@ -7,6 +7,7 @@ import typer
 
 from hanse.cli.common import Home, stop_on_signals
 from hanse.cli.output import say
+from hanse.client.home import MemberHome
 
 
 def server(
@@ -54,6 +55,16 @@ def client(home: Home = Path()) -> None:
     run_node(
         home,
         settings,
-        lambda: say(f"ready: {settings.name} at {settings.fleet_address}"),
+        lambda: _ready(home, f"{settings.name} at {settings.fleet_address}"),
         stop_on_signals(),
     )
+
+
+def _ready(home: Path, where: str) -> None:
+    """Says that the node works, and whether it is in a run that is not over."""
+    from hanse.client.kept import RunFile  # noqa: PLC0415
+
+    kept = RunFile(MemberHome(home).run).load()
+    if kept is not None:
+        say(f"{kept.run} is not over here: this node takes part again when it is asked to")
+    say(f"ready: {where}")

@@ -66,6 +66,7 @@ class Kept(Document):
         taken: The step that was taken last, finished or not.
         done: The step that was finished last.
         trained: Rounds that were finished.
+        again: How often the last step, or one before it, was taken again.
         answer: To the last step, where the member has answered it by itself.
         trial: Which trial of a sweep it is; None for a run by itself.
     """
@@ -78,6 +79,7 @@ class Kept(Document):
     taken: Taken | None = None
     done: Taken | None = None
     trained: Counter = 0
+    again: Counter = 0
     answer: Answer | None = None
     trial: KeptTrial | None = None
 

@@ -251,6 +251,7 @@ class Node:
     def _abandon_others(self, run: str, planned: PlannedRuns) -> None:
         """Ends what is still open of earlier runs: there is one run at a time, so they are over."""
         self._sessions.clear()
+        self._vertical.abandon_others(run)
         self._tools.ledger.close_abandoned(keep=planned.ahead)
         end_open_run(self._log, "run.interrupted", but=run)
 
@@ -261,6 +262,7 @@ class Node:
             session.close()
         else:  # there is one run at a time, and it was begun by an earlier process if at all
             self._tools.ledger.close_abandoned(keep=tuple(self._sessions))
+        self._vertical.leave(run)
         end_open_run(self._log, "run.left", only=run)
 
     def _check_agreement(self, signed: SignedAgreement, policy: Policy) -> None:

@@ -13,6 +13,7 @@ ROUND_AGGREGATED: Final = "round.aggregated"
 MODEL_REGISTERED: Final = "model.registered"
 RUN_PREPARED: Final = "run.prepared"
 RUN_EVALUATED: Final = "run.evaluated"
+RUN_RESUMED: Final = "run.resumed"
 MEMBER_LEFT: Final = "member.left"
 MAXIMUM_ERROR: Final = 0.2
 """Standard error of an AUC above which the estimate says nothing."""
@@ -26,9 +27,21 @@ def describe(event: RunEvent) -> str:
         return f"round {event.round}{_took(event)}: AUC {auc_text(event.facts)} going in; {then}"
     if event.type == RUN_PREPARED:
         return f"prepared{_took(event)}; round 1 goes on"
+    if event.type == RUN_RESUMED:
+        return _resumed(event.facts)
     if event.type == RUN_EVALUATED:
         return f"evaluated{_took(event)}; registering the model"
     return "waiting for members, preparing" if event.type == RUN_STARTED else event.type.replace(".", " ")
+
+
+def _resumed(facts: Mapping[str, Any]) -> str:
+    """Who is waited for, and what to do."""
+    attempt = f"going on, attempt {facts.get('attempt', '?')}"
+    if not facts.get("gone"):
+        return f"{attempt}: waiting for members"
+    wait_s = facts.get("wait_s")
+    longest = f" up to {wait_s:.0f} s" if isinstance(wait_s, int | float) else ""
+    return f"{facts['gone']} is gone; {attempt}, waits{longest}: start its node again (hanse client)"
 
 
 def seconds_text(facts: Mapping[str, Any]) -> str:

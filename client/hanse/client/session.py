@@ -10,6 +10,7 @@ In secure sums, a question is answered again only if this process knows that it 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +42,7 @@ from hanse.learning.preprocessing import PreprocessingContributor
 from hanse.learning.private import NoisyContributor
 from hanse.learning.random_source import SecureRandom
 from hanse.learning.training import LocalTrainer
+from hanse.learning.vertical.runs.resuming import RESUMABLE
 from hanse.policies import Policy, SignedAgreement
 from hanse.privacy import (
     Budget,
@@ -54,6 +56,9 @@ from hanse.privacy import (
 )
 
 Vector = npt.NDArray[np.float32]
+
+MOST_AGAIN: Final = 16
+"""How often a member takes steps of one vertical run again: each time a little may be asked of it twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,17 +157,33 @@ class Session:
             before = "nothing" if last is None else f"step {last.number}"
             raise ProtocolError("protocol.unexpected-step", f"{work}, step {number}, after {before}")
         agreement = self.signed.agreement
-        if self.restored and agreement.vertical is not None:
-            raise TrainingError("run.interrupted", "the node was restarted: nobody is aligned here any more")
-        if again and self.restored and agreement.secure_sums:
+        if again and agreement.vertical is not None:
+            self._check_vertical(work)
+        elif again and self.restored and agreement.secure_sums:
             raise TrainingError("run.interrupted", "the node was restarted during this step")
         answer = self.kept.answer if again else None
-        self._keep(taken=step, answer=answer)
+        self._keep(taken=step, answer=answer, again=self.kept.again + again)
         if again:
             self.sums.again()
         elif self.shared is not None:
             self.shared.memory.clear()
         return again
+
+    def _check_vertical(self, work: str) -> None:
+        """Refuses to take a step of a vertical run again that would tell more than it did, or too often.
+
+        To P16 the alignment of a run is one, however often it is begun: in another attempt, others could
+        enter other people.
+
+        Raises:
+            TrainingError: ``run.interrupted``.
+        """
+        if work == "prepare":
+            raise TrainingError("run.interrupted", "a run aligns once: start another run")
+        if self.signed.agreement.training.model not in RESUMABLE:
+            raise TrainingError("run.interrupted", "a run of this model does not go on: start another run")
+        if self.kept.again >= MOST_AGAIN:
+            raise TrainingError("run.interrupted", "steps of this run were taken again too often")
 
     def _follows(self, work: str, number: int) -> bool:
         """Whether a step is the next one; a run may be evaluated after fewer rounds than were agreed.

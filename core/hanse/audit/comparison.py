@@ -138,6 +138,10 @@ class _Comparison:
     def _completed(self, index: int, entry: Entry, step: Step) -> Iterator[Finding]:
         """What the coordinator completed with this member in it, which an interrupted step is not."""
         taken = self.story.steps.get(step, [])
+        if entry.type is EventType.ROUND_AGGREGATED and self.story.went_on.get(step[0]) != entry.model_in:
+            yield self._finding(
+                "resumption-differs", index, entry, "the member's log has another digest, or none"
+            )
         if step not in self.stated:
             if taken and entry.type is EventType.ROUND_AGGREGATED:
                 detail = f"aggregated at entry {index} of the shared log"

@@ -231,7 +231,8 @@ class Event(Document):
             of several, the root of the tree over them (:mod:`hanse.audit.requests`).
         requests: How many scoring requests the entry is about, where there are several; counts are their
             sums.
-        model_in: Weights before the step.
+        model_in: Weights before the step; of a vertical training that was interrupted, digest of the point
+            that it went on from.
         model_out: Weights after it.
         privacy: Privacy loss planned or spent.
         member_checkpoint: Signed checkpoint of a member's own log, a note.

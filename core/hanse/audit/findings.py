@@ -139,6 +139,9 @@ KINDS: Final = MappingProxyType(
         "round-unshared": Kind("A member trained in an aggregated round that it did not state.", _BOTH),
         "run-unshared": Kind("A member took part in a run that the shared log does not have.", _BOTH),
         "subjects-differ": Kind("A statement names another subject set than the member's log.", _ROWS),
+        "resumption-differs": Kind(
+            "Both logs say differently from where an interrupted training went on.", _BOTH
+        ),
         "ends-differ": Kind("Both logs say differently how a run ended.", _BOTH),
         "clocks-differ": Kind("The clocks of both sides differ by minutes.", _CLOCK, note=True),
     }

@@ -41,12 +41,14 @@ class MemberStory:
         steps: Every step; several times if it was taken again after an interruption.
         began: Where the member took part in a run first.
         ends: How runs ended.
+        went_on: From where the training of a run went on last, if it was interrupted: digest by run.
     """
 
     size: int = 0
     steps: dict[Step, list[Done]] = field(default_factory=dict)
     began: dict[str, int] = field(default_factory=dict)
     ends: dict[str, Entry] = field(default_factory=dict)
+    went_on: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, entries: Iterable[Entry]) -> Self:
@@ -68,11 +70,17 @@ class MemberStory:
                 story._add((run, STEPS[entry.type], entry.round), Done(decided, since, index, entry))
             elif entry.type in _INTERRUPTED and run in pending:
                 story._given_up(run, *pending.pop(run))
-            if entry.type in ENDS:
-                story.ends[run] = entry
+            story._note(run, entry)
         for run, (since, decided) in pending.items():
             story._given_up(run, since, decided)
         return story
+
+    def _note(self, run: str, entry: Entry) -> None:
+        """Ends, and from where a run went on."""
+        if entry.type in ENDS:
+            self.ends[run] = entry
+        elif entry.type is EventType.RUN_RESUMED and entry.model_in is not None:
+            self.went_on[run] = entry.model_in
 
     def find(self, step: Step, size: int | None) -> Done | None:
         """The step as it was in the log when that had so many entries, if it was taken several times."""

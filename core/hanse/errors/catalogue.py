@@ -140,6 +140,11 @@ CATALOGUE: Final = MappingProxyType(
         "run.alignment-stale": ErrorSpec(
             _S.ABORTED, "People who were aligned are admitted no longer; start another run.", retryable=True
         ),
+        "run.data-changed": ErrorSpec(
+            _S.ABORTED,
+            "The data is not what it was before the interruption; start another run.",
+            retryable=True,
+        ),
         "run.unsupported": ErrorSpec(
             _S.FAILED_PRECONDITION, "The agreement asks for something that runs of this kind do not do."
         ),

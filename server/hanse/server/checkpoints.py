@@ -46,7 +46,7 @@ class Checkpoint(Document):
         step: What was done last.
         round: Rounds that are done.
         state: SHA-256 of what was learned: what the next step begins with.
-        transform: The fitted preprocessing, canonical JSON.
+        transform: The fitted preprocessing, canonical JSON; empty in a vertical run, which has none.
         cell_counts: Rows per cell over all members, with each one's noise; empty without privacy.
         epsilon: Epsilon that each member has told that it has spent.
         average: Share of each feature among the records of all members; maybe empty.
@@ -83,7 +83,8 @@ class Checkpoint(Document):
         """
         try:
             parsed = cls.model_validate(parse_canonical_json(data))
-            Transform.from_json(parsed.transform.encode())
+            if parsed.transform:
+                Transform.from_json(parsed.transform.encode())
         except (HanseError, ValidationError, UnicodeEncodeError) as error:
             raise TrainingError("run.interrupted", "the checkpoint cannot be read") from error
         return parsed

@@ -44,7 +44,7 @@ from hanse.server.sweeping import SweepConductor
 from hanse.server.sweeps import SweepBook, SweepRecord
 from hanse.server.transport import Transport
 from hanse.server.vertical.registering import vertical_manifest, write_vertical
-from hanse.server.vertical.run import VerticalOutcome, VerticalRun
+from hanse.server.vertical.run import VerticalOutcome, VerticalRun, require_resumable
 from hanse.server.witnesses import Witnesses
 
 QUORUM_TIMEOUT_S: Final = 60.0
@@ -284,12 +284,12 @@ class Coordinator:
             raise TrainingError("run.interrupted", "its agreement is not there")
         note = path.read_bytes()
         signed = open_agreement(note)
-        if signed.agreement.vertical is not None:
-            raise TrainingError("run.interrupted", "what members of a vertical run know is gone")
         kept = record.load()
         members = [member.name for member in signed.agreement.members]
         record.repair(story.events(kept[0] if kept else None, members))
         resumed = story.resumed(signed, kept)
+        if signed.agreement.vertical is not None:
+            require_resumable(signed.agreement, resumed)
         require_no_gap(signed.agreement, self._policy(signed.agreement), self._clock())
         record.opened.load()
         sweep = self._sweeps.of(record.run)
@@ -362,23 +362,38 @@ class Coordinator:
         rounds = (self._vertical if vertical else self.rounds)(context, record, transport)
         try:
             outcome = rounds.conduct(resumed)
-            manifest = (
-                vertical_manifest(context, outcome, self._clock())
-                if isinstance(outcome, VerticalOutcome)
-                else self.manifest(context, outcome, record)
-            )
-            name, digest, event = self.publish(
-                context, record, manifest, outcome.model_file, outcome.last_entry
-            )
+            name, digest = self._published(record.run) if resumed else ("", "")
+            if not name:
+                manifest = (
+                    vertical_manifest(context, outcome, self._clock())
+                    if isinstance(outcome, VerticalOutcome)
+                    else self.manifest(context, outcome, record)
+                )
+                name, digest = self.publish(
+                    context, record, manifest, outcome.model_file, outcome.last_entry
+                )[:2]
         except Exception as error:
             if not record.interrupted:
                 rounds.finish("", "", error_facts(error)["code"])
             raise
         rounds.finish(name, digest, "")
         record.record(
-            event.model_copy(update={"type": EventType.RUN_FINISHED}),
+            _about(context, EventType.RUN_FINISHED, digest),
             {"model": name, "epsilon": dict(outcome.epsilon), **outcome.metrics.as_facts()},
         )
+
+    def _published(self, run: str) -> tuple[str, str]:
+        """Name and digest of the model that an earlier process has registered of a run, with its proof.
+
+        Members may have been told of it, and it is in the logs: there is no other of the same run. Empty if
+        there is none.
+        """
+        digest = RunStory.of(self._log, run).registered
+        for manifest in sorted(self._folders.models.glob(f"*/{MANIFEST_FILE}")):
+            name = manifest.parent.name
+            if sha256_hex(manifest.read_bytes()) == digest and self.proven(name):
+                return name, digest or ""
+        return "", ""
 
     def rounds(self, context: RunContext, record: RunRecord, transport: Transport) -> Rounds:
         """The rounds of a run over a transport."""
@@ -415,13 +430,7 @@ class Coordinator:
         """
         self._await_quorum(context, record, entry)
         name, digest = self._register(manifest, model_file)
-        event = Event(
-            type=EventType.MODEL_REGISTERED,
-            agreement=context.signed.digest,
-            run=context.run,
-            purpose=context.agreement.purpose,
-            model_out=digest,
-        )
+        event = _about(context, EventType.MODEL_REGISTERED, digest)
         with self._released(record, event, name):
             index = record.record(event, {"model": name, "manifest_digest": digest})
             self._prove(context, record, name, index)
@@ -543,6 +552,17 @@ class Coordinator:
             ):
                 return identity
         raise IdentityError("identity.unauthenticated", "the client certificate is not an enrolled one")
+
+
+def _about(context: RunContext, kind: EventType, digest: str) -> Event:
+    """An entry about the model of a run."""
+    return Event(
+        type=kind,
+        agreement=context.signed.digest,
+        run=context.run,
+        purpose=context.agreement.purpose,
+        model_out=digest,
+    )
 
 
 def _withheld(registered: Event, code: str) -> Event:

@@ -124,6 +124,19 @@ class LeftOff:
     found_out: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """Why a process resumes its own run.
+
+    Attributes:
+        member: Who was gone.
+        pending: What all were asked for then.
+    """
+
+    member: str
+    pending: Pending
+
+
 class Party:
     """See the module docstring.
 
@@ -174,7 +187,14 @@ class Party:
         self.record(EventType.RUN_STARTED, {"members": sorted(self.active), **self.context.facts})
         self.late = self._await_all("run.absent")
 
-    def rejoin(self, attempt: int, left_off: "LeftOff", epsilon: Mapping[str, float]) -> None:
+    def rejoin(
+        self,
+        attempt: int,
+        left_off: "LeftOff",
+        epsilon: Mapping[str, float],
+        wait_s: float = GATHER_TIMEOUT_S,
+        gone: "Gone | None" = None,
+    ) -> None:
         """Goes on with a run of an earlier process: waits for those who were in it.
 
         What is numbered goes on above everything that was sent before, of which nobody knows here.
@@ -183,18 +203,25 @@ class Party:
             attempt: How often the run was resumed, this time included.
             left_off: Who is still in the run.
             epsilon: What members have told that they have spent.
+            wait_s: How long to wait for members.
+            gone: Who was gone, where that is why this process resumes its own run: all answers to what was
+                under way are waited for, so that none of them is taken for one of the next attempt.
         """
         self.attempt = attempt
         self.active, self.late = left_off.active, left_off.late
         self.found_out = left_off.found_out
         self.epsilon = dict(epsilon)
         self._sequence = attempt << ATTEMPT_BITS
-        self.record(EventType.RUN_RESUMED, {"attempt": attempt, "members": sorted(self.active)})
-        self._await_all("run.insufficient-members")
+        why = {} if gone is None else {"gone": gone.member, "wait_s": wait_s}
+        self.record(EventType.RUN_RESUMED, {"attempt": attempt, "members": sorted(self.active), **why})
+        if gone is not None:
+            gone.pending.collect(wait_s)
+            self.require_wanted()
+        self._await_all("run.insufficient-members", wait_s)
 
-    def _await_all(self, code: str) -> frozenset[str]:
+    def _await_all(self, code: str, wait_s: float = GATHER_TIMEOUT_S) -> frozenset[str]:
         """Who is not there, and has left the run therefore."""
-        absent = self.active - self._transport.wait_for(self.active, GATHER_TIMEOUT_S)
+        absent = self.active - self._transport.wait_for(self.active, wait_s)
         for member in sorted(absent):
             self.lose(member, code, "not connected")
         self.require_enough()
@@ -363,7 +390,12 @@ class Party:
             raise TrainingError("run.cancelled", "asked to end")
 
     def record(
-        self, kind: EventType, facts: Mapping[str, Any], number: int | None = None, state: str | None = None
+        self,
+        kind: EventType,
+        facts: Mapping[str, Any],
+        number: int | None = None,
+        state: str | None = None,
+        since: str | None = None,
     ) -> int:
         """Makes a step durable; returns the index of its entry.
 
@@ -372,8 +404,9 @@ class Party:
             facts: For those who watch.
             number: The round.
             state: Digest of what was learned so far.
+            since: Digest of what an interrupted step went on from.
         """
-        event = self._event(kind, number, ()).model_copy(update={"model_out": state})
+        event = self._event(kind, number, ()).model_copy(update={"model_in": since, "model_out": state})
         return self._journal.record(event, facts)
 
     def spent(self, told: Mapping[str, float]) -> dict[str, float]:

@@ -25,7 +25,8 @@ from hanse.client.exchange import CoordinatorChannel, open_peers
 from hanse.client.exchange.sealed import Relay
 from hanse.client.gate import Admitted
 from hanse.client.session import Session
-from hanse.client.vertical.kinds import Conversations, Files, kind_of
+from hanse.client.vertical.conversations import conversation_digest
+from hanse.client.vertical.kinds import Conversations, Files, Keeping, Kind, Trees, kind_of
 from hanse.client.vertical.parts import ALONE, Parts
 from hanse.client.vertical.protocols import (
     aligned_people,
@@ -37,9 +38,10 @@ from hanse.client.vertical.protocols import (
 )
 from hanse.client.vertical.records import common_rows
 from hanse.client.vertical.state import VerticalState
-from hanse.crypto import SigningKey, VerifierKey, canonical_json, sha256_hex
+from hanse.client.vertical.unfinished import ALIGNED_FILE, Aligned
+from hanse.crypto import SigningKey, VerifierKey, sha256_hex
 from hanse.crypto.sealed import SealedTerms
-from hanse.errors import ProtocolError
+from hanse.errors import HanseError, ProtocolError, TrainingError
 from hanse.exchange.transcript import Transcript
 from hanse.learning.vertical.runs.leakage import (
     LEAKAGE_FILE,
@@ -48,10 +50,14 @@ from hanse.learning.vertical.runs.leakage import (
     encode_reports,
 )
 from hanse.learning.vertical.runs.manifest import PartManifest
+from hanse.learning.vertical.runs.resuming import GONE, RESUMABLE
 from hanse.learning.vertical.serving.people import AGREEMENT_FILE, PEOPLE_FILE, encode_people
 
 _PURPOSES: Final = {"prepared": "alignment", "trained": "training", "evaluated": "evaluation"}
 """What members talk about in each step."""
+
+_MAY_GO_ON: Final = GONE | {"exchange.timeout", "run.interrupted", "run.engine"}
+"""Errors after which a run may be gone on with: another member, or the coordinator, is gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,12 +111,28 @@ class VerticalMember:
         steps = {"prepare": self._align, "train": self._train, "evaluate": self._evaluate}
         try:
             part = steps[str(phase.WhichOneof("work"))](session, phase.session)
+        except HanseError as error:
+            if not self._may_go_on(session, error):
+                self._parts.settle(session.run, "", "")
+            raise
         except BaseException:
             # Without this member there is no model, and nobody will tell it so: it has left the run.
             self._parts.settle(session.run, "", "")
             raise
         session.finished()
         return pb.Phased(part=part)
+
+    def _may_go_on(self, session: Session, error: HanseError) -> bool:
+        """Whether an error leaves the run to be gone on with: somebody was gone, and the people are known."""
+        return session.vertical is not None and _resumable(session) and error.code in _MAY_GO_ON
+
+    def leave(self, run: str) -> None:
+        """Deletes what is kept of a run that the site has left."""
+        self._parts.settle(run, "", "")
+
+    def abandon_others(self, run: str) -> None:
+        """Deletes what other runs would go on from: there is one run at a time, so they are over."""
+        self._parts.abandon(but=run)
 
     def finish(self, session: Session, model: str, manifest_digest: str) -> None:
         """Keeps the member's part under the name of the model that it belongs to; or as what is left.
@@ -123,9 +145,9 @@ class VerticalMember:
         self._parts.settle(session.run, model, manifest_digest)
 
     def _align(self, session: Session, name: str) -> pb.Part:
-        kind = kind_of(site_of(session))
-        kind.require()  # now, when no alignment has been spent
         self._parts.clear(session.run)
+        kind = self._kind(session)
+        kind.require()  # now, when no alignment has been spent
         admitted = session.admit(0)
         kinds = [rule.kind for rule in vertical_of(session).alignment.identifiers]
         prepared = prepare_identifiers(session, session.tools.gate.identifiers(kinds, admitted))
@@ -142,6 +164,14 @@ class VerticalMember:
         places: list[int] = found.rows.tolist()
         subject_ids = [admitted.subject_ids[place] for place in places]
         session.vertical = VerticalState(subject_ids, found.root, kind)
+        if _resumable(session):
+            kept = Aligned(
+                run=session.run,
+                agreement=session.signed.digest,
+                root=found.root.hex(),
+                subject_ids=tuple(subject_ids),
+            )
+            self._parts.unfinished(session.run).keep({ALIGNED_FILE: kept.to_bytes()})
         self._append(
             session,
             EventType.ALIGNMENT_FINISHED,
@@ -151,16 +181,20 @@ class VerticalMember:
         return self._part(session, talk)
 
     def _train(self, session: Session, name: str) -> pb.Part:
-        state = _state(session)
+        state = self._state(session)
+        state.digest = self._parts.discard(session.run)
         admitted = session.admit(1, state.subject_ids)
         rows = state.kind.divide(common_rows(admitted, state.subject_ids))
+        if _resumable(session):
+            self._parts.unfinished(session.run).require_same_rows("trained", rows)
         if is_label_holder(session):
             rows.require_both_labels(session.signed.agreement.label)
         about: dict[str, Any] = {"round": 1, "rows_used": rows.rows, "aligned_set_root": state.root.hex()}
         stated = admitted.event.model_copy(update={"aligned_set_root": state.root.hex()})
         with self._talk(session, name, "trained", admitted, stated, EventType.ROUND_TRAINED, **about) as talk:
             if is_label_holder(session):
-                state.alone = state.kind.train_alone(rows)
+                if not state.alone:  # in another attempt it is there
+                    state.alone = state.kind.train_alone(rows)
                 self._parts.keep_alone(session.run, state.alone)
             made = state.kind.train(rows, state.root, talk)
         state.leakage = state.kind.attack(rows)
@@ -169,7 +203,7 @@ class VerticalMember:
         return self._part(session, talk)
 
     def _keep(self, session: Session, part: Files) -> str:
-        state = _state(session)
+        state = self._state(session)
         people = encode_people(session.tools.gate.refs(state.subject_ids))
         files = {**part, PEOPLE_FILE: people, AGREEMENT_FILE: session.signed.note}
         if state.leakage:
@@ -188,13 +222,15 @@ class VerticalMember:
         return self._parts.keep(manifest, files)
 
     def _evaluate(self, session: Session, name: str) -> pb.Part:
-        state = _state(session)
+        state = self._state(session)
         if not state.digest:
             raise ProtocolError("protocol.unexpected-step", "an evaluation before the training")
         if is_label_holder(session):  # whatever the coordinator makes of them
             check_reports(state.leakage, vertical_of(session))
         admitted = session.admit(0, state.subject_ids)
         rows = state.kind.divide(common_rows(admitted, state.subject_ids))
+        if _resumable(session):
+            self._parts.unfinished(session.run).require_same_rows("evaluated", rows)
         root = state.root.hex()
         stated = admitted.event.model_copy(update={"aligned_set_root": root})
         with self._talk(
@@ -239,12 +275,13 @@ class VerticalMember:
             self._append(session, EventType.PEER_HEARD, peer=peer, conversation=digest)
 
     def _part(self, session: Session, talk: Conversations) -> pb.Part:
-        state = _state(session)
+        state = self._state(session)
         return pb.Part(
             aligned_set_root=state.root,
             aligned=len(state.subject_ids),
             digest=state.digest,
             dealt_bytes=talk.dealer.received.bytes,
+            resumed_from=state.resumed_from,
             leakage=[encode_report(one) for one in state.leakage],
             conversations=[
                 pb.Conversation(
@@ -257,19 +294,46 @@ class VerticalMember:
             ],
         )
 
+    def _kind(self, session: Session) -> Kind:
+        """What this member does in the run; that it goes on from a point is in the log before it does."""
+
+        def goes_on(digest: str) -> None:
+            self._state(session).resumed_from = digest
+            self._append(session, EventType.RUN_RESUMED, round=1, model_in=digest)
+
+        return kind_of(site_of(session), Keeping(self._parts.unfinished(session.run), goes_on))
+
+    def _state(self, session: Session) -> VerticalState:
+        """What is known of the run, by this process or by one before it.
+
+        Raises:
+            ProtocolError: ``protocol.unexpected-step`` if nobody was aligned.
+            TrainingError: ``run.interrupted`` if an earlier process aligned, and that was not kept.
+        """
+        if session.vertical is None and session.restored:
+            session.vertical = self._restored(session)
+        if session.vertical is None:
+            raise ProtocolError("protocol.unexpected-step", "nobody is aligned in this run")
+        return session.vertical
+
+    def _restored(self, session: Session) -> VerticalState:
+        data = self._parts.unfinished(session.run).read(ALIGNED_FILE)
+        if data is None:
+            raise TrainingError("run.interrupted", "the node was restarted: nobody is aligned here any more")
+        kept = Aligned.parse(data)
+        if (kept.run, kept.agreement) != (session.run, session.signed.digest):
+            raise TrainingError("run.interrupted", "what was kept of the alignment is of another run")
+        kind = self._kind(session)
+        kind.require()
+        state = VerticalState(list(kept.subject_ids), bytes.fromhex(kept.root), kind)
+        part = self._parts.reopen(session.run)
+        if part is not None and isinstance(kind, Trees):
+            kind.restore(part)
+            state.digest, state.leakage = part.digest, self._parts.reports(session.run)
+        return state
+
     def _append(self, session: Session, kind: EventType, **fields: object) -> None:
         self._telling.append(self._telling.event(session, kind, **fields))
-
-
-def conversation_digest(member: str, transcript: Transcript) -> str:
-    """Digest of what two members said to each other; the same at both.
-
-    Args:
-        member: Whose transcript it is.
-        transcript: With the other member.
-    """
-    said = {member: transcript.sent.digest, transcript.peer: transcript.received.digest}
-    return sha256_hex(canonical_json(said))
 
 
 def _how(session: Session) -> str | None:
@@ -300,7 +364,5 @@ def _others(session: Session, step: str) -> Mapping[str, VerifierKey]:
     return {holder: others[holder]}
 
 
-def _state(session: Session) -> VerticalState:
-    if session.vertical is None:
-        raise ProtocolError("protocol.unexpected-step", "nobody is aligned in this run")
-    return session.vertical
+def _resumable(session: Session) -> bool:
+    return session.signed.agreement.training.model in RESUMABLE

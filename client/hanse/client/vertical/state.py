@@ -1,4 +1,4 @@
-"""What a member knows of a vertical run while it goes on, in memory alone."""
+"""What a member knows of a vertical run while it goes on."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -20,6 +20,7 @@ class VerticalState:
         digest: SHA-256 of the part as it is kept; empty before.
         alone: What the label holder learned from its own columns alone, as files; none at the others.
         leakage: What known attacks on what each feature holder was sent learn; none at feature holders.
+        resumed_from: Digest of the point that the training went on from; empty if nothing interrupted it.
     """
 
     subject_ids: Sequence[str]
@@ -28,3 +29,4 @@ class VerticalState:
     digest: str = ""
     alone: "Files" = field(default_factory=dict)
     leakage: "Reports" = ()
+    resumed_from: str = ""

@@ -708,6 +708,7 @@ class Part(_message.Message):
     FIGURES_FIELD_NUMBER: _builtins.int
     DEALT_BYTES_FIELD_NUMBER: _builtins.int
     LEAKAGE_FIELD_NUMBER: _builtins.int
+    RESUMED_FROM_FIELD_NUMBER: _builtins.int
     aligned_set_root: _builtins.bytes
     """Root of the common people, 32 bytes, and how many they are."""
     aligned: _builtins.int
@@ -715,6 +716,8 @@ class Part(_message.Message):
     """SHA-256 of the member's part of the model, 64 hex digits; empty before there is one."""
     dealt_bytes: _builtins.int
     """What the coordinator dealt to this member in the phase, bytes."""
+    resumed_from: _builtins.str
+    """After the training: digest of the point that it went on from, 64 hex digits; empty if nothing interrupted it."""
     @_builtins.property
     def conversations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Conversation]:
         """With each other member that it talked to in the phase."""
@@ -739,10 +742,11 @@ class Part(_message.Message):
         figures: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
         dealt_bytes: _builtins.int = ...,
         leakage: _abc.Iterable[_builtins.bytes] | None = ...,
+        resumed_from: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["aligned", b"aligned", "aligned_set_root", b"aligned_set_root", "conversations", b"conversations", "dealt_bytes", b"dealt_bytes", "digest", b"digest", "figures", b"figures", "leakage", b"leakage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aligned", b"aligned", "aligned_set_root", b"aligned_set_root", "conversations", b"conversations", "dealt_bytes", b"dealt_bytes", "digest", b"digest", "figures", b"figures", "leakage", b"leakage", "resumed_from", b"resumed_from"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

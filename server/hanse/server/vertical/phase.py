@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from hanse.api.v1 import round_pb2 as pb
 from hanse.errors import HanseError, TrainingError
 from hanse.exchange.peers import PeerChannel
+from hanse.learning.vertical.runs.resuming import GONE
 from hanse.server.checks import check_ready
 from hanse.server.party import Asked, Party
 from hanse.server.sums import open_message
+from hanse.server.transport import Pending
 
 if TYPE_CHECKING:
     from hanse.server.exchange import Exchange
@@ -29,6 +31,21 @@ Deal: TypeAlias = Callable[[Mapping[str, PeerChannel]], None]
 """The coordinator's own part of a phase; blocks until it is done."""
 
 
+class MemberGoneError(TrainingError):
+    """A member is not there any more; the phase may be taken again when it is.
+
+    Args:
+        member: Who.
+        error: What was noticed.
+        pending: What all members were asked for.
+    """
+
+    def __init__(self, member: str, error: HanseError, pending: Pending) -> None:
+        super().__init__("run.interrupted", f"{member} is gone: {error.code}")
+        self.member = member
+        self.pending = pending
+
+
 class Conductor:
     """Conducts one phase; see the module docstring.
 
@@ -38,16 +55,25 @@ class Conductor:
         asked: The command that they were sent.
         stated: Name of the step, as statements name it.
         aligned: Root of the common people that everybody must have stated; None before there is one.
+        again: Whether the phase may be taken again if a member is gone.
     """
 
     def __init__(
-        self, party: Party, exchange: "Exchange", asked: Asked, stated: str, aligned: bytes | None
+        self,
+        party: Party,
+        exchange: "Exchange",
+        asked: Asked,
+        stated: str,
+        aligned: bytes | None,
+        *,
+        again: bool = False,
     ) -> None:
         self._party = party
         self._exchange = exchange
         self._asked = asked
         self._stated = stated
         self._aligned = aligned
+        self._again = again
         self._timeout_s = float(party.agreement.training.round_timeout_s)
         self._deadline_s = time.monotonic() + self._timeout_s
 
@@ -55,6 +81,7 @@ class Conductor:
         """With what each member takes part, as it has stated it.
 
         Raises:
+            MemberGoneError: If the phase may be taken again.
             TrainingError: ``run.insufficient-members``, ``run.cancelled``.
         """
         ready: dict[str, pb.Ready] = {}
@@ -139,12 +166,25 @@ class Conductor:
         until_s = time.monotonic() + 4 * POLL_S
         while time.monotonic() < until_s:
             self._answered(POLL_S)
+            if self._again:
+                self._require_all()  # names who is gone
+        if self._again and _is_gone(error):
+            raise MemberGoneError("a member", error, self._asked.pending)
         raise error
 
     def _lose(self, member: str, error: HanseError) -> None:
-        """A member leaves the run, and with it everybody; not who waited in vain for one that is gone."""
-        if "exchange.timeout" in {error.code, error.detail} and (gone := self._gone() - {member}):
-            member, error = min(gone), TrainingError("exchange.timeout", "it has no connection")
+        """A member leaves the run, and with it everybody; not who waited in vain for one that is gone.
+
+        If the phase may be taken again, who is gone does not leave: it may come back.
+        """
+        away = _is_gone(error)
+        if "exchange.timeout" in {error.code, error.detail} and (gone := self._gone()):
+            away = True
+            if gone - {member}:
+                member = min(gone - {member})
+                error = TrainingError("exchange.timeout", "it has no connection")
+        if self._again and away:
+            raise MemberGoneError(member, error, self._asked.pending)
         if member in self._party.active:
             self._party.lose_for(member, error, self._stated, self._asked.round)
         self._party.require_enough()
@@ -153,6 +193,13 @@ class Conductor:
         """Members that have not answered, and have no connection."""
         answered = self._asked.pending.collect(0.0).bodies.keys()
         return {m for m in self._party.active - answered if not self._exchange.links[m].attached}
+
+
+def _is_gone(error: HanseError) -> bool:
+    """Whether an error, or the one that a member refused with, says only that somebody is not there."""
+    if error.code == "run.member-refused":
+        return error.detail in GONE
+    return error.code in {*GONE, "run.insufficient-members"}  # the latter if the engine brings no answer
 
 
 class _Dealing:

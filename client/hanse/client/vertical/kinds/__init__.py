@@ -11,7 +11,7 @@ from typing import Final
 from hanse.client.vertical.kinds.kind import Conversations, Files, Kind, Site
 from hanse.client.vertical.kinds.late_fusion import LateFusion
 from hanse.client.vertical.kinds.scorecard import Scorecard
-from hanse.client.vertical.kinds.trees import Trees
+from hanse.client.vertical.kinds.trees import Keeping, Trees
 from hanse.errors import TrainingError
 
 
@@ -23,26 +23,28 @@ def _split_network(site: Site) -> Kind:
 
 
 _KINDS: Final[Mapping[str, Callable[[Site], Kind]]] = {
-    "trees": Trees,
     "scorecard": Scorecard,
     "late_fusion": LateFusion,
     "split_network": _split_network,
 }
 
 
-def kind_of(site: Site) -> Kind:
+def kind_of(site: Site, keeping: Keeping) -> Kind:
     """What a member does in a run.
 
     Args:
         site: Of the run.
+        keeping: Where trees keep how far a run has come.
 
     Raises:
         TrainingError: ``run.unsupported`` for a model that members do not train on each other's columns.
     """
     model = site.agreement.training.model
+    if model == "trees":
+        return Trees(site, keeping)
     if model not in _KINDS:
         raise TrainingError("run.unsupported", f"a vertical run of a model that is {model}")
     return _KINDS[model](site)
 
 
-__all__ = ["Conversations", "Files", "Kind", "Site", "kind_of"]
+__all__ = ["Conversations", "Files", "Keeping", "Kind", "Site", "Trees", "kind_of"]

@@ -4,17 +4,20 @@ The label holder runs its protocol over a :class:`Recorder` in the place of the 
 what the other party saw with the labels that only it has.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hanse.aggregation.body import decode_body
+from hanse.errors import TrainingError
 from hanse.exchange import PeerChannel
 from hanse.learning.vertical.leakage.surfaces import Surface, widest
 
 Floats = NDArray[np.float64]
+Tables: TypeAlias = Mapping[str, NDArray[Any]]
 
 
 @dataclass(slots=True)
@@ -43,12 +46,21 @@ class Recorder:
     Args:
         channel: What carries the messages.
         rows: How many people there are.
+        before: What earlier attempts at the same run have noted, from :meth:`tables`; None for nothing.
     """
 
-    def __init__(self, channel: PeerChannel, rows: int) -> None:
+    def __init__(self, channel: PeerChannel, rows: int, before: Tables | None = None) -> None:
         self._channel = channel
         self._rows = rows
-        self._noted: dict[str, _Noted] = {}
+        self._noted: dict[str, _Noted] = {} if before is None else _from_tables(before, rows)
+
+    def tables(self) -> Tables:
+        """All that is noted, as arrays by name."""
+        found: dict[str, NDArray[Any]] = {}
+        for step, noted in self._noted.items():
+            found |= {f"{step}.first": noted.first, f"{step}.total": noted.total}
+            found[f"{step}.times"] = np.array(noted.times, dtype=np.int64)
+        return found
 
     @property
     def peer(self) -> str:
@@ -82,6 +94,24 @@ class Recorder:
             self._noted[step].add(table)
         else:
             self._noted[step] = _Noted(table, table.copy())
+
+
+def _from_tables(tables: Tables, rows: int) -> dict[str, _Noted]:
+    """Reads :meth:`Recorder.tables`.
+
+    Raises:
+        TrainingError: ``run.interrupted`` if they are of other people, or not whole.
+    """
+    noted: dict[str, _Noted] = {}
+    for step in {name.rpartition(".")[0] for name in tables}:
+        first, total, times = (tables.get(f"{step}.{part}") for part in ("first", "total", "times"))
+        if first is None or total is None or times is None or times.dtype != np.int64 or times.shape:
+            raise TrainingError("run.interrupted", "what was noted of sent messages is not whole")
+        sound = all(table.ndim == 2 and table.shape[0] == rows for table in (first, total))  # noqa: PLR2004
+        if not sound or {first.dtype, total.dtype} != {np.dtype(np.float64)}:
+            raise TrainingError("run.interrupted", "what was noted of sent messages is of other people")
+        noted[step] = _Noted(first.copy(), total.copy(), int(times))
+    return noted
 
 
 def _per_person(array: NDArray[Any], rows: int) -> Floats:

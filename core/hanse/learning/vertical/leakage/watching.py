@@ -5,7 +5,7 @@ import numpy as np
 from hanse.exchange import PeerChannel
 from hanse.learning.vertical.leakage.attacks import Labels, chance_area
 from hanse.learning.vertical.leakage.cuts import AskedCuts
-from hanse.learning.vertical.leakage.recorder import Recorder
+from hanse.learning.vertical.leakage.recorder import Recorder, Tables
 from hanse.learning.vertical.leakage.report import LeakageReport
 from hanse.learning.vertical.leakage.surfaces import KNOWN, attack_labels
 
@@ -16,14 +16,16 @@ class WatchedTrees:
     Args:
         channel: To the feature holder.
         rows: How many people there are.
+        before: What was noted in earlier attempts, from :meth:`Recorder.tables`; None for nothing. Sides of
+            the cuts that the run goes on with are sent again in each attempt.
 
     Attributes:
         channel: What the label holder runs its protocol over in the place of the given one.
     """
 
-    def __init__(self, channel: PeerChannel, rows: int) -> None:
+    def __init__(self, channel: PeerChannel, rows: int, before: Tables | None = None) -> None:
         self._cuts = AskedCuts(channel, rows)
-        self.channel = Recorder(self._cuts, rows)
+        self.channel = Recorder(self._cuts, rows, before)
 
     def report(self, labels: Labels, rng: np.random.Generator) -> LeakageReport:
         """Attacks what the feature holder has seen.

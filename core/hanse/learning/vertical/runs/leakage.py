@@ -5,7 +5,7 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from hanse.crypto import canonical_json
+from hanse.crypto import canonical_json, parse_canonical_json
 from hanse.errors import PolicyError, ProtocolError
 from hanse.learning.vertical.leakage.report import LeakageReport, check_release
 from hanse.policies import Vertical
@@ -24,6 +24,18 @@ def encode_report(report: LeakageReport) -> bytes:
 def encode_reports(reports: Reports) -> bytes:
     """Reports as the file that stays with the label holder's part; equal reports give equal bytes."""
     return canonical_json([report.model_dump(mode="json") for report in reports])
+
+
+def decode_reports(data: bytes) -> Reports:
+    """Reads what :func:`encode_reports` wrote.
+
+    Raises:
+        ProtocolError: ``protocol.malformed`` for other bytes.
+    """
+    told = parse_canonical_json(data)
+    if not isinstance(told, list):
+        raise ProtocolError("protocol.malformed", "not a list of leakage reports")
+    return read_reports([canonical_json(one) for one in told], "this site")
 
 
 def read_reports(told: Sequence[bytes], member: str) -> Reports:

@@ -38,8 +38,15 @@ def trees_terms(agreement: Agreement, rows: int, root: bytes) -> TreesTerms:
         context=root.hex(),
         min_bin_rows=vertical.minimum_bin_rows,
         key_bits=vertical.trust.key_bits,
+        point_trees=_POINT_TREES if vertical.trust.key_bits is None else _POINT_TREES_ENCRYPTED,
     )
 
+
+_POINT_TREES: Final = 20
+"""A point costs a check of the dealer, about as much as one and a half trees of depth 4."""
+
+_POINT_TREES_ENCRYPTED: Final = 5
+"""Without a dealer a tree takes some seconds, and a point checks nothing."""
 
 _PULL: Final = 6
 """The ridge penalty of a scorecard's weights is 2^6, for features with a mean square of 1 to 2, whatever the

@@ -41,7 +41,13 @@ _MATRIX: Final = 2
 
 
 class Answers(Protocol):
-    """How a feature holder answers without learning what it is asked."""
+    """How a feature holder answers without learning what it is asked.
+
+    Attributes:
+        asked: Columns that sums were asked of so far.
+    """
+
+    asked: int
 
     def begin(self, dealer: PeerChannel | None) -> None:
         """Before the label holder is greeted."""
@@ -51,8 +57,17 @@ class Answers(Protocol):
         """After the columns are shown."""
         ...
 
-    def answer(self, label: PeerChannel, arrays: tuple[NDArray[Any], ...]) -> None:
-        """Answers a question for sums."""
+    def answer(self, label: PeerChannel, arrays: tuple[NDArray[Any], ...], most: int) -> None:
+        """Answers a question for sums.
+
+        Args:
+            label: Channel to the label holder.
+            arrays: The question.
+            most: How many columns may have been asked by now.
+
+        Raises:
+            ProtocolError: ``protocol.malformed`` if it is none, or asks for more.
+        """
         ...
 
     def check(
@@ -62,7 +77,7 @@ class Answers(Protocol):
         arrays: tuple[NDArray[Any], ...],
         entropy: Callable[[int], bytes],
     ) -> bytes:
-        """Tosses a coin after the last answer, and checks by it what there is to check; returns the coin."""
+        """Tosses a coin after an answer, and checks by it what is not checked yet; returns the coin."""
         ...
 
 
@@ -78,7 +93,8 @@ class MaskedAnswers:
         self._terms = terms
         self._one_hot = one_hot
         self._seed = b""
-        self._asked = 0
+        self.asked = 0
+        self._checked = self._checks = 0
         self._share: tuple[int, Ring] | None = None
 
     def begin(self, dealer: PeerChannel | None) -> None:
@@ -93,15 +109,15 @@ class MaskedAnswers:
         for _, block in self._one_hot.opened(mask_seed(self._seed)):
             send_matrix(label, BINS, block)
 
-    def answer(self, label: PeerChannel, arrays: tuple[NDArray[Any], ...]) -> None:
+    def answer(self, label: PeerChannel, arrays: tuple[NDArray[Any], ...], most: int) -> None:
         """See :class:`Answers`."""
         if len(arrays) != 1 or arrays[0].ndim != _MATRIX or not len(arrays[0]):
             raise malformed(label, "a question for sums has another form")
         masked = check_array(label, arrays[0], np.uint32, (len(arrays[0]), self._terms.rows))
-        if self._asked + len(masked) > self._terms.max_columns:
+        if self.asked + len(masked) > most:
             raise malformed(label, "more sums than the run needs")
-        share = np.stack([self._share_of(self._asked + number) for number in range(len(masked))])
-        self._asked += len(masked)
+        share = np.stack([self._share_of(self.asked + number) for number in range(len(masked))])
+        self.asked += len(masked)
         say(label, SUMS, self._one_hot.sums(masked) + share)
 
     def check(
@@ -113,20 +129,22 @@ class MaskedAnswers:
     ) -> bytes:
         """Tests the dealer's numbers; see :mod:`hanse.learning.vertical.trees.dealing`."""
         terms, batches = self._terms, header.get("batches")
-        if type(batches) is not int or batches != -(-self._asked // terms.batch):
+        if type(batches) is not int or batches != -(-self.asked // terms.batch):
             raise malformed(label, "not all batches are checked")
-        tossed, own = coin_toss(terms.digest), entropy(COIN_BYTES)
+        check, self._checks = self._checks, self._checks + 1
+        tossed, own = coin_toss(terms.digest, check), entropy(COIN_BYTES)
         coin = toss_second(label, tossed, terms.label_holder, own, arrays)
         columns = receive_matrix(label, PROOF, (terms.combinations, terms.rows))
         share = receive_matrix(label, COMBINED, (terms.combinations, self._one_hot.width))
-        share += check_share(self._seed, terms.combinations, self._one_hot.width)
-        for batch in range(batches):
+        share += check_share(self._seed, check, terms.combinations, self._one_hot.width)
+        for batch in range(self._checked, batches):
             mine = feature_share(self._seed, batch, terms.batch, self._one_hot.width)
             share += combined(coin, batch, terms.combinations, mine)
         good = fits(columns, self._seed, share)
         say(label, CHECKED, good=good)
         if not good:
             raise ProtocolError("vertical.dealing", "the dealer's numbers do not fit together")
+        self._checked = batches
         return coin
 
     def _share_of(self, column: int) -> Ring:

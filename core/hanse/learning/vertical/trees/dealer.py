@@ -89,13 +89,14 @@ class Dealer:
             raise PolicyError("policy.denied", f"{member.peer} has other terms of the run, or other rows")
 
     def _serve(self, label: PeerChannel) -> int:
-        dealt = 0
+        dealt = checks = 0
         while True:
             step, _, _ = hear(label)
             if step == OVER:
                 return dealt
-            if step == DEALT_CHECK:
-                self._deal_check(label)
+            if step == DEALT_CHECK and checks < self._terms.max_checks:
+                self._deal_check(label, checks)
+                checks += 1
             elif step == DEAL and dealt < self._terms.max_batches:
                 self._deal_batch(label, dealt)
                 dealt += 1
@@ -108,11 +109,11 @@ class Dealer:
         for seed, bins in zip(self._seeds, self._bins, strict=True):
             send_matrix(label, DEALT, self._share(columns, seed, feature_share(seed, batch, size, bins)))
 
-    def _deal_check(self, label: PeerChannel) -> None:
+    def _deal_check(self, label: PeerChannel, check: int) -> None:
         size = self._terms.combinations
         for number, (seed, bins) in enumerate(zip(self._seeds, self._bins, strict=True)):
-            columns = check_columns(self._label_seed, number, size, self._terms.rows)
-            send_matrix(label, DEALT_CHECK, self._share(columns, seed, check_share(seed, size, bins)))
+            columns = check_columns(self._label_seed, number, check, size, self._terms.rows)
+            send_matrix(label, DEALT_CHECK, self._share(columns, seed, check_share(seed, check, size, bins)))
 
     def _share(self, columns: Ring, seed: bytes, share: Ring) -> Ring:
         """The label holder's share; the one step that a dealer could do wrong on purpose."""

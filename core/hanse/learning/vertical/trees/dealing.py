@@ -12,6 +12,9 @@ the sum in the first brackets come from the label holder. W is as random as v0, 
 about V. Were an entry of some share off by ``2^t`` times an odd number, each row of R, which was drawn
 afterwards, would hide it with a probability of at most ``2^(t - 32)``. In the worst case, an error in the
 highest bit only, that is a half: c rows leave ``2^-c``.
+
+A run is checked several times, each batch once, and each check has a v0 and a coin of its own: a v0 that
+served two coins would give R V away. Seeds are of one attempt at a run, and are never written down.
 """
 
 import numpy as np
@@ -25,9 +28,9 @@ def label_columns(seed: bytes, batch: int, columns: int, rows: int) -> Ring:
     return random_matrix(derive(seed, "columns", batch), columns, rows)
 
 
-def check_columns(seed: bytes, holder: int, columns: int, rows: int) -> Ring:
-    """v0 of a feature holder, shape (columns, rows), from the label holder's seed."""
-    return random_matrix(derive(seed, "check columns", holder), columns, rows)
+def check_columns(seed: bytes, holder: int, check: int, columns: int, rows: int) -> Ring:
+    """v0 of a feature holder in a check, shape (columns, rows), from the label holder's seed."""
+    return random_matrix(derive(seed, "check columns", holder, check), columns, rows)
 
 
 def mask_seed(seed: bytes) -> bytes:
@@ -40,9 +43,9 @@ def feature_share(seed: bytes, batch: int, columns: int, bins: int) -> Ring:
     return random_matrix(derive(seed, "share", batch), columns, bins)
 
 
-def check_share(seed: bytes, columns: int, bins: int) -> Ring:
-    """s_F0, shape (columns, bins), from the feature holder's seed."""
-    return random_matrix(derive(seed, "check share"), columns, bins)
+def check_share(seed: bytes, check: int, columns: int, bins: int) -> Ring:
+    """s_F0 of a check, shape (columns, bins), from the feature holder's seed."""
+    return random_matrix(derive(seed, "check share", check), columns, bins)
 
 
 def other_share(columns: Ring, seed: bytes, share: Ring) -> Ring:
@@ -57,13 +60,14 @@ def other_share(columns: Ring, seed: bytes, share: Ring) -> Ring:
     return np.subtract(product, share, dtype=np.uint32)
 
 
-def coin_toss(digest: str) -> Toss:
+def coin_toss(digest: str, check: int) -> Toss:
     """The toss of label holder and feature holder; the label holder alone has to be bound to its half.
 
     Args:
         digest: Of the terms.
+        check: Number of the check, from 0.
     """
-    return Toss("check of a dealer", digest.encode())
+    return Toss("check of a dealer", f"{digest} {check}".encode())
 
 
 def combined(coin: bytes, batch: int, combinations: int, matrix: Ring) -> Ring:

@@ -50,7 +50,10 @@ class Masks:
         self._seed = seed
         self._opened = tuple(opened)
         self._asked = 0
-        self._dealt: list[list[Ring]] = []
+        self._dealt: list[list[Ring]] = []  # batches that are not checked yet
+        self._ahead: list[Ring] | None = None
+        self._checked = 0
+        self._check = -1
         self._used = terms.batch  # columns of the newest batch
         self._newest: Taken | None = None
         self._checks: list[Ring] = []
@@ -59,7 +62,7 @@ class Masks:
     @property
     def batches(self) -> int:
         """Those of which some columns were handed out."""
-        return len(self._dealt)
+        return self._checked + len(self._dealt)
 
     def take(self, most: int) -> Taken:
         """The next masks.
@@ -90,22 +93,32 @@ class Masks:
             W, shape (combinations, rows), and the combined shares, shape (combinations, bins).
         """
         terms, size = self._terms, self._terms.combinations
-        columns = check_columns(self._seed, holder, size, terms.rows)
+        columns = check_columns(self._seed, holder, self._check, size, terms.rows)
         share = self._checks[holder].copy()
-        for batch, dealt in enumerate(self._dealt):
+        for batch, dealt in enumerate(self._dealt, self._checked):
             columns += combined(coin, batch, size, label_columns(self._seed, batch, terms.batch, terms.rows))
             share += combined(coin, batch, size, dealt[holder])
         return columns, share
 
-    def receive_checks(self) -> None:
-        """Gets the dealer's shares for the check: everything is dealt now, and coins may be tossed."""
-        if self._asked > len(self._dealt):
-            self._receive()  # the batch that was asked for ahead, and is not needed
+    def receive_checks(self) -> int:
+        """Gets the dealer's shares for a check: what it is about is dealt now, and coins may be tossed.
+
+        Returns:
+            Number of the check.
+        """
+        if self._ahead is None and self._asked > self.batches:
+            self._ahead = self._receive()  # of a later check, if it is needed at all
+        self._check += 1
         say(self._dealer, DEALT_CHECK)
         size = self._terms.combinations
         self._checks = [
             receive_matrix(self._dealer, DEALT_CHECK, (size, opened.shape[1])) for opened in self._opened
         ]
+        return self._check
+
+    def forget_checked(self) -> None:
+        """All feature holders have checked the batches so far: no later check is about them."""
+        self._checked, self._dealt, self._checks = self.batches, [], []
 
     def _ask(self) -> None:
         if self._asked < self._terms.max_batches:
@@ -117,10 +130,10 @@ class Masks:
         return [receive_matrix(self._dealer, DEALT, (size, opened.shape[1])) for opened in self._opened]
 
     def _next(self) -> Taken:
-        batch = len(self._dealt)
+        batch = self.batches
         if batch == self._asked:
             raise ProtocolError("protocol.unexpected-step", "the run needs more masks than it may")
-        dealt = self._receive()
+        dealt, self._ahead = self._receive() if self._ahead is None else self._ahead, None
         self._ask()
         self._dealt.append(dealt)
         columns = label_columns(self._seed, batch, self._terms.batch, self._terms.rows)
@@ -157,13 +170,14 @@ class MaskedSums:
             found.append(np.concatenate(heard, axis=1))
         return np.concatenate(found)
 
-    def finish(self, entropy: Callable[[int], bytes]) -> list[bytes]:
+    def check(self, entropy: Callable[[int], bytes]) -> list[bytes]:
         """Lets everybody check the dealer; see :class:`hanse.learning.vertical.trees.sums.Others`."""
-        self._masks.receive_checks()
+        check = self._masks.receive_checks()
         coins = []
         for number, remote in enumerate(self._remotes):
-            coins.append(remote.toss(self._masks.batches, entropy(COIN_BYTES)))
+            coins.append(remote.toss(self._masks.batches, entropy(COIN_BYTES), check))
             remote.prove(*self._masks.proof(number, coins[-1]))
+        self._masks.forget_checked()
         return coins
 
     def _taken(self, secret: NDArray[np.int32]) -> Iterator[tuple[slice, Taken]]:

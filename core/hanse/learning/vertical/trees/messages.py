@@ -13,6 +13,7 @@ COLUMNS, SEED, BEGIN, BINS, KEY = "columns", "seed", "begin", "bins", "key"
 DEAL, DEALT, DEALT_CHECK = "deal", "dealt", "dealt-check"
 SUMS, SIDES = "sums", "sides"
 PROOF, COMBINED, CHECKED = "proof", "combined", "checked"
+POINT, POINTED = "point", "pointed"
 OVER: Final = "over"
 
 _PIECE_BYTES: Final = 8 << 20

@@ -193,7 +193,11 @@ class LabelPart:
             ConfigurationError: ``config.bad-data`` if a column is missing or of another length.
             ServingError: ``scoring.bad-input`` if sides are missing, or of another shape.
         """
-        return self.trees.raw(self._codes(columns, sides))
+        return self.raw_of(self._own.encode(columns), sides)
+
+    def raw_of(self, own: Codes, sides: Mapping[str, NDArray[Any]]) -> Floats:
+        """As :meth:`raw`, from codes of own columns, shape (rows, own columns)."""
+        return self.trees.raw(self._codes(own, sides))
 
     def scores(self, columns: Mapping[str, NDArray[Any]], sides: Mapping[str, NDArray[Any]]) -> Floats:
         """Probabilities, or values in the label's unit; see :meth:`raw`."""
@@ -204,8 +208,7 @@ class LabelPart:
         """What codes of own columns mean."""
         return Binning(columns=self.description.columns)
 
-    def _codes(self, columns: Mapping[str, NDArray[Any]], sides: Mapping[str, NDArray[Any]]) -> Codes:
-        own = self._own.encode(columns)
+    def _codes(self, own: Codes, sides: Mapping[str, NDArray[Any]]) -> Codes:
         rows = len(own)
         parts = [own]
         for holder in self.description.holders:

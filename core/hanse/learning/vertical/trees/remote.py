@@ -1,5 +1,6 @@
 """What the label holder knows of one feature holder, and asks of it."""
 
+from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
@@ -21,14 +22,18 @@ from hanse.learning.vertical.trees.messages import (
     COLUMNS,
     COMBINED,
     OVER,
+    POINT,
+    POINTED,
     PROOF,
     SIDES,
     SUMS,
     check_array,
     hear_array,
+    pieces,
     receive_matrix,
     send_matrix,
 )
+from hanse.learning.vertical.trees.points import HolderPoint, LabelPoint, as_cuts, from_cuts
 from hanse.learning.vertical.trees.ring import BLOCK, Ring
 from hanse.learning.vertical.trees.terms import TreesTerms
 
@@ -44,17 +49,67 @@ class Remote:
     Args:
         terms: The run's.
         channel: To the feature holder.
+        point: What both go on from; None to begin.
     """
 
-    def __init__(self, terms: TreesTerms, channel: PeerChannel) -> None:
+    def __init__(self, terms: TreesTerms, channel: PeerChannel, point: LabelPoint | None = None) -> None:
         self._terms = terms
         self.channel = channel
         self.name = channel.peer
-        say(channel, BEGIN, terms=terms.digest)
+        say(channel, BEGIN, terms=terms.digest, point="" if point is None else point.digest)
         self.layout, self.bins = self._columns()
         self._cells = _cells(self.layout, self.bins)
         self._cuts: dict[tuple[int, bytes], int] = {}
         self._sides: list[NDArray[np.uint8]] = []
+        if point is not None:
+            self._cuts = self._kept_cuts(point.holders.get(self.name))
+
+    def _kept_cuts(self, kept: HolderPoint | None) -> dict[tuple[int, bytes], int]:
+        """Cuts of earlier attempts, if the columns are still the ones that they were made of."""
+        same = kept is not None and (kept.layout, kept.bins) == (self.layout, tuple(self.bins.tolist()))
+        if kept is None or not same:
+            raise malformed(self.channel, "it shows other columns than before the interruption")
+        return from_cuts(kept)
+
+    def receive_sides(self) -> None:
+        """The sides of the cuts that were made before this attempt."""
+        width = (self._terms.rows + 7) // 8
+        for part in pieces(len(self._cuts), width):
+            shape = (part.stop - part.start, width)
+            self._sides += list(hear_array(self.channel, SIDES, np.uint8, shape))
+
+    def packed_sides(self, cuts: list[int]) -> NDArray[np.uint8]:
+        """Sides of all rows as they were received, of cuts by their numbers; shape (cuts, bytes)."""
+        if not cuts:
+            return np.zeros((0, 0), dtype=np.uint8)
+        return np.stack([self._sides[cut] for cut in cuts])
+
+    @property
+    def point(self) -> HolderPoint:
+        """What is known of the feature holder now."""
+        return HolderPoint(
+            name=self.name,
+            codes=self.layout.codes,
+            ordered=self.layout.ordered,
+            bins=tuple(self.bins.tolist()),
+            cuts=as_cuts(self._cuts),
+        )
+
+    def reach(self, trees: int, said: Mapping[str, str], digest: str) -> None:
+        """Lets the feature holder keep a point; it has when this returns.
+
+        Args:
+            trees: Iterations that are done.
+            said: Digest of what was said to each feature holder so far.
+            digest: Of the point.
+
+        Raises:
+            ProtocolError: ``protocol.malformed`` if the feature holder means another one.
+        """
+        say(self.channel, POINT, trees=trees, said={**said})
+        header, arrays = hear_step(self.channel, POINTED)
+        if arrays or header.get("point") != digest:
+            raise malformed(self.channel, "it keeps another point of the run")
 
     def _columns(self) -> tuple[Layout, Integers]:
         """Codes and order of the columns, and how many of each one's codes have rows."""
@@ -154,17 +209,18 @@ class Remote:
             self._cuts |= {key: len(self._cuts) + number for number, key in enumerate(new)}
         return [self._cuts[key] for key in keys]
 
-    def toss(self, batches: int, own: bytes) -> bytes:
+    def toss(self, batches: int, own: bytes, check: int) -> bytes:
         """Tosses a coin with the feature holder.
 
         Args:
             batches: Of the dealer, that the coin is for.
             own: Own half, random, :data:`hanse.crypto.COIN_BYTES` long.
+            check: Number of the check that it is for.
 
         Returns:
             The joint coin.
         """
-        tossed = coin_toss(self._terms.digest)
+        tossed = coin_toss(self._terms.digest, check)
         return toss_first(self.channel, tossed, self._terms.label_holder, own, batches=batches)
 
     def prove(self, columns: Ring, share: Ring) -> None:

@@ -36,8 +36,8 @@ class Others(Protocol):
         """
         ...
 
-    def finish(self, entropy: Callable[[int], bytes]) -> list[bytes]:
-        """Tosses a coin with each feature holder, and lets it check what there is to check.
+    def check(self, entropy: Callable[[int], bytes]) -> list[bytes]:
+        """Tosses a coin with each feature holder, and lets it check what it has not checked yet.
 
         Returns:
             The coins.

@@ -33,6 +33,8 @@ class TreesTerms(Document):
         min_bin_rows: Fewest aligned rows of a bin that a feature holder shows.
         combinations: Random combinations by which the dealer is checked: a dealer that is caught by none of
             them with probability above ``2^-combinations`` does not exist.
+        point_trees: Iterations after which all parties check the dealer and keep how far they have come, so
+            that a run that is interrupted goes on from there.
         key_bits: Length of the key under which sums are encrypted, without a dealer; None for a dealer.
     """
 
@@ -43,6 +45,7 @@ class TreesTerms(Document):
     context: Annotated[str, Field(pattern="^[0-9a-f]*$", max_length=128)] = ""
     min_bin_rows: Annotated[int, Field(ge=1, le=1_000_000)] = 20
     combinations: Annotated[int, Field(ge=8, le=128)] = 40
+    point_trees: Annotated[int, Field(ge=1, le=10_000)] = 20
     key_bits: Annotated[int, Field(ge=MIN_KEY_BITS, le=MAX_KEY_BITS)] | None = None
 
     @property
@@ -65,13 +68,27 @@ class TreesTerms(Document):
     @property
     def max_columns(self) -> int:
         """Most columns that the label holder asks sums of."""
-        smaller_children = self.settings.labels << (self.settings.depth - 1)
-        return self.settings.trees * smaller_children * CHANNELS
+        return self.settings.trees * self._tree_columns
+
+    @property
+    def point_columns(self) -> int:
+        """Most columns that the label holder asks sums of from one point to the next."""
+        return self.point_trees * self._tree_columns
+
+    @property
+    def max_checks(self) -> int:
+        """Most checks of the dealer: one for each point, and one at the end."""
+        return self.settings.trees // self.point_trees + 1
 
     @property
     def max_batches(self) -> int:
         """Most batches that the dealer is asked for."""
         return -(-self.max_columns // self.batch)
+
+    @property
+    def _tree_columns(self) -> int:
+        """Most columns of an iteration: each level asks about the smaller one of two children."""
+        return CHANNELS * self.settings.labels << (self.settings.depth - 1)
 
     @property
     def max_cuts(self) -> int:

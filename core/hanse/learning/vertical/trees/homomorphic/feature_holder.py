@@ -35,7 +35,8 @@ class EncryptedAnswers:
         self._terms = terms
         self._one_hot = one_hot
         self._key: PublicKey | None = None
-        self._asked = 0
+        self.asked = 0
+        self._checks = 0
 
     def begin(self, dealer: PeerChannel | None) -> None:
         """Without a dealer there is nothing to begin."""
@@ -57,12 +58,12 @@ class EncryptedAnswers:
         except PolicyError as error:
             raise PolicyError(error.code, f"{label.peer}: {error.detail}") from error
 
-    def answer(self, label: PeerChannel, arrays: tuple[NDArray[Any], ...]) -> None:
+    def answer(self, label: PeerChannel, arrays: tuple[NDArray[Any], ...], most: int) -> None:
         """See :class:`hanse.learning.vertical.trees.answers.Answers`."""
         if self._key is None or len(arrays) != 1:
             raise malformed(label, "a question for sums has another form")
-        self._asked += CHANNELS
-        if self._asked > self._terms.max_columns:
+        self.asked += CHANNELS
+        if self.asked > most:
             raise malformed(label, "more sums than the run needs")
         key, first = self._key, arrays[0]
         totals = key.zeros(self._one_hot.width)
@@ -89,7 +90,8 @@ class EncryptedAnswers:
         """There is no dealer to check: only the coin is tossed."""
         if header.get("batches") != 0:
             raise malformed(label, "batches of a dealer, of whom there is none")
-        tossed, own = coin_toss(self._terms.digest), entropy(COIN_BYTES)
+        check, self._checks = self._checks, self._checks + 1
+        tossed, own = coin_toss(self._terms.digest, check), entropy(COIN_BYTES)
         return toss_second(label, tossed, self._terms.label_holder, own, arrays)
 
     def _added(self, key: PublicKey, rows: Ciphertexts, part: slice, totals: Ciphertexts) -> Ciphertexts:

@@ -34,6 +34,7 @@ class EncryptedSums:
         self._remotes = tuple(remotes)
         self._lanes = Lanes(terms)
         self._key = SecretKey(terms.key_bits or 0)
+        self._checks = 0
         for remote in remotes:
             say(remote.channel, KEY, self._key.public.encode())
 
@@ -53,9 +54,10 @@ class EncryptedSums:
             )
         return np.concatenate(found)
 
-    def finish(self, entropy: Callable[[int], bytes]) -> list[bytes]:
+    def check(self, entropy: Callable[[int], bytes]) -> list[bytes]:
         """See :class:`hanse.learning.vertical.trees.sums.Others`."""
-        return [remote.toss(0, entropy(COIN_BYTES)) for remote in self._remotes]
+        check, self._checks = self._checks, self._checks + 1
+        return [remote.toss(0, entropy(COIN_BYTES), check) for remote in self._remotes]
 
     def _ask(self, numbers: NDArray[np.object_]) -> None:
         for part in pieces(len(numbers), self._key.public.width):
