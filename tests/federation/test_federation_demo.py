@@ -64,7 +64,12 @@ def told_to_end(folder: Path, number: signal.Signals, sign: str) -> str:
     for path in folder.glob(sign):  # of the demo before
         path.unlink()
     demo = subprocess.Popen(
-        command(folder, "--members", "2"), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command(folder, "--members", "2"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        # A shell that starts the tests in its background has them, and all they start, ignore Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no threads yet
     )
     deadline_s = time.monotonic() + 300
     while not list(folder.glob(sign)):

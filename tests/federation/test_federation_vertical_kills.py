@@ -99,7 +99,9 @@ def test_a_run_whose_process_is_killed_goes_on_to_the_same_model(site: Site, vic
     assert ended.resumed >= 1, ended
     drill.check(ended)
     metrics = site.metrics(str(ended.events[-1].facts["model"]))
-    assert metrics == pytest.approx(dict(site.whole), abs=1e-9)
+    # Another run draws another order of the feature holder's columns and codes, so that of two equally good
+    # cuts it may take the other. That resuming changes no digit is shown by test_vertical_trees_points.py.
+    assert metrics == pytest.approx(dict(site.whole), abs=1e-3)
 
     run = ended.events[0].run
     points: dict[str, Any] = {

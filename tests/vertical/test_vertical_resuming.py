@@ -28,10 +28,12 @@ from hanse.demo.vertical.rivals import plain_join
 from hanse.demo.vertical.sites import site_of, vertical_draft
 from hanse.demo.vertical.story import Story, car_story
 from hanse.errors import TrainingError
+from hanse.learning.random_source import SecureRandom
 from hanse.learning.vertical.recipe import VerticalModel
 from hanse.learning.vertical.runs import terms
 from hanse.learning.vertical.runs.manifest import PART_FILE
 from hanse.learning.vertical.serving.kept import KeptPart, open_kept
+from hanse.learning.vertical.trees import feature_holder
 from hanse.server.checkpoints import Checkpoint
 from hanse.server.party import LeftOff, RunContext
 from hanse.server.resuming import RunStory
@@ -44,6 +46,8 @@ from hanse.server.vertical.registering import vertical_manifest, write_vertical
 from hanse.server.vertical.run import VerticalOutcome, VerticalRun, require_resumable
 
 TREES = 6
+DRAWN: list[int] = []
+"""An entry for each time that columns were put into an order in the run of a test."""
 MEMBERS = ("brand", "insurer")
 
 
@@ -118,6 +122,7 @@ class Sites:
         return self.local.federation.folder / member
 
     def begin(self) -> tuple[VerticalRun, RunRecord]:
+        DRAWN.clear()
         record = self.local.book.new("abcdef", frozenset(self.local.nodes))
         self.run = record.run
         return self._vertical(record), record
@@ -224,6 +229,19 @@ class Sites:
             assert [one for one in found if one.kind not in ignored] == []
             told[member] = [entry.model_in for entry in of_type(log, EventType.RUN_RESUMED) if entry.model_in]
         return told
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _drawn_alike() -> Iterator[None]:
+    """Every run shows columns in one order, which says which of two equal cuts is taken; but not twice."""
+
+    def draw() -> SecureRandom:
+        DRAWN.append(len(DRAWN))
+        return SecureRandom(bytes([len(DRAWN)]) * 32)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(feature_holder, "SecureRandom", draw)
+        yield
 
 
 @pytest.fixture(scope="module")
