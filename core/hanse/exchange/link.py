@@ -176,6 +176,12 @@ class Link:
         """Whether there is a connection."""
         return self._attached
 
+    @property
+    def away_since_s(self) -> float | None:
+        """Since when there is no connection, by the link's clock; None if there is one."""
+        with self._lock:
+            return None if self._attached else self._detached_s
+
     # What the owner of the connections does.
 
     def greet(self, cut: Callable[[], object]) -> tuple[int, int, int]:

@@ -180,19 +180,22 @@ class Conductor:
         away = _is_gone(error)
         if "exchange.timeout" in {error.code, error.detail} and (gone := self._gone()):
             away = True
-            if gone - {member}:
-                member = min(gone - {member})
-                error = TrainingError("exchange.timeout", "it has no connection")
+            # Who waited in vain ends its session as well: the one that is gone has been so for longer.
+            if gone[0] != member:
+                member, error = gone[0], TrainingError("exchange.timeout", "it has no connection")
         if self._again and away:
             raise MemberGoneError(member, error, self._asked.pending)
         if member in self._party.active:
             self._party.lose_for(member, error, self._stated, self._asked.round)
         self._party.require_enough()
 
-    def _gone(self) -> set[str]:
-        """Members that have not answered, and have no connection."""
+    def _gone(self) -> list[str]:
+        """Members that have not answered and have no connection, first who has been without for longest."""
         answered = self._asked.pending.collect(0.0).bodies.keys()
-        return {m for m in self._party.active - answered if not self._exchange.links[m].attached}
+        links = self._exchange.links
+        since_s = {member: links[member].away_since_s for member in self._party.active - answered}
+        away = [(since, member) for member, since in since_s.items() if since is not None]
+        return [member for _, member in sorted(away)]
 
 
 def _is_gone(error: HanseError) -> bool:
