@@ -25,6 +25,9 @@ MOMENTS: Final = ("run.started", "run.prepared", "round.aggregated", "run.evalua
 WORTH: Final = 0.6
 """AUC that a run of these rounds reaches, however often it was interrupted."""
 
+BUSY_S: Final = 60.0
+"""How long a run may take to be over after it has said how it ended."""
+
 DIFFERS: Final = frozenset(
     {"round-repeated", "round-skipped", "rows-differ", "statements-differ", "step-unstated"}
 )
@@ -77,7 +80,16 @@ class Drill:
         self.sites = {site.data.name: site for site in running.federation.sites}
 
     def run(self, *kills: Kill) -> Ended:
-        """One run with its kills; returns when it has ended."""
+        """One run with its kills; returns when it has ended.
+
+        The run before may have said how it ended, and not be over yet: then it is asked for again.
+        """
+        until_s = time.monotonic() + BUSY_S
+        while (ended := self._once(*kills)).how == "run.busy" and time.monotonic() < until_s:
+            time.sleep(0.5)
+        return ended
+
+    def _once(self, *kills: Kill) -> Ended:
         began_s = time.monotonic()
         events: list[RunEvent] = []
         killers: dict[Kill, threading.Thread] = {}
