@@ -8,20 +8,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from tests.conftest import utc_now
 from tests.federation.conftest import Running
 from tests.federation.kill_drill import Drill
+from tests.federation.vertical_sites import agreed_on_trees
 from typer.testing import CliRunner
 
 from hanse.audit import EventType
 from hanse.cli.main import app
-from hanse.demo.federation import CALLER, COORDINATOR, Federation
-from hanse.demo.orchestrate import PURPOSE, SCORING_PURPOSE
+from hanse.demo.federation import COORDINATOR
 from hanse.demo.processes import Processes
-from hanse.demo.vertical.sites import site_of, vertical_draft
-from hanse.demo.vertical.story import car_story
 from hanse.learning.artifact import MANIFEST_FILE
 from hanse.learning.vertical.runs.manifest import PART_FILE, read_vertical
 from hanse.policies import open_agreement
@@ -49,17 +45,7 @@ class Site:
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("vertical") / "federation"
-    folder.mkdir()
-    story = car_story(PEOPLE, 2, np.random.default_rng(5))
-    federation = Federation(folder, [site_of(story, holder) for holder in story.holders], utc_now())
-    federation.make_keys()
-    federation.write_data(PURPOSE, SCORING_PURPOSE, np.random.default_rng(7))
-    drafted = vertical_draft(story, TREES, CALLER)
-    assert drafted.vertical is not None
-    rules = drafted.vertical.alignment.model_copy(update={"runs": 1000})
-    training = drafted.training.model_copy(update={"round_timeout_s": PATIENCE_S})
-    vertical = drafted.vertical.model_copy(update={"alignment": rules})
-    agreement, note = federation.agree(replace(drafted, training=training, vertical=vertical))
+    federation, agreement, note = agreed_on_trees(folder, PEOPLE, TREES, PATIENCE_S)
     with Processes(folder.parent / "output") as processes:
         federation.start(processes)
         made = Site(Running(federation, agreement, open_agreement(note), processes), {})

@@ -66,10 +66,7 @@ async def serving(
 ) -> AsyncIterator[tuple[grpc.aio.Channel, Services]]:
     """A server with two methods, and a channel to it."""
     services = Services(serve)
-    server = CallServer(services, options)
-    server.add_generic_rpc_handlers((methods(),))
-    port = server.listen("127.0.0.1:0", None)
-    server.start()
+    server, port = started(services, *options)
     try:
         # Without probes the client's window stays as small as it begins.
         fixed = [("grpc.http2.bdp_probe", 0)]
@@ -78,6 +75,17 @@ async def serving(
     finally:
         await server.stop(TIMEOUT_S)
         await server.close()
+
+
+def started(
+    serve: Callable[[IncomingCall, Handler], None], *options: tuple[str, Any]
+) -> tuple[CallServer, int]:
+    """A server that takes calls, and its port."""
+    server = CallServer(serve, options)
+    server.add_generic_rpc_handlers((methods(),))
+    port = server.listen("127.0.0.1:0", None)
+    server.start()
+    return server, port
 
 
 def methods() -> grpc.GenericRpcHandler:
@@ -251,10 +259,7 @@ async def test_what_one_call_raises_is_no_other_calls_end(caplog: pytest.LogCapt
 
         call.receive(then)
 
-    server = CallServer(serve)
-    server.add_generic_rpc_handlers((methods(),))
-    port = server.listen("127.0.0.1:0", None)
-    server.start()
+    server, port = started(serve)
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         with pytest.raises(grpc.aio.AioRpcError):
             await say(channel)(b"bad", timeout=TIMEOUT_S)
@@ -279,10 +284,7 @@ async def test_running_calls_finish_in_their_grace_and_are_ended_after_it() -> N
         release.clear()
         begun.clear()
         services = Services(slow)
-        server = CallServer(services)
-        server.add_generic_rpc_handlers((methods(),))
-        port = server.listen("127.0.0.1:0", None)
-        server.start()
+        server, port = started(services)
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
             call: Any = say(channel)(b"", timeout=TIMEOUT_S)
             await asyncio.wait_for(begun.wait(), TIMEOUT_S)
@@ -302,10 +304,7 @@ async def test_a_call_that_outlives_the_server_asks_nothing_more_of_grpc() -> No
     def keep(call: IncomingCall, _handler: Handler) -> None:
         kept.set_result(call)
 
-    server = CallServer(keep)
-    server.add_generic_rpc_handlers((methods(),))
-    port = server.listen("127.0.0.1:0", None)
-    server.start()
+    server, port = started(keep)
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         call: Any = say(channel)(b"", timeout=TIMEOUT_S)
         late = await asyncio.wait_for(kept, TIMEOUT_S)

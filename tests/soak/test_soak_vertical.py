@@ -6,24 +6,19 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
-from tests.conftest import utc_now
 from tests.exchange.exchange_tools import Proxy
 from tests.federation.conftest import Running
 from tests.federation.kill_drill import Drill, Ended, Kill, chance
+from tests.federation.vertical_sites import agreed_on_trees
 from typer.testing import CliRunner
 
 from hanse.cli.main import app
 from hanse.client.vertical.parts import EVALUATED
-from hanse.demo.federation import CALLER, COORDINATOR, Federation
-from hanse.demo.orchestrate import PURPOSE, SCORING_PURPOSE
+from hanse.demo.federation import COORDINATOR
 from hanse.demo.processes import Processes
-from hanse.demo.vertical.sites import site_of, vertical_draft
-from hanse.demo.vertical.story import car_story
 from hanse.learning.vertical.runs.manifest import PART_FILE
 from hanse.policies import open_agreement
 
@@ -53,18 +48,7 @@ def lines() -> Iterator[dict[str, list[Proxy]]]:
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory, lines: dict[str, list[Proxy]]) -> Iterator[Running]:
     folder = tmp_path_factory.mktemp("vertical") / "federation"
-    folder.mkdir()
-    story = car_story(PEOPLE, 2, np.random.default_rng(5))
-    federation = Federation(folder, [site_of(story, holder) for holder in story.holders], utc_now())
-    federation.make_keys()
-    federation.write_data(PURPOSE, SCORING_PURPOSE, np.random.default_rng(7))
-    drafted = vertical_draft(story, TREES, CALLER)
-    assert drafted.vertical is not None
-    rules = drafted.vertical.alignment.model_copy(update={"runs": 1000})
-    training = drafted.training.model_copy(update={"round_timeout_s": PATIENCE_S})
-    vertical = drafted.vertical.model_copy(update={"alignment": rules})
-    draft = replace(drafted, training=training, vertical=vertical)
-    agreement, note = federation.agree(draft)
+    federation, agreement, note = agreed_on_trees(folder, PEOPLE, TREES, PATIENCE_S)
     for site in federation.sites:
         ports = federation.ports
         lines[site.data.name] = [Proxy(ports.fleet), Proxy(ports.people)]
