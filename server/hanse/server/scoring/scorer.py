@@ -37,7 +37,7 @@ from hanse.server.scoring.telling import tell
 from hanse.server.scoring.turns import AlikeTold, Turn, Turns, Work
 
 _Said: TypeAlias = tuple[npt.NDArray[np.float32], Mapping[str, Output]]
-AlikeAnswer: TypeAlias = tuple[Facts, Answer] | BaseException | None
+AlikeAnswer: TypeAlias = tuple[Facts, Answer | Exception] | BaseException | None
 _MOST_LOOKS: Final = 2
 _DIGEST_CONTEXT: Final = b"hanse/score-request/v1\0"
 
@@ -155,9 +155,9 @@ class Scorer:
             purpose: The use that the caller declares.
             request: What it asks.
             body: What was received.
-            then: Is called, and must not raise, with the answer, whose entry is on disk, and what is noted of
-                it; with None if :meth:`answer` is to decide, and nothing has happened; or with what that
-                would raise.
+            then: Is called, and must not raise, with what is known of the call, whose entry is on disk, and
+                the answer, or why it may not be given any more; with None if :meth:`answer` is to decide,
+                and nothing has happened; or with what that would raise.
 
         Returns:
             Whether ``then`` will be called; if not, :meth:`answer` is to decide.
@@ -178,36 +178,31 @@ class Scorer:
             if found is None or isinstance(found, BaseException):
                 then(found)
                 return
+            facts = _facts(call, *found)
             try:
-                answered = self._alike(call, *found)
+                answer = self._alike(call, facts, *found)
             except Exception as error:  # noqa: BLE001 - it refuses this call, and no other
-                then(error)
+                then((facts, error))
                 return
-            self.site.statistics.answered(
-                found[0].served, request.layout.rows, time.perf_counter_ns() - began_ns
-            )
-            then(answered)
+            self.site.statistics.answered(answer.served, facts.rows, time.perf_counter_ns() - began_ns)
+            then((facts, answer))
 
         self.site.quota.when_ready(caller, request.layout.rows, lambda: self._turns.hand_in(call, told))
         return True
 
-    def _alike(self, call: AlikeCall, permitted: Permitted, entry: LogPlace) -> tuple[Facts, Answer]:
+    def _alike(self, call: AlikeCall, facts: Facts, permitted: Permitted, entry: LogPlace) -> Answer:
         """What is answered to a call whose entry is on disk, if it holds now.
 
         Raises:
             ServingError: ``scoring.stale``.
         """
-        rows, served = call.request.layout.rows, permitted.served
-        facts = Facts(
-            call.digest, call.caller, call.purpose, served=served, rows=rows, read_at=permitted.read_at
-        )
-        facts.log_index = entry.index
+        served = permitted.served
         self.site.freshness.require()
         if not self.site.freshness.settled(permitted.read_at):
             facts.rules = _nobody(len(call.subjects))
             names = [bytes(name).decode() for name in call.subjects]
             self._require_current(facts, Asked(call.caller, call.purpose, served, names, None))
-        return facts, Answer(served, permitted.scores, _nobody(rows), {}, entry, permitted.consent)
+        return Answer(served, permitted.scores, _nobody(facts.rows), {}, entry, permitted.consent)
 
     async def _refused(self, facts: Facts, raised: Exception, began_ns: int) -> HanseError:
         """The error of a call whose refusal is on disk."""
@@ -361,6 +356,13 @@ def request_digest(key: bytes, body: bytes) -> str:
         HMAC-SHA256, 64 hex digits.
     """
     return hmac.digest(key, _DIGEST_CONTEXT + body, hashlib.sha256).hex()
+
+
+def _facts(call: AlikeCall, permitted: Permitted, entry: LogPlace) -> Facts:
+    """What is known of a call that looks like one before, once its entry is on disk."""
+    facts = Facts(call.digest, call.caller, call.purpose, served=permitted.served)
+    facts.rows, facts.read_at, facts.log_index = call.request.layout.rows, permitted.read_at, entry.index
+    return facts
 
 
 @lru_cache(maxsize=64)

@@ -141,7 +141,15 @@ class InferenceService:
                 return
             facts, answer = answered
             tell_of(facts, noted)
-            then(write_response(request.request_id, request.layout.outputs, answer, raw=True))
+            if isinstance(answer, Exception):
+                then(answer)
+                return
+            try:
+                body = write_response(request.request_id, request.layout.outputs, answer, raw=True)
+            except Exception as error:  # noqa: BLE001 - it refuses this call, and no other of its turn
+                then(error)
+            else:
+                then(body)
 
         return self._scorer.answer_alike(caller, purposes.pop(), request, body, told)
 
