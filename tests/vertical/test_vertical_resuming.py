@@ -33,6 +33,7 @@ from hanse.learning.vertical.recipe import VerticalModel
 from hanse.learning.vertical.runs import terms
 from hanse.learning.vertical.runs.manifest import PART_FILE
 from hanse.learning.vertical.serving.kept import KeptPart, open_kept
+from hanse.learning.vertical.serving.trees import TreesFeature, TreesLabel
 from hanse.learning.vertical.trees import feature_holder
 from hanse.server.checkpoints import Checkpoint
 from hanse.server.party import LeftOff, RunContext
@@ -209,11 +210,12 @@ class Sites:
     def leaves(self, reference: str) -> Any:
         """Leaves of the model, whose two parts belong together."""
         brand, insurer = (self.part(member, reference) for member in MEMBERS)
-        assert brand.label is not None
-        assert insurer.feature is not None
-        assert brand.label.description.holders[0].pair == insurer.feature.pair
+        assert isinstance(brand.label, TreesLabel)
+        assert isinstance(insurer.feature, TreesFeature)
+        label, feature = brand.label.part, insurer.feature.part
+        assert label.description.holders[0].pair == feature.pair
         # A column may be shown backwards: then left and right are the other way round, and nothing else is.
-        return np.sort(brand.label.trees.forest.value)
+        return np.sort(label.trees.forest.value)
 
     def check_logs(self) -> dict[str, list[str | None]]:
         """All logs tell one story; from which points each says that the run went on."""

@@ -58,7 +58,7 @@ def joint(trained: Trained, places: list[int]) -> np.ndarray[Any, Any]:
     own, others = (
         {name: column[places] for name, column in values(trained, site).items()} for site in (brand, insurer)
     )
-    return label.scores(own, {"insurer": feature.sides(others)})[:, 0]
+    return label.scores(own, {"insurer": feature.answers(others, len(places))})
 
 
 def test_members_score_together_and_forget_who_withdraws(trained: Trained, address: str) -> None:
@@ -110,7 +110,7 @@ def test_a_feature_holder_that_is_gone_or_slow_is_answered_for_by_own_columns(
     assert alone is not None
     places = list(range(60, 90))
     own = {name: column[places] for name, column in values(trained, brand).items()}
-    expected = np.round(alone.scores(own, {})[:, 0], trained_decimals(trained)).astype(np.float32)
+    expected = np.round(alone.scores(own, {}), trained_decimals(trained)).astype(np.float32)
 
     def fell_back(answered: Answered) -> None:
         scored = np.array([decision == "permit" for decision in answered.decisions])

@@ -15,17 +15,18 @@ from hanse.learning.vertical.serving import (
     Gathering,
     Question,
     Reply,
-    by_cut,
-    by_person,
     decode_people,
     encode_people,
     read_question,
     read_reply,
 )
+from hanse.learning.vertical.serving.forms import Sides
 from hanse.learning.vertical.serving.link import PartLink, open_link, sign_link
+from hanse.learning.vertical.serving.trees import by_cut, by_person
 
 QUESTION = Question("ab" * 32, "cd" * 32, "scoring.marketing", "crm", bytes(16), (3, 0, 7))
 CUTS = 11
+SIDES = Sides(CUTS)
 
 
 def reply(answered: list[bool], epoch: bytes = bytes(16)) -> Reply:
@@ -37,14 +38,14 @@ def test_questions_and_replies_say_what_was_meant() -> None:
     asked = QUESTION.encode()
     assert read_question(asked) == QUESTION
     said = reply([True, False, True])
-    heard = read_reply(said.encode(asked), asked, 3, CUTS)
+    heard = read_reply(said.encode(asked), asked, 3, SIDES)
     assert heard.answered.tolist() == [True, False, True]
-    assert heard.sides.tolist() == said.sides.tolist()
+    assert heard.answers.tolist() == said.answers.tolist()
 
 
 @given(st.binary(max_size=200))
 def test_bytes_from_anywhere_are_read_or_refused(body: bytes) -> None:
-    for read in (read_question, lambda data: read_reply(data, b"question", 2, CUTS), decode_people):
+    for read in (read_question, lambda data: read_reply(data, b"question", 2, SIDES), decode_people):
         try:
             read(body)
         except HanseError as error:
@@ -56,16 +57,16 @@ def test_a_reply_is_taken_for_one_question_only() -> None:
     body = reply([True, True, True]).encode(asked)
     other = Question("ab" * 32, "cd" * 32, "scoring.marketing", "crm", b"\1" * 16, (3, 0, 7)).encode()
     with pytest.raises(ProtocolError) as refused:  # the same people asked about again: given before
-        read_reply(body, other, 3, CUTS)
+        read_reply(body, other, 3, SIDES)
     assert refused.value.code == "protocol.replayed"
     with pytest.raises(ProtocolError):  # an answer about other people
-        read_reply(reply([True, True]).encode(asked), asked, 3, CUTS)
+        read_reply(reply([True, True]).encode(asked), asked, 3, SIDES)
     with pytest.raises(ProtocolError):  # sides of another model
-        read_reply(body, asked, 3, CUTS + 8)
+        read_reply(body, asked, 3, Sides(CUTS + 8))
     loose = reply([True, True, True])
-    loose.sides[0, -1] |= 0x80
+    loose.answers[0, -1] |= 0x80
     with pytest.raises(ProtocolError):  # bits where there is no cut
-        read_reply(loose.encode(asked), asked, 3, CUTS)
+        read_reply(loose.encode(asked), asked, 3, SIDES)
 
 
 @given(st.integers(0, 20), st.integers(1, 20))

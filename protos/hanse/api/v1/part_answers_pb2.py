@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fhanse/api/v1/part_answers.proto\x12\x0chanse.api.v1\"l\n\rAnswerRequest\x12\r\n\x05model\x18\x01 \x01(\x0c\x12\x0c\n\x04part\x18\x02 \x01(\x0c\x12\x0f\n\x07purpose\x18\x03 \x01(\t\x12\x0e\n\x06\x63\x61ller\x18\x04 \x01(\t\x12\r\n\x05nonce\x18\x05 \x01(\x0c\x12\x0e\n\x06places\x18\x06 \x03(\x07\"b\n\x0e\x41nswerResponse\x12\x10\n\x08question\x18\x01 \x01(\x0c\x12\r\n\x05\x65poch\x18\x02 \x01(\x0c\x12\x0e\n\x06keep_s\x18\x03 \x01(\r\x12\x10\n\x08\x61nswered\x18\x04 \x01(\x0c\x12\r\n\x05sides\x18\x05 \x01(\x0c\"\x1d\n\rFollowRequest\x12\x0c\n\x04part\x18\x01 \x01(\x0c\"\x1f\n\x0e\x46ollowResponse\x12\r\n\x05\x65poch\x18\x01 \x01(\x0c\x32\x99\x01\n\x0bPartAnswers\x12\x43\n\x06\x41nswer\x12\x1b.hanse.api.v1.AnswerRequest\x1a\x1c.hanse.api.v1.AnswerResponse\x12\x45\n\x06\x46ollow\x12\x1b.hanse.api.v1.FollowRequest\x1a\x1c.hanse.api.v1.FollowResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fhanse/api/v1/part_answers.proto\x12\x0chanse.api.v1\"l\n\rAnswerRequest\x12\r\n\x05model\x18\x01 \x01(\x0c\x12\x0c\n\x04part\x18\x02 \x01(\x0c\x12\x0f\n\x07purpose\x18\x03 \x01(\t\x12\x0e\n\x06\x63\x61ller\x18\x04 \x01(\t\x12\r\n\x05nonce\x18\x05 \x01(\x0c\x12\x0e\n\x06places\x18\x06 \x03(\x07\"d\n\x0e\x41nswerResponse\x12\x10\n\x08question\x18\x01 \x01(\x0c\x12\r\n\x05\x65poch\x18\x02 \x01(\x0c\x12\x0e\n\x06keep_s\x18\x03 \x01(\r\x12\x10\n\x08\x61nswered\x18\x04 \x01(\x0c\x12\x0f\n\x07\x61nswers\x18\x05 \x01(\x0c\"\x1d\n\rFollowRequest\x12\x0c\n\x04part\x18\x01 \x01(\x0c\"\x1f\n\x0e\x46ollowResponse\x12\r\n\x05\x65poch\x18\x01 \x01(\x0c\x32\x99\x01\n\x0bPartAnswers\x12\x43\n\x06\x41nswer\x12\x1b.hanse.api.v1.AnswerRequest\x1a\x1c.hanse.api.v1.AnswerResponse\x12\x45\n\x06\x46ollow\x12\x1b.hanse.api.v1.FollowRequest\x1a\x1c.hanse.api.v1.FollowResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,11 +34,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ANSWERREQUEST']._serialized_start=49
   _globals['_ANSWERREQUEST']._serialized_end=157
   _globals['_ANSWERRESPONSE']._serialized_start=159
-  _globals['_ANSWERRESPONSE']._serialized_end=257
-  _globals['_FOLLOWREQUEST']._serialized_start=259
-  _globals['_FOLLOWREQUEST']._serialized_end=288
-  _globals['_FOLLOWRESPONSE']._serialized_start=290
-  _globals['_FOLLOWRESPONSE']._serialized_end=321
-  _globals['_PARTANSWERS']._serialized_start=324
-  _globals['_PARTANSWERS']._serialized_end=477
+  _globals['_ANSWERRESPONSE']._serialized_end=259
+  _globals['_FOLLOWREQUEST']._serialized_start=261
+  _globals['_FOLLOWREQUEST']._serialized_end=290
+  _globals['_FOLLOWRESPONSE']._serialized_start=292
+  _globals['_FOLLOWRESPONSE']._serialized_end=323
+  _globals['_PARTANSWERS']._serialized_start=326
+  _globals['_PARTANSWERS']._serialized_end=479
 # @@protoc_insertion_point(module_scope)

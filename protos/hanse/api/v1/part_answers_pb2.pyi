@@ -71,7 +71,7 @@ class AnswerResponse(_message.Message):
     EPOCH_FIELD_NUMBER: _builtins.int
     KEEP_S_FIELD_NUMBER: _builtins.int
     ANSWERED_FIELD_NUMBER: _builtins.int
-    SIDES_FIELD_NUMBER: _builtins.int
+    ANSWERS_FIELD_NUMBER: _builtins.int
     question: _builtins.bytes
     """SHA-256 of the question, its exact bytes."""
     epoch: _builtins.bytes
@@ -80,9 +80,10 @@ class AnswerResponse(_message.Message):
     """How long the answers may be kept in memory, seconds; 0 for not at all."""
     answered: _builtins.bytes
     """One byte for each place of the question, in its order: 1 answered, 0 refused. Why is not told."""
-    sides: _builtins.bytes
-    """For each answered place, in order, the sides of all cuts: bits, the lowest first, 1 for left; as many
-    bytes as the cuts need, and what is over in the last one is 0.
+    answers: _builtins.bytes
+    """For each answered place, in order, what is said, by the form that the agreement names:
+    "sides", the sides of all cuts: bits, the lowest first, 1 for left; as many bytes as the cuts need, and
+    what is over in the last one is 0.
     """
     def __init__(
         self,
@@ -91,11 +92,11 @@ class AnswerResponse(_message.Message):
         epoch: _builtins.bytes = ...,
         keep_s: _builtins.int = ...,
         answered: _builtins.bytes = ...,
-        sides: _builtins.bytes = ...,
+        answers: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answered", b"answered", "epoch", b"epoch", "keep_s", b"keep_s", "question", b"question", "sides", b"sides"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answered", b"answered", "answers", b"answers", "epoch", b"epoch", "keep_s", b"keep_s", "question", b"question"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -50,7 +50,7 @@ class PartAnswersServicer:
     """Missing associated documentation comment in .proto file."""
 
     def Answer(self, request, context):
-        """On which side of each of its cuts each person is. The entry in the feature holder's log is on disk before
+        """What its part of the model says of each person, in the form that the agreement names. The entry in the feature holder's log is on disk before
         it answers. A refusal of the whole question is a gRPC status with the code in hanse-error-code.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -36,7 +36,7 @@ class PartAnswersStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> PartAnswersAsyncStub: ...
     Answer: _grpc.UnaryUnaryMultiCallable[_part_answers_pb2.AnswerRequest, _part_answers_pb2.AnswerResponse]
-    """On which side of each of its cuts each person is. The entry in the feature holder's log is on disk before
+    """What its part of the model says of each person, in the form that the agreement names. The entry in the feature holder's log is on disk before
     it answers. A refusal of the whole question is a gRPC status with the code in hanse-error-code.
     """
     Follow: _grpc.UnaryStreamMultiCallable[_part_answers_pb2.FollowRequest, _part_answers_pb2.FollowResponse]
@@ -48,7 +48,7 @@ class PartAnswersStub:
 class PartAnswersAsyncStub(PartAnswersStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Answer: _aio.UnaryUnaryMultiCallable[_part_answers_pb2.AnswerRequest, _part_answers_pb2.AnswerResponse]  # type: ignore[assignment]
-    """On which side of each of its cuts each person is. The entry in the feature holder's log is on disk before
+    """What its part of the model says of each person, in the form that the agreement names. The entry in the feature holder's log is on disk before
     it answers. A refusal of the whole question is a gRPC status with the code in hanse-error-code.
     """
     Follow: _aio.UnaryStreamMultiCallable[_part_answers_pb2.FollowRequest, _part_answers_pb2.FollowResponse]  # type: ignore[assignment]
@@ -63,7 +63,7 @@ class PartAnswersServicer(metaclass=_abc_1.ABCMeta):
         request: _part_answers_pb2.AnswerRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_part_answers_pb2.AnswerResponse, _abc.Awaitable[_part_answers_pb2.AnswerResponse]]:
-        """On which side of each of its cuts each person is. The entry in the feature holder's log is on disk before
+        """What its part of the model says of each person, in the form that the agreement names. The entry in the feature holder's log is on disk before
         it answers. A refusal of the whole question is a gRPC status with the code in hanse-error-code.
         """
 

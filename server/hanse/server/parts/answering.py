@@ -16,9 +16,15 @@ import numpy as np
 
 from hanse.audit import ConsentState, Counts, Event, EventType
 from hanse.errors import PolicyError, ServingError
-from hanse.learning.vertical.serving import KeptPart, Question, Reply, conversation, read_question
+from hanse.learning.vertical.serving import (
+    FeatureHalf,
+    KeptPart,
+    Question,
+    Reply,
+    conversation,
+    read_question,
+)
 from hanse.learning.vertical.serving.messages import EPOCH_BYTES
-from hanse.learning.vertical.trees.parts import FeaturePart
 from hanse.policies import (
     POLICY_DIGEST,
     PURPOSES,
@@ -51,7 +57,7 @@ class PartSite:
         member: Name of this feature holder.
         policy: The rule packs that apply, merged.
         kept: The part as it is kept.
-        part: What its cuts mean.
+        part: What answers.
         model: SHA-256 of the signed manifest of the model that the part belongs to.
         ledger: The member's consent ledger.
         log: The member's audit log.
@@ -65,7 +71,7 @@ class PartSite:
     member: str
     policy: Policy
     kept: KeptPart
-    part: FeaturePart
+    part: FeatureHalf
     model: str
     ledger: ConsentLedger
     log: GroupCommit
@@ -81,9 +87,9 @@ class PartSite:
 
     @property
     def columns(self) -> Sequence[Column]:
-        """This member's own columns that cuts are of."""
-        cut = {column.column.name for column in self.part.columns}
-        return [column for column in self.agreement.agreement.columns if column.name in cut]
+        """This member's own columns that answers are made of."""
+        read = frozenset(self.part.columns)
+        return [column for column in self.agreement.agreement.columns if column.name in read]
 
 
 @dataclass(slots=True)
@@ -180,10 +186,10 @@ class Answering:
         hides = {
             name: [position[one] for one in places if one in position] for name, places in hidden.items()
         }
-        known, sides = await self._people.sides([question.places[one] for one in at], hides)
+        known, answers = await self._people.answers([question.places[one] for one in at], hides)
         answered[answered] = known
         facts.rules = tuple(None if one else _REFUSED for one in answered.tolist())
-        return Reply(epoch, site.keep_s, answered, sides)
+        return Reply(epoch, site.keep_s, answered, answers)
 
     def _event(self, facts: _Facts, kind: EventType, reasons: tuple[str, ...] = ()) -> Event:
         by_rule = Counter(rule for rule in facts.rules if rule is not None)

@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hanse.learning.subject_values import SubjectValues, Values, without
-from hanse.learning.vertical.serving import by_person
-from hanse.learning.vertical.trees.parts import FeaturePart
+from hanse.learning.vertical.serving import FeatureHalf, Rows
 from hanse.policies import Column, Pseudonymiser
 
 
@@ -27,28 +26,28 @@ class PartPeople:
 
     Attributes:
         data: The member's data.
-        part: What cuts mean.
-        columns: The member's columns that cuts are of; no other is read.
+        part: What answers.
+        columns: The member's columns that answers are made of; no other is read.
         subjects: The site's own identifier of each of the common people, by place; None for whom it has no
             row any more.
     """
 
     data: SubjectValues
-    part: FeaturePart
+    part: FeatureHalf
     columns: Sequence[Column]
     subjects: Sequence[str | None]
 
-    async def sides(
+    async def answers(
         self, places: Sequence[int], hidden: Mapping[str, Sequence[int]]
-    ) -> tuple[NDArray[np.bool_], NDArray[np.uint8]]:
-        """On which side of all cuts people are, by what is known of them now.
+    ) -> tuple[NDArray[np.bool_], Rows]:
+        """What the part says of people, by what is known of them now.
 
         Args:
             places: Whom.
             hidden: By column, positions of those who hide it: it counts as missing.
 
         Returns:
-            Of each whether it has a row, and the sides of those who have; shape (people, ceil(cuts / 8)).
+            Of each whether it has a row, and what is said of those who have; shape (people, bytes).
 
         Raises:
             ConfigurationError: If the data is not as declared.
@@ -63,7 +62,7 @@ class PartPeople:
             name: [position[one] for one in positions if one in position]
             for name, positions in hidden.items()
         }
-        return at, by_person(self.part.sides(without(values, left)), len(position))
+        return at, self.part.answers(without(values, left), len(position))
 
 
 def common_subjects(people: Sequence[str], data: PartData, ref: Pseudonymiser) -> list[str | None]:

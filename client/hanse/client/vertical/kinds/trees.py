@@ -22,6 +22,7 @@ from hanse.learning.vertical.runs.figures import Figures, alone, held_out_figure
 from hanse.learning.vertical.runs.leakage import Reports
 from hanse.learning.vertical.runs.terms import own_binning, trees_terms
 from hanse.learning.vertical.serving.kept import KeptPart
+from hanse.learning.vertical.serving.trees import TreesFeature, TreesLabel
 from hanse.learning.vertical.trees.feature_holder import FeatureHolder
 from hanse.learning.vertical.trees.homomorphic.scheme import require_library
 from hanse.learning.vertical.trees.label_holder import LabelHolder
@@ -79,8 +80,10 @@ class Trees:
 
     def restore(self, part: KeptPart) -> None:
         """Takes over what an earlier process has trained."""
-        self._part = part.label if self._site.has_label else part.feature
-        self._alone = part.alone
+        for half in (part.label, part.feature):
+            if isinstance(half, TreesLabel | TreesFeature):
+                self._part = half.part
+        self._alone = part.alone.part if isinstance(part.alone, TreesLabel) else None
 
     def train(self, rows: CommonRows, root: bytes, talk: Conversations) -> Files:
         """Grows the trees, or the rest of them."""

@@ -63,12 +63,12 @@ class AnswerCache:
         del self._kept[name]
         return None
 
-    def put(self, ref: str, sides: bytes, epoch: bytes, keep_s: float) -> None:
+    def put(self, ref: str, answer: bytes, epoch: bytes, keep_s: float) -> None:
         """Keeps an answer, if it may be kept.
 
         Args:
             ref: Pseudonym.
-            sides: The answer.
+            answer: What was said.
             epoch: In which it was given; an answer of another one than the last that was told is not kept.
             keep_s: For how long, seconds.
         """
@@ -76,7 +76,7 @@ class AnswerCache:
             return
         if len(self._kept) >= self._most:
             del self._kept[next(iter(self._kept))]
-        self._kept[self._name(ref)] = (self._clock() + keep_s, sides)
+        self._kept[self._name(ref)] = (self._clock() + keep_s, answer)
 
     def clear(self) -> None:
         """Forgets everybody."""

@@ -6,7 +6,6 @@ among them: neither a reply to another question nor one that was given before is
 """
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from hanse.api.v1 import part_answers_pb2 as pb
 from hanse.crypto import canonical_json, sha256_hex
 from hanse.errors import ProtocolError
+from hanse.learning.vertical.serving.forms import Form, Rows
 
 MAX_PLACES: Final = 1 << 14
 """Most people in one question."""
@@ -27,9 +27,6 @@ MAX_KEEP_S: Final = 86_400
 
 _DIGEST_BYTES: Final = 32
 _MAX_NAME: Final = 200
-
-Bits = NDArray[np.uint8]
-"""Sides of cuts: bits, the lowest first, 1 for left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +69,13 @@ class Reply:
         epoch: Of its consents.
         keep_s: How long the answers may be kept, seconds.
         answered: For each place of the question whether it is answered.
-        sides: For each answered place, in order, the sides of all cuts; shape (answered, ceil(cuts / 8)).
+        answers: For each answered place, in order, what is said; shape (answered, bytes).
     """
 
     epoch: bytes
     keep_s: int
     answered: NDArray[np.bool_]
-    sides: Bits
+    answers: Rows
 
     def encode(self, question: bytes) -> bytes:
         """The message.
@@ -91,7 +88,7 @@ class Reply:
             epoch=self.epoch,
             keep_s=self.keep_s,
             answered=self.answered.astype(np.uint8).tobytes(),
-            sides=np.ascontiguousarray(self.sides).tobytes(),
+            answers=np.ascontiguousarray(self.answers).tobytes(),
         ).SerializeToString(deterministic=True)
 
 
@@ -118,14 +115,14 @@ def read_question(body: bytes) -> Question:
     )
 
 
-def read_reply(body: bytes, question: bytes, places: int, cuts: int) -> Reply:
+def read_reply(body: bytes, question: bytes, places: int, form: Form) -> Reply:
     """Reads the reply to a question.
 
     Args:
         body: Bytes from the one who was asked.
         question: The question's exact bytes.
         places: How many people it is about.
-        cuts: How many cuts the one who was asked has.
+        form: Of what it says.
 
     Raises:
         ProtocolError: ``protocol.malformed``; ``protocol.replayed`` if it is the reply to another question.
@@ -135,20 +132,19 @@ def read_reply(body: bytes, question: bytes, places: int, cuts: int) -> Reply:
     if message.question != hashlib.sha256(question).digest():
         raise ProtocolError("protocol.replayed", "a reply to another question")
     answered = np.frombuffer(message.answered, np.uint8)
-    count, width = int(np.count_nonzero(answered)), -(-cuts // 8)
+    count, width = int(np.count_nonzero(answered)), form.width
     whole = (
         len(message.epoch) == EPOCH_BYTES
         and message.keep_s <= MAX_KEEP_S
         and len(answered) == places
         and not (answered > 1).any()
-        and len(message.sides) == count * width
+        and len(message.answers) == count * width
     )
     if not whole:
         raise ProtocolError("protocol.malformed", "a reply of another form")
-    sides = np.frombuffer(message.sides, np.uint8).reshape(count, width)
-    if cuts % 8 and (sides[:, -1] >> (cuts % 8)).any():
-        raise ProtocolError("protocol.malformed", "a reply with sides of more cuts than there are")
-    return Reply(message.epoch, message.keep_s, answered.astype(np.bool_), sides)
+    answers = np.frombuffer(message.answers, np.uint8).reshape(count, width)
+    form.require(answers)
+    return Reply(message.epoch, message.keep_s, answered.astype(np.bool_), answers)
 
 
 def conversation(question: bytes, reply: bytes) -> str:
@@ -159,38 +155,6 @@ def conversation(question: bytes, reply: bytes) -> str:
         reply: Its exact bytes.
     """
     return sha256_hex(canonical_json({"question": sha256_hex(question), "reply": sha256_hex(reply)}))
-
-
-def by_person(sides: Bits, rows: int) -> Bits:
-    """Sides as :meth:`FeaturePart.sides` gives them, with a row for each person.
-
-    Args:
-        sides: Shape (cuts, ceil(rows / 8)).
-        rows: How many people.
-
-    Returns:
-        Shape (rows, ceil(cuts / 8)).
-    """
-    if not len(sides):
-        return np.zeros((rows, 0), dtype=np.uint8)
-    bits = np.unpackbits(sides, axis=1, count=rows, bitorder="little")
-    return np.packbits(bits.T, axis=1, bitorder="little")
-
-
-def by_cut(people: Sequence[Bits] | Bits, cuts: int) -> Bits:
-    """Sides of people as :meth:`LabelPart.scores` takes them.
-
-    Args:
-        people: For each person the sides of all cuts, ceil(cuts / 8) bytes.
-        cuts: How many cuts.
-
-    Returns:
-        Shape (cuts, ceil(people / 8)).
-    """
-    if not cuts:
-        return np.zeros((0, 0), dtype=np.uint8)
-    bits = np.unpackbits(np.asarray(people, dtype=np.uint8), axis=1, count=cuts, bitorder="little")
-    return np.packbits(bits.T, axis=1, bitorder="little")
 
 
 def _parse(message: Any, body: bytes, what: str) -> None:  # noqa: ANN401 - any protobuf message

@@ -10,8 +10,7 @@ import numpy.typing as npt
 from typing_extensions import override
 
 from hanse.errors import PolicyError, ServingError
-from hanse.learning.vertical.serving import by_cut
-from hanse.learning.vertical.trees.parts import LabelPart
+from hanse.learning.vertical.serving import LabelHalf, rows_of
 from hanse.policies import Pseudonymiser
 from hanse.server.scoring.served import Calling, Columns, Scored, Served
 from hanse.server.scoring.vertical.partner import Asking, Heard, Partner
@@ -26,22 +25,22 @@ _LONGEST_RESERVE_S: Final = 0.25
 
 @dataclass(frozen=True, slots=True)
 class VerticalModel(Served):
-    """A model whose cuts are partly other members'; see :mod:`hanse.learning.vertical.serving`.
+    """A model whose parts are at several members; see :mod:`hanse.learning.vertical.serving`.
 
     Attributes:
-        part: The trees.
+        part: This site's part.
         pseudonymiser: Makes this site's pseudonyms.
         places: By pseudonym, the place among the common people.
-        partners: The feature holders with cuts.
+        partners: The feature holders that are asked.
         fallback: What its own columns alone say; None if that is not agreed.
         patience_s: Longest time to wait for a feature holder, seconds, where the call leaves that much.
     """
 
-    part: LabelPart
+    part: LabelHalf
     pseudonymiser: Pseudonymiser
     places: Mapping[str, int]
     partners: tuple[Partner, ...]
-    fallback: LabelPart | None
+    fallback: LabelHalf | None
     patience_s: float
 
     @property
@@ -92,7 +91,7 @@ class VerticalModel(Served):
                 raise
             alone = np.ones(len(refs), dtype=np.bool_)
         if self.fallback is not None and alone.any():
-            probabilities[alone] = self.fallback.scores(_rows(own, alone), {})[:, 0]
+            probabilities[alone] = self.fallback.scores(_rows(own, alone), {})
         outputs, marks = self._told(probabilities, alone, admitted)
         return Scored(probabilities, outputs, marks, alone=bool(alone.all()))
 
@@ -113,16 +112,16 @@ class VerticalModel(Served):
             return np.zeros(0)
         asking = Asking(calling.caller, calling.purpose, self._until(calling))
         places = [self.places[ref] for ref in refs]
-        heard = await _all(partner.sides(places, asking) for partner in self.partners)
+        heard = await _all(partner.answers(places, asking) for partner in self.partners)
         answered = np.array([None not in row for row in zip(*heard, strict=True)] or [True] * len(refs))
         scores = np.full(len(refs), np.nan)
         if answered.any():
             chosen = np.flatnonzero(common)[answered]
-            sides = {
-                partner.name: by_cut(_matrix(rows, answered), partner.model.cuts)
+            said = {
+                partner.name: rows_of(_kept(rows, answered), partner.model.form)
                 for partner, rows in zip(self.partners, heard, strict=True)
             }
-            scores[answered] = self.part.scores({n: v[chosen] for n, v in own.items()}, sides)[:, 0]
+            scores[answered] = self.part.scores({n: v[chosen] for n, v in own.items()}, said)
         return scores
 
     def _until(self, calling: Calling) -> float:
@@ -159,9 +158,8 @@ async def _all(asked: Any) -> list[list[Heard]]:  # noqa: ANN401 - coroutines of
             task.cancel()
 
 
-def _matrix(rows: Sequence[Heard], answered: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
-    kept = [row for row, is_answered in zip(rows, answered.tolist(), strict=True) if is_answered]
-    return np.frombuffer(b"".join(row or b"" for row in kept), np.uint8).reshape(len(kept), -1)
+def _kept(rows: Sequence[Heard], answered: npt.NDArray[np.bool_]) -> list[bytes]:
+    return [row or b"" for row, is_answered in zip(rows, answered.tolist(), strict=True) if is_answered]
 
 
 def _rows(columns: Columns, chosen: npt.NDArray[np.bool_]) -> Columns:

@@ -8,9 +8,8 @@ from hanse.crypto import VerifierKey, read_secret, sha256_hex
 from hanse.errors import ConfigurationError, ServingError
 from hanse.learning.artifact import MANIFEST_FILE
 from hanse.learning.vertical.runs.manifest import VerticalManifest, is_vertical, open_vertical
-from hanse.learning.vertical.serving import KeptPart, open_kept
+from hanse.learning.vertical.serving import KeptPart, LabelHalf, open_kept
 from hanse.learning.vertical.serving.link import PartLink, open_link
-from hanse.learning.vertical.trees.parts import LabelPart
 from hanse.policies import Agreement, Policy, Pseudonymiser, SignedAgreement
 from hanse.policies.witnessing import PROOF_FILE, REGISTRATION_FILE, check_registration
 from hanse.server.scoring.vertical.hub import PartnerHub
@@ -71,19 +70,17 @@ def open_vertical_model(folder: Path, settings: PartnerSettings, beside: Beside)
         raise ServingError("model.invalid", f"{place} is not this site's part of {manifest.reference}")
     vertical = agreement.agreement.vertical
     answers = None if vertical is None else vertical.answers
-    holders = [holder for holder in part.description.holders if holder.cuts]
-    if holders and answers is None:
+    asks = part.asks
+    if asks and answers is None:
         raise ServingError(
             "model.invalid", "the agreement has no vertical.answers: feature holders answer nothing"
         )
     keep_s = 0 if answers is None else answers.keep_s
     pair = read_secret(settings.tls_key), _read(settings.tls_certificate)
     partners = []
-    for holder in holders:
-        asked = PartnerModel(
-            agreement.digest, digest, manifest.parts[holder.name], holder.cuts, kept.people, keep_s
-        )
-        partners.append(beside.hub.partner(_link(settings, holder.name, agreement.agreement), asked, *pair))
+    for name, form in asks.items():
+        asked = PartnerModel(agreement.digest, digest, manifest.parts[name], form, kept.people, keep_s)
+        partners.append(beside.hub.partner(_link(settings, name, agreement.agreement), asked, *pair))
     return VerticalModel(
         name=manifest.name,
         version=str(manifest.version),
@@ -124,7 +121,7 @@ def _link(settings: PartnerSettings, name: str, agreement: Agreement) -> PartLin
     return open_link(_read(settings.links[name]), name, [VerifierKey.decode(text) for text in texts])
 
 
-def _fallback(kept: KeptPart, *, agreed: bool) -> LabelPart | None:
+def _fallback(kept: KeptPart, *, agreed: bool) -> LabelHalf | None:
     if agreed and kept.alone is None:
         raise ServingError(
             "model.invalid", "the part has no model of this site's own columns to fall back on"

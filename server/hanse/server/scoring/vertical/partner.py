@@ -15,16 +15,16 @@ from typing import Any, Final
 
 import grpc
 import grpc.aio
-import numpy as np
-from numpy.typing import NDArray
 
 from hanse.api.v1 import part_answers_pb2 as pb
 from hanse.audit import Counts, Event, EventType
 from hanse.errors import CATALOGUE, HanseError, ServingError
 from hanse.learning.vertical.serving import (
     AnswerCache,
+    Form,
     Gathering,
     Question,
+    Reply,
     conversation,
     read_reply,
 )
@@ -68,7 +68,7 @@ class PartnerModel:
         agreement: Digest of the agreement.
         model: SHA-256 of the signed manifest of the model.
         part: SHA-256 of the feature holder's signed part.
-        cuts: How many cuts it has.
+        form: Of what it says.
         people: Pseudonyms of the common people, by place.
         keep_s: Longest time for which answers are kept, seconds, as agreed.
     """
@@ -76,13 +76,13 @@ class PartnerModel:
     agreement: str
     model: str
     part: str
-    cuts: int
+    form: Form
     people: Sequence[str]
     keep_s: int
 
 
 Heard = bytes | None
-"""Sides of a person's cuts, or None for who is refused."""
+"""What is said of a person, or None for who is refused."""
 
 
 class Partner:
@@ -132,15 +132,15 @@ class Partner:
         if self._channel is not None:
             await self._channel.close()
 
-    async def sides(self, places: Sequence[int], asking: Asking) -> list[Heard]:
-        """On which side of each cut people are.
+    async def answers(self, places: Sequence[int], asking: Asking) -> list[Heard]:
+        """What it says of people.
 
         Args:
             places: Whom, by their places among the common people.
             asking: On whose behalf.
 
         Returns:
-            For each of them the sides, or None if the feature holder refuses.
+            For each of them what is said, or None if the feature holder refuses.
 
         Raises:
             ServingError: ``scoring.partner-unavailable``, ``scoring.partner-timeout``,
@@ -195,29 +195,22 @@ class Partner:
         except grpc.aio.AioRpcError as error:
             raise self._failure(error) from error
         try:
-            reply = read_reply(body, question, len(places), model.cuts)
+            reply = read_reply(body, question, len(places), model.form)
         except HanseError as error:
             raise ServingError("scoring.partner-invalid", f"{self.name}: {error.detail}") from error
         answered = int(reply.answered.sum())
         event = self._event(EventType.PART_HEARD, asking.purpose, len(places), answered)
         self._note(event.model_copy(update={"conversation": conversation(question, body)}))
-        return self._taken(places, reply.answered, reply.sides, reply.epoch, min(reply.keep_s, model.keep_s))
+        return self._taken(places, reply, min(reply.keep_s, model.keep_s))
 
-    def _taken(
-        self,
-        places: Sequence[int],
-        answered: NDArray[np.bool_],
-        sides: NDArray[np.uint8],
-        epoch: bytes,
-        keep_s: int,
-    ) -> Mapping[int, Heard]:
-        rows = iter(sides)
+    def _taken(self, places: Sequence[int], reply: Reply, keep_s: int) -> Mapping[int, Heard]:
+        rows = iter(reply.answers)
         heard: dict[int, Heard] = {}
-        for place, is_answered in zip(places, answered.tolist(), strict=True):
+        for place, is_answered in zip(places, reply.answered.tolist(), strict=True):
             found = next(rows).tobytes() if is_answered else None
             heard[place] = found
             if found is not None:
-                self.cache.put(self.model.people[place], found, epoch, keep_s)
+                self.cache.put(self.model.people[place], found, reply.epoch, keep_s)
         return heard
 
     def _failure(self, error: grpc.aio.AioRpcError) -> ServingError:

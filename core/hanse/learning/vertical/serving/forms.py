@@ -1,0 +1,66 @@
+"""What a feature holder says of a person: a row of bytes, whose form the agreement names.
+
+Whatever comes by the wire is held against its form before anything is made of it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hanse.errors import ProtocolError
+
+Rows = NDArray[np.uint8]
+"""What is said of people, shape (people, :attr:`Form.width`)."""
+
+
+class Form(Protocol):
+    """The form of what one feature holder says."""
+
+    name: ClassVar[str]
+    """As an agreement names it (:class:`hanse.policies.Answers`)."""
+
+    @property
+    def width(self) -> int:
+        """Bytes that are said of a person."""
+        ...
+
+    def require(self, rows: Rows) -> None:
+        """Refuses what is not of this form.
+
+        Args:
+            rows: Shape (people, :attr:`width`).
+
+        Raises:
+            ProtocolError: ``protocol.malformed``.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """On which side of each cut a person is: bits, the lowest first, 1 for left.
+
+    Attributes:
+        cuts: How many.
+    """
+
+    name: ClassVar[str] = "sides"
+    cuts: int
+
+    @property
+    def width(self) -> int:
+        """See :class:`Form`."""
+        return -(-self.cuts // 8)
+
+    def require(self, rows: Rows) -> None:
+        """See :class:`Form`."""
+        if self.cuts % 8 and (rows[:, -1] >> (self.cuts % 8)).any():
+            raise ProtocolError("protocol.malformed", "sides of more cuts than there are")
+
+
+def rows_of(said: Sequence[bytes], form: Form) -> Rows:
+    """What is said of people, each as bytes of the form's width."""
+    return np.frombuffer(b"".join(said), np.uint8).reshape(len(said), form.width)
