@@ -3,7 +3,8 @@
 The process is started as ``python -m hanse.alignment.worker``; it reads jobs from its standard input and
 writes results to its standard output, until the input ends. A job is: length of what follows (4 bytes,
 big-endian), kind (1), key (32), context (32), then values of 32 bytes without gaps. A result is: length of
-what follows (4 bytes), 0 and the values, or 1 if a value of the job is no point.
+what follows (4 bytes), 0 and the values; or 1 if a value of the job is no point; or 2 and a message if the
+arithmetic is wrong.
 Nothing is serialised otherwise, nothing is written to disk, and keys are in no command line.
 """
 
@@ -14,6 +15,7 @@ from enum import IntEnum
 from typing import IO, Final
 
 from hanse.alignment.curve import KEY_BYTES, POINT_BYTES, hash_to_field, map_to_curve, multiply
+from hanse.errors import TrainingError
 
 DERIVED_BYTES: Final = 48
 """What is derived from a point: see :func:`derive`."""
@@ -24,6 +26,9 @@ DST: Final = b"HANSE-V01-curve25519_XMD:SHA-512_ELL2_NU_"
 """Short, so that each of the two hashes of an identifier is one block; the context is in the message."""
 
 LENGTH: Final = struct.Struct(">I")
+_DONE: Final = b"\x00"
+_NO_POINT: Final = b"\x01"
+_WRONG: Final = b"\x02"
 
 
 class Job(IntEnum):
@@ -55,6 +60,7 @@ def compute(job: Job, key: bytes, context: bytes, values: bytes) -> bytes:
 
     Raises:
         ValueError: If a value is no point with a multiple.
+        TrainingError: ``alignment.multi-buffer`` if the arithmetic is wrong.
     """
     points = [values[at : at + POINT_BYTES] for at in range(0, len(values), POINT_BYTES)]
     if job in {Job.HASH_MULTIPLY, Job.HASH_MULTIPLY_DERIVE}:
@@ -78,11 +84,14 @@ def read_result(stream: IO[bytes]) -> bytes | None:
 
     Raises:
         EOFError: If the process is gone.
+        TrainingError: ``alignment.multi-buffer`` if its arithmetic is wrong.
     """
     body = _read_frame(stream)
     if body is None:
         raise EOFError("the process ended")
-    return None if body[0] else body[1:]
+    if body[:1] == _WRONG:
+        raise TrainingError("alignment.multi-buffer", body[1:].decode())
+    return body[1:] if body[:1] == _DONE else None
 
 
 def _read_frame(stream: IO[bytes]) -> bytes | None:
@@ -99,9 +108,11 @@ def serve(jobs: IO[bytes], results: IO[bytes]) -> None:
         start = 1 + KEY_BYTES + CONTEXT_BYTES
         key, context = frame[1 : 1 + KEY_BYTES], frame[1 + KEY_BYTES : start]
         try:
-            made = b"\x00" + compute(Job(frame[0]), key, context, frame[start:])
+            made = _DONE + compute(Job(frame[0]), key, context, frame[start:])
         except ValueError:
-            made = b"\x01"
+            made = _NO_POINT
+        except TrainingError as error:
+            made = _WRONG + error.detail.encode()
         results.write(LENGTH.pack(len(made)) + made)
         results.flush()
 

@@ -168,6 +168,10 @@ CATALOGUE: Final = MappingProxyType(
         ),
         "alignment.terms": ErrorSpec(_S.FAILED_PRECONDITION, "The members align by different terms."),
         "alignment.nobody": ErrorSpec(_S.FAILED_PRECONDITION, "The members have nobody in common."),
+        "alignment.multi-buffer": ErrorSpec(
+            _S.INTERNAL,
+            "The library that multiplies eight points at once computed something wrong; remove `ipp-crypto`.",
+        ),
         "alignment.too-few": ErrorSpec(
             _S.FAILED_PRECONDITION, "The members have fewer people in common than the agreement asks for."
         ),
