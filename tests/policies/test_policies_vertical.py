@@ -212,7 +212,7 @@ def test_a_scorecard_is_one_of_two_members_who_know_how_far_its_dealer_is_checke
         ("training.adaptive_step", 0.1, "adaptive_step"),
         ("training.local_steps", 501, "at most 500"),
         ("vertical.trust", {"mode": "homomorphic", "key_bits": 2048}, "mode 'dealer'"),
-        ("vertical.answers", {"form": "sides", "daily_people": 10}, "sides of cuts"),
+        ("vertical.answers", {"form": "sides", "daily_people": 10}, "no model of this kind is served"),
         ("columns.1.transform", "hashed", "cells"),
     ],
 )
@@ -277,6 +277,29 @@ def test_late_fusion_that_leaks_labels_or_means_nothing_is_refused(
     given["training"] |= training
     with pytest.raises(ValidationError, match=says):
         Agreement.model_validate(given)
+
+
+def test_late_fusion_is_served_by_log_odds_and_never_as_scores(document: dict[str, Any]) -> None:
+    answers = {"form": "log_odds", "daily_people": 1000}
+    given = as_fusion(document, answers=answers)
+    given["scoring"] |= {"output": "band", "edges": [0.1, 0.5]}
+    vertical = Agreement.model_validate(given).vertical
+    assert vertical is not None
+    told = [learned_by(vertical, "late_fusion", party) for party in ("brand", "insurer", "hub")]
+    brand, insurer, hub = ("; ".join(one.en for one in each) for each in told)
+    assert "own model gives that person now" in brand
+    assert "who" not in brand.split("when it scores")[1]
+    assert "which common person is scored, when" in insurer
+    assert "scor" not in hub
+    with pytest.raises(ValidationError, match="write log_odds as"):
+        Agreement.model_validate(as_fusion(document, answers={**answers, "form": "sides"}))
+    raw = as_fusion(document, answers=answers)
+    raw["scoring"] |= {"output": "score", "edges": []}
+    with pytest.raises(ValidationError, match="has what the others say"):
+        Agreement.model_validate(raw)
+    document["vertical"]["answers"] = answers
+    with pytest.raises(ValidationError, match="write sides as"):
+        Agreement.model_validate(document)
 
 
 def test_trees_need_more_than_what_members_send_each_other(document: dict[str, Any]) -> None:

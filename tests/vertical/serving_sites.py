@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import grpc
 import numpy as np
@@ -30,24 +30,54 @@ from hanse.client.settings import NodeSettings
 from hanse.crypto import VerifierKey, read_secret, unverified_text, write_atomic
 from hanse.crypto.cosigning import CosignerKey
 from hanse.demo.federation import CALLER, Federation, Site
+from hanse.demo.processes import Processes
 from hanse.demo.vertical.sites import site_of, vertical_draft
 from hanse.demo.vertical.story import car_story
-from hanse.policies import Agreement, Answers, Identity, Pseudonymiser
+from hanse.learning.vertical.recipe import VerticalModel
+from hanse.learning.vertical.serving import KeptPart, open_kept
+from hanse.policies import Agreement, Answers, Identity, Pseudonymiser, Scoring, open_agreement
 from hanse.policies.witnessing import PROOF_FILE, REGISTRATION_FILE
 from hanse.server.parts import PartData, serve_part
 from hanse.server.party import RunContext
 from hanse.server.ports import free_port
 from hanse.server.rounds import Means
 from hanse.server.scoring import serve
+from hanse.server.scoring.borders import CODE_TRAILER
 from hanse.server.scoring.stopping import Stop
 from hanse.server.vertical.registering import vertical_manifest, write_vertical
 from hanse.server.vertical.run import VerticalRun
 from hanse.settings import load_settings
 
 PURPOSES = ("joint_modelling.propensity", "scoring.marketing")
+DEADLINE_S = 10.0
 PATIENCE_S = 3.0
 """Longer than any answer takes, whatever else the machine does."""
 ANSWERS = Answers(form="sides", daily_people=100_000, keep_s=60, fallback="own_columns")
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """A kind of model that is served.
+
+    Attributes:
+        model: The kind.
+        form: What feature holders answer.
+        output: In which form scores leave: raw where that is agreed, so that tests can tell what was
+            computed of what.
+        vertical: Changes of the drafted agreement.
+    """
+
+    model: VerticalModel
+    form: Literal["sides", "log_odds"]
+    output: Mapping[str, object]
+    vertical: Mapping[str, object] = dataclasses.field(default_factory=dict)
+
+
+_BANDS = {"output": "band", "edges": [edge / 50 for edge in range(1, 20)]}
+TREES = Kind("trees", "sides", {"output": "score"})
+# Of few people, a flipped label may by chance look like more than it is.
+LATE_FUSION = Kind("late_fusion", "log_odds", _BANDS, {"maximum_leakage": 0.95})
+KINDS = (TREES, LATE_FUSION)
 
 
 def now() -> datetime:
@@ -69,6 +99,28 @@ class Trained:
     def ref(self, site: Site, subject: str) -> str:
         return Pseudonymiser(read_secret(site.home.pseudonym_key)).ref(subject)
 
+    def kept(self, site: Site) -> KeptPart:
+        folder = site.home.parts / self.model
+        verifier = VerifierKey.decode(Identity.load(site.home.identity).node_key)
+        return open_kept(lambda name: (folder / name).read_bytes(), [verifier])
+
+    @property
+    def terms(self) -> Scoring:
+        """In which form scores leave, by the agreement."""
+        note = (self.brand.home.parts / self.model / "agreement.note").read_bytes()
+        return open_agreement(note).agreement.scoring
+
+    def joint(self, places: list[int]) -> np.ndarray[Any, Any]:
+        """Scores by the parts of brand and insurer in one place."""
+        label, feature = (self.kept(site) for site in self.federation.sites)
+        assert label.label is not None
+        assert feature.feature is not None
+        own, others = (
+            {name: column[places] for name, column in values(self, site).items()}
+            for site in self.federation.sites
+        )
+        return label.label.scores(own, {"insurer": feature.feature.answers(others, len(places))})
+
     def people(self, site: Site) -> list[str]:
         """The site's own identifiers of the common people, by place."""
         lines = (site.home.parts / self.model / "people.txt").read_text().split()
@@ -84,19 +136,25 @@ class Trained:
 
 
 def train(
-    folder: Path, people: int = 1200, members: int = 2, trees: int = 5, answers: Answers | None = ANSWERS
+    folder: Path,
+    people: int = 1200,
+    members: int = 2,
+    trees: int = 5,
+    answers: Answers | None = ANSWERS,
+    kind: Kind = TREES,
 ) -> Trained:
     """Trains a model of the car story and registers it at the label holder."""
     story = car_story(people, members, np.random.default_rng(5))
     federation = Federation(folder, [site_of(story, holder) for holder in story.holders], now())
     federation.make_keys()
     federation.write_data(*PURPOSES, np.random.default_rng(7))
-    draft = vertical_draft(story, trees, CALLER)
+    draft = vertical_draft(story, trees if kind.model == "trees" else None, CALLER, kind.model)
     assert draft.vertical is not None
-    vertical = draft.vertical.model_copy(update={"answers": answers})
-    # Raw scores of columns that the caller brings, so that tests can tell what was computed of what.
-    raw = {"output": "score"}
-    note = federation.agree(dataclasses.replace(draft, vertical=vertical, form=raw))[1]
+    if answers is not None:
+        answers = answers.model_copy(update={"form": kind.form})
+    vertical = draft.vertical.model_copy(update={"answers": answers, **kind.vertical})
+    # Of columns that the caller brings.
+    note = federation.agree(dataclasses.replace(draft, vertical=vertical, form=kind.output))[1]
     built = open_federation(federation, note)
     with ExitStack() as stack:
         stack.enter_context(built.hub)
@@ -305,3 +363,19 @@ class SilentPort:
 
     def __exit__(self, *_: object) -> None:
         self._socket.close()
+
+
+def start_part(processes: Processes, trained: Trained, site: Site, address: str) -> None:
+    arguments = ["serve-part", trained.model, "--home", str(site.home.root), "--address", address]
+    processes.start(site.data.name, arguments, {})
+    processes.wait_until_ready(site.data.name)
+    hand_link(trained, site, address)
+
+
+def mark_of(caller: Caller, request: Any) -> str:
+    """On which columns the answer rests, or the code of the error."""
+    try:
+        return str(caller.ask(request, DEADLINE_S).mark)
+    except grpc.RpcError as error:
+        told = [str(item.value) for item in error.trailing_metadata() or () if item.key == CODE_TRAILER]
+        return told[0] if told else error.code().name

@@ -6,6 +6,7 @@ import grpc
 import numpy as np
 import pytest
 from tests.vertical.serving_sites import (
+    KINDS,
     PURPOSES,
     Answered,
     Caller,
@@ -24,41 +25,21 @@ from tests.vertical.serving_sites import (
 from hanse.api.v1 import scoring_pb2 as pb
 from hanse.audit import EventType
 from hanse.audit.completeness import check_member
-from hanse.crypto import VerifierKey, sha256_hex
-from hanse.demo.federation import Site
+from hanse.crypto import sha256_hex
 from hanse.learning.vertical.runs.manifest import read_vertical
-from hanse.learning.vertical.serving import KeptPart, open_kept
-from hanse.policies import Identity, open_agreement
+from hanse.scoring.saying import minimised
 
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    return train(tmp_path_factory.mktemp("served"))
+@pytest.fixture(scope="module", params=KINDS, ids=lambda kind: kind.model)
+def trained(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Trained:
+    return train(tmp_path_factory.mktemp("served"), kind=request.param)
 
 
 @pytest.fixture(scope="module")
 def address() -> str:
     return free_address()
-
-
-def kept(trained: Trained, site: Site) -> KeptPart:
-    folder = site.home.parts / trained.model
-    verifier = VerifierKey.decode(Identity.load(site.home.identity).node_key)
-    return open_kept(lambda name: (folder / name).read_bytes(), [verifier])
-
-
-def joint(trained: Trained, places: list[int]) -> np.ndarray[Any, Any]:
-    """Scores by both parts of the model in one place."""
-    brand, insurer = trained.federation.sites
-    label, feature = kept(trained, brand).label, kept(trained, insurer).feature
-    assert label is not None
-    assert feature is not None
-    own, others = (
-        {name: column[places] for name, column in values(trained, site).items()} for site in (brand, insurer)
-    )
-    return label.scores(own, {"insurer": feature.answers(others, len(places))})
 
 
 def test_members_score_together_and_forget_who_withdraws(trained: Trained, address: str) -> None:
@@ -68,7 +49,7 @@ def test_members_score_together_and_forget_who_withdraws(trained: Trained, addre
         places = list(range(60))
         answered = caller.ask(asked(trained, caller, places))
         scored = np.array([decision == "permit" for decision in answered.decisions])
-        expected = np.round(joint(trained, places), trained_decimals(trained)).astype(np.float32)
+        expected = minimised(trained.joint(places), trained.terms)
         # Exactly what both parts give in one place; some people may not be scored, at one of the two.
         assert 10 < scored.sum() < len(places)
         assert answered.scores[scored].tolist() == expected[scored].tolist()
@@ -106,11 +87,11 @@ def test_a_feature_holder_that_is_gone_or_slow_is_answered_for_by_own_columns(
     trained: Trained, address: str
 ) -> None:
     brand, insurer = trained.federation.sites
-    alone = kept(trained, brand).alone
+    alone = trained.kept(brand).alone
     assert alone is not None
     places = list(range(60, 90))
     own = {name: column[places] for name, column in values(trained, brand).items()}
-    expected = np.round(alone.scores(own, {}), trained_decimals(trained)).astype(np.float32)
+    expected = minimised(alone.scores(own, {}), trained.terms)
 
     def fell_back(answered: Answered) -> None:
         scored = np.array([decision == "permit" for decision in answered.decisions])
@@ -188,11 +169,6 @@ def test_a_part_that_was_altered_is_not_served(trained: Trained) -> None:
             pass
     finally:
         people.write_bytes(before)
-
-
-def trained_decimals(trained: Trained) -> int:
-    note = (trained.brand.home.parts / trained.model / "agreement.note").read_bytes()
-    return open_agreement(note).agreement.scoring.decimals
 
 
 def _asks_nobody(trained: Trained, caller: Caller, request: Any) -> bool:

@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
-import grpc
 import numpy as np
 import pytest
 from tests.vertical.serving_sites import (
     ANSWERS,
+    DEADLINE_S,
     PURPOSES,
     Caller,
     Trained,
@@ -21,9 +21,11 @@ from tests.vertical.serving_sites import (
     eventually,
     free_address,
     hand_link,
+    mark_of,
     now,
     serving_part,
     serving_scorer,
+    start_part,
     train,
 )
 
@@ -36,12 +38,10 @@ from hanse.demo.processes import Processes
 from hanse.learning.subject_values import Found
 from hanse.policies import Column
 from hanse.server.parts import PartData
-from hanse.server.scoring.borders import CODE_TRAILER
 from hanse.server.scoring.lease_store import LeaseStore
 from hanse.server.scoring.vertical import model
 from hanse.server.scoring.vertical.partner import UNHEARD_S
 
-DEADLINE_S = 10.0
 BOUND_S = UNHEARD_S + 2.0
 """What is promised, and what a machine with other work may take."""
 BOTH = ("joint", "own_columns")
@@ -71,13 +71,6 @@ def part_process(trained: Trained, site: Site, folder: Path, address: str) -> It
         yield processes
 
 
-def start_part(processes: Processes, trained: Trained, site: Site, address: str) -> None:
-    arguments = ["serve-part", trained.model, "--home", str(site.home.root), "--address", address]
-    processes.start(site.data.name, arguments, {})
-    processes.wait_until_ready(site.data.name)
-    hand_link(trained, site, address)
-
-
 def scored(trained: Trained, caller: Caller, wanted: int) -> list[Any]:
     """Calls about one person each, whom both members let be scored."""
     places = list(range(60))
@@ -87,15 +80,6 @@ def scored(trained: Trained, caller: Caller, wanted: int) -> list[Any]:
     found = [place for place in places if answered.basis[place] == "joint"]
     assert len(found) >= wanted
     return [asked(trained, caller, [place]) for place in found[:wanted]]
-
-
-def mark_of(caller: Caller, request: Any) -> str:
-    """On which columns the answer rests, or the code of the error."""
-    try:
-        return str(caller.ask(request, DEADLINE_S).mark)
-    except grpc.RpcError as error:
-        told = [str(item.value) for item in error.trailing_metadata() or () if item.key == CODE_TRAILER]
-        return told[0] if told else error.code().name
 
 
 @pytest.mark.slow

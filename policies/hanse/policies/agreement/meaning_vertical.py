@@ -124,8 +124,8 @@ VERTICAL: Final[tuple[tuple[str, str, str, Meaning, Meaning], ...]] = (
         "评分时特征持有方的作答",
         says(
             Effect.WIDENS,
-            "the label holder learns of who is scored what their cuts say of that person",
-            "标签持有方在评分时获知他方字段对该个人的分裂结果",
+            "the label holder learns of who is scored what their parts of the model say of that person",
+            "标签持有方在评分时获知他方模型部分对该个人的作答",
         ),
         NARROWS,
     ),

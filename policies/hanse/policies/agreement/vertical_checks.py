@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 from pydantic_core import PydanticCustomError
 
 from hanse.policies.agreement.training import Training
-from hanse.policies.agreement.vertical import MAXIMUM_LEAKAGE, Vertical
+from hanse.policies.agreement.vertical import MAXIMUM_LEAKAGE, Answers, Vertical
 from hanse.policies.fields import require_unique
 
 if TYPE_CHECKING:
@@ -98,6 +98,8 @@ def _check_model(agreement: "Agreement", vertical: Vertical) -> None:
             "model", "choose trees, scorecard, late_fusion or split_network for such members"
         )
     _CHECKS[training.model](training, vertical)
+    if vertical.answers is not None:
+        _check_answers(agreement, vertical.answers)
     if training.model == "trees":
         return
     if (training.clip_norm, training.max_update_norm, training.adaptive_step) != (1, 1, 0):
@@ -108,8 +110,23 @@ def _check_model(agreement: "Agreement", vertical: Vertical) -> None:
     cells = ("one_hot", "quantiles", *(("standardised",) if training.model == "split_network" else ()))
     if any(column.transform not in cells for column in agreement.columns):
         raise PydanticCustomError("columns", "cut the columns of a vertical model into cells")
-    if vertical.answers is not None:
-        raise PydanticCustomError("answers", "leave out vertical.answers: sides of cuts are those of trees")
+
+
+def _check_answers(agreement: "Agreement", answers: Answers) -> None:
+    """Holds what is answered when people are scored against the kind of model, and what callers are told."""
+    form = _FORMS.get(agreement.training.model)
+    if form is None:
+        raise PydanticCustomError("answers", "leave out vertical.answers: no model of this kind is served")
+    if answers.form != form:
+        raise PydanticCustomError(
+            "answers", "write {form} as vertical.answers.form: {says}", {"form": form, "says": _SAYS[form]}
+        )
+    if form in _ADDED and agreement.scoring.output == "score":
+        raise PydanticCustomError(
+            "answers",
+            "choose another scoring.output than score: this model adds up what each member says, so whoever "
+            "has scores and the label holder's columns has what the others say",
+        )
 
 
 def _check_trees(training: Training, vertical: Vertical) -> None:
@@ -176,6 +193,16 @@ def _check_rate(training: Training) -> None:
     if training.learning_rate != 1:
         raise PydanticCustomError("training", "write 1 as learning_rate: this model has no step size")
 
+
+_FORMS: Final[Mapping[str, str]] = {"trees": "sides", "late_fusion": "log_odds"}
+"""What feature holders answer, by the kind of model; others are not served."""
+
+_SAYS: Final = {
+    "sides": "sides of cuts are those of trees",
+    "log_odds": "what a late_fusion adds up",
+}
+_ADDED: Final = frozenset({"log_odds"})
+"""Forms of which a score is a sum."""
 
 _CHECKS: Final[Mapping[str, Callable[[Training, Vertical], None]]] = {
     "trees": _check_trees,

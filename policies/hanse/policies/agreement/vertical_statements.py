@@ -33,11 +33,20 @@ CHECKED: Final = Wording(
 )
 """What they rely on beside it where the model is a scorecard."""
 
-_SCORED_SIDES: Final = Wording(
-    "when it scores a common person, on which side of each cut that person is now, or that the other member "
-    "refuses",
-    "对某一共同个人评分时，该个人当前位于各分裂点的哪一侧，或他方拒绝作答",
-)
+_SCORED: Final = {
+    "sides": Wording(
+        "when it scores a common person, on which side of each cut that person is now, or that the other "
+        "member refuses",
+        "对某一共同个人评分时，该个人当前位于各分裂点的哪一侧，或他方拒绝作答",
+    ),
+    "log_odds": Wording(
+        "when it scores a common person, the log-odds that the other member's own model gives that person "
+        "now, or that the other member refuses",
+        "对某一共同个人评分时，他方自有模型当前对该个人给出的对数几率，或他方拒绝作答",
+    ),
+}
+"""What a label holder learns by :attr:`hanse.policies.Answers.form`."""
+
 _SCORED_WHO: Final = Wording(
     "which common person is scored, when, and for which calling system",
     "哪一名共同个人在何时为哪一调用系统被评分",
@@ -128,7 +137,9 @@ def relied_on(vertical: Vertical, model: str) -> Wording:
 
 
 def learned_by(vertical: Vertical, model: str, party: str) -> tuple[Wording, ...]:
-    """What a party learns in a run beside what it had; all else is hidden under :func:`relied_on`.
+    """What a party learns beside what it had, in a run and when people are scored.
+
+    All else is hidden under :func:`relied_on`.
 
     Args:
         vertical: Of the agreement.
@@ -136,9 +147,11 @@ def learned_by(vertical: Vertical, model: str, party: str) -> tuple[Wording, ...
         party: A member, or anybody else for the coordinator.
     """
     if party == vertical.label_holder:
-        return (_COMMON, *_HELD_OUT[model], *_by_label_holder(vertical, model))
+        scored = () if vertical.answers is None else (_SCORED[vertical.answers.form],)
+        return (_COMMON, *_HELD_OUT[model], *_by_label_holder(vertical, model), *scored)
     if party in vertical.feature_holders:
-        return (_COMMON, *_HELD_OUT[model], *_by_feature_holder(vertical, model))
+        who = () if vertical.answers is None else (_SCORED_WHO,)
+        return (_COMMON, *_HELD_OUT[model], *_by_feature_holder(vertical, model), *who)
     return (
         Wording("how many people are common, not who", "共同个人的数量，而非其身份"),
         _SIZES[model],
@@ -183,7 +196,6 @@ def _by_label_holder(vertical: Vertical, model: str) -> tuple[Wording, ...]:
             "每名共同个人位于各分裂点的哪一侧；不含字段名称与取值",
         ),
         Wording("the trees, and the scores of common people", "树模型以及共同个人的评分"),
-        *((_SCORED_SIDES,) if vertical.answers else ()),
     )
 
 
@@ -216,7 +228,6 @@ def _by_feature_holder(vertical: Vertical, model: str) -> tuple[Wording, ...]:
             "树模型在其哪些字段、何处及多少次分裂",
         ),
         Wording("no label, no gradient, no score", "不获得任何标签、梯度或评分"),
-        *((_SCORED_WHO,) if vertical.answers else ()),
     )
 
 

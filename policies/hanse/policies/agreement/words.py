@@ -87,6 +87,7 @@ WORDS: Final = MappingProxyType(
             ("homomorphic", "sums that the label holder has encrypted", "由标签持有方加密的求和"),
             ("coordinator", "the coordinator", "协调方"),
             ("sides", "the side of each of its cuts that a person is on", "个人位于其各分裂点的哪一侧"),
+            ("log_odds", "the log-odds that its own model gives a person", "其自有模型对个人给出的对数几率"),
             ("own_columns", "what the label holder's own columns say", "标签持有方自身字段的评分"),
             ("label", "yes or no", "是或否"),
             ("amount", "amount", "金额"),

@@ -209,17 +209,28 @@ class Answering:
         )
 
 
-def require_answers(agreement: SignedAgreement) -> Answers:
+def require_answers(agreement: SignedAgreement, part: FeatureHalf) -> Answers:
     """What an agreement says of answers.
 
+    Args:
+        agreement: The agreement.
+        part: What would answer.
+
     Raises:
-        PolicyError: ``policy.denied`` (P13) if it lets feature holders answer nothing.
+        PolicyError: ``policy.denied`` (P13) if it lets feature holders answer nothing, or another form than
+            the part has.
     """
     vertical = agreement.agreement.vertical
     if vertical is None or vertical.answers is None:
         raise PolicyError(
             "policy.denied",
             "by the agreement feature holders answer nothing about people who are scored: vertical.answers",
+            rule="P13",
+        )
+    if vertical.answers.form != part.form.name:
+        raise PolicyError(
+            "policy.denied",
+            f"by the agreement feature holders answer {vertical.answers.form}, and the part {part.form.name}",
             rule="P13",
         )
     return vertical.answers

@@ -132,7 +132,6 @@ async def _open_site(
         own = reader.keys()
     coordinator = VerifierKey.decode(agreement.agreement.coordinator.key)
     member = own_member(agreement.agreement, own, coordinator)
-    answers = require_answers(agreement)
     kept = open_kept(lambda name: read_file(settings.part / name), own)
     part = kept.feature
     if part is None or (kept.manifest.member, kept.manifest.agreement_digest) != (
@@ -142,6 +141,7 @@ async def _open_site(
         raise ServingError(
             "model.invalid", f"{settings.part} is no feature holder's part under this agreement"
         )
+    answers = require_answers(agreement, part)
     place = settings.consents
     require_ledger(place)
     actor = Actor(organisation=member.organisation, key_id=key.verifier.key_id, role=ROLE)

@@ -5,15 +5,19 @@ Whatever comes by the wire is held against its form before anything is made of i
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hanse.errors import ProtocolError
+from hanse.learning.vertical.own_model import LARGEST_LOGIT
 
 Rows = NDArray[np.uint8]
 """What is said of people, shape (people, :attr:`Form.width`)."""
+
+
+_NUMBER_BYTES: Final = 8
 
 
 class Form(Protocol):
@@ -61,6 +65,42 @@ class Sides:
             raise ProtocolError("protocol.malformed", "sides of more cuts than there are")
 
 
+@dataclass(frozen=True, slots=True)
+class LogOdds:
+    """The log-odds of a feature holder's own model, a double, within ``LARGEST_LOGIT`` of zero."""
+
+    name: ClassVar[str] = "log_odds"
+
+    @property
+    def width(self) -> int:
+        """See :class:`Form`."""
+        return _NUMBER_BYTES
+
+    def require(self, rows: Rows) -> None:
+        """See :class:`Form`."""
+        if not (np.abs(self.read(rows)) <= LARGEST_LOGIT).all():  # NaN is not either
+            raise ProtocolError("protocol.malformed", "log-odds that no model of own columns gives")
+
+    @staticmethod
+    def write(logits: NDArray[np.float64]) -> Rows:
+        """What is said of people, from their log-odds, shape (people,)."""
+        return _bytes_of(logits, "<f8")
+
+    @staticmethod
+    def read(rows: Rows) -> NDArray[np.float64]:
+        """The inverse of :meth:`write`."""
+        return _numbers_of(rows, "<f8").astype(np.float64)
+
+
 def rows_of(said: Sequence[bytes], form: Form) -> Rows:
     """What is said of people, each as bytes of the form's width."""
     return np.frombuffer(b"".join(said), np.uint8).reshape(len(said), form.width)
+
+
+def _bytes_of(numbers: NDArray[Any], kind: str) -> Rows:
+    wire = np.ascontiguousarray(numbers.astype(kind))
+    return wire.view(np.uint8).reshape(len(numbers), _NUMBER_BYTES)
+
+
+def _numbers_of(rows: Rows, kind: str) -> NDArray[Any]:
+    return np.ascontiguousarray(rows).view(kind)[:, 0]

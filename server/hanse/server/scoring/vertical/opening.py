@@ -75,6 +75,8 @@ def open_vertical_model(folder: Path, settings: PartnerSettings, beside: Beside)
         raise ServingError(
             "model.invalid", "the agreement has no vertical.answers: feature holders answer nothing"
         )
+    if any(answers is None or form.name != answers.form for form in asks.values()):
+        raise ServingError("model.invalid", "the agreement lets feature holders answer in another form")
     keep_s = 0 if answers is None else answers.keep_s
     pair = read_secret(settings.tls_key), _read(settings.tls_certificate)
     partners = []

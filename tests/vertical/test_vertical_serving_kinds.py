@@ -1,0 +1,84 @@
+"""What parts of each kind say of people who are scored, and what is made of it."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hanse.errors import ConfigurationError, ProtocolError
+from hanse.learning.boosting.columns import BinnedColumn, Binning
+from hanse.learning.vertical.fusion import Fusion
+from hanse.learning.vertical.own_model import LARGEST_LOGIT, OwnModel, logistic
+from hanse.learning.vertical.serving import Reply, read_reply, rows_of
+from hanse.learning.vertical.serving.forms import LogOdds, Rows
+from hanse.learning.vertical.serving.late_fusion import FusionFeature, FusionLabel
+
+PEOPLE = 200
+
+
+def own(seed: int, name: str) -> OwnModel:
+    column = BinnedColumn(name=name, kind="numeric", edges=(1.0, 2.0))
+    binning = Binning(columns=(column,))
+    return OwnModel(binning, np.random.default_rng(seed).normal(size=binning.layout.total), 0.25 * seed)
+
+
+def values(name: str, seed: int) -> dict[str, Any]:
+    return {name: np.random.default_rng(seed).uniform(0, 3, PEOPLE)}
+
+
+def by_wire(rows: Rows, form: LogOdds) -> Rows:
+    """What arrives of what is said of people."""
+    reply = Reply(bytes(16), 0, np.ones(len(rows), np.bool_), rows)
+    heard = read_reply(reply.encode(b"asked"), b"asked", len(rows), form).answers
+    return rows_of([row.tobytes() for row in heard], form)
+
+
+def test_late_fusion_is_the_weighted_sum_of_what_each_member_says() -> None:
+    brand, insurer, media = own(1, "km"), own(2, "age"), own(3, "reads")
+    km, age, reads = values("km", 1), values("age", 2), values("reads", 3)
+    weights = np.array([0.5, 2.0, -1.0, 0.125])
+    label = FusionLabel(Fusion(brand, weights), ("insurer", "media"))
+    said = {
+        name: by_wire(FusionFeature(model).answers(columns, PEOPLE), LogOdds())
+        # In another order than that of the weights.
+        for name, model, columns in (("media", media, reads), ("insurer", insurer, age))
+    }
+    assert list(label.asks) == ["insurer", "media"]
+    expected = 0.5 * brand.logits(km) + 2.0 * insurer.logits(age) - media.logits(reads) + 0.125
+    assert label.scores(km, said) == pytest.approx(logistic(expected), abs=1e-15)
+
+
+def test_a_feature_holder_reads_its_models_columns_and_no_other() -> None:
+    half = FusionFeature(own(2, "age"))
+    assert half.columns == ("age",)
+    with pytest.raises(ConfigurationError, match="bad-data"):
+        half.answers(values("km", 1), PEOPLE)
+
+
+@given(st.lists(st.floats(-LARGEST_LOGIT, LARGEST_LOGIT), max_size=20))
+def test_log_odds_arrive_as_they_were_said(logits: list[float]) -> None:
+    rows = LogOdds.write(np.array(logits, dtype=np.float64))
+    LogOdds().require(rows)
+    assert LogOdds.read(rows).tolist() == logits
+
+
+@pytest.mark.parametrize("said", [float("nan"), float("inf"), -LARGEST_LOGIT * 1.001, 1e300])
+def test_log_odds_that_no_model_gives_are_refused(said: float) -> None:
+    with pytest.raises(ProtocolError, match="log-odds"):
+        by_wire(LogOdds.write(np.array([0.5, said])), LogOdds())
+
+
+@given(st.binary(max_size=64), st.integers(0, 4))
+def test_numbers_from_anywhere_are_read_or_refused(data: bytes, people: int) -> None:
+    form = LogOdds()
+    rows = np.frombuffer(data, np.uint8)[: len(data) // form.width * form.width].reshape(-1, form.width)
+    reply = Reply(bytes(16), 0, np.ones(people, np.bool_), rows).encode(b"asked")
+    try:
+        heard = read_reply(reply, b"asked", people, form)
+    except ProtocolError as error:
+        assert error.code == "protocol.malformed"  # noqa: PT017 - it need not be raised
+    else:
+        assert len(heard.answers) == people
+        assert np.isfinite(form.read(heard.answers)).all()
