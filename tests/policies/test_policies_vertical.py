@@ -212,7 +212,8 @@ def test_a_scorecard_is_one_of_two_members_who_know_how_far_its_dealer_is_checke
         ("training.adaptive_step", 0.1, "adaptive_step"),
         ("training.local_steps", 501, "at most 500"),
         ("vertical.trust", {"mode": "homomorphic", "key_bits": 2048}, "mode 'dealer'"),
-        ("vertical.answers", {"form": "sides", "daily_people": 10}, "no model of this kind is served"),
+        ("vertical.answers", {"form": "sides", "daily_people": 10}, "write points as"),
+        ("vertical.answers", {"form": "points", "daily_people": 10}, "has what the others say"),
         ("columns.1.transform", "hashed", "cells"),
     ],
 )
@@ -368,6 +369,7 @@ def test_a_split_network_says_what_its_members_send(document: dict[str, Any]) ->
             "smaller epsilon",
         ),
         ({}, {"hidden": [16, 16]}, "one hidden layer"),
+        ({"answers": {"form": "log_odds", "daily_people": 9}}, {}, "no model of this kind is served"),
         ({}, {"embedding": 0}, "give embedding"),
         ({}, {"local_steps": 1001}, "at most 1000"),
         ({}, {"learning_rate": 2.0}, "at most 1"),

@@ -68,7 +68,7 @@ class Kind:
     """
 
     model: VerticalModel
-    form: Literal["sides", "log_odds"]
+    form: Literal["sides", "log_odds", "points"]
     output: Mapping[str, object]
     vertical: Mapping[str, object] = dataclasses.field(default_factory=dict)
 
@@ -77,7 +77,8 @@ _BANDS = {"output": "band", "edges": [edge / 50 for edge in range(1, 20)]}
 TREES = Kind("trees", "sides", {"output": "score"})
 # Of few people, a flipped label may by chance look like more than it is.
 LATE_FUSION = Kind("late_fusion", "log_odds", _BANDS, {"maximum_leakage": 0.95})
-KINDS = (TREES, LATE_FUSION)
+SCORECARD = Kind("scorecard", "points", _BANDS)
+KINDS = (TREES, LATE_FUSION, SCORECARD)
 
 
 def now() -> datetime:

@@ -30,7 +30,7 @@ from hanse.policies import Identity, LabelDefence
 from hanse.server.vertical.registering import vertical_manifest, write_vertical
 from hanse.server.vertical.run import VerticalOutcome
 
-SERVED = ("late_fusion",)
+SERVED = ("late_fusion", "scorecard")
 
 
 def made(folder: Path, model: VerticalModel, people: int = 1200, **vertical: Any) -> LocalFederation:

@@ -11,9 +11,13 @@ from hanse.errors import ConfigurationError, ProtocolError
 from hanse.learning.boosting.columns import BinnedColumn, Binning
 from hanse.learning.vertical.fusion import Fusion
 from hanse.learning.vertical.own_model import LARGEST_LOGIT, OwnModel, logistic
+from hanse.learning.vertical.scorecard import HalfCard, probabilities
+from hanse.learning.vertical.scorecard.card import MAX_POINTS
 from hanse.learning.vertical.serving import Reply, read_reply, rows_of
-from hanse.learning.vertical.serving.forms import LogOdds, Rows
+from hanse.learning.vertical.serving.forms import Form, LogOdds, Points, Rows
 from hanse.learning.vertical.serving.late_fusion import FusionFeature, FusionLabel
+from hanse.learning.vertical.serving.scorecard import CardFeature, CardLabel
+from hanse.policies import PointScale
 
 PEOPLE = 200
 
@@ -28,7 +32,7 @@ def values(name: str, seed: int) -> dict[str, Any]:
     return {name: np.random.default_rng(seed).uniform(0, 3, PEOPLE)}
 
 
-def by_wire(rows: Rows, form: LogOdds) -> Rows:
+def by_wire(rows: Rows, form: Form) -> Rows:
     """What arrives of what is said of people."""
     reply = Reply(bytes(16), 0, np.ones(len(rows), np.bool_), rows)
     heard = read_reply(reply.encode(b"asked"), b"asked", len(rows), form).answers
@@ -48,6 +52,32 @@ def test_late_fusion_is_the_weighted_sum_of_what_each_member_says() -> None:
     assert list(label.asks) == ["insurer", "media"]
     expected = 0.5 * brand.logits(km) + 2.0 * insurer.logits(age) - media.logits(reads) + 0.125
     assert label.scores(km, said) == pytest.approx(logistic(expected), abs=1e-15)
+
+
+def half(seed: int, name: str, base: int) -> HalfCard:
+    binning = own(seed, name).binning
+    points = np.random.default_rng(seed).integers(-80, 80, binning.layout.total)
+    return HalfCard(PointScale(points=600, odds=10.0, doubling=20), binning, points, base)
+
+
+def test_a_scorecard_is_the_sum_of_both_halves() -> None:
+    brand, insurer = half(1, "km", 520), half(2, "age", 0)
+    km, age = values("km", 1), values("age", 2)
+    said = {"insurer": by_wire(CardFeature(insurer).answers(age, PEOPLE), Points())}
+    label = CardLabel(brand, "insurer")
+    assert list(label.asks) == ["insurer"]
+    points = brand.score(brand.binning.encode(km)) + insurer.score(insurer.binning.encode(age))
+    assert len(np.unique(points)) > 3
+    assert label.scores(km, said).tolist() == probabilities(brand.scale, points).tolist()
+    # The largest lie that is of the form makes a score of nothing else than a probability.
+    lie = {"insurer": Points.write(np.full(PEOPLE, MAX_POINTS))}
+    assert set(label.scores(km, lie).tolist()) <= {0.0, 1.0}
+
+
+@pytest.mark.parametrize("said", [MAX_POINTS + 1, -MAX_POINTS - 1, -(1 << 63)])
+def test_points_that_no_card_gives_are_refused(said: int) -> None:
+    with pytest.raises(ProtocolError, match="points"):
+        by_wire(Points.write(np.array([3, said])), Points())
 
 
 def test_a_feature_holder_reads_its_models_columns_and_no_other() -> None:
@@ -70,9 +100,8 @@ def test_log_odds_that_no_model_gives_are_refused(said: float) -> None:
         by_wire(LogOdds.write(np.array([0.5, said])), LogOdds())
 
 
-@given(st.binary(max_size=64), st.integers(0, 4))
-def test_numbers_from_anywhere_are_read_or_refused(data: bytes, people: int) -> None:
-    form = LogOdds()
+@given(st.binary(max_size=64), st.integers(0, 4), st.sampled_from([LogOdds(), Points()]))
+def test_numbers_from_anywhere_are_read_or_refused(data: bytes, people: int, form: LogOdds | Points) -> None:
     rows = np.frombuffer(data, np.uint8)[: len(data) // form.width * form.width].reshape(-1, form.width)
     reply = Reply(bytes(16), 0, np.ones(people, np.bool_), rows).encode(b"asked")
     try:
@@ -81,4 +110,4 @@ def test_numbers_from_anywhere_are_read_or_refused(data: bytes, people: int) -> 
         assert error.code == "protocol.malformed"  # noqa: PT017 - it need not be raised
     else:
         assert len(heard.answers) == people
-        assert np.isfinite(form.read(heard.answers)).all()
+        assert (np.abs(form.read(heard.answers)) <= MAX_POINTS).all()

@@ -194,14 +194,19 @@ def _check_rate(training: Training) -> None:
         raise PydanticCustomError("training", "write 1 as learning_rate: this model has no step size")
 
 
-_FORMS: Final[Mapping[str, str]] = {"trees": "sides", "late_fusion": "log_odds"}
+_FORMS: Final[Mapping[str, str]] = {
+    "trees": "sides",
+    "late_fusion": "log_odds",
+    "scorecard": "points",
+}
 """What feature holders answer, by the kind of model; others are not served."""
 
 _SAYS: Final = {
     "sides": "sides of cuts are those of trees",
     "log_odds": "what a late_fusion adds up",
+    "points": "what a scorecard adds up",
 }
-_ADDED: Final = frozenset({"log_odds"})
+_ADDED: Final = frozenset({"log_odds", "points"})
 """Forms of which a score is a sum."""
 
 _CHECKS: Final[Mapping[str, Callable[[Training, Vertical], None]]] = {

@@ -44,6 +44,11 @@ _SCORED: Final = {
         "now, or that the other member refuses",
         "对某一共同个人评分时，他方自有模型当前对该个人给出的对数几率，或他方拒绝作答",
     ),
+    "points": Wording(
+        "when it scores a common person, the points of that person now on the other's half of the card, or "
+        "that the other member refuses",
+        "对某一共同个人评分时，该个人当前在他方评分卡部分所得的分数，或他方拒绝作答",
+    ),
 }
 """What a label holder learns by :attr:`hanse.policies.Answers.form`."""
 

@@ -84,7 +84,8 @@ class AnswerResponse(_message.Message):
     """For each answered place, in order, what is said, by the form that the agreement names:
     "sides", the sides of all cuts: bits, the lowest first, 1 for left; as many bytes as the cuts need, and
     what is over in the last one is 0;
-    "log_odds", those of its own model: a double, the lowest byte first.
+    "log_odds", those of its own model: a double, the lowest byte first;
+    "points", those on its half of a card: a signed whole number of 8 bytes, the lowest first.
     """
     def __init__(
         self,

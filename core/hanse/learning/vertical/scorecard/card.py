@@ -17,6 +17,7 @@ from hanse.learning.boosting.columns import BinnedColumn, Binning, Codes
 from hanse.learning.scorecard import Row, Scorecard, factor_and_offset
 from hanse.learning.transform import ColumnFeatures, cell_names
 from hanse.learning.vertical.cell_file import MAX_CELLS, CellFile
+from hanse.learning.vertical.own_model import logistic
 from hanse.policies import PointScale
 from hanse.policies.fields import Many
 
@@ -116,5 +117,4 @@ def whole_card(label_half: HalfCard, *others: tuple[Row, ...]) -> Scorecard:
 def probabilities(scale: PointScale, points: NDArray[np.int64]) -> NDArray[np.float64]:
     """Of yes, at totals of points."""
     factor, offset = factor_and_offset(scale)
-    values: NDArray[np.float64] = 1 / (1 + np.exp(-(points - offset) / factor))
-    return values
+    return logistic((points.astype(np.float64) - offset) / factor)

@@ -4,8 +4,9 @@ The label holder asks each feature holder about a person, and makes the score. W
 evaluation of a run says, of one person at a time; without any I/O.
 
 * :mod:`hanse.learning.vertical.serving.halves`: what serving needs of a part, whatever its kind.
-* :mod:`hanse.learning.vertical.serving.trees`, :mod:`hanse.learning.vertical.serving.late_fusion`: the kinds
-  that are served.
+* :mod:`hanse.learning.vertical.serving.trees`, :mod:`hanse.learning.vertical.serving.late_fusion`,
+  :mod:`hanse.learning.vertical.serving.scorecard`: the kinds that are served.
+* :mod:`hanse.learning.vertical.serving.own`: what the last two share.
 * :mod:`hanse.learning.vertical.serving.forms`: what is said of a person, as bytes.
 * :mod:`hanse.learning.vertical.serving.people`: the common people, by each member's own pseudonyms.
 * :mod:`hanse.learning.vertical.serving.kept`: a part as a member keeps it.

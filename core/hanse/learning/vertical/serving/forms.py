@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from hanse.errors import ProtocolError
 from hanse.learning.vertical.own_model import LARGEST_LOGIT
+from hanse.learning.vertical.scorecard.card import MAX_POINTS
 
 Rows = NDArray[np.uint8]
 """What is said of people, shape (people, :attr:`Form.width`)."""
@@ -90,6 +91,34 @@ class LogOdds:
     def read(rows: Rows) -> NDArray[np.float64]:
         """The inverse of :meth:`write`."""
         return _numbers_of(rows, "<f8").astype(np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class Points:
+    """The points of a person on a feature holder's half of a card, a whole number."""
+
+    name: ClassVar[str] = "points"
+
+    @property
+    def width(self) -> int:
+        """See :class:`Form`."""
+        return _NUMBER_BYTES
+
+    def require(self, rows: Rows) -> None:
+        """See :class:`Form`."""
+        points = self.read(rows)
+        if not ((points >= -MAX_POINTS) & (points <= MAX_POINTS)).all():
+            raise ProtocolError("protocol.malformed", "points that no card gives")
+
+    @staticmethod
+    def write(points: NDArray[np.int64]) -> Rows:
+        """What is said of people, from their points, shape (people,)."""
+        return _bytes_of(points, "<i8")
+
+    @staticmethod
+    def read(rows: Rows) -> NDArray[np.int64]:
+        """The inverse of :meth:`write`."""
+        return _numbers_of(rows, "<i8").astype(np.int64)
 
 
 def rows_of(said: Sequence[bytes], form: Form) -> Rows:

@@ -12,11 +12,8 @@ from hanse.learning.vertical.fusion import Fusion
 from hanse.learning.vertical.own_model import OwnModel, logistic
 from hanse.learning.vertical.serving.forms import LogOdds, Rows
 from hanse.learning.vertical.serving.halves import Columns, file_of
-from hanse.learning.vertical.serving.own import OwnColumns
-from hanse.learning.vertical.serving.people import AGREEMENT_FILE
-from hanse.policies import open_agreement
+from hanse.learning.vertical.serving.own import PART, feature_holders, open_alone
 
-PART: Final = "part.json"
 WEIGHTS: Final = "weights.json"
 
 
@@ -86,17 +83,10 @@ def open_label(files: Mapping[str, bytes]) -> FusionLabel:
         PolicyError: If the agreement that was signed with the part does not verify.
     """
     fusion = Fusion.decode(file_of(files, PART), file_of(files, WEIGHTS))
-    vertical = open_agreement(file_of(files, AGREEMENT_FILE)).agreement.vertical
-    holders = () if vertical is None else vertical.feature_holders
+    holders = feature_holders(files)
     if len(fusion.weights) != len(holders) + 2:  # its own, and what everybody starts with
         raise ServingError("model.invalid", f"{WEIGHTS} has not a weight for each member")
     return FusionLabel(fusion, holders)
 
 
-def open_alone(files: Mapping[str, bytes], folder: str) -> OwnColumns:
-    """Reads what own columns gave alone.
-
-    Raises:
-        ServingError: ``model.invalid``.
-    """
-    return OwnColumns(OwnModel.decode(file_of(files, f"{folder}{PART}")))
+__all__ = ["FusionFeature", "FusionLabel", "open_alone", "open_feature", "open_label"]
