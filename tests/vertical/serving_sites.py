@@ -25,6 +25,7 @@ from hanse.cli.serve import local_parts, scoring_settings
 from hanse.cli.serve_part import part_settings, write_link
 from hanse.cli.serve_settings import ServeSettings
 from hanse.client.data import DataSource
+from hanse.client.drafting import Effects
 from hanse.client.features import make_features
 from hanse.client.settings import NodeSettings
 from hanse.crypto import VerifierKey, read_secret, unverified_text, write_atomic
@@ -155,7 +156,9 @@ def train(
         answers = answers.model_copy(update={"form": kind.form})
     vertical = draft.vertical.model_copy(update={"answers": answers, **kind.vertical})
     # Of columns that the caller brings.
-    note = federation.agree(dataclasses.replace(draft, vertical=vertical, form=kind.output))[1]
+    note = federation.agree(
+        dataclasses.replace(draft, vertical=vertical, form=kind.output, effects=Effects(reason_codes=True))
+    )[1]
     built = open_federation(federation, note)
     with ExitStack() as stack:
         stack.enter_context(built.hub)

@@ -87,11 +87,19 @@ def test_other_people_are_refused() -> None:
 def test_a_fusion_is_read_as_it_was_written_and_nothing_else_is() -> None:
     columns = {"age": np.linspace(0, 1, 400)}
     own = OwnModel.fit(cut(**columns), columns, (columns["age"] > 0.5).astype(np.float64), 10)
-    fusion = Fusion(own, np.array([1.0, 0.5, -0.1]))
+    fusion = Fusion(own, np.array([1.0, 0.5, -0.1]), np.array([0.25, -2.0]))
     again = Fusion.decode(*fusion.encode())
     assert np.array_equal(again.logits(columns, [columns["age"]]), fusion.logits(columns, [columns["age"]]))
     model, weights = fusion.encode()
-    for wrong in ((weights, weights), (model, b"{}"), (model.replace(b"log_odds", b"odds"), weights)):
+    assert again.encode() == (model, weights)
+    lacking = weights.replace(b"[-2.0]", b"[]")
+    assert lacking != weights
+    for wrong in (
+        (weights, weights),
+        (model, b"{}"),
+        (model, lacking),
+        (model.replace(b"log_odds", b"odds"), weights),
+    ):
         with pytest.raises(ServingError, match=r"model\.invalid"):
             Fusion.decode(*wrong)
     short = json.loads(model) | {"log_odds": [0.0]}

@@ -15,6 +15,7 @@ from tests.vertical.serving_sites import (
     asked,
     eventually,
     free_address,
+    hand_link,
     now,
     serving_part,
     serving_scorer,
@@ -27,6 +28,8 @@ from hanse.audit import EventType
 from hanse.audit.completeness import check_member
 from hanse.crypto import sha256_hex
 from hanse.learning.vertical.runs.manifest import read_vertical
+from hanse.scoring.reasons import PARTNER_DATA
+from hanse.scoring.reasons.halves import attribute_half, explains
 from hanse.scoring.saying import minimised
 
 pytestmark = pytest.mark.slow
@@ -134,17 +137,12 @@ def test_nobody_but_the_label_holder_is_answered(trained: Trained, address: str)
                 ask(b"anything", timeout=3)
 
 
-def test_a_vertical_model_has_a_card_and_says_that_it_gives_no_reasons(
-    trained: Trained, address: str
-) -> None:
+def test_a_vertical_model_has_a_card(trained: Trained, address: str) -> None:
     name, _, version = trained.model.partition("@")
-    with serving_part(trained, trained.federation.sites[1], address), serving_scorer(trained) as scorer:
+    hand_link(trained, trained.federation.sites[1], address)
+    with serving_scorer(trained) as scorer:
         caller = Caller(trained, scorer.address)
         card = caller.own.GetModelCard(pb.GetModelCardRequest(model=name, version=version))
-        person = trained.people(trained.brand)[0]
-        request = pb.ExplainRequest(model=name, version=version, purpose=PURPOSES[1], subject_ids=[person])
-        with pytest.raises(grpc.RpcError) as caught:
-            caller.own.Explain(request)
         caller.close()
     manifest = read_vertical(card.signed_manifest)
     assert sha256_hex(card.signed_manifest) == card.summary.model_digest
@@ -153,9 +151,73 @@ def test_a_vertical_model_has_a_card_and_says_that_it_gives_no_reasons(
     assert metrics == {key: value for key, value in manifest.metrics.items() if value is not None}
     assert not card.summary.calibration.calibrated
     assert card.summary.calibration.error == manifest.metrics["calibration_error"]
+
+
+def test_reasons_name_own_columns_and_the_others_together(trained: Trained, address: str) -> None:
+    brand, insurer = trained.federation.sites
+    label, feature = trained.kept(brand).label, trained.kept(insurer).feature
+    assert label is not None
+    assert feature is not None
+    if not explains(label):
+        pytest.skip("the next test is about these")
+    places = list(range(90, 150))
+    own, others = (
+        {name: column[places] for name, column in values(trained, site).items()} for site in (brand, insurer)
+    )
+    parts = attribute_half(label, own, {"insurer": feature.answers(others, len(places))})
+    with serving_part(trained, insurer, address), serving_scorer(trained) as scorer:
+        caller = Caller(trained, scorer.address)
+        told = caller.own.Explain(explain(trained, places))
+        assert caller.own.Explain(explain(trained, places)).explanations == told.explanations
+        caller.close()
+    with serving_scorer(trained) as scorer:
+        caller = Caller(trained, scorer.address)
+        alone = caller.own.Explain(explain(trained, places))
+        caller.close()
+    names = {column.name for column in brand.data.dictionary.columns}
+    found: set[str] = set()
+    for one, row, basis in zip(told.explanations, parts.values, basis_of(told), strict=True):
+        assert (basis == "") == (one.method == "")
+        by_column = {reason.column: reason for reason in one.reasons}
+        found |= set(by_column)
+        if PARTNER_DATA in by_column:
+            assert by_column[PARTNER_DATA].raises == (row[-1] > 0)
+            assert (by_column[PARTNER_DATA].strength == "strongly") == (abs(row[-1]) >= 0.975)
+    assert PARTNER_DATA in found
+    assert found - {PARTNER_DATA}
+    assert found <= names | {PARTNER_DATA}
+    # Own columns alone say nothing of the others'.
+    assert set(basis_of(alone)) == {"own_columns", ""}
+    assert {reason.column for one in alone.explanations for reason in one.reasons} <= names
+    assert {one.reference for one in alone.explanations} == {"neutral", ""}
+
+
+def test_a_kind_that_is_no_sum_says_that_it_gives_no_reasons(trained: Trained, address: str) -> None:
+    label = trained.kept(trained.brand).label
+    assert label is not None
+    if explains(label):
+        pytest.skip("it gives them")
+    with (
+        serving_part(trained, trained.federation.sites[1], address),
+        serving_scorer(trained) as scorer,
+        pytest.raises(grpc.RpcError) as caught,
+    ):
+        Caller(trained, scorer.address).own.Explain(explain(trained, [0]))
     error: Any = caught.value
     codes = {item.key: item.value for item in error.trailing_metadata()}
     assert codes["hanse-error-code"] == "model.no-reasons"
+
+
+def explain(trained: Trained, places: list[int]) -> pb.ExplainRequest:
+    name, _, version = trained.model.partition("@")
+    people = trained.people(trained.brand)
+    subjects = [people[place] for place in places]
+    return pb.ExplainRequest(model=name, version=version, purpose=PURPOSES[1], subject_ids=subjects)
+
+
+def basis_of(told: pb.ExplainResponse) -> list[str]:
+    """On which columns each score rests."""
+    return list({output.name: output.texts for output in told.results.outputs}["basis"])
 
 
 def test_a_part_that_was_altered_is_not_served(trained: Trained) -> None:

@@ -1,5 +1,7 @@
 """What parts of each kind say of people who are scored, and what is made of it."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -7,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hanse.errors import ConfigurationError, ProtocolError
+from hanse.errors import ConfigurationError, ProtocolError, ServingError
 from hanse.learning.boosting.columns import BinnedColumn, Binning
+from hanse.learning.scorecard import factor_and_offset
 from hanse.learning.vertical.fusion import Fusion
 from hanse.learning.vertical.own_model import LARGEST_LOGIT, OwnModel, logistic
 from hanse.learning.vertical.scorecard import HalfCard, probabilities
@@ -16,8 +19,10 @@ from hanse.learning.vertical.scorecard.card import MAX_POINTS
 from hanse.learning.vertical.serving import Reply, read_reply, rows_of
 from hanse.learning.vertical.serving.forms import Form, LogOdds, Points, Rows
 from hanse.learning.vertical.serving.late_fusion import FusionFeature, FusionLabel
+from hanse.learning.vertical.serving.own import OwnColumns
 from hanse.learning.vertical.serving.scorecard import CardFeature, CardLabel
 from hanse.policies import PointScale
+from hanse.scoring.reasons.halves import attribute_half, explains
 
 PEOPLE = 200
 
@@ -43,7 +48,7 @@ def test_late_fusion_is_the_weighted_sum_of_what_each_member_says() -> None:
     brand, insurer, media = own(1, "km"), own(2, "age"), own(3, "reads")
     km, age, reads = values("km", 1), values("age", 2), values("reads", 3)
     weights = np.array([0.5, 2.0, -1.0, 0.125])
-    label = FusionLabel(Fusion(brand, weights), ("insurer", "media"))
+    label = FusionLabel(Fusion(brand, weights, np.zeros(3)), ("insurer", "media"))
     said = {
         name: by_wire(FusionFeature(model).answers(columns, PEOPLE), LogOdds())
         # In another order than that of the weights.
@@ -52,6 +57,58 @@ def test_late_fusion_is_the_weighted_sum_of_what_each_member_says() -> None:
     assert list(label.asks) == ["insurer", "media"]
     expected = 0.5 * brand.logits(km) + 2.0 * insurer.logits(age) - media.logits(reads) + 0.125
     assert label.scores(km, said) == pytest.approx(logistic(expected), abs=1e-15)
+
+
+def test_of_late_fusion_what_members_add_is_told_against_those_trained_on() -> None:
+    brand, insurer = own(1, "km"), own(2, "age")
+    km, age = values("km", 1), values("age", 2)
+    weights, said = np.array([0.5, 2.0, 0.125]), insurer.logits(age)
+    averages = np.array([brand.by_column(km).mean(), said.mean()])
+    label = FusionLabel(Fusion(brand, weights, averages), ("insurer",))
+    parts = attribute_half(label, km, {"insurer": LogOdds.write(said)})
+    assert parts.columns == ("km", "insurer")
+    assert (parts.reference, parts.method) == ("average", "linear")
+    assert parts.values.sum(axis=1) + parts.reference_logit == pytest.approx(label.fusion.logits(km, [said]))
+    assert parts.values.mean(axis=0) == pytest.approx([0.0, 0.0], abs=1e-12)
+    assert parts.values[:, 1] == pytest.approx(2.0 * (said - said.mean()))
+
+
+def test_of_a_card_what_members_add_is_its_points() -> None:
+    brand, insurer = half(1, "km", 520), half(2, "age", 0)
+    km, age = values("km", 1), values("age", 2)
+    said = insurer.score(insurer.binning.encode(age))
+    label = CardLabel(brand, "insurer")
+    parts = attribute_half(label, km, {"insurer": Points.write(said)})
+    assert (parts.columns, parts.method) == (("km", "insurer"), "points")
+    factor, _ = factor_and_offset(brand.scale)
+    assert parts.values[:, 1] == pytest.approx(said / factor)
+    scores = label.scores(km, {"insurer": Points.write(said)})
+    assert logistic(parts.values.sum(axis=1) + parts.reference_logit) == pytest.approx(scores)
+
+
+def test_of_own_columns_alone_every_cell_counts_alike() -> None:
+    model = own(3, "km")
+    parts = attribute_half(OwnColumns(model), values("km", 1), {})
+    assert (parts.columns, parts.reference) == (("km",), "neutral")
+    assert parts.values.sum(axis=1) + parts.reference_logit == pytest.approx(model.logits(values("km", 1)))
+    every = {"km": np.array([0.5, 1.5, 2.5, np.nan])}
+    assert attribute_half(OwnColumns(model), every, {}).values.sum() == pytest.approx(0.0, abs=1e-12)
+
+
+class NoSum:
+    """A part of a kind whose scores are no sums, as trees."""
+
+    asks: Mapping[str, Form] = MappingProxyType({})
+
+    def scores(self, columns: Any, answers: Any) -> Any:
+        raise AssertionError(columns, answers)
+
+
+def test_of_a_kind_that_is_no_sum_nobody_is_told_what_members_add() -> None:
+    assert explains(OwnColumns(own(1, "km")))
+    assert not explains(NoSum())
+    with pytest.raises(ServingError, match="no-reasons"):
+        attribute_half(NoSum(), {}, {})
 
 
 def half(seed: int, name: str, base: int) -> HalfCard:

@@ -43,10 +43,15 @@ class FusionSettings(Document):
     l2: Annotated[float, Field(gt=0, le=1e6)] = L2
 
 
-class _Weights(Document):
-    """Weights of log-odds as they are kept."""
+_Number = Annotated[float, Field(allow_inf_nan=False)]
 
-    weights: Annotated[Many[Annotated[float, Field(allow_inf_nan=False)]], Field(min_length=2, max_length=17)]
+
+class _Weights(Document):
+    """Weights of log-odds as they are kept, and what reasons compare with."""
+
+    weights: Annotated[Many[_Number], Field(min_length=2, max_length=17)]
+    own_averages: Annotated[Many[_Number], Field(min_length=1, max_length=10_000)]
+    received_averages: Annotated[Many[_Number], Field(max_length=15)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +61,23 @@ class Fusion:
     Attributes:
         own: On its own columns: also what is left when a partner leaves.
         weights: Of its own log-odds, those of each feature holder, and one; shape (2 + feature holders,).
+        averages: Of those trained on: the log-odds of their cells by own column, then what each feature
+            holder said; shape (own columns + feature holders,).
     """
 
     own: OwnModel
     weights: Floats
+    averages: Floats
 
     def encode(self) -> tuple[bytes, bytes]:
         """The own model's file, and that of the weights; equal models give equal bytes."""
-        return self.own.encode(), canonical_json({"weights": self.weights.tolist()})
+        own, received = np.split(self.averages, [self._columns])
+        kept = {
+            "weights": self.weights.tolist(),
+            "own_averages": own.tolist(),
+            "received_averages": received.tolist(),
+        }
+        return self.own.encode(), canonical_json(kept)
 
     @classmethod
     def decode(cls, own: bytes, weights: bytes) -> "Fusion":
@@ -76,7 +90,11 @@ class Fusion:
             kept = _Weights.model_validate_json(weights)
         except ValidationError as error:
             raise ServingError("model.invalid", "a file is not the weights of log-odds") from error
-        return cls(OwnModel.decode(own), np.array(kept.weights))
+        model = OwnModel.decode(own)
+        shape = len(kept.own_averages), len(kept.received_averages)
+        if shape != (len(model.binning.columns), len(kept.weights) - 2):
+            raise ServingError("model.invalid", "the weights of log-odds do not fit the model")
+        return cls(model, np.array(kept.weights), np.array([*kept.own_averages, *kept.received_averages]))
 
     def logits(self, columns: Columns, received: list[Floats]) -> Floats:
         """Log-odds of people.
@@ -87,6 +105,29 @@ class Fusion:
         """
         added: Floats = _stacked(self.own.logits(columns), received) @ self.weights
         return added
+
+    def parts(self, columns: Columns, received: list[Floats]) -> tuple[Floats, float]:
+        """What each own column, then each feature holder adds to log-odds.
+
+        Args:
+            columns: As :meth:`logits`.
+            received: As :meth:`logits`.
+
+        Returns:
+            Against the average of those trained on, shape (rows, own columns + feature holders), and the
+            log-odds of that average. Added up they are the log-odds, unless own ones were cut off at
+            :data:`LARGEST_LOGIT`.
+        """
+        said = np.column_stack([self.own.by_column(columns), *received])
+        first, *others, constant = self.weights
+        weights = np.array([first] * self._columns + others)
+        average = float(self.averages @ weights + first * self.own.base + constant)
+        return (said - self.averages) * weights, average
+
+    @property
+    def _columns(self) -> int:
+        """How many own ones there are."""
+        return len(self.own.binning.columns)
 
 
 def fuse_label_holder(
@@ -124,7 +165,8 @@ def fuse_label_holder(
     for peer in feature_holders.values():
         send(peer, "labels", 0, flipped.astype(np.uint8), more=_about(settings, root))
     received = [receive_logits(peer, len(labels)) for peer in feature_holders.values()]
-    return Fusion(own, _added(_stacked(own.logits(columns), received), labels))
+    said = np.column_stack([own.by_column(columns), *received])
+    return Fusion(own, _added(_stacked(own.logits(columns), received), labels), said.mean(axis=0))
 
 
 def fuse_feature_holder(

@@ -87,10 +87,15 @@ class OwnModel:
 
     def logits(self, columns: Columns) -> Floats:
         """Log-odds of people, shape (rows,), within :data:`LARGEST_LOGIT` of zero."""
-        at = self.binning.encode(columns).astype(np.int64) + self.binning.layout.offsets
-        total = self.log_odds[at].sum(axis=1) + self.base
+        total = self.by_column(columns).sum(axis=1) + self.base
         logits: Floats = np.clip(total, -LARGEST_LOGIT, LARGEST_LOGIT)
         return logits
+
+    def by_column(self, columns: Columns) -> Floats:
+        """Log-odds of people's cells, shape (rows, columns of the binning)."""
+        at = self.binning.encode(columns).astype(np.int64) + self.binning.layout.offsets
+        found: Floats = self.log_odds[at]
+        return found
 
     def encode(self) -> bytes:
         """The model's file; equal models give equal bytes."""

@@ -5,10 +5,11 @@
 * :mod:`hanse.scoring.reasons.trees`, :mod:`~hanse.scoring.reasons.gradients`: the arithmetic of trees, and of
   layers.
 * :mod:`hanse.scoring.reasons.reference`: with whom a person is compared.
+* :mod:`hanse.scoring.reasons.halves`: what each column adds to scores of vertical models.
 """
 
 from hanse.scoring.reasons.attribution import Attribution, attribute
-from hanse.scoring.reasons.explain import explain, visible_columns
+from hanse.scoring.reasons.explain import explain, say, visible_columns
 from hanse.scoring.reasons.reason import PARTNER_DATA, TOLERANCE, Reason, Reasons, chosen
 
 __all__ = [
@@ -20,5 +21,6 @@ __all__ = [
     "attribute",
     "chosen",
     "explain",
+    "say",
     "visible_columns",
 ]

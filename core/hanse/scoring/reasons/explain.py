@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from hanse.learning.artifact import LoadedModel
 from hanse.policies import Agreement
-from hanse.scoring.reasons.attribution import attribute
+from hanse.scoring.reasons.attribution import Attribution, attribute
 from hanse.scoring.reasons.reason import Reasons, chosen
 
 REASONS: Final = 4
@@ -41,9 +41,29 @@ def explain(
         ServingError: ``scoring.bad-input`` if the rows do not have the model's width.
     """
     parts = attribute(model, features)
-    seen = parts.columns if visible is None else visible
+    return _chosen(parts, k, parts.columns if visible is None else visible, descriptions)
+
+
+def say(parts: Attribution, agreement: Agreement, member: str) -> tuple[Reasons, ...]:
+    """Says which columns made scores what they are, to callers of a member's scorer.
+
+    Args:
+        parts: What columns add.
+        agreement: The agreement.
+        member: Name of the member that scores.
+
+    Returns:
+        One for each row.
+    """
+    words = {column.name: column.description for column in agreement.columns if column.description}
+    return _chosen(parts, REASONS, visible_columns(agreement, member), words)
+
+
+def _chosen(
+    parts: Attribution, k: int, visible: Collection[str], descriptions: Mapping[str, str]
+) -> tuple[Reasons, ...]:
     return tuple(
-        Reasons(chosen(parts.columns, row, k, seen, descriptions), parts.reference, parts.method)
+        Reasons(chosen(parts.columns, row, k, visible, descriptions), parts.reference, parts.method)
         for row in parts.values
     )
 

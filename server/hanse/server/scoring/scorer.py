@@ -375,7 +375,7 @@ async def _scored(
     facts: Facts, asked: Asked, columns: Columns, admitted: npt.NDArray[np.bool_]
 ) -> tuple[npt.NDArray[np.bool_], Scored]:
     """Who is scored after other members have had their say, and what the model says of these."""
-    calling = Calling(asked.caller, asked.purpose, asked.subjects, asked.until)
+    calling = Calling(asked.caller, asked.purpose, asked.subjects, asked.until, asked.outputs)
     scored = await asked.served.scored(calling, columns, admitted)
     facts.marks, facts.alone = scored.marks, scored.alone
     is_denied = np.isnan(scored.probabilities)

@@ -31,12 +31,14 @@ class Calling:
         purpose: The use that it declares.
         subjects: Identifier of each subject of the call.
         until: When the caller stops waiting, by the event loop's clock; None if it said nothing.
+        outputs: What is asked for beside scores.
     """
 
     caller: str
     purpose: str
     subjects: Sequence[str]
     until: float | None = None
+    outputs: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,9 +69,13 @@ class HalfCard:
 
     def score(self, codes: Codes) -> NDArray[np.int64]:
         """Points of people by their cells, with the base, shape (rows,)."""
-        at = codes.astype(np.int64) + self.binning.layout.offsets
-        points: NDArray[np.int64] = self.points[at].sum(axis=1) + self.base
+        points: NDArray[np.int64] = self.by_column(codes).sum(axis=1) + self.base
         return points
+
+    def by_column(self, codes: Codes) -> NDArray[np.int64]:
+        """Points of people's cells, shape (rows, columns of the binning)."""
+        found: NDArray[np.int64] = self.points[codes.astype(np.int64) + self.binning.layout.offsets]
+        return found
 
     def encode(self) -> bytes:
         """The half's file; equal halves give equal bytes."""

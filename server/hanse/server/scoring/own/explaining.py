@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from hanse.api.v1 import scoring_pb2 as pb
 from hanse.crypto import canonical_json
-from hanse.scoring.reasons import Reasons, explain, visible_columns
+from hanse.scoring.reasons import Reasons, attribute, say
 from hanse.server.scoring.asked import Asked, Output
 from hanse.server.scoring.own.messages import REASONS
 from hanse.server.scoring.served import Columns, LocalModel, Served
@@ -44,10 +44,7 @@ class ReasonsOutput:
         assert isinstance(served, LocalModel)  # noqa: S101 - says names()
         chosen = {name: values[admitted] for name, values in columns.items()}
         features = served.model.transform.apply(chosen)
-        agreement = served.agreement.agreement
-        visible = visible_columns(agreement, self._member)
-        words = {column.name: column.description for column in agreement.columns if column.description}
-        told = iter(explain(served.model, features, visible=visible, descriptions=words))
+        told = iter(say(attribute(served.model, features), served.agreement.agreement, self._member))
         return {REASONS: [to_json(next(told)) if one else b"" for one in admitted.tolist()]}
 
 

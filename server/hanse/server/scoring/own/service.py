@@ -102,7 +102,7 @@ class ScoringService:
                     )
                     raise ServingError("model.no-reasons", f"this {lacks} gives no reasons of scores")
                 subjects = self._subjects(request.subject_ids, MOST_EXPLAINED)
-                outputs: tuple[str, ...] = (REASONS,)
+                outputs: tuple[str, ...] = tuple({REASONS: "", **served.outputs})
             else:
                 subjects = self._subjects(request.subject_ids)
                 outputs = wanted(extras)

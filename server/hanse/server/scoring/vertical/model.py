@@ -12,7 +12,10 @@ from typing_extensions import override
 from hanse.errors import PolicyError, ServingError
 from hanse.learning.vertical.serving import LabelHalf, rows_of
 from hanse.policies import Pseudonymiser
+from hanse.scoring.reasons.halves import explains
+from hanse.server.scoring.own.messages import REASONS
 from hanse.server.scoring.served import Calling, Columns, Scored, Served
+from hanse.server.scoring.vertical.explaining import Why
 from hanse.server.scoring.vertical.partner import Asking, Heard, Partner
 
 BASIS_OUTPUT: Final = "basis"
@@ -28,6 +31,7 @@ class VerticalModel(Served):
     """A model whose parts are at several members; see :mod:`hanse.learning.vertical.serving`.
 
     Attributes:
+        member: Name of the label holder, who scores.
         part: This site's part.
         pseudonymiser: Makes this site's pseudonyms.
         places: By pseudonym, the place among the common people.
@@ -36,6 +40,7 @@ class VerticalModel(Served):
         patience_s: Longest time to wait for a feature holder, seconds, where the call leaves that much.
     """
 
+    member: str
     part: LabelHalf
     pseudonymiser: Pseudonymiser
     places: Mapping[str, int]
@@ -46,8 +51,15 @@ class VerticalModel(Served):
     @property
     @override
     def outputs(self) -> Mapping[str, str]:
-        """What is said beside scores: on which columns each rests."""
-        return {BASIS_OUTPUT: "BYTES"}
+        """What is said beside scores: on which columns each rests, and why it is as it is."""
+        agreed = self.agreement.agreement.scoring.reason_codes and self.explains
+        return {BASIS_OUTPUT: "BYTES", REASONS: "BYTES"} if agreed else {BASIS_OUTPUT: "BYTES"}
+
+    @property
+    @override
+    def explains(self) -> bool:
+        """Where scores are sums."""
+        return explains(self.part) and (self.fallback is None or explains(self.fallback))
 
     @override
     async def probabilities(
@@ -83,16 +95,23 @@ class VerticalModel(Served):
         common = np.array([ref in self.places for ref in refs], dtype=np.bool_)
         probabilities = np.full(len(refs), np.nan)
         alone = ~common
+        asked = REASONS in calling.outputs and REASONS in self.outputs
+        why = Why(self.agreement.agreement, self.member, len(refs)) if asked else None
         try:
-            joint = await self._joint(calling, [ref for ref in refs if ref in self.places], own, common)
+            joint = await self._joint(calling, [ref for ref in refs if ref in self.places], own, common, why)
             probabilities[common] = joint
         except ServingError as error:
             if self.fallback is None or error.code not in _FALLS_BACK:
                 raise
             alone = np.ones(len(refs), dtype=np.bool_)
         if self.fallback is not None and alone.any():
-            probabilities[alone] = self.fallback.scores(_rows(own, alone), {})
+            mine = _rows(own, alone)
+            probabilities[alone] = self.fallback.scores(mine, {})
+            if why is not None:
+                why.note(np.flatnonzero(alone), self.fallback, mine, {})
         outputs, marks = self._told(probabilities, alone, admitted)
+        if why is not None:
+            outputs[REASONS] = why.output(admitted)
         return Scored(probabilities, outputs, marks, alone=bool(alone.all()))
 
     def forget(self, refs: Sequence[str]) -> None:
@@ -105,7 +124,12 @@ class VerticalModel(Served):
             partner.cache.purge(refs)
 
     async def _joint(
-        self, calling: Calling, refs: Sequence[str], own: Columns, common: npt.NDArray[np.bool_]
+        self,
+        calling: Calling,
+        refs: Sequence[str],
+        own: Columns,
+        common: npt.NDArray[np.bool_],
+        why: Why | None,
     ) -> npt.NDArray[np.float64]:
         """Scores of common people; NaN for whom a feature holder refuses."""
         if not refs:
@@ -121,7 +145,10 @@ class VerticalModel(Served):
                 partner.name: rows_of(_kept(rows, answered), partner.model.form)
                 for partner, rows in zip(self.partners, heard, strict=True)
             }
-            scores[answered] = self.part.scores({n: v[chosen] for n, v in own.items()}, said)
+            mine = {n: v[chosen] for n, v in own.items()}
+            scores[answered] = self.part.scores(mine, said)
+            if why is not None:
+                why.note(chosen, self.part, mine, said)
         return scores
 
     def _until(self, calling: Calling) -> float:

@@ -90,6 +90,7 @@ def open_vertical_model(folder: Path, settings: PartnerSettings, beside: Beside)
         agreement=agreement,
         policy=beside.policy,
         columns=tuple(agreement.agreement.as_held_by(beside.member).columns),
+        member=beside.member,
         part=part,
         pseudonymiser=beside.pseudonymiser,
         places={ref: place for place, ref in enumerate(kept.people)},
