@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from tests.federation.conftest import Running
 from tests.federation.kill_drill import Drill
-from tests.federation.vertical_sites import agreed_on_trees
+from tests.federation.vertical_sites import agreed_on
 from typer.testing import CliRunner
 
 from hanse.audit import EventType
@@ -20,7 +20,6 @@ from hanse.demo.federation import COORDINATOR
 from hanse.demo.processes import Processes
 from hanse.learning.artifact import MANIFEST_FILE
 from hanse.learning.vertical.runs.manifest import PART_FILE, read_vertical
-from hanse.policies import open_agreement
 
 pytestmark = [pytest.mark.federation, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -45,10 +44,10 @@ class Site:
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("vertical") / "federation"
-    federation, agreement, note = agreed_on_trees(folder, PEOPLE, TREES, PATIENCE_S)
+    federation, signed = agreed_on(folder, PEOPLE, {"trees": TREES}, PATIENCE_S)
     with Processes(folder.parent / "output") as processes:
         federation.start(processes)
-        made = Site(Running(federation, agreement, open_agreement(note), processes), {})
+        made = Site(Running(federation, signed["trees"].agreement, signed["trees"], processes), {})
         events = made.running.run()
         assert events[-1].type == "run.finished", events[-1]
         yield replace(made, whole=made.metrics(str(events[-1].facts["model"])))

@@ -6,16 +6,19 @@ coordinator with its gRPC service, witnesses, the exchange, sealed channels.
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from tests.conftest import LocalFederation, open_federation, utc_now
 from tests.exchange.exchange_tools import MemoryDialler
+from tests.federation.kill_drill import TRAINING
 from tests.server.test_server_service import Served, serving
+from tests.vertical.killed_nodes import Transport
 from typer.testing import CliRunner
 from typing_extensions import override
 
@@ -29,11 +32,16 @@ from hanse.demo.vertical.story import car_story
 from hanse.errors import CATALOGUE, HanseError, TrainingError
 from hanse.learning.vertical.recipe import VerticalModel
 from hanse.learning.vertical.runs.resuming import GONE
+from hanse.policies import ConsentLedger
+from hanse.privacy import PrivacyLedger
 
 MEMBERS = ("brand", "insurer")
 PURPOSES = ("joint_modelling.propensity", "scoring.marketing")
 PHASES = {"align": "phase-0-1", "train": "phase-0-2", "evaluate": "phase-0-3"}
 """The exchange's name of each phase."""
+
+WHERE = {"align": "in the preparation", "train": "in the training", "evaluate": "in the evaluation"}
+"""What whoever started a run reads of the phase that it ended in."""
 
 PATIENCE_S = 20
 """Of the agreement: how long anybody waits for anybody."""
@@ -58,9 +66,23 @@ class Ended:
 
 
 def build(
-    folder: Path, people: int = 800, trees: int | None = 2, model: VerticalModel = "trees", **alignment: Any
+    folder: Path,
+    people: int = 800,
+    trees: int | None = 2,
+    model: VerticalModel = "trees",
+    changed: Mapping[str, Any] = MappingProxyType({}),
+    **alignment: Any,
 ) -> tuple[Federation, bytes]:
-    """Sites of brand and insurer, and the agreement that they signed."""
+    """Sites of brand and insurer, and the agreement that they signed.
+
+    Args:
+        folder: For all of it.
+        people: In the story.
+        trees: Of a model of trees.
+        model: Its kind.
+        changed: Other terms of the agreement's vertical part.
+        alignment: Other terms of the alignment.
+    """
     story = car_story(people, 2, np.random.default_rng(5))
     federation = Federation(folder, [site_of(story, holder) for holder in story.holders], utc_now())
     federation.make_keys()
@@ -72,7 +94,7 @@ def build(
         made,
         minimum_rows=100,
         training=made.training.model_copy(update={"round_timeout_s": PATIENCE_S}),
-        vertical=made.vertical.model_copy(update={"alignment": rules}),
+        vertical=made.vertical.model_copy(update={"alignment": rules, **changed}),
     )
     return federation, federation.agree(draft)[1]
 
@@ -82,6 +104,7 @@ def faulty(federation: Federation, note: bytes) -> "Iterator[Faulty]":
     """The sites' nodes and coordinator, working."""
     local = open_federation(federation, note)
     with local.hub, serving(local) as served:
+        served.engine.transport = Transport(local.nodes)
         yield Faulty(local, served)
 
 
@@ -129,15 +152,30 @@ class Faulty:
     def node(self, name: str) -> Any:
         return self.local.nodes[name]
 
-    def check(self, ended: Ended) -> None:
-        """What must be true of every run, however it ended."""
+    def check(self, ended: Ended, phase: str = "", killed: str = "") -> None:
+        """What must be true of every run, however it ended.
+
+        Args:
+            ended: The run.
+            phase: In which it must have ended, and whoever started it must have read so; empty for any.
+            killed: Member whose process was; what it has left is deleted when the next run begins.
+        """
         codes = {ended.code, *ended.left.values()} - {""}
         assert codes <= set(CATALOGUE), ended
         assert "internal.error" not in codes, ended
-        self._check_kept(ended)
+        assert all(f"{name} left: " in ended.told for name in ended.left), ended
+        assert not phase or f" {WHERE[phase]}: " in ended.told, ended
+        self._check_kept(ended, killed)
         self._check_logs()
+        self._check_ledgers()
 
-    def _check_kept(self, ended: Ended) -> None:
+    def check_next(self) -> None:
+        """The same nodes and coordinator give a model; nothing that was left before is there any more."""
+        ended = self.run()
+        assert ended.code == "", ended
+        self.check(ended)
+
+    def _check_kept(self, ended: Ended, killed: str) -> None:
         """Nothing is half-written: a part only with a registered manifest, no model but of a finished run."""
         folder = self.local.federation.folder
         assert not [path for path in folder.rglob(".*") if path.is_file()]
@@ -147,12 +185,21 @@ class Faulty:
             found = {path.name: sorted(one.name for one in path.iterdir()) for path in parts.glob("*")}
             for part, files in found.items():
                 gone = ended.left.get(name) in {*GONE, "exchange.timeout"}
-                assert part in models or set(files) <= {"alone", *(["unfinished"] if gone else [])}, found
+                spare = {"alone", *(["unfinished"] if gone else [])}
+                left = part == ended.run and name == killed
+                assert part in models or left or set(files) <= spare, found
                 assert part not in models or {"part.note", "registered.json"} <= set(files), found
         if ended.code:
             assert str(ended.facts.get("model")) not in models
         else:
             assert ended.facts["model"] in models
+
+    def _check_ledgers(self) -> None:
+        """Consents are whole, and no privacy budget was touched."""
+        for site in self.local.federation.sites:
+            with ConsentLedger(site.home.consent) as ledger:
+                ledger.verify()
+            assert not PrivacyLedger(site.home.privacy).spent_events(TRAINING)
 
     def _check_logs(self) -> None:
         """``hanse audit verify`` of each log, and of the members' against the shared one."""

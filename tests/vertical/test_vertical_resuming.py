@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.conftest import LocalFederation, LocalPending, LocalTransport, copy_of, open_federation, utc_now
+from tests.conftest import LocalFederation, copy_of, open_federation, utc_now
 from tests.vertical.faulty_runs import Ended, build, faulty
+from tests.vertical.killed_nodes import KilledError, Transport, killer, restart
 from tests.vertical.test_vertical_run import PURPOSES, log_of, of_type
-from typing_extensions import override
 
 from hanse.audit import Event, EventType
 from hanse.audit.completeness import check_against, check_member, check_shared, roots_at, stated_sizes
@@ -52,10 +52,6 @@ DRAWN: list[int] = []
 MEMBERS = ("brand", "insurer")
 
 
-class KilledError(BaseException):
-    """Where a process ends."""
-
-
 @pytest.fixture(scope="module")
 def story() -> Story:
     return car_story(700, 2, np.random.default_rng(5))
@@ -85,27 +81,6 @@ def two(
     with ExitStack() as stack:
         stack.enter_context(built.hub)
         yield Sites(built)
-
-
-class Pending(LocalPending):
-    """Members whose process has ended are told as restarted, as the door of the real coordinator does."""
-
-    @override
-    def _handle(self, member: str, body: bytes) -> None:
-        before = len(self._errors)
-        super()._handle(member, body)
-        for error in self._errors[before:]:
-            if isinstance(error, KilledError):
-                self._errors.remove(error)
-                self._silent[member] = "restarted"
-
-
-class Transport(LocalTransport):
-    @override
-    def begin(self, commands: Mapping[str, bytes]) -> LocalPending:
-        self.before(commands)
-        self.sent.append(dict(commands))
-        return Pending(self, commands)
 
 
 @dataclass
@@ -148,7 +123,7 @@ class Sites:
 
     def kill_at_write(self, member: str, file: str, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
         """Ends a member's process when it is about to keep a file for so many times, and starts it again."""
-        kill, left = self.killer(member), [count]
+        kill, left = killer(self.local, member), [count]
         parts = self.local.nodes[member]._vertical._parts
         original = parts.unfinished
 
@@ -166,28 +141,6 @@ class Sites:
             return found  # type: ignore[no-any-return]
 
         monkeypatch.setattr(parts, "unfinished", unfinished)
-
-    def killer(self, member: str) -> Callable[[], None]:
-        """What ends a member's process, and starts it again: nothing is told, and nothing deleted."""
-        vertical, dialled = self.local.nodes[member]._vertical, list[Any]()
-        dial: Any = vertical._dial
-
-        def watched(run: str, name: str) -> Any:
-            dialled.append(dial(run, name))
-            return dialled[-1]
-
-        def kill() -> None:
-            dialled[-1]._link.fail(TrainingError("exchange.lost", "the process has ended"))
-            self.restart(member)
-            raise KilledError(member)
-
-        vertical._dial = watched
-        vertical._parts.settle = lambda *_: None  # type: ignore[method-assign]
-        return kill
-
-    def restart(self, member: str) -> None:
-        [site] = [site for site in self.local.federation.sites if site.data.name == member]
-        self.local.nodes[member] = self.local.node(site)
 
     def finish(self, outcome: VerticalOutcome, record: RunRecord) -> str:
         """Registers the model, and lets the members keep their parts."""
@@ -360,7 +313,7 @@ def test_a_coordinator_that_is_killed_while_trees_grow(
         run.conduct()
     monkeypatch.setattr(Conductor, "_answered", answered)
     for name in MEMBERS:  # they are killed too
-        two.restart(name)
+        restart(two.local, name)
     outcome, record = two.again()
     told = check_whole(two, uninterrupted, outcome, record)
     assert len(told["brand"]) == 1
@@ -371,7 +324,7 @@ def test_a_coordinator_that_is_killed_while_trees_grow(
 def test_a_member_that_is_killed_in_the_evaluation(
     two: Sites, uninterrupted: Any, monkeypatch: pytest.MonkeyPatch, member: str
 ) -> None:
-    evaluate, killed, kill = Trees.evaluate, list[str](), two.killer(member)
+    evaluate, killed, kill = Trees.evaluate, list[str](), killer(two.local, member)
 
     def watched(self: Trees, *given: Any) -> Any:
         if self._site.member == member and not killed:

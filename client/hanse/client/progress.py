@@ -22,8 +22,7 @@ MAXIMUM_ERROR: Final = 0.2
 def describe(event: RunEvent) -> str:
     """One line about an event and what comes next, for a progress bar."""
     if event.type == ROUND_AGGREGATED:
-        over = event.facts.get("next") == "evaluation"
-        then = "evaluating" if over else f"round {event.round + 1} goes on"
+        then = "evaluating" if _over(event) else f"round {event.round + 1} goes on"
         return f"round {event.round}{_took(event)}: AUC {auc_text(event.facts)} going in; {then}"
     if event.type == RUN_PREPARED:
         return f"prepared{_took(event)}; round 1 goes on"
@@ -91,7 +90,7 @@ def kept_model(events: Sequence[RunEvent]) -> tuple[str, list[dict[str, Any]]]:
 
 
 def failure(events: Sequence[RunEvent]) -> HanseError:
-    """The error that a failed run ended with, and why each member that left did so.
+    """The error that a failed run ended with, in which step, and why each member that left did so.
 
     Args:
         events: All events of the run; the last one says that it failed.
@@ -102,7 +101,30 @@ def failure(events: Sequence[RunEvent]) -> HanseError:
     left = "".join(f"; {_why_left(e)}" for e in events if e.type == MEMBER_LEFT)
     message = event.facts.get("message", code)
     leaked = _leaked(events) if code == "policy.leakage" else ""
-    return HanseError(known, f"run {event.run} ended: {message}{leaked}{left}", rule=event.facts.get("rule"))
+    told = f"run {event.run} ended{_where(events, code)}: {message}{leaked}{left}"
+    return HanseError(known, told, rule=event.facts.get("rule"))
+
+
+def _where(events: Sequence[RunEvent], code: str) -> str:
+    """In which step a run has ended: the one after the last that is done; of a sweep there is none."""
+    where = ""
+    for event in events:
+        if event.run != events[-1].run:  # a trial of the sweep that has ended
+            continue
+        if event.type == RUN_STARTED:
+            where = " in the preparation"
+        elif event.type == RUN_PREPARED:
+            where = " in the training" if "aligned" in event.facts else " in round 1"
+        elif event.type == ROUND_AGGREGATED:
+            where = " in the evaluation" if _over(event) else f" in round {event.round + 1}"
+        elif event.type in (RUN_EVALUATED, MODEL_REGISTERED):
+            where = " in the registration"
+    return " after the training" if code == "policy.leakage" else where
+
+
+def _over(event: RunEvent) -> bool:
+    """Whether a round was the last."""
+    return event.facts.get("next") == "evaluation"
 
 
 def _leaked(events: Sequence[RunEvent]) -> str:

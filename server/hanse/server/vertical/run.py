@@ -190,6 +190,7 @@ class VerticalRun:
             "epsilon": {},
             "parts": made.parts,
             "leakage": {report.party: report.leaked for report in made.leakage},
+            "next": "evaluation",
             **_no_metrics(),
         }
         state = made.to_bytes()
