@@ -103,6 +103,17 @@ def test_three_members_and_the_coordinator_over_tls(make_world: Callable[..., An
     assert said["bob"] == [b"seed of bob", b"ann to bob", b"cat to bob"]
 
 
+@pytest.mark.parametrize(("peer", "whose"), [("", "the coordinator itself"), ("bob", "bob")])
+def test_who_waited_in_vain_says_for_whom(world: Any, peer: str, whose: str) -> None:
+    exchange = world.hub.open(RUN, "sum", ["ann", "bob"])
+    with world.member("ann") as channel, ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(channel.receive, WAIT_S, peer)
+        until(lambda: channel.attached)
+        exchange.close("run.cancelled")
+        with pytest.raises(HanseError, match=rf"^run\.cancelled: .*; a message of {whose} was due$"):
+            waiting.result()
+
+
 def test_the_relay_sees_neither_plaintext_nor_a_pattern(world: Any) -> None:
     relay = HostileRelay(world.hub)
     canary = b"erika.mustermann@example.com"

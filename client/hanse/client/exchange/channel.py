@@ -119,9 +119,15 @@ class ExchangeChannel:
 
         Raises:
             HanseError: As :meth:`hanse.exchange.Link.receive`; with the coordinator's code when it has
-                refused, ended or broken the session.
+                refused, ended or broken the session. It says whose message was due.
         """
-        return self._link.receive(timeout_s, peer)
+        try:
+            return self._link.receive(timeout_s, peer)
+        except HanseError as error:
+            if error.code == "exchange.timeout":
+                raise  # nothing is over: it may be asked again
+            due = f"a message of {peer or 'the coordinator itself'} was due"
+            raise type(error)(error.code, f"{error.detail}; {due}", rule=error.rule) from error
 
     def close(self, code: str = "", timeout_s: float = CLOSE_TIMEOUT_S) -> None:
         """Ends the session once the coordinator has everything that was sent.
