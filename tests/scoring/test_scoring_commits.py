@@ -1,7 +1,12 @@
 """Entries of many calls in one commit: durable before each answer, and none lost."""
 
 import asyncio
+import fcntl
+import sqlite3
 import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,6 +18,7 @@ from hanse.audit.commits import MAXIMUM_COMMIT_ENTRIES
 from hanse.audit.store import WritableRows
 from hanse.crypto import SigningKey
 from hanse.errors import AuditError
+from hanse.server.scoring import commits
 from hanse.server.scoring.commits import GroupCommit
 
 EVENT = Event(type=EventType.SCORE_ANSWERED)
@@ -24,13 +30,17 @@ class HeldStore(LogStore):
     def __init__(self, place: Path) -> None:
         super().__init__(place)
         self.commits = 0
+        self.threads: list[int] = []
+        self.takes_s = 0.0
         self.refuses = False
         self.go_on = threading.Event()
         self.go_on.set()
 
     @override
     def begin(self) -> WritableRows:
+        self.threads.append(threading.get_ident())
         self.go_on.wait(10)
+        time.sleep(self.takes_s)
         if self.refuses:
             raise AuditError("audit.unavailable", "the disk is full")
         return super().begin()
@@ -129,3 +139,99 @@ def test_every_waiting_call_learns_that_the_log_cannot_be_written(tmp_path: Path
     assert all(isinstance(error, AuditError) for error in failed)
     assert index == 0
     assert site.size == 1
+
+
+@pytest.fixture
+def any_disk_is_quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That of a busy machine too."""
+    monkeypatch.setattr(commits, "QUICK_S", 5.0)
+
+
+async def append_after_a_while(site: Site) -> bool:
+    """Whether an entry that comes alone is committed in the loop."""
+    await asyncio.sleep(2 * commits.ALONE_S)
+    await site.commits.append(EVENT)
+    return site.store.threads[-1] == threading.get_ident()
+
+
+@pytest.mark.usefixtures("any_disk_is_quick")
+def test_who_comes_alone_is_committed_in_the_loop_and_who_comes_right_after_is_not(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+
+    async def run() -> list[bool]:
+        first = await append_after_a_while(site)  # nobody knows yet how quick the disk is
+        alone = await append_after_a_while(site)
+        site.commits._ended = time.perf_counter() + 10
+        await site.commits.append(EVENT)
+        return [first, alone, site.store.threads[-1] == threading.get_ident()]
+
+    assert asyncio.run(run()) == [False, True, False]
+    assert site.size == 3
+
+
+def test_a_slow_disk_holds_nobody_up_but_who_waits_for_it(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    site.store.takes_s = 2 * commits.QUICK_S
+
+    async def run() -> list[bool]:
+        return [await append_after_a_while(site) for _ in range(3)]
+
+    assert asyncio.run(run()) == [False] * 3
+    assert site.size == 3
+
+
+@contextmanager
+def taking_turns(path: Path) -> Iterator[None]:
+    """A writer of ours is at work, or was stopped while it was."""
+    with path.with_name(f"{path.name}-turn").open("rb") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def taking_none(path: Path) -> Iterator[None]:
+    """So is somebody else's."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+
+
+@pytest.mark.usefixtures("any_disk_is_quick")
+@pytest.mark.parametrize("writing", [taking_turns, taking_none])
+def test_the_loop_waits_for_no_other_writer(
+    tmp_path: Path, writing: Callable[[Path], AbstractContextManager[None]]
+) -> None:
+    site = Site(tmp_path)
+
+    async def run() -> list[bool]:
+        await append_after_a_while(site)
+        before = await append_after_a_while(site)
+        await asyncio.sleep(2 * commits.ALONE_S)
+        with writing(site.path):
+            waiting = asyncio.create_task(site.commits.append(EVENT))
+            await asyncio.sleep(0.05)
+            assert not waiting.done()
+        assert await waiting == 2
+        site.commits._took = 0.0
+        return [before, await append_after_a_while(site)]
+
+    assert asyncio.run(run()) == [True, True]
+    assert site.size == 4
+
+
+@pytest.mark.usefixtures("any_disk_is_quick")
+def test_who_comes_alone_learns_that_the_log_cannot_be_written(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+
+    async def run() -> int:
+        await append_after_a_while(site)
+        assert await append_after_a_while(site)
+        site.store.refuses = True
+        with pytest.raises(AuditError, match="full"):
+            await append_after_a_while(site)
+        site.store.refuses = False
+        site.commits.note(EVENT)
+        await append_after_a_while(site)
+        return site.size
+
+    assert asyncio.run(run()) == 4

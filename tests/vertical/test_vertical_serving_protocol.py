@@ -1,7 +1,6 @@
 """Question, reply, cache and gathering: what is said about people who are scored."""
 
 import asyncio
-from collections.abc import Mapping
 
 import numpy as np
 import pytest
@@ -21,6 +20,7 @@ from hanse.learning.vertical.serving import (
     read_reply,
 )
 from hanse.learning.vertical.serving.forms import Sides
+from hanse.learning.vertical.serving.gathering import Told
 from hanse.learning.vertical.serving.link import PartLink, open_link, sign_link
 from hanse.learning.vertical.serving.trees import by_cut, by_person
 
@@ -112,12 +112,13 @@ def test_answers_are_kept_for_their_time_and_epoch_alone() -> None:
 def test_calls_at_about_the_same_time_share_a_question() -> None:
     asked: list[tuple[int, ...]] = []
 
-    async def ask(places: tuple[int, ...], _until: float) -> Mapping[int, int]:
+    def ask(places: tuple[int, ...], _until: float, told: Told[int]) -> None:
         asked.append(places)
-        await asyncio.sleep(0.02)
-        if 13 in places:
-            raise ServingError("scoring.partner-unavailable", "it is gone")
-        return {place: place * 2 for place in places}
+        if 14 in places:
+            raise ServingError("scoring.partner-invalid", "it cannot be asked")
+        gone = ServingError("scoring.partner-unavailable", "it is gone")
+        answer = gone if 13 in places else {place: place * 2 for place in places}
+        asyncio.get_running_loop().call_later(0.02, told, answer)
 
     async def run() -> None:
         gathering = Gathering(ask, 4, window_s=0.01)
@@ -130,11 +131,12 @@ def test_calls_at_about_the_same_time_share_a_question() -> None:
         assert [(await one)[n] for one, n in zip(late, (2, 3, 2), strict=True)] == [4, 6, 4]
         with pytest.raises(TimeoutError):
             await given_up
-        with pytest.raises(ServingError):
-            await gathering.answers([13], until)
+        for nobody in (13, 14):
+            with pytest.raises(ServingError):
+                await gathering.answers([nobody], until)
 
     asyncio.run(run())
-    assert asked == [(1,), (2, 3, 5), (13,)]
+    assert asked == [(1,), (2, 3, 5), (13,), (14,)]
 
 
 def test_a_link_is_its_members_own() -> None:

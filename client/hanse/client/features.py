@@ -10,6 +10,7 @@ written. A table of a database is asked at every call, in one query.
 import asyncio
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -211,7 +212,8 @@ def found_in(rows: Rows, subject_ids: Sequence[str]) -> Found:
     wanted = (rows.places.get(subject, _UNKNOWN) for subject in subject_ids)
     places = np.fromiter(wanted, dtype=np.int64, count=len(subject_ids))
     known = places != _UNKNOWN
-    return Found(known, {name: _taken(values, places, known) for name, values in rows.columns.items()})
+    taken = _taken if known.all() else partial(_taken_if_known, known=known)
+    return Found(known, {name: taken(values, places) for name, values in rows.columns.items()})
 
 
 def _rows(source: DataSource, columns: Sequence[Column], subject_ids: Sequence[str]) -> Rows:
@@ -235,16 +237,20 @@ def _kept(column: Column, values: npt.NDArray[Any]) -> npt.NDArray[np.float64] |
     return Coded(codes, words)
 
 
-def _taken(
+def _taken(values: npt.NDArray[np.float64] | Coded, places: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+    found: npt.NDArray[Any] = (
+        values.words[values.codes[places]] if isinstance(values, Coded) else values[places]
+    )
+    return found
+
+
+def _taken_if_known(
     values: npt.NDArray[np.float64] | Coded, places: npt.NDArray[np.int64], known: npt.NDArray[np.bool_]
 ) -> npt.NDArray[Any]:
-    if isinstance(values, Coded):
-        texts = np.full(len(places), "", dtype=object)
-        texts[known] = values.words[values.codes[places[known]]]
-        return texts
-    numbers = np.full(len(places), np.nan)
-    numbers[known] = values[places[known]]
-    return numbers
+    texts = isinstance(values, Coded)
+    found = np.full(len(places), "", dtype=object) if texts else np.full(len(places), np.nan)
+    found[known] = _taken(values, places[known])
+    return found
 
 
 def _is_settled(stamp: Stamp) -> bool:

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 from hanse.audit.event import Event
 from hanse.errors import AuditError
+from hanse.storage import WouldWaitError
 
 MAXIMUM_COMMIT_ENTRIES: Final = 100
 Commit: TypeAlias = Callable[[Sequence[Event]], range]
@@ -44,16 +45,24 @@ class CommitQueue:
         self._waiting.append(call)
         return call.indices
 
-    def drain(self, commit: Commit, until: Future[range] | None = None) -> None:
+    def drain(self, commit: Commit, until: Future[range] | None = None, *, wait: bool = True) -> None:
         """Commits what waits.
 
         Args:
             commit: Commits events, all or none, and gives their indices. Called by one thread at a time.
             until: Stop when this is done, whatever else waits.
+            wait: Whether to wait for another thread that commits.
+
+        Raises:
+            WouldWaitError: Where that is not wanted, or as ``commit``: what was not committed waits still.
         """
-        with self._committing:
+        if not self._committing.acquire(blocking=wait):
+            raise WouldWaitError
+        try:
             while self._waiting and not (until is not None and until.done()):
                 self._commit_next(commit)
+        finally:
+            self._committing.release()
 
     def _commit_next(self, commit: Commit) -> None:
         """One commit, of one call at least and of as many as fit."""
@@ -68,6 +77,9 @@ class CommitQueue:
         """All of them or, where an entry is too large, each alone: it is nobody else's fault."""
         try:
             first = commit([event for call in calls for event in call.events]).start
+        except WouldWaitError:
+            self._waiting.extendleft(reversed(calls))
+            raise
         except BaseException as error:
             if len(calls) > 1 and isinstance(error, AuditError) and error.code == "audit.entry-size":
                 for call in calls:

@@ -20,6 +20,7 @@ from hanse.audit.tree import EMPTY_ROOT, Frontier, check_consistency
 from hanse.crypto import SigningKey, add_signature
 from hanse.crypto.note import SignatureLine
 from hanse.errors import AuditError, HanseError, ProtocolError
+from hanse.storage import WouldWaitError
 
 
 def _now() -> datetime:
@@ -179,6 +180,19 @@ class AuditLog:
         """Commits everything that was submitted; whether it succeeded stands in the futures."""
         self._queue.drain(self._commit)
 
+    def flush_at_once(self) -> bool:
+        """As :meth:`flush`, for who must not wait for other writers, of this process or another.
+
+        Returns:
+            Whether nothing waits any more. If something does, because another writer is at work or the log is
+            not in a file, :meth:`flush` is to commit it.
+        """
+        try:
+            self._queue.drain(self._commit_at_once, wait=False)
+        except WouldWaitError:
+            return False
+        return True
+
     def cosign(self, size: int, line: str) -> None:
         """Keeps a witness' signature line for the checkpoint of a size.
 
@@ -230,10 +244,15 @@ class AuditLog:
     def _commit(self, events: Sequence[Event]) -> range:
         return self._write(events, None)
 
-    def _write(self, events: Sequence[Event], new_key: SigningKey | None) -> range:
+    def _commit_at_once(self, events: Sequence[Event]) -> range:
+        return self._write(events, None, wait=False)
+
+    def _write(self, events: Sequence[Event], new_key: SigningKey | None, *, wait: bool = True) -> range:
         """One transaction, and what this process knows afterwards."""
-        with self._guard:
-            with self._store.transaction() as rows:
+        if not self._guard.acquire(blocking=wait):
+            raise WouldWaitError
+        try:
+            with self._store.transaction(wait=wait) as rows:
                 head = rows.head()
                 state = self._state if head == self._state.head else self._catch_up(rows, head)
                 entries, tree, time = self._entries(state, events)
@@ -246,6 +265,8 @@ class AuditLog:
                 rows.set_last_entry(self._actor, tree.size - 1)
                 rows.set_head(new.head)
             self._state, self._key = new, new_key or self._key
+        finally:
+            self._guard.release()
         return range(head.size, new.head.size)
 
     def _entries(self, state: _State, events: Sequence[Event]) -> tuple[list[PlainRow], Frontier, str]:

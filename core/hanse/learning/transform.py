@@ -417,10 +417,11 @@ def as_numbers(values: NDArray[Any]) -> NDArray[np.float64]:
     """Values as numbers; what is none is NaN."""
     if values.dtype.kind in "biuf":
         return values.astype(np.float64)
-    return np.fromiter((_number(value) for value in values.tolist()), dtype=np.float64, count=len(values))
+    return np.fromiter((as_number(value) for value in values.tolist()), dtype=np.float64, count=len(values))
 
 
-def _number(value: object) -> float:
+def as_number(value: object) -> float:
+    """A value as a number; what is none is NaN."""
     try:
         return float(value)  # type: ignore[arg-type] # what is not a number raises
     except (TypeError, ValueError, OverflowError):

@@ -5,7 +5,7 @@
 * :mod:`hanse.storage.turns`: in which order writers of one machine come to a file.
 """
 
-from hanse.storage.database import POSTGRESQL_DRIVER, Database, Use
-from hanse.storage.turns import turn
+from hanse.storage.database import BUSY_TIMEOUT_S, POSTGRESQL_DRIVER, Database, Use
+from hanse.storage.turns import WouldWaitError, turn
 
-__all__ = ["POSTGRESQL_DRIVER", "Database", "Use", "turn"]
+__all__ = ["BUSY_TIMEOUT_S", "POSTGRESQL_DRIVER", "Database", "Use", "WouldWaitError", "turn"]

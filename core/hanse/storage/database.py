@@ -20,7 +20,7 @@ from sqlalchemy.pool import NullPool
 from hanse.errors import ConfigurationError, HanseError
 
 POSTGRESQL_DRIVER: Final = "postgresql+psycopg"
-_BUSY_TIMEOUT_S: Final = 30
+BUSY_TIMEOUT_S: Final = 30
 _SILENCE_S: Final = 10
 """A server that acknowledges nothing for so long is gone: whoever waits for it goes on, and tries anew."""
 _DAMAGE: Final = (ValueError, TypeError, KeyError, IndexError)
@@ -173,7 +173,7 @@ def _sqlite(path: Path, use: Use, *, writes: bool) -> sqlite3.Connection:
     connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?{'mode=rw' if writes else _reading(path)}",
         uri=True,
-        timeout=_BUSY_TIMEOUT_S,
+        timeout=BUSY_TIMEOUT_S,
         check_same_thread=False,
         isolation_level=None,  # transactions begin as we say, above
     )
@@ -221,7 +221,7 @@ def _postgresql_engine(url: URL, use: Use, *, writes: bool) -> Engine:
     def configure(connection: Any, _: object) -> None:  # noqa: ANN401 - a driver's connection
         connection.autocommit = True
         connection.execute("SET synchronous_commit = on")
-        connection.execute(f"SET lock_timeout = '{_BUSY_TIMEOUT_S}s'")
+        connection.execute(f"SET lock_timeout = '{BUSY_TIMEOUT_S}s'")
         connection.execute(f"SET default_transaction_read_only = {'off' if writes else 'on'}")
         durable = connection.execute("SHOW fsync").fetchone()[0]
         connection.autocommit = False

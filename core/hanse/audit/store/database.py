@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -14,7 +15,7 @@ from hanse.audit.store import tables
 from hanse.audit.store.rows import Rows, WritableRows
 from hanse.crypto.files import sync_folder
 from hanse.errors import AuditError, ConfigurationError
-from hanse.storage import Database, Use, turn
+from hanse.storage import BUSY_TIMEOUT_S, Database, Use, WouldWaitError, turn
 
 _DAMAGE: Final = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_CONSTRAINT", "SQLITE_ERROR", "SQLITE_MISMATCH")
 _POSTGRESQL_DAMAGE: Final = ("23", "42", "P0", "XX")  # constraint, no such table, a guard, corrupted
@@ -113,10 +114,14 @@ class LogStore:
         self._connection: Connection | None = None
         self._rows: WritableRows | None = None  # of that connection
         self._opened: tuple[int, int, int] | None = None
+        self._waits = True  # that connection, for other writers
 
     @contextmanager
-    def transaction(self) -> Iterator[WritableRows]:
+    def transaction(self, *, wait: bool = True) -> Iterator[WritableRows]:
         """One transaction: durable when the block is left, or nothing of it.
+
+        Args:
+            wait: Whether to wait for other writers, or to connect.
 
         Yields:
             Reads and writes, while no other writer of any process is at work.
@@ -124,15 +129,33 @@ class LogStore:
         Raises:
             AuditError: ``audit.unavailable`` if the disk or the server refuses, ``audit.integrity`` if the
                 database is damaged or a guard refuses.
+            WouldWaitError: If that is not wanted and had to be; a server always has to be waited for.
         """
-        queue = nullcontext() if self._file is None else turn(self._file)
+        if not wait and (self._file is None or self._connection is None):
+            raise WouldWaitError
+        queue = nullcontext() if self._file is None else turn(self._file, wait=wait)
         with queue, self._database.errors():
             try:
-                yield self.begin()
+                self._be_patient(wait)
+                try:
+                    rows = self.begin()
+                except sqlite3.OperationalError as error:
+                    if not wait and error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:  # or a kind of it
+                        raise WouldWaitError from None
+                    raise
+                yield rows
                 self.commit()
             except BaseException:
                 self.close()
                 raise
+
+    def _be_patient(self, wait: bool) -> None:  # noqa: FBT001 - nobody else calls it
+        """Has SQLite wait for writers that take no turns, or not; a new connection does."""
+        if self._connection is None:
+            self._waits = True
+        elif wait is not self._waits:
+            self._waits = wait
+            _driver(self._connection).execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_S * 1000 * wait}")
 
     def begin(self) -> WritableRows:
         """Begins a transaction that excludes other writers."""

@@ -4,7 +4,7 @@ The trees are a safetensors file with five arrays; nothing in it is executed. Wh
 columns - follows from agreement and preprocessing: :mod:`hanse.learning.boosting.agreed`.
 """
 
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, Final, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,6 +51,24 @@ class BoostedDescription(Document):
         return self
 
 
+class Nodes(NamedTuple):
+    """All nodes of all trees, as rows walk over them. The right child comes after the left one.
+
+    Attributes:
+        first: First node of each tree.
+        child: Left child of each node; a leaf is its own.
+        column: Column that each node is split on; any of a leaf.
+        left: Which codes of it go left, ``width`` for each node; all of a leaf.
+        width: Most codes of a column.
+    """
+
+    first: NDArray[np.int64]
+    child: NDArray[np.int64]
+    column: NDArray[np.int64]
+    left: NDArray[np.bool_]
+    width: int
+
+
 class BoostedTrees:
     """A model that scores rows.
 
@@ -71,13 +89,15 @@ class BoostedTrees:
         self.forest = forest
         self.iterations = iterations
         leaf = forest.column == LEAF
-        self._first = forest.first.astype(np.int64)
-        self._child = forest.children()
-        self._column = np.where(leaf, 0, forest.column).astype(np.int64)
         left = np.ones((len(leaf), layout.width), dtype=np.bool_)  # a leaf's rows go to itself
         left[~leaf] = forest.left
-        self._left = left.ravel()
-        self._width = layout.width
+        self.nodes: Final = Nodes(
+            forest.first.astype(np.int64),
+            forest.children(),
+            np.where(leaf, 0, forest.column).astype(np.int64),
+            left.ravel(),
+            layout.width,
+        )
 
     @property
     def settings(self) -> BoostingSettings:
@@ -124,12 +144,12 @@ class BoostedTrees:
 
     def _leaves(self, codes: Codes) -> NDArray[np.int64]:
         """Leaf of each row in each tree, shape (trees, rows)."""
-        flat = np.ascontiguousarray(codes).ravel()
+        nodes, flat = self.nodes, np.ascontiguousarray(codes).ravel()
         row = np.arange(len(codes)) * codes.shape[1]
-        node = np.repeat(self._first[:, None], len(codes), axis=1)
+        node = np.repeat(nodes.first[:, None], len(codes), axis=1)
         for _ in range(self.settings.depth):
-            code = flat[row + self._column[node]]
-            node = self._child[node] + ~self._left[node * self._width + code]
+            code = flat[row + nodes.column[node]]
+            node = nodes.child[node] + ~nodes.left[node * nodes.width + code]
         return node
 
 

@@ -6,10 +6,10 @@ log, durable; then the answer. What is refused leaves an entry too.
 """
 
 import os
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -192,21 +192,46 @@ class Answering:
         return Reply(epoch, site.keep_s, answered, answers)
 
     def _event(self, facts: _Facts, kind: EventType, reasons: tuple[str, ...] = ()) -> Event:
-        by_rule = Counter(rule for rule in facts.rules if rule is not None)
-        counts = Counts(rows_in=len(facts.rules), rows_out=facts.rules.count(None), by_rule=by_rule)
-        return Event(
-            type=kind,
-            decision="permit" if kind is EventType.PART_ANSWERED else "deny",
-            reasons=reasons,
-            agreement=self.site.agreement.digest,
-            purpose=facts.purpose if facts.purpose in PURPOSES else None,
-            peer=facts.peer,
-            policy_digest=POLICY_DIGEST,
-            consent=facts.consent,
-            counts=counts if facts.rules else None,
-            conversation=facts.conversation,
-            model_in=self.site.kept.digest,
+        event = _event(
+            kind,
+            reasons,
+            self.site.agreement.digest,
+            facts.purpose if facts.purpose in PURPOSES else None,
+            facts.peer,
+            facts.consent,
+            len(facts.rules),
+            facts.rules.count(None),
+            self.site.kept.digest,
         )
+        return event.model_copy(update={"conversation": facts.conversation})
+
+
+@lru_cache(maxsize=1024)
+def _event(
+    kind: EventType,
+    reasons: tuple[str, ...],
+    agreement: str,
+    purpose: str | None,
+    peer: str | None,
+    consent: ConsentState | None,
+    rows: int,
+    answered: int,
+    part: str,
+) -> Event:
+    """An entry without its conversation; most of them say the same, and are checked once."""
+    by_rule = {_REFUSED: rows - answered} if answered < rows else {}
+    return Event(
+        type=kind,
+        decision="permit" if kind is EventType.PART_ANSWERED else "deny",
+        reasons=reasons,
+        agreement=agreement,
+        purpose=purpose,
+        peer=peer,
+        policy_digest=POLICY_DIGEST,
+        consent=consent,
+        counts=Counts(rows_in=rows, rows_out=answered, by_rule=by_rule) if rows else None,
+        model_in=part,
+    )
 
 
 def require_answers(agreement: SignedAgreement, part: FeatureHalf) -> Answers:

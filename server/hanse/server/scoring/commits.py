@@ -2,9 +2,13 @@
 
 While a commit is under way, in a thread of its own, what is handed in gathers and goes with the next. Between
 loop and thread there are two hand-overs for a commit, however many calls wait for it.
+
+An entry that comes when nothing has been written for a while is committed in the loop itself, where the disk
+is quick: nobody else is held up by that, and who waits for it saves both hand-overs (docs/adr/0057).
 """
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,6 +18,10 @@ from hanse.audit import AuditLog, Event
 
 NOTED_S: Final = 0.01
 """After so long an entry that nobody waits for is committed, if nothing else was until then, seconds."""
+ALONE_S: Final = 0.002
+"""Who comes so long after the commit before, seconds, is alone."""
+QUICK_S: Final = 0.002
+"""A disk is quick whose last commit took less, seconds."""
 
 
 class _HandedIn(NamedTuple):
@@ -35,6 +43,8 @@ class GroupCommit:
         self._thread = ThreadPoolExecutor(1, "audit-log")
         self._idle: asyncio.Future[None] | None = None
         self._later: asyncio.TimerHandle | None = None
+        self._ended = 0.0
+        self._took = math.inf
 
     def watch(self, committed: Callable[[float], None]) -> None:
         """Tells somebody of commits.
@@ -58,7 +68,7 @@ class GroupCommit:
         """
         done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._handed_in.append(_HandedIn(events, done))
-        self._begin()
+        self._begin(here=True)
         return await done
 
     def note(self, event: Event) -> None:
@@ -80,22 +90,34 @@ class GroupCommit:
         while self._idle is not None:
             await asyncio.wait([self._idle])
 
-    def _begin(self) -> None:
+    def _begin(self, *, here: bool = False) -> None:
         if self._later is not None:
             self._later.cancel()
             self._later = None
-        if self._idle is None:
-            self._idle = asyncio.get_running_loop().create_future()
-            self._write_next()
+        if self._idle is not None:
+            return
+        self._idle = asyncio.get_running_loop().create_future()
+        self._commit(here=here)
 
-    def _write_next(self) -> None:
+    def _commit(self, *, here: bool = False) -> None:
+        """Commits what was handed in: in the loop, where that is allowed and nobody is held up, or not."""
         handed_in, self._handed_in = self._handed_in, []
-        self._thread.submit(self._write, handed_in, asyncio.get_running_loop())
-
-    def _write(self, handed_in: Sequence[_HandedIn], loop: asyncio.AbstractEventLoop) -> None:
-        """In the thread."""
         began = time.perf_counter()
         indices = [self._log.submit(*one.events) for one in handed_in]
+        alone = here and self._took < QUICK_S and began - self._ended > ALONE_S
+        if alone and self._log.flush_at_once():
+            self._tell(handed_in, indices, time.perf_counter() - began)
+        else:
+            self._thread.submit(self._flush, handed_in, indices, asyncio.get_running_loop())
+
+    def _flush(
+        self,
+        handed_in: Sequence[_HandedIn],
+        indices: Sequence[Future[range]],
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        """In the thread."""
+        began = time.perf_counter()
         try:
             self._log.flush()
         finally:
@@ -103,6 +125,7 @@ class GroupCommit:
 
     def _tell(self, handed_in: Sequence[_HandedIn], indices: Sequence[Future[range]], seconds: float) -> None:
         """In the loop: tells those who wait, and begins with what has gathered."""
+        self._ended, self._took = time.perf_counter(), seconds
         for one, written in zip(handed_in, indices, strict=True):
             error = written.exception()
             if one.done is None or one.done.done():
@@ -113,7 +136,7 @@ class GroupCommit:
                 one.done.set_exception(error)
         self._committed(seconds)
         if self._handed_in:
-            self._write_next()
+            self._commit()
         elif self._idle is not None:
             self._idle.set_result(None)
             self._idle = None

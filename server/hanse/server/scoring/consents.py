@@ -13,6 +13,7 @@ import heapq
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import Final, NamedTuple, Protocol
 
 import numpy as np
@@ -286,7 +287,7 @@ class Consents:
         Args:
             size: How many subjects of a call it knows.
         """
-        return ConsentState(head=self._head, size=size, root=self._root)
+        return _state(self._head, size, self._root)
 
     def _follow(self) -> None:
         """Takes in what happened in the ledger since the last call."""
@@ -368,3 +369,8 @@ def _with_hidden(job: Job, snapshot: ConsentSnapshot, ref: str, rule: str | None
 
 def _holds(decision: LastingDecision, now_ms: int) -> bool:
     return decision.from_ms <= now_ms < decision.until_ms
+
+
+@lru_cache(maxsize=64)
+def _state(head: int, size: int, root: str) -> ConsentState:
+    return ConsentState(head=head, size=size, root=root)

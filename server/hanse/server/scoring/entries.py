@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from hanse.audit import ConsentState, Counts, Event, EventType
@@ -102,7 +103,9 @@ def merged(entries: Sequence[CallEntry], request: str) -> Event:
         entries: At least one.
         request: The only request, or the root of the tree over them.
     """
-    shared = entries[0].shared
+    shared, calls = entries[0].shared, len(entries)
+    rows = sum(entry.rows for entry in entries)
+    size = sum(entry.size or 0 for entry in entries)
     by_rule: Counter[str] = Counter()
     hidden: Counter[str] = Counter()
     for entry in entries:
@@ -110,14 +113,22 @@ def merged(entries: Sequence[CallEntry], request: str) -> Event:
             by_rule.update(entry.by_rule)
         if entry.hidden:
             hidden.update(entry.hidden)
-    rows = sum(entry.rows for entry in entries)
-    counts = Counts(
-        rows_in=rows,
-        rows_out=sum(entry.admitted for entry in entries),
-        by_rule=by_rule,
-        hidden=hidden,
-        hidden_by_rule={HIDING_RULE: hidden.total()} if hidden else {},
-    )
+    event = _merged(shared, calls, rows, sum(entry.admitted for entry in entries), size)
+    stated: dict[str, object] = {"request": request}
+    if event.counts is not None and (by_rule or hidden):
+        stated["counts"] = Counts(
+            rows_in=event.counts.rows_in,
+            rows_out=event.counts.rows_out,
+            by_rule=by_rule,
+            hidden=hidden,
+            hidden_by_rule={HIDING_RULE: hidden.total()} if hidden else {},
+        )
+    return event.model_copy(update=stated)
+
+
+@lru_cache(maxsize=1024)
+def _merged(shared: Shared, calls: int, rows: int, admitted: int, size: int) -> Event:
+    """An entry without its request, about nobody who is denied; most say the same, and are checked once."""
     return Event(
         type=shared.kind,
         decision=shared.decision,
@@ -126,10 +137,9 @@ def merged(entries: Sequence[CallEntry], request: str) -> Event:
         purpose=shared.purpose,
         peer=shared.caller,
         policy_digest=POLICY_DIGEST,
-        consent=_consent(shared, entries),
-        counts=counts if rows else None,
-        request=request,
-        requests=len(entries) if len(entries) > 1 else None,
+        consent=_consent(shared, size),
+        counts=Counts(rows_in=rows, rows_out=admitted) if rows else None,
+        requests=calls if calls > 1 else None,
         model_in=shared.model,
     )
 
@@ -169,8 +179,7 @@ def _known(purpose: str | None) -> str | None:
     return purpose if purpose in PURPOSES else None
 
 
-def _consent(shared: Shared, entries: Sequence[CallEntry]) -> ConsentState | None:
+def _consent(shared: Shared, size: int) -> ConsentState | None:
     if shared.head is None:
         return None
-    size = sum(entry.size or 0 for entry in entries)
     return ConsentState(head=shared.head, size=size, root=shared.root)

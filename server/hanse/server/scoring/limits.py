@@ -27,7 +27,7 @@ import grpc
 import grpc.aio
 
 from hanse.errors import HanseError, ProtocolError, ServingError
-from hanse.server.completions import Handler, IncomingCall
+from hanse.server.completions import Handler, IncomingCall, start
 from hanse.server.scoring.borders import known, trailers
 from hanse.server.scoring.noted import Noted, Watcher, note
 
@@ -212,7 +212,9 @@ class Limits:
         if running.handler.response_streaming or running.handler.request_streaming:
             running.until = math.inf
             running.call.watch(partial(self._gone, running))
-        running.task = self._loop.create_task(self._run(running, body))
+            running.task = self._loop.create_task(self._run(running, body))
+        else:
+            running.task = start(self._run(running, body))
 
     async def _run(self, running: _Running, body: bytes | None) -> None:
         note(running.noted)

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hanse.audit.requests import request_tree
+from hanse.server.completions import start
 from hanse.server.scoring.alike import AlikeCall, AlikeCalls, Permitted
 from hanse.server.scoring.asked import LogPlace
 from hanse.server.scoring.commits import GroupCommit
@@ -126,7 +127,8 @@ class Turns:
         self._alike = alike
         self._waiting: list[_Waiting] = []
         self._expected = 1
-        self._under_way: asyncio.Task[None] | None = None
+        self._is_under_way = False
+        self._task: asyncio.Task[None] | None = None  # nobody else holds it
         self._timer: asyncio.TimerHandle | None = None
         self._until = 0.0
         self._known_loop: asyncio.AbstractEventLoop | None = None
@@ -161,7 +163,7 @@ class Turns:
 
     def _wait(self, turn: Turn[Any] | AlikeCall, done: _Done) -> None:
         self._waiting.append(_Waiting(turn, done))
-        if self._under_way is None:
+        if not self._is_under_way:
             self._begin_or_wait(self._loop)
 
     @property
@@ -191,7 +193,8 @@ class Turns:
             self._timer.cancel()
             self._timer = None
         waiting, self._waiting = self._waiting, []
-        self._under_way = self._loop.create_task(self._serve(waiting))
+        self._is_under_way = True
+        self._task = start(self._serve(waiting))
 
     async def _serve(self, waiting: Sequence[_Waiting]) -> None:
         try:
@@ -201,7 +204,7 @@ class Turns:
                 if not each.done.done():
                     each.done.set_exception(error)
         finally:
-            self._under_way = None
+            self._is_under_way = False
             # Those who are answered now may ask again, and then go with those who wait already.
             self._expected = len(waiting) + len(self._waiting)
             if self._waiting:

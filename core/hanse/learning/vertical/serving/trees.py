@@ -39,6 +39,8 @@ class TreesFeature:
 
     def answers(self, columns: Columns, people: int) -> Rows:
         """See the protocol."""
+        if people == 1:
+            return np.frombuffer(self.part.sides_of_one(columns), np.uint8).reshape(1, -1)
         return by_person(self.part.sides(columns), people)
 
 
@@ -59,6 +61,11 @@ class TreesLabel:
 
     def scores(self, columns: Columns, answers: Mapping[str, Rows]) -> NDArray[np.float64]:
         """See the protocol."""
+        if all(len(rows) == 1 for rows in answers.values()) and answers:
+            one: NDArray[np.float64] = self.part.scores_of_one(
+                columns, {name: rows.tobytes() for name, rows in answers.items()}
+            )[:, 0]
+            return one
         asks = self.asks
         sides = {name: by_cut(rows, asks[name].cuts) for name, rows in answers.items()}
         found: NDArray[np.float64] = self.part.scores(columns, sides)[:, 0]

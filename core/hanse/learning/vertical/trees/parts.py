@@ -20,6 +20,7 @@ from hanse.learning.boosting.forest import LEAF, Forest
 from hanse.learning.boosting.model import BoostedDescription, BoostedTrees, decode_trees, encode_trees
 from hanse.learning.boosting.objective import Floats, scores
 from hanse.learning.boosting.settings import MAX_CODES, BoostingSettings
+from hanse.learning.boosting.single import SingleRow, SingleScore
 from hanse.learning.vertical.trees.released import ReleasedColumn
 from hanse.policies.fields import Document, Many
 
@@ -86,6 +87,29 @@ class FeaturePart(Document):
         codes = self._binning.encode(columns)
         cuts, column = np.arange(len(self.cuts))[:, None], [cut.column for cut in self.cuts]
         return np.packbits(self._is_left[cuts, codes[:, column].T], axis=1, bitorder="little")
+
+    def sides_of_one(self, columns: Mapping[str, NDArray[Any]]) -> bytes:
+        """As :meth:`sides`, of a single row: a bit for each cut, the lowest first.
+
+        Raises:
+            ConfigurationError: As :meth:`sides`.
+        """
+        if not self.cuts:
+            return b""
+        single, masks = self._single
+        found = 0
+        for mask, code in zip(masks, single.encode(columns), strict=True):
+            found |= mask[code]
+        return found.to_bytes(-(-len(self.cuts) // 8), "little")
+
+    @cached_property
+    def _single(self) -> tuple[SingleRow, list[list[int]]]:
+        """Codes of one row; and of each column, which cuts each code is left of, as bits."""
+        masks = [[0] * len(released.shown) for released in self.columns]
+        for number, cut in enumerate(self.cuts):
+            for code, shown in enumerate(self.columns[cut.column].shown):
+                masks[cut.column][code] |= (shown in cut.left) << number
+        return SingleRow([released.column for released in self.columns]), masks
 
     @cached_property
     def _binning(self) -> Binning:
@@ -203,6 +227,31 @@ class LabelPart:
         """Probabilities, or values in the label's unit; see :meth:`raw`."""
         return scores(self.trees.settings, self.raw(columns, sides))
 
+    def scores_of_one(self, columns: Mapping[str, NDArray[Any]], sides: Mapping[str, bytes]) -> Floats:
+        """As :meth:`scores`, of a single row.
+
+        Args:
+            columns: Own value by column name, each of shape (1,).
+            sides: By feature holder, see :meth:`FeaturePart.sides_of_one`.
+
+        Raises:
+            ConfigurationError: As :meth:`raw`.
+            ServingError: Likewise.
+        """
+        row, trees = self._single
+        codes = row.encode(columns)
+        for holder in self.description.holders:
+            bits = sides.get(holder.name, b"")
+            if len(bits) != -(-holder.cuts // 8):
+                raise _not_a_side(holder)
+            number = ~int.from_bytes(bits, "little")  # code 0 is the left
+            codes += [number >> cut & 1 for cut in range(holder.cuts)]
+        return scores(self.trees.settings, np.array([trees.raw(codes)]))
+
+    @cached_property
+    def _single(self) -> tuple[SingleRow, SingleScore]:
+        return SingleRow(self.description.columns), SingleScore(self.trees)
+
     @cached_property
     def _own(self) -> Binning:
         """What codes of own columns mean."""
@@ -215,7 +264,7 @@ class LabelPart:
             packed = np.asarray(sides.get(holder.name, np.zeros((0, 0), dtype=np.uint8)))
             wanted = (holder.cuts, (rows + 7) // 8 if holder.cuts else 0)
             if packed.shape != wanted or packed.dtype != np.uint8:
-                raise ServingError("scoring.bad-input", f"not a side of every cut from {holder.name}")
+                raise _not_a_side(holder)
             is_left = np.unpackbits(packed, axis=1, count=rows, bitorder="little") if holder.cuts else None
             if is_left is not None:
                 parts.append((1 - is_left).T.astype(own.dtype))
@@ -238,6 +287,10 @@ class LabelPart:
         except ValidationError as error:
             raise ServingError("model.invalid", "the columns of a part are not usable") from error
         return cls(described, decode_trees(trees, described.settings, binning))
+
+
+def _not_a_side(holder: HolderCuts) -> ServingError:
+    return ServingError("scoring.bad-input", f"not a side of every cut from {holder.name}")
 
 
 def with_cuts(forest: Forest, own: int, cut_of: Mapping[tuple[int, bytes], int], width: int) -> Forest:

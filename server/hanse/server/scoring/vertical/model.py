@@ -1,7 +1,7 @@
 """A vertical model version as a scorer serves it."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -90,7 +90,7 @@ class VerticalModel(Served):
         """
         all_refs = [self.pseudonymiser.ref(subject) for subject in calling.subjects]
         self.forget([ref for ref, is_in in zip(all_refs, admitted.tolist(), strict=True) if not is_in])
-        own = {name: values[admitted] for name, values in columns.items()}
+        own = _rows(columns, admitted)
         refs = [ref for ref, is_in in zip(all_refs, admitted.tolist(), strict=True) if is_in]
         common = np.array([ref in self.places for ref in refs], dtype=np.bool_)
         probabilities = np.full(len(refs), np.nan)
@@ -136,19 +136,20 @@ class VerticalModel(Served):
             return np.zeros(0)
         asking = Asking(calling.caller, calling.purpose, self._until(calling))
         places = [self.places[ref] for ref in refs]
-        heard = await _all(partner.answers(places, asking) for partner in self.partners)
+        heard = await _all([partner.answers(places, asking) for partner in self.partners])
         answered = np.array([None not in row for row in zip(*heard, strict=True)] or [True] * len(refs))
         scores = np.full(len(refs), np.nan)
         if answered.any():
-            chosen = np.flatnonzero(common)[answered]
+            chosen = common.copy()
+            chosen[common] = answered
             said = {
                 partner.name: rows_of(_kept(rows, answered), partner.model.form)
                 for partner, rows in zip(self.partners, heard, strict=True)
             }
-            mine = {n: v[chosen] for n, v in own.items()}
+            mine = _rows(own, chosen)
             scores[answered] = self.part.scores(mine, said)
             if why is not None:
-                why.note(chosen, self.part, mine, said)
+                why.note(np.flatnonzero(chosen), self.part, mine, said)
         return scores
 
     def _until(self, calling: Calling) -> float:
@@ -175,8 +176,10 @@ class VerticalModel(Served):
         return {BASIS_OUTPUT: [str(row).encode() for row in rows]}, {BASIS_OUTPUT: basis} if used else {}
 
 
-async def _all(asked: Any) -> list[list[Heard]]:  # noqa: ANN401 - coroutines of one type
+async def _all(asked: Sequence[Coroutine[Any, Any, list[Heard]]]) -> list[list[Heard]]:
     """Waits for all; when one fails, nobody waits for the others, and their questions go on unheard."""
+    if len(asked) == 1:
+        return [await asked[0]]
     tasks = [asyncio.ensure_future(one) for one in asked]
     try:
         return list(await asyncio.gather(*tasks))
@@ -190,4 +193,4 @@ def _kept(rows: Sequence[Heard], answered: npt.NDArray[np.bool_]) -> list[bytes]
 
 
 def _rows(columns: Columns, chosen: npt.NDArray[np.bool_]) -> Columns:
-    return {name: values[chosen] for name, values in columns.items()}
+    return columns if chosen.all() else {name: values[chosen] for name, values in columns.items()}

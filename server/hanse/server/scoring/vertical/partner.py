@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 import grpc
@@ -28,11 +29,14 @@ from hanse.learning.vertical.serving import (
     conversation,
     read_reply,
 )
+from hanse.learning.vertical.serving.gathering import Told
 from hanse.learning.vertical.serving.link import LINK_NAME, PartLink
 from hanse.learning.vertical.serving.messages import EPOCH_BYTES, MAX_PLACES, NONCE_BYTES
+from hanse.server.completions import CallClient, CallEnd
 from hanse.server.scoring.borders import CODE_TRAILER
 
 SERVICE: Final = "/hanse.api.v1.PartAnswers/"
+_ANSWER: Final = f"{SERVICE}Answer"
 UNHEARD_S: Final = 2.5
 """A feature holder that tells its epoch every second is not heard any more after this."""
 
@@ -119,7 +123,7 @@ class Partner:
         if self._channel is not None:
             return
         self._channel = grpc.aio.secure_channel(self._link.address, self._credentials, options=_OPTIONS)
-        self._answer: Any = self._channel.unary_unary(f"{SERVICE}Answer")
+        self._client = CallClient(self._link.address, self._credentials, _OPTIONS)
         self._follow: Any = self._channel.unary_stream(f"{SERVICE}Follow")
         self._following = asyncio.create_task(self._keep_following())
 
@@ -131,6 +135,7 @@ class Partner:
                 await self._following
         if self._channel is not None:
             await self._channel.close()
+            await self._client.close()
 
     async def answers(self, places: Sequence[int], asking: Asking) -> list[Heard]:
         """What it says of people.
@@ -159,6 +164,8 @@ class Partner:
         gathering = self._gathering(asking)
         heard: dict[int, Heard] = {}
         try:
+            if len(places) <= MAX_PLACES:  # which needs no task
+                return await gathering.answers(places, asking.until)
             parts = (places[at : at + MAX_PLACES] for at in range(0, len(places), MAX_PLACES))
             for answers in await asyncio.gather(*(gathering.answers(part, asking.until) for part in parts)):
                 heard.update(answers)
@@ -178,30 +185,41 @@ class Partner:
         key = (asking.caller, asking.purpose)
         if key not in self._gatherings:
 
-            async def ask(places: tuple[int, ...], until: float) -> Mapping[int, Heard]:
-                return await self._ask(places, Asking(*key, until))
+            def ask(places: tuple[int, ...], until: float, told: Told[Heard]) -> None:
+                self._ask(places, Asking(*key, until), told)
 
             self._gatherings[key] = Gathering(ask, MAX_PLACES)
         return self._gatherings[key]
 
-    async def _ask(self, places: tuple[int, ...], asking: Asking) -> Mapping[int, Heard]:
+    def _ask(self, places: tuple[int, ...], asking: Asking, told: Told[Heard]) -> None:
         model = self.model
         question = Question(
             model.model, model.part, asking.purpose, asking.caller, os.urandom(NONCE_BYTES), places
         ).encode()
         left_s = asking.until - asyncio.get_running_loop().time()
+
+        def ended(end: CallEnd) -> None:
+            try:
+                told(self._heard(question, places, asking, end))
+            except Exception as error:  # noqa: BLE001 - raised where the callers wait
+                told(error)
+
+        self._client.ask(_ANSWER, question, max(left_s, 0.001), ended)
+
+    def _heard(
+        self, question: bytes, places: Sequence[int], asking: Asking, end: CallEnd
+    ) -> Mapping[int, Heard]:
+        """What was answered to a question, noted; or why nothing was."""
+        if end.body is None:
+            raise self._failure(end.code, end.trailers)
         try:
-            body = await self._answer(question, timeout=max(left_s, 0.001))
-        except grpc.aio.AioRpcError as error:
-            raise self._failure(error) from error
-        try:
-            reply = read_reply(body, question, len(places), model.form)
+            reply = read_reply(end.body, question, len(places), self.model.form)
         except HanseError as error:
             raise ServingError("scoring.partner-invalid", f"{self.name}: {error.detail}") from error
         answered = int(reply.answered.sum())
         event = self._event(EventType.PART_HEARD, asking.purpose, len(places), answered)
-        self._note(event.model_copy(update={"conversation": conversation(question, body)}))
-        return self._taken(places, reply, min(reply.keep_s, model.keep_s))
+        self._note(event.model_copy(update={"conversation": conversation(question, end.body)}))
+        return self._taken(places, reply, min(reply.keep_s, self.model.keep_s))
 
     def _taken(self, places: Sequence[int], reply: Reply, keep_s: int) -> Mapping[int, Heard]:
         rows = iter(reply.answers)
@@ -213,21 +231,18 @@ class Partner:
                 self.cache.put(self.model.people[place], found, reply.epoch, keep_s)
         return heard
 
-    def _failure(self, error: grpc.aio.AioRpcError) -> ServingError:
+    def _failure(self, status: grpc.StatusCode, trailers: Sequence[tuple[str, str | bytes]]) -> ServingError:
         """What a failed call means; its text is the other site's, and goes no further."""
-        trailers = error.trailing_metadata() or ()
         code = next((str(value) for key, value in trailers if key == CODE_TRAILER), "")
         if code == "scoring.partner-quota":
             return ServingError(code, f"{self.name} was asked about as many people today as is agreed")
         if code in CATALOGUE:
             return ServingError("scoring.partner-refused", f"{self.name} refused: {code}")
-        if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+        if status is grpc.StatusCode.DEADLINE_EXCEEDED:
             return ServingError(
                 "scoring.partner-timeout", f"{self.name} did not answer within the call's time"
             )
-        return ServingError(
-            "scoring.partner-unavailable", f"{self.name} cannot be reached ({error.code().name})"
-        )
+        return ServingError("scoring.partner-unavailable", f"{self.name} cannot be reached ({status.name})")
 
     def _missed(self, code: str, detail: str, asking: Asking, people: int) -> ServingError:
         event = self._event(EventType.PART_MISSED, asking.purpose, people, 0)
@@ -236,14 +251,7 @@ class Partner:
         return ServingError(code, named)
 
     def _event(self, kind: EventType, purpose: str, asked: int, answered: int) -> Event:
-        return Event(
-            type=kind,
-            agreement=self.model.agreement,
-            purpose=purpose,
-            peer=self.name,
-            counts=Counts(rows_in=asked, rows_out=answered),
-            model_in=self.model.model,
-        )
+        return _event(kind, self.name, purpose, asked, answered, self.model.agreement, self.model.model)
 
     async def _keep_following(self) -> None:
         request = pb.FollowRequest(part=bytes.fromhex(self.model.part)).SerializeToString()
@@ -271,3 +279,18 @@ class Partner:
             if len(epoch) != EPOCH_BYTES:
                 raise ValueError("not an epoch")
             self.cache.follow(epoch)
+
+
+@lru_cache(maxsize=1024)
+def _event(
+    kind: EventType, peer: str, purpose: str, asked: int, answered: int, agreement: str, model: str
+) -> Event:
+    """An entry; most of them say the same, and are checked once."""
+    return Event(
+        type=kind,
+        agreement=agreement,
+        purpose=purpose,
+        peer=peer,
+        counts=Counts(rows_in=asked, rows_out=answered),
+        model_in=model,
+    )
