@@ -26,11 +26,15 @@ from common import Figure, finish, parse_options
 from hanse.exchange import memory_pair
 from hanse.learning.boosting import BoostingSettings
 from hanse.learning.metrics import roc_auc
-from hanse.learning.vertical import scorecard, split, trees
+from hanse.learning.vertical import scorecard, trees
 from hanse.learning.vertical.leakage import Finding, Recorder, Surface, attack_labels
 from hanse.learning.vertical.leakage.cuts import AskedCuts
 from hanse.learning.vertical.leakage.split import column_leak, split_report
 from hanse.learning.vertical.scorecard.design import own_binning
+from hanse.learning.vertical.split.feature_holder import FeatureHolder
+from hanse.learning.vertical.split.inputs import Inputs
+from hanse.learning.vertical.split.label_holder import LabelHolder, logits_of
+from hanse.learning.vertical.split.settings import FrozenBottoms, LabelNoise, SplitSettings
 from hanse.policies import PointScale
 
 SETS: Final = ("bank_full", "default_credit")
@@ -83,7 +87,7 @@ class Result:
     columns: float | None = None
 
 
-class Undefended(split.LabelHolder):
+class Undefended(LabelHolder):
     """Trains bottoms towards the true labels, which the product refuses."""
 
     @override
@@ -101,19 +105,19 @@ def together(*parts: Callable[[], None]) -> None:
         thread.join()
 
 
-def run_split(parties: Parties, settings: split.SplitSettings, holder: type[split.LabelHolder]) -> Result:
+def run_split(parties: Parties, settings: SplitSettings, holder: type[LabelHolder]) -> Result:
     """A split network."""
-    mine, theirs = (split.Inputs.fit(columns, MIN_ROWS) for columns in (parties.own, parties.other))
+    mine, theirs = (Inputs.fit(columns, MIN_ROWS) for columns in (parties.own, parties.other))
     here, there = memory_pair("label holder", "feature holder", WAIT_S)
     label_holder = holder(mine.apply(parties.own), parties.labels, settings, b"", {})
     sent = theirs.apply(parties.other)
-    feature_holder = split.FeatureHolder(sent, settings, b"", {})
+    feature_holder = FeatureHolder(sent, settings, b"", {})
     scores: list[NDArray[np.float64]] = []
 
     def conduct() -> None:
         half = label_holder.take_part({"partner": here})
         received = label_holder.receive(here, len(parties.test_labels))
-        scores.append(split.logits_of(half, mine.apply(parties.own_test), [received]))
+        scores.append(logits_of(half, mine.apply(parties.own_test), [received]))
 
     def take_part() -> None:
         feature_holder.take_part(there)
@@ -197,7 +201,7 @@ def attacked(parties: Parties, model: float, recorder: Recorder, known: Surface)
 
 def one_hot(columns: Columns) -> NDArray[np.float64]:
     """A party's own columns, as it could attack labels with them without any run."""
-    return split.Inputs.fit(columns, MIN_ROWS).apply(columns).astype(np.float64)
+    return Inputs.fit(columns, MIN_ROWS).apply(columns).astype(np.float64)
 
 
 def drop(result: object) -> None:
@@ -227,14 +231,14 @@ def read_parties(folder: Path, fold: int) -> Parties:
 
 def modes(*, quick: bool) -> dict[str, Callable[[Parties], Result]]:
     """Ways of training, by name."""
-    noise = split.SplitSettings(defence=split.LabelNoise(epsilon=EPSILON))
-    frozen = split.SplitSettings(defence=split.FrozenBottoms())
+    noise = SplitSettings(defence=LabelNoise(epsilon=EPSILON))
+    frozen = SplitSettings(defence=FrozenBottoms())
     boosting = BOOSTING.model_copy(update={"trees": 8}) if quick else BOOSTING
     return {
         "trees": lambda parties: run_trees(parties, boosting),
         "scorecard": run_scorecard,
-        "split, frozen": lambda parties: run_split(parties, frozen, split.LabelHolder),
-        f"split, epsilon {EPSILON}": lambda parties: run_split(parties, noise, split.LabelHolder),
+        "split, frozen": lambda parties: run_split(parties, frozen, LabelHolder),
+        f"split, epsilon {EPSILON}": lambda parties: run_split(parties, noise, LabelHolder),
         "split, undefended": lambda parties: run_split(parties, noise, Undefended),
     }
 

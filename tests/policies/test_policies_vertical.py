@@ -356,6 +356,15 @@ def test_a_split_network_says_what_its_members_send(document: dict[str, Any]) ->
     assert changed["vertical.label_defence.kind"].effect is Effect.WIDENS
 
 
+def test_whoever_signs_reads_what_embeddings_of_who_is_scored_tell(document: dict[str, Any]) -> None:
+    answers = {"form": "embeddings", "daily_people": 1000}
+    vertical = Agreement.model_validate(as_split(document, answers=answers)).vertical
+    assert vertical is not None
+    brand, insurer = (learned_by(vertical, "split_network", party)[-1].en for party in ("brand", "insurer"))
+    assert "estimate the other's columns" in brand
+    assert "which common person is scored" in insurer
+
+
 @pytest.mark.parametrize(
     ("vertical", "training", "says"),
     [
@@ -369,7 +378,7 @@ def test_a_split_network_says_what_its_members_send(document: dict[str, Any]) ->
             "smaller epsilon",
         ),
         ({}, {"hidden": [16, 16]}, "one hidden layer"),
-        ({"answers": {"form": "log_odds", "daily_people": 9}}, {}, "no model of this kind is served"),
+        ({"answers": {"form": "log_odds", "daily_people": 9}}, {}, "write embeddings as"),
         ({}, {"embedding": 0}, "give embedding"),
         ({}, {"local_steps": 1001}, "at most 1000"),
         ({}, {"learning_rate": 2.0}, "at most 1"),

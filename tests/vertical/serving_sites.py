@@ -69,7 +69,7 @@ class Kind:
     """
 
     model: VerticalModel
-    form: Literal["sides", "log_odds", "points"]
+    form: Literal["sides", "log_odds", "points", "embeddings"]
     output: Mapping[str, object]
     vertical: Mapping[str, object] = dataclasses.field(default_factory=dict)
 
@@ -79,7 +79,8 @@ TREES = Kind("trees", "sides", {"output": "score"})
 # Of few people, a flipped label may by chance look like more than it is.
 LATE_FUSION = Kind("late_fusion", "log_odds", _BANDS, {"maximum_leakage": 0.95})
 SCORECARD = Kind("scorecard", "points", _BANDS)
-KINDS = (TREES, LATE_FUSION, SCORECARD)
+SPLIT_NETWORK = Kind("split_network", "embeddings", {"output": "score"})
+KINDS = (TREES, LATE_FUSION, SCORECARD, SPLIT_NETWORK)
 
 
 def now() -> datetime:

@@ -30,8 +30,6 @@ from hanse.policies import Identity, LabelDefence
 from hanse.server.vertical.registering import vertical_manifest, write_vertical
 from hanse.server.vertical.run import VerticalOutcome
 
-SERVED = ("late_fusion", "scorecard")
-
 
 def made(folder: Path, model: VerticalModel, people: int = 1200, **vertical: Any) -> LocalFederation:
     """Brand and insurer, and their agreement about a kind of model."""
@@ -73,7 +71,7 @@ def registered(built: LocalFederation) -> Registered:
 
 
 def check_kept(model: Registered, kind: VerticalModel, most: float = 0.6) -> None:
-    """Parts are signed as of their kind, logs tell of them, and scorers take them for that, or not at all."""
+    """Parts are signed as of their kind, logs tell of them, and scorers take them for that."""
     for member in ("brand", "insurer"):
         folder, key = model.part(member), model.key(member)
         part = open_part((folder / PART_FILE).read_bytes(), key)
@@ -84,10 +82,6 @@ def check_kept(model: Registered, kind: VerticalModel, most: float = 0.6) -> Non
         (entry,) = of_type(log, EventType.PART_KEPT)
         assert entry.detail == kind
         files = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.*")}
-        if kind not in SERVED:
-            with pytest.raises(ServingError, match=r"model\.unsupported"):
-                open_kept(files.__getitem__, [key])
-            continue
         kept = open_kept(files.__getitem__, [key])
         assert (kept.label is None) == (kept.alone is None) == (member == "insurer")
         assert (kept.feature is None) == (member == "brand")

@@ -8,19 +8,29 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import from_numpy, no_grad
 
 from hanse.errors import ConfigurationError, ProtocolError, ServingError
 from hanse.learning.boosting.columns import BinnedColumn, Binning
+from hanse.learning.random_source import SecureRandom
 from hanse.learning.scorecard import factor_and_offset
 from hanse.learning.vertical.fusion import Fusion
 from hanse.learning.vertical.own_model import LARGEST_LOGIT, OwnModel, logistic
 from hanse.learning.vertical.scorecard import HalfCard, probabilities
 from hanse.learning.vertical.scorecard.card import MAX_POINTS
-from hanse.learning.vertical.serving import Reply, read_reply, rows_of
-from hanse.learning.vertical.serving.forms import Form, LogOdds, Points, Rows
+from hanse.learning.vertical.serving import Reply, read_reply, rows_of, split_network
+from hanse.learning.vertical.serving.forms import Embeddings, Form, LogOdds, Points, Rows
 from hanse.learning.vertical.serving.late_fusion import FusionFeature, FusionLabel
 from hanse.learning.vertical.serving.own import OwnColumns
 from hanse.learning.vertical.serving.scorecard import CardFeature, CardLabel
+from hanse.learning.vertical.split.description import SplitDescription
+from hanse.learning.vertical.split.inputs import Inputs
+from hanse.learning.vertical.split.label_holder import logits_of
+from hanse.learning.vertical.split.networks import LabelHalf as NetworkHalf
+from hanse.learning.vertical.split.networks import bottom, initialise
+from hanse.learning.vertical.split.parts import SplitPart
+from hanse.learning.vertical.split.settings import FrozenBottoms, SplitSettings
+from hanse.learning.vertical.split.states import decode_state, encode_state
 from hanse.policies import PointScale
 from hanse.scoring.reasons.halves import attribute_half, explains
 
@@ -129,6 +139,76 @@ def test_a_scorecard_is_the_sum_of_both_halves() -> None:
     # The largest lie that is of the form makes a score of nothing else than a probability.
     lie = {"insurer": Points.write(np.full(PEOPLE, MAX_POINTS))}
     assert set(label.scores(km, lie).tolist()) <= {0.0, 1.0}
+
+
+def split_parts(holders: tuple[str, ...], names: dict[str, str]) -> dict[str, SplitPart]:
+    """Parts with drawn weights; the first is the label holder's."""
+    settings = SplitSettings(defence=FrozenBottoms(), hidden=5, embedding=3)
+    parts: dict[str, SplitPart] = {}
+    for member, column in names.items():
+        inputs = Inputs.fit(values(column, 7), 1)
+        theirs = () if parts else holders
+        described = SplitDescription(settings=settings, inputs=inputs, holders=theirs)
+        network = (
+            NetworkHalf(inputs.width, len(theirs), settings) if theirs else bottom(inputs.width, settings)
+        )
+        initialise(network, SecureRandom(len(parts).to_bytes(32, "big")))
+        parts[member] = SplitPart(described, network)
+    return parts
+
+
+def files_of(part: SplitPart) -> dict[str, bytes]:
+    return dict(zip(("part.json", "part.safetensors"), part.encode(), strict=True))
+
+
+def test_a_split_network_scores_without_torch_as_it_does_with_it() -> None:
+    columns = {"brand": "km", "insurer": "age", "media": "reads"}
+    parts = split_parts(("insurer", "media"), columns)
+    label = split_network.open_label(files_of(parts["brand"]))
+    given = {member: values(column, place) for place, (member, column) in enumerate(columns.items())}
+    said = {
+        member: by_wire(half.answers(given[member], PEOPLE), half.form)
+        for member in ("media", "insurer")
+        for half in [split_network.open_feature(files_of(parts[member]))]
+    }
+    numbers = {member: parts[member].description.inputs.apply(given[member]) for member in columns}
+    with no_grad():
+        embedded = [
+            parts[member].network(from_numpy(numbers[member])).numpy() for member in ("insurer", "media")
+        ]
+    half = parts["brand"].network
+    assert isinstance(half, NetworkHalf)
+    expected = logistic(logits_of(half, numbers["brand"], embedded))
+    assert len(np.unique(expected.round(6))) > 50
+    assert label.scores(given["brand"], said) == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("change", ["lacking", "shape", "more", "nan", "role"])
+def test_a_half_that_is_none_is_not_served(change: str) -> None:
+    parts = split_parts(("insurer",), {"brand": "km", "insurer": "age"})
+    files = files_of(parts["brand"])
+    state: dict[str, Any] = dict(decode_state(files["part.safetensors"]))
+    if change == "role":
+        with pytest.raises(ServingError, match="invalid"):
+            split_network.open_label(files_of(parts["insurer"]))
+        return
+    if change == "lacking":
+        del state["top.2.bias"]
+    elif change == "shape":
+        state["top.0.weight"] = state["top.0.weight"][:, 1:]
+    elif change == "more":
+        state["top.4.bias"] = state["top.2.bias"]
+    else:
+        state["bottom.0.bias"] = state["bottom.0.bias"] * np.float32("nan")
+    with pytest.raises(ServingError, match="do not fit"):
+        split_network.open_label({**files, "part.safetensors": encode_state(state)})
+
+
+@pytest.mark.parametrize("said", [1.0001, float("nan"), float("-inf")])
+def test_embeddings_that_no_bottom_makes_are_refused(said: float) -> None:
+    form = Embeddings(2)
+    with pytest.raises(ProtocolError, match="no bottom"):
+        by_wire(form.write(np.array([[0.5, -1.0], [0.0, said]], np.float32)), form)
 
 
 @pytest.mark.parametrize("said", [MAX_POINTS + 1, -MAX_POINTS - 1, -(1 << 63)])

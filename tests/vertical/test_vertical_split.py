@@ -14,18 +14,12 @@ from hanse.errors import ConfigurationError, HanseError, ProtocolError
 from hanse.exchange import MemoryChannel, PeerChannel, memory_pair
 from hanse.learning.metrics import roc_auc
 from hanse.learning.random_source import SecureRandom
+from hanse.learning.vertical.labels import flip_probability, randomised_response
 from hanse.learning.vertical.messages import send
-from hanse.learning.vertical.split import (
-    FeatureHolder,
-    FrozenBottoms,
-    LabelHolder,
-    LabelNoise,
-    SplitSettings,
-    flip_probability,
-    logits_of,
-    randomised_response,
-)
 from hanse.learning.vertical.split.coin import shuffled, toss_with
+from hanse.learning.vertical.split.feature_holder import FeatureHolder
+from hanse.learning.vertical.split.label_holder import LabelHolder, logits_of
+from hanse.learning.vertical.split.settings import FrozenBottoms, LabelNoise, SplitSettings
 
 ROOT = b"root"
 Change: TypeAlias = Callable[[dict[str, Any], tuple[NDArray[Any], ...]], bytes]

@@ -122,13 +122,14 @@ class Answers(Document):
         form: That of the kind of model, which the label holder learns in a run too, of the people in common.
             ``sides``, of trees: on which side of each of its cuts a person is. ``log_odds``, of late fusion:
             what its own model gives a person. ``points``, of a scorecard: those of a person on its half.
+            ``embeddings``, of a split network: the numbers that its half makes of a person.
         daily_people: Most people that each feature holder is asked about in a day (UTC).
         keep_s: Longest time for which the label holder keeps an answer in memory, seconds; 0 for never.
         fallback: What a label holder answers while a feature holder does not: ``none``, an error that says
             so; ``own_columns``, what its own columns alone say, marked as such.
     """
 
-    form: Literal["sides", "log_odds", "points"]
+    form: Literal["sides", "log_odds", "points", "embeddings"]
     daily_people: Count
     keep_s: Annotated[int, Field(ge=0, le=86_400)] = 0
     fallback: Literal["none", "own_columns"] = "none"

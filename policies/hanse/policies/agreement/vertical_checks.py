@@ -114,9 +114,7 @@ def _check_model(agreement: "Agreement", vertical: Vertical) -> None:
 
 def _check_answers(agreement: "Agreement", answers: Answers) -> None:
     """Holds what is answered when people are scored against the kind of model, and what callers are told."""
-    form = _FORMS.get(agreement.training.model)
-    if form is None:
-        raise PydanticCustomError("answers", "leave out vertical.answers: no model of this kind is served")
+    form = _FORMS[agreement.training.model]
     if answers.form != form:
         raise PydanticCustomError(
             "answers", "write {form} as vertical.answers.form: {says}", {"form": form, "says": _SAYS[form]}
@@ -198,13 +196,15 @@ _FORMS: Final[Mapping[str, str]] = {
     "trees": "sides",
     "late_fusion": "log_odds",
     "scorecard": "points",
+    "split_network": "embeddings",
 }
-"""What feature holders answer, by the kind of model; others are not served."""
+"""What feature holders answer, by the kind of model."""
 
 _SAYS: Final = {
     "sides": "sides of cuts are those of trees",
     "log_odds": "what a late_fusion adds up",
     "points": "what a scorecard adds up",
+    "embeddings": "what the top of a split_network takes",
 }
 _ADDED: Final = frozenset({"log_odds", "points"})
 """Forms of which a score is a sum."""

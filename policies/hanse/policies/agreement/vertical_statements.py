@@ -49,6 +49,11 @@ _SCORED: Final = {
         "that the other member refuses",
         "对某一共同个人评分时，该个人当前在他方评分卡部分所得的分数，或他方拒绝作答",
     ),
+    "embeddings": Wording(
+        "when it scores a common person, the numbers that the other member's half makes of that person now, "
+        "by which it can estimate the other's columns as after a run, or that the other member refuses",
+        "对某一共同个人评分时，他方网络部分当前对该个人得出的数值（可如训练后一样据以估计他方字段），或他方拒绝作答",
+    ),
 }
 """What a label holder learns by :attr:`hanse.policies.Answers.form`."""
 

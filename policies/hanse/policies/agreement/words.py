@@ -89,6 +89,11 @@ WORDS: Final = MappingProxyType(
             ("sides", "the side of each of its cuts that a person is on", "个人位于其各分裂点的哪一侧"),
             ("log_odds", "the log-odds that its own model gives a person", "其自有模型对个人给出的对数几率"),
             ("points", "the points of a person on its half of the card", "个人在其评分卡部分所得的分数"),
+            (
+                "embeddings",
+                "the numbers that its half of the network makes of a person",
+                "其网络部分对个人得出的数值",
+            ),
             ("own_columns", "what the label holder's own columns say", "标签持有方自身字段的评分"),
             ("label", "yes or no", "是或否"),
             ("amount", "amount", "金额"),

@@ -85,7 +85,8 @@ class AnswerResponse(_message.Message):
     "sides", the sides of all cuts: bits, the lowest first, 1 for left; as many bytes as the cuts need, and
     what is over in the last one is 0;
     "log_odds", those of its own model: a double, the lowest byte first;
-    "points", those on its half of a card: a signed whole number of 8 bytes, the lowest first.
+    "points", those on its half of a card: a signed whole number of 8 bytes, the lowest first;
+    "embeddings", what its half of a network makes: as many floats as are agreed, the lowest byte first.
     """
     def __init__(
         self,

@@ -16,10 +16,11 @@ from hanse.learning.vertical.own_model import OwnModel, logistic
 from hanse.learning.vertical.runs.figures import Figures, alone, held_out_figures
 from hanse.learning.vertical.runs.leakage import Reports
 from hanse.learning.vertical.split.agreed import split_settings
+from hanse.learning.vertical.split.description import SplitDescription
 from hanse.learning.vertical.split.feature_holder import FeatureHolder
 from hanse.learning.vertical.split.inputs import Inputs
 from hanse.learning.vertical.split.label_holder import LabelHolder, logits_of
-from hanse.learning.vertical.split.parts import SplitDescription, SplitPart
+from hanse.learning.vertical.split.parts import SplitPart
 
 if TYPE_CHECKING:
     from hanse.learning.vertical.split.networks import LabelHalf

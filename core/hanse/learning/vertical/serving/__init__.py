@@ -5,8 +5,9 @@ evaluation of a run says, of one person at a time; without any I/O.
 
 * :mod:`hanse.learning.vertical.serving.halves`: what serving needs of a part, whatever its kind.
 * :mod:`hanse.learning.vertical.serving.trees`, :mod:`hanse.learning.vertical.serving.late_fusion`,
-  :mod:`hanse.learning.vertical.serving.scorecard`: the kinds that are served.
-* :mod:`hanse.learning.vertical.serving.own`: what the last two share.
+  :mod:`hanse.learning.vertical.serving.scorecard`, :mod:`hanse.learning.vertical.serving.split_network`: the
+  kinds that are served.
+* :mod:`hanse.learning.vertical.serving.own`: what the last three share.
 * :mod:`hanse.learning.vertical.serving.forms`: what is said of a person, as bytes.
 * :mod:`hanse.learning.vertical.serving.people`: the common people, by each member's own pseudonyms.
 * :mod:`hanse.learning.vertical.serving.kept`: a part as a member keeps it.

@@ -19,6 +19,7 @@ Rows = NDArray[np.uint8]
 
 
 _NUMBER_BYTES: Final = 8
+_SINGLE_BYTES: Final = 4
 
 
 class Form(Protocol):
@@ -119,6 +120,38 @@ class Points:
     def read(rows: Rows) -> NDArray[np.int64]:
         """The inverse of :meth:`write`."""
         return _numbers_of(rows, "<i8").astype(np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class Embeddings:
+    """What a feature holder's bottom makes of a person: single-precision numbers between -1 and 1.
+
+    Attributes:
+        numbers: How many.
+    """
+
+    name: ClassVar[str] = "embeddings"
+    numbers: int
+
+    @property
+    def width(self) -> int:
+        """See :class:`Form`."""
+        return _SINGLE_BYTES * self.numbers
+
+    def require(self, rows: Rows) -> None:
+        """See :class:`Form`."""
+        if not (np.abs(self.read(rows)) <= 1).all():  # NaN is not either
+            raise ProtocolError("protocol.malformed", "numbers that no bottom of a network makes")
+
+    def write(self, embedded: NDArray[np.float32]) -> Rows:
+        """What is said of people, from their embeddings, shape (people, numbers)."""
+        wire = np.ascontiguousarray(embedded.astype("<f4"))
+        return wire.view(np.uint8).reshape(len(embedded), self.width)
+
+    def read(self, rows: Rows) -> NDArray[np.float32]:
+        """The inverse of :meth:`write`."""
+        numbers = np.ascontiguousarray(rows).view("<f4")
+        return numbers.reshape(len(rows), self.numbers).astype(np.float32)
 
 
 def rows_of(said: Sequence[bytes], form: Form) -> Rows:

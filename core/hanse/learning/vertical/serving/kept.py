@@ -7,7 +7,7 @@ from typing import Final, Protocol
 from hanse.crypto import VerifierKey, sha256_hex
 from hanse.errors import ServingError
 from hanse.learning.vertical.runs.manifest import PART_FILE, PartManifest, open_part
-from hanse.learning.vertical.serving import late_fusion, scorecard, trees
+from hanse.learning.vertical.serving import late_fusion, scorecard, split_network, trees
 from hanse.learning.vertical.serving.halves import FeatureHalf, LabelHalf, file_of
 from hanse.learning.vertical.serving.people import PEOPLE_FILE, decode_people
 
@@ -52,6 +52,7 @@ _KINDS: Final[Mapping[str, _Kind]] = {
     "trees": trees,
     "late_fusion": late_fusion,
     "scorecard": scorecard,
+    "split_network": split_network,
 }
 
 

@@ -10,26 +10,8 @@
   :mod:`hanse.learning.vertical.messages`: how they talk.
 * :mod:`hanse.learning.vertical.split.networks`, :mod:`hanse.learning.vertical.split.checkpoints`: the halves,
   and where a run goes on.
+* :mod:`hanse.learning.vertical.split.parts`, :mod:`hanse.learning.vertical.split.description`,
+  :mod:`hanse.learning.vertical.split.states`: what is kept of a half.
+
+Importing this package loads no torch.
 """
-
-from hanse.learning.vertical.labels import flip_probability, largest_area, randomised_response
-from hanse.learning.vertical.split.feature_holder import FeatureHolder
-from hanse.learning.vertical.split.inputs import Inputs
-from hanse.learning.vertical.split.label_holder import LabelHolder, Witnessed, logits_of
-from hanse.learning.vertical.split.networks import LabelHalf
-from hanse.learning.vertical.split.settings import FrozenBottoms, LabelNoise, SplitSettings
-
-__all__ = [
-    "FeatureHolder",
-    "FrozenBottoms",
-    "Inputs",
-    "LabelHalf",
-    "LabelHolder",
-    "LabelNoise",
-    "SplitSettings",
-    "Witnessed",
-    "flip_probability",
-    "largest_area",
-    "logits_of",
-    "randomised_response",
-]

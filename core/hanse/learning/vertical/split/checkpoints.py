@@ -9,7 +9,7 @@ from typing import Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from hanse.learning.vertical.split.networks import decode_state, encode_state
+from hanse.learning.vertical.split.states import decode_state, encode_state
 
 Checkpoints: TypeAlias = MutableMapping[int, bytes]
 """By number of finished epochs; safetensors. A shell may keep them on the disk, as secret as the data."""

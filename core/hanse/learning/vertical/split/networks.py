@@ -1,13 +1,10 @@
-"""The halves of a split network, and their states as bytes."""
+"""The halves of a split network."""
 
 from collections.abc import Mapping, Sequence
-from typing import Final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
 from torch import nn
 from typing_extensions import override
 
@@ -16,8 +13,6 @@ from hanse.learning.random_source import SecureRandom
 from hanse.learning.vertical.split.settings import SplitSettings
 
 Arrays = Mapping[str, NDArray[np.float32]]
-
-_MAX_STATE_BYTES: Final = 1 << 28
 
 
 def bottom(columns: int, settings: SplitSettings) -> nn.Sequential:
@@ -77,22 +72,3 @@ def restore(network: nn.Module, state: Arrays) -> None:
     if expected != given:
         raise ServingError("model.invalid", "the parameters do not fit the network")
     network.load_state_dict({name: torch.from_numpy(value.copy()) for name, value in state.items()})
-
-
-def encode_state(state: Mapping[str, NDArray[np.generic]]) -> bytes:
-    """A state as safetensors."""
-    return save({name: np.ascontiguousarray(value) for name, value in state.items()})
-
-
-def decode_state(data: bytes) -> dict[str, NDArray[np.generic]]:
-    """Reads what :func:`encode_state` wrote.
-
-    Raises:
-        ServingError: ``model.invalid`` for other bytes.
-    """
-    if len(data) > _MAX_STATE_BYTES:
-        raise ServingError("model.invalid", "a state is too long")
-    try:
-        return dict(load(data))
-    except (SafetensorError, ValueError, KeyError, TypeError, OverflowError) as error:
-        raise ServingError("model.invalid", "a state is no safetensors") from error

@@ -4,39 +4,18 @@ A part is canonical JSON with safetensors beside it; nothing in them is executed
 """
 
 from dataclasses import dataclass
-from typing import Annotated
 
 import torch
-from pydantic import Field, ValidationError
 
 from hanse.crypto import canonical_json
-from hanse.errors import ServingError
-from hanse.learning.vertical.split.inputs import Inputs
+from hanse.learning.vertical.split.description import SplitDescription
 from hanse.learning.vertical.split.networks import (
     LabelHalf,
     bottom,
-    decode_state,
-    encode_state,
     restore,
     state_of,
 )
-from hanse.learning.vertical.split.settings import SplitSettings
-from hanse.policies.fields import Document, Many
-
-
-class SplitDescription(Document):
-    """What a part's weights mean.
-
-    Attributes:
-        settings: The run's.
-        inputs: The party's columns as numbers.
-        holders: Feature holders whose embeddings a label holder's half takes, in this order; none at a
-            feature holder.
-    """
-
-    settings: SplitSettings
-    inputs: Inputs
-    holders: Annotated[Many[Annotated[str, Field(min_length=1, max_length=200)]], Field(max_length=16)] = ()
+from hanse.learning.vertical.split.states import decode_state, encode_state
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +41,7 @@ class SplitPart:
         Raises:
             ServingError: ``model.invalid`` if the bytes are none, or do not fit each other.
         """
-        try:
-            described = SplitDescription.model_validate_json(description)
-        except ValidationError as error:
-            raise ServingError("model.invalid", "a file is not a part of a split network") from error
+        described = SplitDescription.decode(description)
         settings, width = described.settings, described.inputs.width
         network: torch.nn.Module = (
             LabelHalf(width, len(described.holders), settings)
