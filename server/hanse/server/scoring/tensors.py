@@ -5,6 +5,7 @@ input), never both. Every function here is total: it returns values of the decla
 raises ``scoring.bad-input``. Details name positions and types, never a value.
 """
 
+import math
 import struct
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -82,7 +83,8 @@ def read_numbers(
             raise bad_input("raw contents do not have the length that the shape declares")
         values = np.frombuffer(raw, dtype)
     numbers = values.astype(np.float64)
-    if not np.isfinite(numbers).all():
+    # Of one value numpy would take longer to begin than to look.
+    if not (math.isfinite(numbers.item()) if rows == 1 else np.isfinite(numbers).all()):
         raise bad_input("a numeric input is not finite")
     return numbers
 

@@ -131,20 +131,20 @@ def read_reply(body: bytes, question: bytes, places: int, form: Form) -> Reply:
     _parse(message, body, "reply")
     if message.question != hashlib.sha256(question).digest():
         raise ProtocolError("protocol.replayed", "a reply to another question")
-    answered = np.frombuffer(message.answered, np.uint8)
-    count, width = int(np.count_nonzero(answered)), form.width
+    answered: bytes = message.answered
+    count, width = answered.count(1), form.width
     whole = (
         len(message.epoch) == EPOCH_BYTES
         and message.keep_s <= MAX_KEEP_S
         and len(answered) == places
-        and not (answered > 1).any()
+        and count + answered.count(0) == places
         and len(message.answers) == count * width
     )
     if not whole:
         raise ProtocolError("protocol.malformed", "a reply of another form")
     answers = np.frombuffer(message.answers, np.uint8).reshape(count, width)
     form.require(answers)
-    return Reply(message.epoch, message.keep_s, answered.astype(np.bool_), answers)
+    return Reply(message.epoch, message.keep_s, np.frombuffer(answered, np.bool_), answers)
 
 
 def conversation(question: bytes, reply: bytes) -> str:
