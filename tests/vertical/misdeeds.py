@@ -14,6 +14,7 @@ from tests.vertical.faulty_runs import PHASES, Ended, Faulty
 
 from hanse.aggregation.steps import say
 from hanse.client.vertical import member, protocols
+from hanse.client.vertical.state import order_digest
 from hanse.crypto import SigningKey
 from hanse.errors import ProtocolError
 from hanse.exchange.peers import PeerChannel
@@ -120,14 +121,16 @@ def other_root(_: Faulty, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(member, "aligned_people", other)
 
 
-def other_rows(_: Faulty, monkeypatch: pytest.MonkeyPatch, *, root: bool) -> None:
-    """The insurer trains on its rows in another order than the common one; and says so, or does not."""
+def other_rows(_: Faulty, monkeypatch: pytest.MonkeyPatch, *, root: bool, means_it: bool = True) -> None:
+    """The insurer trains on its rows in another order, meaning it or not; and says so, or does not."""
     step: Any = member.VerticalMember._train
 
     def train(self: Any, session: Any, name: str) -> Any:
         if session.member == "insurer":
             session.vertical.subject_ids = session.vertical.subject_ids[::-1]
             session.vertical.root = session.vertical.root[::-1] if root else session.vertical.root
+            if means_it:
+                session.vertical.order = order_digest(session.vertical.subject_ids, session.vertical.root)
         return step(self, session, name)
 
     monkeypatch.setattr(member.VerticalMember, "_train", train)
@@ -165,6 +168,12 @@ FATES: dict[str, Fate] = {
         partial(other_rows, root=True),
         LEFT,
         {"insurer": {"run.update-rejected"}},
+        "train",
+    ),
+    "has its rows in another order": (
+        partial(other_rows, root=False, means_it=False),
+        LEFT,
+        {"insurer": {"run.order-changed"}},
         "train",
     ),
     # What nothing can notice: only the insurer knows which of its rows is whose.

@@ -22,6 +22,7 @@ from hanse.audit.completeness import check_against, check_member, check_shared, 
 from hanse.client.session import MOST_AGAIN
 from hanse.client.vertical.kinds import Trees
 from hanse.client.vertical.records import CommonRows
+from hanse.client.vertical.state import order_digest
 from hanse.client.vertical.unfinished import ALIGNED_FILE, Aligned, Unfinished
 from hanse.demo.federation import CALLER, Federation
 from hanse.demo.vertical.rivals import plain_join
@@ -525,6 +526,21 @@ def test_bytes_that_are_no_alignment(data: bytes) -> None:
         Progress.parse(data)
 
 
+def aligned_abc() -> Aligned:
+    people, root = ("a", "b", "c"), "11" * 32
+    order = order_digest(people, bytes.fromhex(root))
+    return Aligned(run="run-1", agreement="0" * 64, root=root, subject_ids=people, order=order)
+
+
+def test_people_that_were_kept_in_another_order() -> None:
+    kept = aligned_abc()
+    assert Aligned.parse(kept.to_bytes()) == kept
+    changed = kept.to_bytes().replace(b'["a","b","c"]', b'["b","a","c"]')
+    assert changed != kept.to_bytes()
+    with pytest.raises(TrainingError, match=r"run\.interrupted.*was changed"):
+        Aligned.parse(changed)
+
+
 COLUMN = st.one_of(
     st.lists(st.floats(allow_nan=False), min_size=3, max_size=3).map(np.array),
     st.lists(st.text(max_size=3), min_size=3, max_size=3).map(lambda values: np.array(values, dtype=object)),
@@ -534,7 +550,7 @@ COLUMN = st.one_of(
 @given(COLUMN, COLUMN)
 def test_rows_are_the_same_if_every_value_is(first: Any, second: Any) -> None:
     kept = Unfinished(None)
-    aligned = Aligned(run="run-1", agreement="0" * 64, root="1" * 64, subject_ids=("a", "b", "c"))
+    aligned = aligned_abc()
     kept.keep({ALIGNED_FILE: aligned.to_bytes()})
     nobody = np.zeros(3, dtype=np.bool_)
     rows = [CommonRows({"a": values}, np.zeros(3, np.float32), nobody) for values in (first, second)]

@@ -3,8 +3,8 @@
 Intel's Cryptography Primitives Library (``crypto_mb``, "multi-buffer") does eight multiplications in the
 lanes of a vector register, in constant time: some six times as many per second as one after the other. It
 needs the instructions AVX-512 IFMA (Intel since 2019, AMD since 2022) and comes with
-``hanse[multi-buffer]`` (docs/adr/0060). Its results are those of ``cryptography``, which computes without it, and by
-which it is checked when it is loaded and with one value of each block.
+``hanse[multi-buffer]`` (docs/adr/0060). Its results are those of ``cryptography``, which computes
+without it, and by which it is checked when it is loaded and with one value of each block.
 
 One defect is known: it subtracts wrongly where a value just above the prime meets a tiny one. Random values
 do that about once in 2^60 points, coordinates just below the prime always. So a block with one near zero or

@@ -140,6 +140,9 @@ CATALOGUE: Final = MappingProxyType(
         "run.alignment-stale": ErrorSpec(
             _S.ABORTED, "People who were aligned are admitted no longer; start another run.", retryable=True
         ),
+        "run.order-changed": ErrorSpec(
+            _S.INTERNAL, "The common people are not in the order in which they were found; start another run."
+        ),
         "run.data-changed": ErrorSpec(
             _S.ABORTED,
             "The data is not what it was before the interruption; start another run.",

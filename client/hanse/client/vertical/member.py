@@ -170,6 +170,7 @@ class VerticalMember:
                 agreement=session.signed.digest,
                 root=found.root.hex(),
                 subject_ids=tuple(subject_ids),
+                order=session.vertical.order,
             )
             self._parts.unfinished(session.run).keep({ALIGNED_FILE: kept.to_bytes()})
         self._append(
@@ -308,12 +309,14 @@ class VerticalMember:
 
         Raises:
             ProtocolError: ``protocol.unexpected-step`` if nobody was aligned.
-            TrainingError: ``run.interrupted`` if an earlier process aligned, and that was not kept.
+            TrainingError: ``run.interrupted`` if an earlier process aligned, and that was not kept;
+                ``run.order-changed`` if the people are not as they were found.
         """
         if session.vertical is None and session.restored:
             session.vertical = self._restored(session)
         if session.vertical is None:
             raise ProtocolError("protocol.unexpected-step", "nobody is aligned in this run")
+        session.vertical.require_order()
         return session.vertical
 
     def _restored(self, session: Session) -> VerticalState:

@@ -18,6 +18,7 @@ from pydantic import Field, StringConstraints, ValidationError
 
 from hanse.audit.event import Digest, Document, RunId
 from hanse.client.vertical.records import CommonRows
+from hanse.client.vertical.state import order_digest
 from hanse.crypto import canonical_json, parse_canonical_json, write_atomic
 from hanse.errors import ConfigurationError, HanseError, TrainingError
 
@@ -34,6 +35,7 @@ class Aligned(Document):
         agreement: Digest of its agreement.
         root: Of the common people, as all members log it.
         subject_ids: The common people in their common order, by the site's own identifiers.
+        order: Digest of them, see :func:`hanse.client.vertical.state.order_digest`.
         rows: Digest of the rows of each step that has begun.
     """
 
@@ -42,6 +44,7 @@ class Aligned(Document):
     agreement: Digest
     root: Digest
     subject_ids: tuple[Annotated[str, StringConstraints(max_length=4096)], ...]
+    order: Digest
     rows: dict[Step, Digest] = Field(default_factory=dict)
 
     @classmethod
@@ -49,12 +52,15 @@ class Aligned(Document):
         """Reads what :meth:`to_bytes` wrote.
 
         Raises:
-            TrainingError: ``run.interrupted`` for other bytes.
+            TrainingError: ``run.interrupted`` for other bytes, or other people than were kept.
         """
         try:
-            return cls.model_validate(parse_canonical_json(data))
+            kept = cls.model_validate(parse_canonical_json(data))
         except (HanseError, ValidationError) as error:
             raise TrainingError("run.interrupted", "what was kept of the alignment cannot be read") from error
+        if kept.order != order_digest(kept.subject_ids, bytes.fromhex(kept.root)):
+            raise TrainingError("run.interrupted", "what was kept of the alignment was changed")
+        return kept
 
     def to_bytes(self) -> bytes:
         """As :meth:`parse` reads it."""
