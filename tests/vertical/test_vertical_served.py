@@ -1,6 +1,7 @@
 """A vertical model served: the label holder's scorer asks a feature holder's service, over mutual TLS."""
 
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import grpc
 import numpy as np
@@ -27,10 +28,13 @@ from hanse.api.v1 import scoring_pb2 as pb
 from hanse.audit import EventType
 from hanse.audit.completeness import check_member
 from hanse.crypto import sha256_hex
+from hanse.errors import PolicyError
 from hanse.learning.vertical.runs.manifest import read_vertical
+from hanse.policies import open_agreement
 from hanse.scoring.reasons import PARTNER_DATA
 from hanse.scoring.reasons.halves import attribute_half, explains
 from hanse.scoring.saying import minimised
+from hanse.server.parts.answering import require_answers
 
 pytestmark = pytest.mark.slow
 
@@ -218,6 +222,17 @@ def explain(trained: Trained, places: list[int]) -> pb.ExplainRequest:
 def basis_of(told: pb.ExplainResponse) -> list[str]:
     """On which columns each score rests."""
     return list({output.name: output.texts for output in told.results.outputs}["basis"])
+
+
+def test_a_feature_holder_answers_in_the_agreed_form_or_not_at_all(trained: Trained) -> None:
+    insurer = trained.federation.sites[1]
+    note = (insurer.home.parts / trained.model / "agreement.note").read_bytes()
+    signed, part = open_agreement(note), trained.kept(insurer).feature
+    assert part is not None
+    assert require_answers(signed, part).form == part.form.name
+    other = SimpleNamespace(form=SimpleNamespace(name="another"))
+    with pytest.raises(PolicyError, match="P13"):
+        require_answers(signed, cast("Any", other))
 
 
 def test_a_part_that_was_altered_is_not_served(trained: Trained) -> None:

@@ -10,15 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import from_numpy, no_grad
 
+from hanse.crypto import SigningKey, sha256_hex
 from hanse.errors import ConfigurationError, ProtocolError, ServingError
 from hanse.learning.boosting.columns import BinnedColumn, Binning
 from hanse.learning.random_source import SecureRandom
 from hanse.learning.scorecard import factor_and_offset
 from hanse.learning.vertical.fusion import Fusion
 from hanse.learning.vertical.own_model import LARGEST_LOGIT, OwnModel, logistic
+from hanse.learning.vertical.runs.manifest import PART_FILE, PartManifest, sign_part
 from hanse.learning.vertical.scorecard import HalfCard, probabilities
 from hanse.learning.vertical.scorecard.card import MAX_POINTS
-from hanse.learning.vertical.serving import Reply, read_reply, rows_of, split_network
+from hanse.learning.vertical.serving import Reply, open_kept, read_reply, rows_of, split_network
 from hanse.learning.vertical.serving.forms import Embeddings, Form, LogOdds, Points, Rows
 from hanse.learning.vertical.serving.late_fusion import FusionFeature, FusionLabel
 from hanse.learning.vertical.serving.own import OwnColumns
@@ -139,6 +141,35 @@ def test_a_scorecard_is_the_sum_of_both_halves() -> None:
     # The largest lie that is of the form makes a score of nothing else than a probability.
     lie = {"insurer": Points.write(np.full(PEOPLE, MAX_POINTS))}
     assert set(label.scores(km, lie).tolist()) <= {0.0, 1.0}
+
+
+@pytest.mark.parametrize(
+    ("files", "model", "code"),
+    [
+        ({"part.json": b"{}"}, "late_fusion", "model.invalid"),  # nobody in common is named
+        ({"people.txt": b""}, "late_fusion", "model.invalid"),
+        ({"people.txt": b"", "part.json": b"{}"}, "scorecard", "model.invalid"),
+        ({"people.txt": b"", "part.json": b"{}"}, "mlp", "model.unsupported"),
+    ],
+)
+def test_a_part_that_lacks_something_or_is_of_no_vertical_kind_is_not_served(
+    files: dict[str, bytes], model: Any, code: str
+) -> None:
+    key = SigningKey.generate("insurer")
+    manifest = PartManifest(
+        agreement_digest="ab" * 32,
+        run="abcdef",
+        member="insurer",
+        model=model,
+        role="feature_holder",
+        columns=("age",),
+        aligned_set_root="cd" * 32,
+        files={name: sha256_hex(data) for name, data in files.items()},
+    )
+    kept = {**files, PART_FILE: sign_part(manifest, key)}
+    with pytest.raises(ServingError) as refused:
+        open_kept(kept.__getitem__, [key.verifier])
+    assert refused.value.code == code
 
 
 def split_parts(holders: tuple[str, ...], names: dict[str, str]) -> dict[str, SplitPart]:
