@@ -114,6 +114,15 @@ def test_who_waited_in_vain_says_for_whom(world: Any, peer: str, whose: str) -> 
             waiting.result()
 
 
+@pytest.mark.parametrize(("peer", "whose"), [("", "the coordinator itself"), ("bob", "bob")])
+def test_who_waited_for_too_long_says_for_whom(world: Any, peer: str, whose: str) -> None:
+    world.hub.open(RUN, "sum", ["ann", "bob"])
+    with world.member("ann") as channel:
+        with pytest.raises(HanseError, match=rf"^exchange\.timeout: .*; a message of {whose} was due$"):
+            channel.receive(0.1, peer)
+        channel.close("run.cancelled")
+
+
 def test_the_relay_sees_neither_plaintext_nor_a_pattern(world: Any) -> None:
     relay = HostileRelay(world.hub)
     canary = b"erika.mustermann@example.com"

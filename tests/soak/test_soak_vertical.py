@@ -177,7 +177,8 @@ def kill_in(site: Drilled, kind: VerticalModel, victim: str, phase: str) -> None
     another_day(running)
     site.measure(kind)
     drill = Drill(running)
-    ended = drill.run(Kill(victim, *PHASES[phase], chance(site.lasts_s[kind, phase])))
+    # In its first half: phases are shorter when the machine has less to do than when they were measured.
+    ended = drill.run(Kill(victim, *PHASES[phase], chance(site.lasts_s[kind, phase] / 2)))
     tell(
         f"{kind}: {site.name}, {victim} killed in {phase}",
         ended.events,

@@ -124,8 +124,6 @@ class ExchangeChannel:
         try:
             return self._link.receive(timeout_s, peer)
         except HanseError as error:
-            if error.code == "exchange.timeout":
-                raise  # nothing is over: it may be asked again
             due = f"a message of {peer or 'the coordinator itself'} was due"
             raise type(error)(error.code, f"{error.detail}; {due}", rule=error.rule) from error
 
