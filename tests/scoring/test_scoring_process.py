@@ -38,7 +38,7 @@ from hanse.audit import EventType
 from hanse.crypto import SigningKey, make_authority, make_client_certificate, make_server_certificate
 from hanse.errors import CATALOGUE, ConfigurationError, HanseError, IdentityError
 from hanse.learning import load_model
-from hanse.server.scoring import ScoringSettings, run_scorer
+from hanse.server.scoring import ScoringSettings, commits, run_scorer
 from hanse.server.scoring.callers import Callers
 
 OURS = "hanse.api.inference.open_inference_grpc_pb2"
@@ -110,7 +110,8 @@ def test_another_stub_of_the_protocol_fits_in_the_same_process(order: tuple[str,
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
-def test_running_calls_finish_when_the_scorer_stops(tmp_path: Path) -> None:
+def test_running_calls_finish_when_the_scorer_stops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commits, "QUICK_S", 0.0)  # so that the thread writes, and not the loop
     site = make_site(tmp_path)
     arrived, go_on = threading.Event(), threading.Event()
 

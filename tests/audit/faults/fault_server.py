@@ -260,7 +260,7 @@ def impatient(writer: Writer) -> None:
     log.close()  # the next commit connects anew
     while not Path(f"{writer.task.output}.go").exists():
         time.sleep(0.001)
-    with mock.patch.object(database, "_BUSY_TIMEOUT_S", 0.05):
+    with mock.patch.object(database, "BUSY_TIMEOUT_S", 0.05):
         writer.append(log, "during")
     log.close()
     writer.append(log, "after")
