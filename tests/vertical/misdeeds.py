@@ -29,15 +29,6 @@ SEALED = {"sealed.broken", "sealed.truncated", "exchange.timeout"}
 """What a member says when a message is not what the other one sealed, or does not come."""
 
 
-def codes_of(action: Action, *, goes_on: bool) -> set[str]:
-    """With which codes members may leave when a relay has done something to a message.
-
-    In a run that could go on, who waits in vain looks like one that is gone, and both are asked again. Who
-    has meanwhile found the next message wrong has kept nothing to go on from.
-    """
-    return SEALED | ({"run.interrupted"} if goes_on and action in ("drop", "swap") else set())
-
-
 def first_message(phase: str, source: str) -> int:
     """Number of the first message with something in it, after hello and proof.
 

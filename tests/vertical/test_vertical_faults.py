@@ -19,7 +19,6 @@ from tests.vertical.misdeeds import (
     Deals,
     break_dealer,
     check_fate,
-    codes_of,
     first_message,
     hostile,
     no_message,
@@ -28,8 +27,10 @@ from tests.vertical.misdeeds import (
 )
 from tests.vertical.test_vertical_trees_dealer import TwoWrongBins
 
+from hanse.errors import HanseError
 from hanse.learning.vertical.runs.terms import trees_terms
 from hanse.server.vertical import run as vertical_run
+from hanse.server.vertical.phase import Conductor, MemberGoneError
 
 
 @pytest.fixture(scope="module")
@@ -119,8 +120,29 @@ def test_what_a_relay_does_to_a_sealed_message(
     ended, done = hostile(run, monkeypatch, Fault(*way, first_message(phase, way[0]), action), phase)
     assert done
     assert ended.code == LEFT, ended
-    assert set(ended.left.values()) <= codes_of(action, goes_on=phase != "align"), ended
+    assert set(ended.left.values()) <= SEALED, ended
     run.check(ended, phase)
+
+
+@pytest.mark.slow
+def test_who_found_a_message_wrong_is_named_where_another_seemed_to_be_gone(
+    run: Faulty, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lose: Any = Conductor._lose
+
+    def gone(self: Any, member: str, error: HanseError) -> None:
+        # As if whoever waits for the message were noticed first, as one without a connection.
+        if self._again:
+            raise MemberGoneError("insurer", error, self._asked)
+        lose(self, member, error)
+
+    monkeypatch.setattr(Conductor, "_lose", gone)
+    fault = Fault("insurer", "brand", first_message("train", "insurer"), "alter")
+    ended, done = hostile(run, monkeypatch, fault, "train")
+    assert done
+    assert ended.code == LEFT, ended
+    assert "sealed.broken" in ended.left.values(), ended
+    run.check(ended, "train")
 
 
 @pytest.mark.parametrize(

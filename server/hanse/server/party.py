@@ -16,6 +16,7 @@ from hanse.audit import Event, EventType
 from hanse.crypto import SigningKey, VerifierKey
 from hanse.errors import CATALOGUE, HanseError, ProtocolError, TrainingError
 from hanse.learning.robustness import Finding
+from hanse.learning.vertical.runs.resuming import MAY_GO_ON
 from hanse.policies import Agreement, SignedAgreement, Training, Trial, trainings_of, tried
 from hanse.server.checks import check_figures, check_stated
 from hanse.server.statements import Statements, Step
@@ -130,11 +131,13 @@ class Gone:
 
     Attributes:
         member: Who was gone.
-        pending: What all were asked for then.
+        asked: What all were asked for then.
+        stated: Name of that step in the members' statements.
     """
 
     member: str
-    pending: Pending
+    asked: "Asked"
+    stated: str
 
 
 class Party:
@@ -206,6 +209,10 @@ class Party:
             wait_s: How long to wait for members.
             gone: Who was gone, where that is why this process resumes its own run: all answers to what was
                 under way are waited for, so that none of them is taken for one of the next attempt.
+
+        Raises:
+            TrainingError: ``run.insufficient-members`` if somebody is not there in time, or has ended its
+                part meanwhile for another reason than that somebody was gone; ``run.cancelled``.
         """
         self.attempt = attempt
         self.active, self.late = left_off.active, left_off.late
@@ -215,9 +222,19 @@ class Party:
         why = {} if gone is None else {"gone": gone.member, "wait_s": wait_s}
         self.record(EventType.RUN_RESUMED, {"attempt": attempt, "members": sorted(self.active), **why})
         if gone is not None:
-            gone.pending.collect(wait_s)
+            self._require_none_refused(gone, wait_s)
             self.require_wanted()
         self._await_all("run.insufficient-members", wait_s)
+
+    def _require_none_refused(self, gone: Gone, wait_s: float) -> None:
+        """Who found something wrong meanwhile has kept nothing to go on from, and is why the run ends."""
+        for member, body in sorted(gone.asked.pending.collect(wait_s).bodies.items()):
+            try:
+                self.open(body, gone.asked.commands[member], gone.asked.expected)
+            except HanseError as error:
+                if error.code != "run.member-refused" or error.detail not in MAY_GO_ON:
+                    self.lose_for(member, error, gone.stated, gone.asked.round)
+        self.require_enough()
 
     def _await_all(self, code: str, wait_s: float = GATHER_TIMEOUT_S) -> frozenset[str]:
         """Who is not there, and has left the run therefore."""

@@ -50,14 +50,11 @@ from hanse.learning.vertical.runs.leakage import (
     encode_reports,
 )
 from hanse.learning.vertical.runs.manifest import PartManifest
-from hanse.learning.vertical.runs.resuming import GONE, RESUMABLE
+from hanse.learning.vertical.runs.resuming import MAY_GO_ON, RESUMABLE
 from hanse.learning.vertical.serving.people import AGREEMENT_FILE, PEOPLE_FILE, encode_people
 
 _PURPOSES: Final = {"prepared": "alignment", "trained": "training", "evaluated": "evaluation"}
 """What members talk about in each step."""
-
-_MAY_GO_ON: Final = GONE | {"exchange.timeout", "run.interrupted", "run.engine"}
-"""Errors after which a run may be gone on with: another member, or the coordinator, is gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +121,7 @@ class VerticalMember:
 
     def _may_go_on(self, session: Session, error: HanseError) -> bool:
         """Whether an error leaves the run to be gone on with: somebody was gone, and the people are known."""
-        return session.vertical is not None and _resumable(session) and error.code in _MAY_GO_ON
+        return session.vertical is not None and _resumable(session) and error.code in MAY_GO_ON
 
     def leave(self, run: str) -> None:
         """Deletes what is kept of a run that the site has left."""

@@ -198,7 +198,7 @@ class Answering:
             self.site.agreement.digest,
             facts.purpose if facts.purpose in PURPOSES else None,
             facts.peer,
-            facts.consent,
+            facts.consent,  # pyright: ignore[reportArgumentType] # frozen documents have a hash
             len(facts.rules),
             facts.rules.count(None),
             self.site.kept.digest,

@@ -19,7 +19,6 @@ from hanse.learning.vertical.runs.resuming import GONE
 from hanse.server.checks import check_ready
 from hanse.server.party import Asked, Party
 from hanse.server.sums import open_message
-from hanse.server.transport import Pending
 
 if TYPE_CHECKING:
     from hanse.server.exchange import Exchange
@@ -37,13 +36,13 @@ class MemberGoneError(TrainingError):
     Args:
         member: Who.
         error: What was noticed.
-        pending: What all members were asked for.
+        asked: What all members were asked for.
     """
 
-    def __init__(self, member: str, error: HanseError, pending: Pending) -> None:
+    def __init__(self, member: str, error: HanseError, asked: Asked) -> None:
         super().__init__("run.interrupted", f"{member} is gone: {error.code}")
         self.member = member
-        self.pending = pending
+        self.asked = asked
 
 
 class Conductor:
@@ -169,7 +168,7 @@ class Conductor:
             if self._again:
                 self._require_all()  # names who is gone
         if self._again and _is_gone(error):
-            raise MemberGoneError("a member", error, self._asked.pending)
+            raise MemberGoneError("a member", error, self._asked)
         raise error
 
     def _lose(self, member: str, error: HanseError) -> None:
@@ -184,7 +183,7 @@ class Conductor:
             if gone[0] != member:
                 member, error = gone[0], TrainingError("exchange.timeout", "it has no connection")
         if self._again and away:
-            raise MemberGoneError(member, error, self._asked.pending)
+            raise MemberGoneError(member, error, self._asked)
         if member in self._party.active:
             self._party.lose_for(member, error, self._stated, self._asked.round)
         self._party.require_enough()

@@ -246,7 +246,7 @@ class VerticalRun:
             except MemberGoneError as gone:
                 log.warning("run %s: %s", self._party.context.run, gone)
                 party = self._party
-                everybody, why = LeftOff(party.active), Gone(gone.member, gone.pending)
+                everybody, why = LeftOff(party.active), Gone(gone.member, gone.asked, stated)
                 party.rejoin(party.attempt + 1, everybody, {}, self._patience_s, why)
         raise TrainingError("run.insufficient-members", "a member was gone too often")
 

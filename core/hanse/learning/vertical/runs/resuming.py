@@ -21,3 +21,6 @@ GONE: Final = frozenset(
 
 That a wait was too long says it only of somebody who has no connection.
 """
+
+MAY_GO_ON: Final = GONE | {"exchange.timeout", "run.interrupted", "run.engine"}
+"""Errors after which a member keeps what a run may be gone on with: as far as it knows, somebody is gone."""
