@@ -45,6 +45,8 @@ MEASURED_S = 5.0
 STREAMS = 16
 SHARE = 0.8
 ROWS = 4
+IN_TURN = 3
+"""Callers of a stream: one may not ask about as many people in a day as a stream does in half an hour."""
 PEOPLE = tuple(f"person-{number}" for number in range(20_000))
 BLOCKS = 25
 FLAT = 0.05
@@ -115,9 +117,9 @@ async def soak(site: MemberSite, address: str, process: int) -> dict[str, Any]:
             (
                 await stack.enter_async_context(grpc.aio.secure_channel(address, site.credentials(name)))
             ).unary_unary(INFER)
-            for name in caller_names(STREAMS)
+            for name in caller_names(IN_TURN * STREAMS)
         ]
-        calls = [_calling(infer, coming) for infer in infers]
+        calls = [_calling(cycle(infers[at::STREAMS]), coming) for at in range(STREAMS)]
         for first in range(0, len(bodies), STREAMS):
             some = bodies[first : first + STREAMS]
             await asyncio.gather(
@@ -147,9 +149,9 @@ async def soak(site: MemberSite, address: str, process: int) -> dict[str, Any]:
     }
 
 
-def _calling(infer: Any, bodies: Iterator[bytes]) -> Call:
+def _calling(infers: Iterator[Any], bodies: Iterator[bytes]) -> Call:
     async def call() -> None:
-        assert await infer(next(bodies), timeout=60)
+        assert await next(infers)(next(bodies), timeout=60)
 
     return call
 
@@ -172,7 +174,7 @@ def consenting(site: MemberSite) -> Iterator[Callable[[float], None]]:
 
 
 def test_memory_stays_flat_under_load(tmp_path: Path) -> None:
-    site = site_with_callers(tmp_path, STREAMS)
+    site = site_with_callers(tmp_path, IN_TURN * STREAMS)
     grant(site, PEOPLE)
     with subprocess.Popen(
         [sys.executable, "-c", PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
