@@ -110,6 +110,19 @@ def break_dealer(monkeypatch: pytest.MonkeyPatch, dealer: Deals) -> None:
     monkeypatch.setattr(vertical_run, "make_dealer", dealing)
 
 
+def check_dealer(
+    run: Faulty, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, dealer: Deals
+) -> None:
+    """A run with one of :data:`DEALERS` ends as it says."""
+    break_dealer(monkeypatch, dealer)
+    ended = run.run()
+    codes = set(ended.left.values()) or {ended.code}
+    assert codes <= DEALERS[dealer], ended
+    # No member can know of a dealer that says nothing why; each node's output says whose message was due.
+    assert dealer is not silent or "a message of the coordinator itself was due" in caplog.text
+    run.check(ended, "train")
+
+
 def other_root(_: Faulty, monkeypatch: pytest.MonkeyPatch) -> None:
     """The insurer tells the coordinator other people than it found with the brand."""
     found: Any = protocols.aligned_people
