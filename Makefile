@@ -13,7 +13,7 @@ RUN_PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest
 FAST := 'not federation and not slow and not soak'
 
 .DEFAULT_GOAL := help
-.PHONY: help dev lint format test coverage test-slow soak federation proto proto-check docs bench demo clean
+.PHONY: help dev lint format test coverage test-slow soak soak-scoring federation proto proto-check docs bench demo clean
 
 help: ## List the targets and variables
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,8 +52,11 @@ coverage: dev ## Run the fast tests, traced (takes thrice as long); branch cover
 test-slow: dev ## Run the tests that take more than ten seconds each
 	$(RUN_PYTEST) -m 'slow and not federation' -n 2
 
-soak: dev ## Run the tests that repeat for many minutes: fifty kills, half an hour of scoring
-	$(RUN_PYTEST) -m soak -n 2
+soak: dev ## Run the tests that repeat for many minutes: kills, withdrawals, hot swaps
+	$(RUN_PYTEST) -m soak -n 2 --ignore tests/soak/test_soak_scoring.py
+
+soak-scoring: dev ## Run half an hour of scoring; nothing else may run on the machine
+	$(RUN_PYTEST) -m soak -s tests/soak/test_soak_scoring.py
 
 federation: dev ## Run the tests that start the real processes on loopback
 	$(RUN_PYTEST) -m federation -n 2

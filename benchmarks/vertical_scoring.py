@@ -7,6 +7,7 @@ import signal
 import statistics
 import sys
 import tempfile
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +24,7 @@ from vertical_scoring_parts.serving import (
     empty_s,
     latencies_s,
 )
-from vertical_scoring_parts.site import Members, train
+from vertical_scoring_parts.site import OTHERS, TREES, Members, train
 
 WAY_S = 0.0025
 MOST_ABOVE_MS = 2.0
@@ -31,6 +32,7 @@ DEADLINE_S = 2.0
 SILENT_CALLS = 3
 PEOPLE = 100
 MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of its own is made in it
+TURNS_OF_A_KIND = (10, 200)
 SYNCS = 2  # the partner's entry is on the disk before it answers, the label holder's before it answers
 
 
@@ -68,17 +70,13 @@ class Measured:
 def measure(members: Members, started: Children, options: Options, *, faults: bool) -> Measured:
     """Starts everything in the members' folder, and asks."""
     measured = Measured()
-    rounds, calls = (4, 40) if options.quick else (20, 200)
+    rounds, calls = turns = (4, 40) if options.quick else (20, 200)
     processes = Processes(started, members, WAY_S)
     processes.start_partner(keep_s=0)
     port, near = processes.start()
     with calling(port, members) as client:
         requests = client.joint(members.requests(), PEOPLE)
-        for _ in range(rounds):
-            measured.empty_ms.append(_median_ms(empty_s(near, processes.tls, calls)))
-            taken_s = latencies_s(port, processes.tls, requests, calls)
-            measured.unanswered += calls - len(taken_s)
-            measured.joint_ms.append(_median_ms(taken_s))
+        in_turn(processes, (port, near), requests, turns, measured)
         processes.end_partner()
         processes.start_partner(keep_s=3600)
         client.until_kept(requests)
@@ -89,6 +87,42 @@ def measure(members: Members, started: Children, options: Options, *, faults: bo
         if faults:
             without(processes, client, requests, measured)
     return measured
+
+
+def measure_kind(members: Members, started: Children) -> Measured:
+    """Asks the partner alone, of a model of another kind."""
+    measured = Measured()
+    processes = Processes(started, members, WAY_S)
+    processes.start_partner(keep_s=0)
+    port, near = processes.start()
+    with calling(port, members) as client:
+        requests = client.joint(members.requests(), PEOPLE)
+    in_turn(processes, (port, near), requests, TURNS_OF_A_KIND, measured)
+    return measured
+
+
+def in_turn(
+    processes: Processes,
+    ports: tuple[int, int],
+    requests: list[bytes],
+    turns: tuple[int, int],
+    measured: Measured,
+) -> None:
+    """Calls a partner that says nothing, then the scorer, round after round.
+
+    Args:
+        processes: What answers.
+        ports: Of the scorer, and of the way to the partner that says nothing.
+        requests: Calls that ask the partner.
+        turns: Rounds, and calls in each.
+        measured: Gets the figures.
+    """
+    (port, near), (rounds, calls) = ports, turns
+    for _ in range(rounds):
+        measured.empty_ms.append(_median_ms(empty_s(near, processes.tls, calls)))
+        taken_s = latencies_s(port, processes.tls, requests, calls)
+        measured.unanswered += calls - len(taken_s)
+        measured.joint_ms.append(_median_ms(taken_s))
 
 
 def without(processes: Processes, client: Client, requests: list[bytes], measured: Measured) -> None:
@@ -106,7 +140,9 @@ def without(processes: Processes, client: Client, requests: list[bytes], measure
     measured.back = [client.ask(request, DEADLINE_S) for request in requests]
 
 
-def figures(disk: Measured | None, memory: Measured | None, disk_ms: float) -> list[Figure]:
+def figures(
+    disk: Measured | None, memory: Measured | None, disk_ms: float, kinds: Mapping[str, Measured]
+) -> list[Figure]:
     """The figures, with their bars; faults are of the disk, if anything is."""
     found = [] if disk is None else _times("on the disk", disk)
     found.append(Figure("the disk's sync, median", disk_ms, "ms"))
@@ -117,7 +153,11 @@ def figures(disk: Measured | None, memory: Measured | None, disk_ms: float) -> l
         found.append(Figure("beyond the delay, without two syncs of the disk", rest_ms, "ms", bar))
     above = None if memory is None else memory.above_ms
     found.append(Figure("beyond the delay, where a sync costs nothing", above, "ms", MOST_ABOVE_MS))
-    unanswered = sum(each.unanswered for each in (disk, memory) if each)
+    found += (
+        Figure(f"{kind}: beyond the delay, where a sync costs nothing", each.above_ms, "ms", MOST_ABOVE_MS)
+        for kind, each in kinds.items()
+    )
+    unanswered = sum(each.unanswered for each in (disk, memory, *kinds.values()) if each)
     faults = disk or memory
     return [
         *found,
@@ -164,18 +204,24 @@ def main() -> int:
     with ExitStack() as stack:
         disk = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hanse-vertical-scoring-")))
         (disk / "members").mkdir()
-        members = train(disk / "members")
+        members = train(disk / "members", TREES)
         memory = on_disk = None
+        kinds: dict[str, Measured] = {}
         if MEMORY.is_dir():
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=MEMORY, prefix="hanse-")))
             copied = members.copied(folder / "members")
             with children(folder / "logs") as started:
                 memory = measure(copied, started, options, faults=options.quick)
+            for kind in () if options.quick else OTHERS:
+                (folder / kind).mkdir()
+                other = train(folder / kind, kind)
+                with children(folder / f"{kind}-logs") as started:
+                    kinds[kind] = measure_kind(other, started)
         if memory is None or not options.quick:
             with children(disk / "logs") as started:
                 on_disk = measure(members, started, options, faults=True)
         disk_ms = sync_ms(disk, 50 if options.quick else 300)
-    return finish("Vertical scoring", figures(on_disk, memory, disk_ms), options)
+    return finish("Vertical scoring", figures(on_disk, memory, disk_ms, kinds), options)
 
 
 if __name__ == "__main__":

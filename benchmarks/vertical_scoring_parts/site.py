@@ -25,15 +25,22 @@ from hanse.demo.federation import CALLER, Federation
 from hanse.demo.processes import Processes
 from hanse.demo.vertical.sites import site_of, vertical_draft
 from hanse.demo.vertical.story import Story, car_story
+from hanse.learning.vertical.recipe import VerticalModel
 from hanse.policies import Answers, Pseudonymiser, open_agreement
+from hanse.policies.agreement.vertical import ANSWER_FORMS
 
 LABEL_HOLDER: Final = "brand"
 PARTNER: Final = "insurer"
 MODEL_PURPOSE: Final = "joint_modelling.propensity"
 PURPOSE: Final = "scoring.marketing"
 PEOPLE: Final = 3000
-TREES: Final = 20
-ANSWERS: Final = Answers(form="sides", daily_people=1_000_000, keep_s=3600, fallback="own_columns")
+NUMBER_OF_TREES: Final = 20
+DAILY_PEOPLE: Final = 1_000_000
+KEEP_S: Final = 3600
+TREES: Final = "trees"
+OTHERS: Final[tuple[VerticalModel, ...]] = ("late_fusion", "scorecard", "split_network")
+_LEAKAGE: Final = 0.95
+"""Largest area of an attack on labels: of few people, flipped labels may by chance tell more than they do."""
 _SEED: Final = 5
 
 
@@ -90,15 +97,20 @@ class Members:
         return [_request(self.model, person, at, columns) for at, person in enumerate(people)]
 
 
-def train(folder: Path) -> Members:
-    """``hanse server``, ``hanse client`` at both members, ``hanse run``; all of them have ended then."""
+def train(folder: Path, kind: VerticalModel) -> Members:
+    """``hanse server``, ``hanse client`` at both members, ``hanse run``; all of them have ended then.
+
+    Args:
+        folder: Existing folder.
+        kind: Kind of the model.
+    """
     rng = np.random.default_rng(_SEED)
     story = car_story(PEOPLE, 2, rng)
     members = [site_of(story, holder) for holder in story.holders]
     federation = Federation(folder, members, datetime.now(UTC))
     federation.make_keys()
     federation.write_data(MODEL_PURPOSE, PURPOSE, rng)
-    note = _agree(federation, story)
+    note = _agree(federation, story, kind)
     with Processes(folder / "output") as processes:
         federation.start(processes)
         model = _run(federation, note)
@@ -108,12 +120,16 @@ def train(folder: Path) -> Members:
     return made
 
 
-def _agree(federation: Federation, story: Story) -> bytes:
-    draft = vertical_draft(story, TREES, CALLER)
+def _agree(federation: Federation, story: Story, kind: VerticalModel) -> bytes:
+    draft = vertical_draft(story, NUMBER_OF_TREES if kind == TREES else None, CALLER, kind)
     assert draft.vertical is not None  # noqa: S101 - it is one
-    vertical = draft.vertical.model_copy(update={"answers": ANSWERS})
-    # Scores as they are, of columns that the caller brings.
-    return federation.agree(replace(draft, vertical=vertical, form={"output": "score"}))[1]
+    answers = Answers(
+        form=ANSWER_FORMS[kind], daily_people=DAILY_PEOPLE, keep_s=KEEP_S, fallback="own_columns"
+    )
+    vertical = draft.vertical.model_copy(update={"answers": answers, "maximum_leakage": _LEAKAGE})
+    # Of columns that the caller brings; scores as they are, where they may leave so.
+    form = {"output": "band" if answers.form in {"log_odds", "points"} else "score"}
+    return federation.agree(replace(draft, vertical=vertical, form=form))[1]
 
 
 def _run(federation: Federation, note: bytes) -> str:

@@ -94,9 +94,50 @@ def test_without_a_dealer_a_key_is_agreed(sites: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("model", "form"),
+    [
+        ("trees --no-collusion", "sides"),
+        ("scorecard --no-collusion", "points"),
+        ("late_fusion --label-epsilon 0.35", "log_odds"),
+        ("split_network --label-defence frozen_bottoms", "embeddings"),
+    ],
+)
+def test_what_is_answered_when_people_are_scored_goes_by_the_model(
+    sites: Path, model: str, form: str
+) -> None:
+    assert run(NEW + f"--model {model} --daily-people 500 --keep-s 30 --fallback own_columns").code == 0
+    vertical = drafted(sites).vertical
+    assert vertical is not None
+    assert vertical.answers is not None
+    assert vertical.answers.model_dump() == {
+        "form": form,
+        "daily_people": 500,
+        "keep_s": 30,
+        "fallback": "own_columns",
+    }
+    assert run("agreement check deal.yaml").code in {0, 4}
+
+
+def test_nothing_is_answered_unless_somebody_says_so(sites: Path) -> None:
+    assert run(NEW + "--no-collusion").code == 0
+    vertical = drafted(sites).vertical
+    assert vertical is not None
+    assert vertical.answers is None
+    (sites / "deal.yaml").unlink()
+    assert run(NEW + "--no-collusion --daily-people 500").code == 0
+    answers = getattr(drafted(sites).vertical, "answers", None)
+    assert answers is not None
+    assert (answers.keep_s, answers.fallback) == (0, "none")
+
+
+@pytest.mark.parametrize(
     ("options", "says"),
     [
         ("", "--no-collusion"),
+        ("--no-collusion --keep-s 30", "does not apply"),
+        ("--no-collusion --daily-people 9 --keep-s 86401", "from 0 to 86400"),
+        ("--no-collusion --daily-people 9 --fallback guess", "none or own_columns"),
+        ("--model scorecard --no-collusion --daily-people 9 --output score:2", "another scoring.output"),
         ("--no-collusion --epsilon 1", "does not apply"),
         ("--no-collusion --key-bits 2048", "does not apply"),
         ("--no-collusion --model logistic", "trees or scorecard or late_fusion or split_network"),

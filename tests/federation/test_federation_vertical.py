@@ -45,6 +45,14 @@ def test_members_learn_together_and_the_logs_tell_one_story(tmp_path: Path, mode
     assert abs(told["auc"]["joint"] - told["auc"]["pooled"]) < 0.1
     assert [one["party"] for one in told["leakage"]] == ["insurer"]
     assert all(one["sent"][0] + one["sent"][1] > 0 for one in told["conversations"])
+    people, withdrawn, alone, foreign = told["calls"]
+    assert people["joint"] > 0
+    assert people["own_columns"] > 0
+    assert set(people["denied"]) == {"P26"}
+    assert (withdrawn["people"], withdrawn["joint"], withdrawn["own_columns"]) == (1, 0, 0)
+    assert alone["joint"] == 0
+    assert alone["own_columns"] > people["own_columns"]
+    assert (foreign["code"], foreign["joint"], foreign["own_columns"]) == ("policy.denied", 0, 0)
 
 
 KINDS: dict[VerticalModel, str] = {

@@ -144,6 +144,25 @@ def new(
     minimum_bin_rows: Annotated[
         int | None, typer.Option(min=1, help="With --vertical: fewest common people of a bin. Default: 20.")
     ] = None,
+    daily_people: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="With --vertical: most people that another member is asked about in a day when people are "
+            "scored. Default: none, and the model is not served.",
+        ),
+    ] = None,
+    keep_s: Annotated[
+        int | None,
+        typer.Option(min=0, help="Seconds for which such an answer may be kept in memory. Default: 0."),
+    ] = None,
+    fallback: Annotated[
+        str | None,
+        typer.Option(
+            help="Without such an answer: none (default), an error; or own_columns, what the label holder's "
+            "columns alone say, marked as such."
+        ),
+    ] = None,
     epsilon: Annotated[
         float | None, typer.Option(min=0.001, help="Privacy budget per record; leave out for none.")
     ] = None,
@@ -250,6 +269,7 @@ def new(
         "label_epsilon": _text(label_epsilon), "label_defence": label_defence,
         "no_collusion": _yes(no_collusion), "key_bits": _text(key_bits),
         "maximum_leakage": _text(maximum_leakage), "minimum_bin_rows": _text(minimum_bin_rows),
+        "daily_people": _text(daily_people), "keep_s": _text(keep_s), "fallback": fallback,
         "caller": _joined(caller), "output": output, "by_id": _yes(by_id),
         "significant_effect": _yes(significant_effect),
         "human_review": _yes(human_review), "reason_codes": _yes(reason_codes), "assessment": assessment,

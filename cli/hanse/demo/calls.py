@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
@@ -13,15 +14,32 @@ from hanse.demo.results import ScoringCall
 CALL_TIMEOUT_S = 10.0
 
 
-def score(
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came back of a call.
+
+    Attributes:
+        response: The answer; None of a call that was refused.
+        status: Name of the gRPC status.
+        code: Error code of a refusal, where the scorer gave one.
+        latency_ms: Milliseconds at the caller, with the connection.
+    """
+
+    response: pb.ScoreResponse | None
+    status: str
+    code: str | None
+    latency_ms: float
+
+
+def ask(
     address: str,
     caller: Path,
     authority: Path,
     model: tuple[str, str],
     purpose: str,
     subject_ids: Sequence[str],
-) -> ScoringCall:
-    """Makes one call and says how it went.
+) -> Reply:
+    """Makes one call.
 
     Args:
         address: ``host:port`` of the scorer.
@@ -37,37 +55,42 @@ def score(
     request = pb.ScoreRequest(model=model[0], version=model[1], purpose=purpose, subject_ids=subject_ids)
     started_s = time.monotonic()
     with grpc.secure_channel(address, credentials) as channel:
-        stub = pb_grpc.ScoringStub(channel)
         try:
-            response = stub.Score(request, timeout=CALL_TIMEOUT_S)
+            response = pb_grpc.ScoringStub(channel).Score(request, timeout=CALL_TIMEOUT_S)
+            status, code = "OK", None
         except grpc.RpcError as error:
-            return _refused(caller.name, purpose, len(subject_ids), error, started_s)
-    rules = list(response.results.rules)
+            response, status, code = None, error.code().name, _code(error)
+    return Reply(response, status, code, 1000 * (time.monotonic() - started_s))
+
+
+def score(
+    address: str,
+    caller: Path,
+    authority: Path,
+    model: tuple[str, str],
+    purpose: str,
+    subject_ids: Sequence[str],
+) -> ScoringCall:
+    """Makes one call as :func:`ask` does, and says how it went."""
+    reply = ask(address, caller, authority, model, purpose, subject_ids)
+    rules = [] if reply.response is None else list(reply.response.results.rules)
     denied = sorted(set(rules) - {""})
     return ScoringCall(
         caller=caller.name,
         purpose=purpose,
-        allowed=True,
-        outcome="OK",
+        allowed=reply.response is not None,
+        outcome=reply.status,
         subjects=len(subject_ids),
         scored=rules.count(""),
+        code=reply.code,
         rule=denied[0] if denied else None,
-        latency_ms=1000 * (time.monotonic() - started_s),
+        latency_ms=reply.latency_ms,
     )
 
 
-def _refused(caller: str, purpose: str, subjects: int, error: grpc.RpcError, started_s: float) -> ScoringCall:
+def _code(error: grpc.RpcError) -> str | None:
     codes = [item.value for item in error.trailing_metadata() or () if item.key == "hanse-error-code"]
-    return ScoringCall(
-        caller=caller,
-        purpose=purpose,
-        allowed=False,
-        outcome=error.code().name,
-        subjects=subjects,
-        scored=0,
-        code=_text(codes[0]) if codes else None,
-        latency_ms=1000 * (time.monotonic() - started_s),
-    )
+    return _text(codes[0]) if codes else None
 
 
 def _text(value: str | bytes) -> str:

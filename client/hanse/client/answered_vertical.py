@@ -3,10 +3,12 @@
 from typing import Any
 
 from hanse.client.asking import Site
-from hanse.client.questions_vertical import area_of, identifiers_of
-from hanse.client.replies import Answers, count, names, number
+from hanse.client.questions_vertical import area_of, identifiers_of, seconds_of
+from hanse.client.replies import Answers, count, count_or_none, names, number
 from hanse.learning.vertical.recipe import STEPS, VerticalModel, recommend_vertical
 from hanse.policies import AlignmentRules, Holding, LabelDefence, Training, Trust, Vertical
+from hanse.policies.agreement.vertical import ANSWER_FORMS
+from hanse.policies.agreement.vertical import Answers as PartAnswers
 
 
 def vertical_training(answers: Answers) -> Training:
@@ -45,6 +47,21 @@ def vertical_terms(answers: Answers, site: Site) -> Vertical:
         trust=Trust.model_validate(_trust(answers)),
         label_defence=_defence(answers),
         maximum_leakage=area_of(answers["maximum_leakage"]),
+        answers=_scored(answers),
+    )
+
+
+def _scored(answers: Answers) -> PartAnswers | None:
+    people = count_or_none(answers["daily_people"])
+    if people is None:
+        return None
+    return PartAnswers.model_validate(
+        {
+            "form": ANSWER_FORMS[answers["model"]],
+            "daily_people": people,
+            "keep_s": seconds_of(answers["keep_s"]),
+            "fallback": answers["fallback"],
+        }
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from hanse.client.asking import Question, Site, ask, one_of, some_of
-from hanse.client.replies import Answers, count, number, yes
+from hanse.client.replies import Answers, count, count_or_none, number, yes
 from hanse.learning.vertical.recipe import STEPS
 from hanse.policies.agreement import IdentifierRule
 from hanse.policies.agreement.vertical import (
@@ -17,6 +17,8 @@ from hanse.policies.agreement.vertical import (
 _DIRECT: Final = ("late_fusion", "split_network")
 """Models of which members send each other what they need as it is."""
 
+_DAY_S: Final = 86_400
+
 
 def training_questions(site: Site, answers: Answers) -> Iterator[Question]:
     """All of them; later ones depend on earlier answers."""
@@ -25,6 +27,7 @@ def training_questions(site: Site, answers: Answers) -> Iterator[Question]:
     yield from _model(answers)
     yield from _trust(answers)
     yield from _limits()
+    yield from _scored(answers)
 
 
 def identifier_of(answer: str) -> IdentifierRule:
@@ -65,6 +68,18 @@ def area_of(answer: str) -> float:
     if not 0.5 <= area < 1:  # noqa: PLR2004 - guessing, and everything
         raise ValueError("write an area from 0.5 to less than 1")
     return area
+
+
+def seconds_of(answer: str) -> int:
+    """Seconds, a whole number from 0 to a day's.
+
+    Raises:
+        ValueError: It is none.
+    """
+    seconds = 0 if answer.strip() == "0" else count(answer)
+    if seconds > _DAY_S:
+        raise ValueError(f"write a whole number from 0 to {_DAY_S}")
+    return seconds
 
 
 def _holdings(site: Site) -> Iterator[Question]:
@@ -273,6 +288,42 @@ def _limits() -> Iterator[Question]:
         ),
         "1000",
         count,
+    )
+
+
+def _scored(answers: Answers) -> Iterator[Question]:
+    """What feature holders answer when the label holder scores people."""
+    yield ask(
+        "daily_people",
+        "About how many people may a member be asked in a day when they are scored?",
+        "评分时，每日最多可就多少人询问其他成员？",
+        (
+            "The label holder learns what its part of the model says of each. none: no scores.",
+            "由标签持有方询问，并由其获知模型该部分对每人的结果。none：不提供评分。",
+        ),
+        "none",
+        count_or_none,
+    )
+    if count_or_none(answers["daily_people"]) is None:
+        return
+    yield ask(
+        "keep_s",
+        "For how many seconds may the label holder keep an answer in memory?",
+        "标签持有方可在内存中保留结果多少秒？",
+        ("A withdrawal deletes it at once; 0 for never.", "撤回同意即删除；0为不保留。"),
+        "0",
+        seconds_of,
+    )
+    yield ask(
+        "fallback",
+        "What does the label holder answer while a member does not?",
+        "其他成员未应答时，标签持有方如何回应？",
+        (
+            "none: an error; own_columns: what its own columns say, marked as such.",
+            "none：错误；own_columns：仅依自有字段，并予标明。",
+        ),
+        "none",
+        one_of("none", "own_columns"),
     )
 
 

@@ -57,6 +57,15 @@ def count(answer: str) -> int:
     return int(digits)
 
 
+def count_or_none(answer: str) -> int | None:
+    """Reads a whole number, at least one, or none.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    return None if answer.strip().casefold() in NONE else count(answer)
+
+
 def day(answer: str) -> datetime:
     """Reads a day as its first moment, UTC.
 

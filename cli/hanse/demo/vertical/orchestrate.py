@@ -27,9 +27,10 @@ from hanse.demo.processes import Processes
 from hanse.demo.steps import Steps
 from hanse.demo.vertical.real import real_story
 from hanse.demo.vertical.rivals import Rivals, compare_vertical
+from hanse.demo.vertical.serving import Scored, score_together
 from hanse.demo.vertical.sites import site_of, vertical_draft
 from hanse.demo.vertical.story import Story, car_story
-from hanse.demo.vertical.tables import leakage_table, learned_table, quality_table, wire_table
+from hanse.demo.vertical.tables import asked_table, leakage_table, learned_table, quality_table, wire_table
 from hanse.learning.vertical.recipe import VerticalModel
 from hanse.policies import SignedAgreement, open_agreement
 from hanse.policies.agreement.vertical_statements import relied_on
@@ -76,6 +77,7 @@ class VerticalResult:
         agreement: What they signed.
         events: The run's events, with the second at which each arrived.
         model: The registered model.
+        scored: What a calling system was told of people.
         rivals: What it is held against.
         entries: Entries of each verified log.
         findings: What the logs do not account for.
@@ -85,6 +87,7 @@ class VerticalResult:
     signed: SignedAgreement
     events: tuple[tuple[float, RunEvent], ...]
     model: FetchedVertical
+    scored: Scored
     rivals: Rivals
     entries: dict[str, int]
     findings: tuple[str, ...]
@@ -114,6 +117,8 @@ class VerticalResult:
             "dealt_bytes": manifest.dealt,
             "leakage": [report.model_dump(mode="json") for report in manifest.leakage],
             "parts": manifest.parts,
+            "calls": [one.as_json() for one in self.scored.calls],
+            "withdrawal_seconds": round(self.scored.withdrawal_s, 3),
             "manifest_digest": self.model.digest,
             "log_entries": self.entries,
             "log_findings": list(self.findings),
@@ -166,13 +171,16 @@ def run_vertical(options: VerticalOptions, console: Console) -> VerticalResult:
         with steps.step(f"start the coordinator and {len(story.holders)} nodes, each a process of its own"):
             federation.start(processes)
         events, model = _train(federation, signed, steps)
+        with steps.step("start the scorer, and every other member's service for its part; ask for scores"):
+            scored = score_together(federation, story, model.manifest.reference, processes)
+    steps.say(_withdrawn(scored))
     with steps.step("verify every log from its first byte, and that none leaves anything out"):
         logs = verify_logs(federation)
         entries = {name: len(log.entries) for name, log in logs.items()}
         findings = tuple(_findings(logs))
     with steps.step("compare with alone, late fusion and all columns in one place (possible only in a demo)"):
         rivals = compare_vertical(story, federation.sites, agreement, model.part)
-    result = VerticalResult(story, signed, tuple(events), model, rivals, entries, findings)
+    result = VerticalResult(story, signed, tuple(events), model, scored, rivals, entries, findings)
     _present(result, options, console)
     return result
 
@@ -205,6 +213,13 @@ def _train(
         model = fetch_vertical(client, brand.home, str(events[-1][1].facts["model"]), signed)
     steps.console.print("[green]✓[/] aligned, trained, evaluated, registered and signed", highlight=False)
     return events, model
+
+
+def _withdrawn(scored: Scored) -> str:
+    return (
+        "one person withdrew at another member: refused "
+        f"{1000 * scored.withdrawal_s:.0f} ms after the withdrawal was recorded"
+    )
 
 
 def _findings(logs: Mapping[str, VerifiedLog]) -> Iterator[str]:
@@ -254,6 +269,7 @@ def _present(result: VerticalResult, options: VerticalOptions, console: Console)
     console.print(wire_table(manifest))
     console.print(learned_table(manifest))
     console.print(leakage_table(manifest))
+    console.print(asked_table(result.scored))
     found = ", ".join(result.findings) or "nothing is left out"
     entries = ", ".join(f"{name} {count}" for name, count in result.entries.items())
     console.print(f"logs verified ({entries} entries): {found}", highlight=False)

@@ -20,7 +20,8 @@ from hanse.policies import (
     Vertical,
     builtin_pack,
 )
-from hanse.policies.agreement import IdentifierRule
+from hanse.policies.agreement import Answers, IdentifierRule
+from hanse.policies.agreement.vertical import ANSWER_FORMS
 
 POSITIVE: Final = "yes"
 _NEGATIVE: Final = "no"
@@ -30,6 +31,7 @@ _SMALLEST_SET: Final = 1000
 _MINIMUM: Final = 200
 _BIN_ROWS: Final = 20
 _EPSILON: Final = 1.0
+_DAILY_PEOPLE: Final = 1000
 _NOISED_LEAKAGE: Final = 0.8
 
 
@@ -118,6 +120,7 @@ def vertical_draft(story: Story, steps: int | None, caller: str, model: Vertical
                 runs=20,
             ),
             minimum_bin_rows=_BIN_ROWS,
+            answers=Answers(form=ANSWER_FORMS[model], daily_people=_DAILY_PEOPLE, fallback="own_columns"),
             **_protection(model),
         ),
     )

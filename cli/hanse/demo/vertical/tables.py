@@ -6,6 +6,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hanse.demo.vertical.rivals import Rivals
+from hanse.demo.vertical.serving import Scored
 from hanse.learning.vertical.runs.manifest import VerticalManifest
 from hanse.policies.agreement.vertical_statements import learned_by
 
@@ -60,6 +61,24 @@ def leakage_table(manifest: VerticalManifest) -> Table:
     beside = "" if area is None else f" (the model's own AUC: {area:.3f})"
     heads = ("at", "attack", "on", "AUC", "allowed")
     return table(f"What known attacks learn of labels{beside}", heads, _leaked(manifest))
+
+
+def asked_table(scored: Scored) -> Table:
+    """What a calling system was told of people."""
+    rows = [
+        (
+            call.about,
+            call.purpose,
+            f"{call.people}",
+            f"{call.joint}",
+            f"{call.own_columns}",
+            call.code or ", ".join(f"{count} by {rule}" for rule, count in sorted(call.denied.items())),
+            f"{call.latency_ms:.0f} ms",
+        )
+        for call in scored.calls
+    ]
+    heads = ("asked about", "purpose", "people", "on all columns", "on the brand's own", "denied", "took")
+    return table("What the brand's CRM was told, in bands", heads, rows)
 
 
 def _leaked(manifest: VerticalManifest) -> Iterator[tuple[str, ...]]:

@@ -9,8 +9,9 @@ What an agreement says here is checked against the rest of it by
 """
 
 import math
-from collections.abc import Sequence
-from typing import Annotated, Final, Literal, Self
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Annotated, Final, Literal, Self, TypeAlias
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -115,6 +116,14 @@ class LabelDefence(Document):
         return 0.5 if self.epsilon is None else 1 / (1 + math.exp(-self.epsilon))
 
 
+AnswerForm: TypeAlias = Literal["sides", "log_odds", "points", "embeddings"]
+
+ANSWER_FORMS: Final[Mapping[str, AnswerForm]] = MappingProxyType(
+    {"trees": "sides", "late_fusion": "log_odds", "scorecard": "points", "split_network": "embeddings"}
+)
+"""What feature holders answer, by the kind of model."""
+
+
 class Answers(Document):
     """What feature holders answer when a label holder scores people; without it they answer nothing.
 
@@ -129,7 +138,7 @@ class Answers(Document):
             so; ``own_columns``, what its own columns alone say, marked as such.
     """
 
-    form: Literal["sides", "log_odds", "points", "embeddings"]
+    form: AnswerForm
     daily_people: Count
     keep_s: Annotated[int, Field(ge=0, le=86_400)] = 0
     fallback: Literal["none", "own_columns"] = "none"

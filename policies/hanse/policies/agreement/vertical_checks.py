@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 from pydantic_core import PydanticCustomError
 
 from hanse.policies.agreement.training import Training
-from hanse.policies.agreement.vertical import MAXIMUM_LEAKAGE, Answers, Vertical
+from hanse.policies.agreement.vertical import ANSWER_FORMS, MAXIMUM_LEAKAGE, Answers, Vertical
 from hanse.policies.fields import require_unique
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def _check_model(agreement: "Agreement", vertical: Vertical) -> None:
 
 def _check_answers(agreement: "Agreement", answers: Answers) -> None:
     """Holds what is answered when people are scored against the kind of model, and what callers are told."""
-    form = _FORMS[agreement.training.model]
+    form = ANSWER_FORMS[agreement.training.model]
     if answers.form != form:
         raise PydanticCustomError(
             "answers", "write {form} as vertical.answers.form: {says}", {"form": form, "says": _SAYS[form]}
@@ -191,14 +191,6 @@ def _check_rate(training: Training) -> None:
     if training.learning_rate != 1:
         raise PydanticCustomError("training", "write 1 as learning_rate: this model has no step size")
 
-
-_FORMS: Final[Mapping[str, str]] = {
-    "trees": "sides",
-    "late_fusion": "log_odds",
-    "scorecard": "points",
-    "split_network": "embeddings",
-}
-"""What feature holders answer, by the kind of model."""
 
 _SAYS: Final = {
     "sides": "sides of cuts are those of trees",
