@@ -2,14 +2,13 @@ import io
 import json
 import re
 from collections.abc import Callable
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
-from typing_extensions import override
+from tests.demo.pages import Outline, spoilt
 
 from hanse.demo.report import render_report, write_report
 from hanse.demo.results import DemoResult, RoundFacts
@@ -17,38 +16,10 @@ from hanse.demo.tables import members_table, rounds_table, rules_table, summary_
 from hanse.errors import ConfigurationError
 
 MakeResult = Callable[..., DemoResult]
-HOSTILE = "<script>alert('$x$')</script> & \"co\""
-
-
-class _Outline(HTMLParser):
-    """Collects what the tests ask about; HTML is not XML, so a real parser and no pattern."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.ids: list[str] = []
-        self.attributes: list[tuple[str, str]] = []
-        self.feed(page)
-
-    @override
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.ids += [value or "" for name, value in attrs if name == "id"]
-        self.attributes += [(name, value or "") for name, value in attrs]
 
 
 def hostile(result: DemoResult) -> DemoResult:
-    """The same result with a hostile text wherever a text is shown."""
-
-    def spoil(value: object) -> object:
-        if isinstance(value, dict):
-            return {key: spoil(item) for key, item in value.items()}
-        if isinstance(value, list):
-            return [spoil(item) for item in value]
-        shown = isinstance(value, str) and not re.match(r"\d{4}-\d\d-\d\dT|permit|deny", value)
-        return f"{value}{HOSTILE}" if shown else value
-
-    return DemoResult.model_validate(spoil(result.model_dump(mode="json")))
+    return DemoResult.model_validate(spoilt(result.model_dump(mode="json")))
 
 
 @pytest.fixture(name="page", scope="module")
@@ -62,7 +33,7 @@ def test_report_shows_every_figure_of_the_result(page: str) -> None:
 
 
 def test_report_is_one_file_that_loads_nothing(page: str) -> None:
-    outline = _Outline(page)
+    outline = Outline(page)
     assert not {"script", "link", "img", "iframe", "object"} & set(outline.tags)
     references = [value for name, value in outline.attributes if name in {"href", "xlink:href", "src"}]
     assert references
@@ -72,7 +43,7 @@ def test_report_is_one_file_that_loads_nothing(page: str) -> None:
 
 
 def test_report_is_accessible(page: str) -> None:
-    outline = _Outline(page)
+    outline = Outline(page)
     assert outline.tags.count("svg") == outline.tags.count("desc") == outline.tags.count("figure") == 5
     assert outline.tags.count("table") >= outline.tags.count("figure")
     assert len(set(outline.ids)) == len(outline.ids), "an identifier appears twice"

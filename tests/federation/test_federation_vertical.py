@@ -39,7 +39,7 @@ def test_members_learn_together_and_the_logs_tell_one_story(tmp_path: Path, mode
     assert manifest.aligned == result.rivals.people > 0
     assert set(manifest.parts) == {"brand", "insurer"}
     assert result.model.part is not None
-    assert result.findings == ()
+    assert result.facts.findings == ()
     told = json.loads((tmp_path / "result.json").read_text())
     # The same model as in one place, up to bins that were merged to hide few people, and whole points.
     assert abs(told["auc"]["joint"] - told["auc"]["pooled"]) < 0.1

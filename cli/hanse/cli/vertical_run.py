@@ -20,7 +20,8 @@ def show_vertical(
         quiet: Nothing: the events were printed.
     """
     # Imported here: a horizontal run needs none of it.
-    from hanse.demo.vertical.tables import leakage_table, learned_table, wire_table  # noqa: PLC0415
+    from hanse.demo.vertical.facts import attacks_of, learned_of, sent_of  # noqa: PLC0415
+    from hanse.demo.vertical.tables import attacks_table, learned_table, sent_table  # noqa: PLC0415
 
     manifest = fetched.manifest
     if as_json:
@@ -36,9 +37,9 @@ def show_vertical(
         return
     if quiet:
         return
-    console().print(wire_table(manifest))
-    console().print(learned_table(manifest))
-    console().print(leakage_table(manifest))
+    console().print(sent_table(sent_of(manifest)))
+    console().print(learned_table(learned_of(manifest)))
+    console().print(attacks_table(attacks_of(manifest), manifest.metrics.get("auc")))
     known = {name: value for name, value in manifest.metrics.items() if value is not None}
     area, error = known.get("auc"), known.get("auc_standard_error", 0.0)
     if area is not None:

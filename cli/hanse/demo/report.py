@@ -17,8 +17,13 @@ from hanse.demo.results import DemoResult
 _NONE: Final = "–"  # noqa: RUF001 - an en dash is how a table says "none"
 
 
-def render_report(result: DemoResult) -> str:
-    """The report of ``result`` as one HTML document."""
+def render(template: str, **values: object) -> str:
+    """A page of one of our templates.
+
+    Args:
+        template: Name of its file.
+        **values: What it shows; texts are escaped, but for our own charts.
+    """
     environment = Environment(
         loader=PackageLoader("hanse.demo", "templates"),
         autoescape=True,
@@ -27,7 +32,13 @@ def render_report(result: DemoResult) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"auc": _auc, "signed": _signed, "count": _count, "eps": _epsilon, "share": _share}
-    return environment.get_template("report.html.j2").render(
+    return environment.get_template(template).render(**values)
+
+
+def render_report(result: DemoResult) -> str:
+    """The report of ``result`` as one HTML document."""
+    return render(
+        "report.html.j2",
         r=result,
         charts={
             "rounds": charts.auc_per_round(result),

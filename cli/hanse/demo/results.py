@@ -18,13 +18,13 @@ NonNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=0)]
 
 
-class _Facts(BaseModel):
+class Facts(BaseModel):
     """Frozen, closed and finite: JSON has no NaN, and a report must not print one."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class DatasetFacts(_Facts):
+class DatasetFacts(Facts):
     """Which data the run used, and what of it is generated.
 
     Attributes:
@@ -56,7 +56,7 @@ class DatasetFacts(_Facts):
     generated: tuple[str, ...] = ("subject identifiers", "consent events")
 
 
-class AgreementFacts(_Facts):
+class AgreementFacts(Facts):
     """What the members signed.
 
     Attributes:
@@ -92,7 +92,7 @@ class AgreementFacts(_Facts):
     minimum_members: Count
 
 
-class MemberFacts(_Facts):
+class MemberFacts(Facts):
     """One member and the rows it brought.
 
     Attributes:
@@ -122,7 +122,7 @@ class MemberFacts(_Facts):
     epsilon: NonNegative | None = None
 
 
-class RoundFacts(_Facts):
+class RoundFacts(Facts):
     """One round.
 
     Attributes:
@@ -152,7 +152,7 @@ class RoundFacts(_Facts):
         return self
 
 
-class MemberQuality(_Facts):
+class MemberQuality(Facts):
     """How good three models are for one member: on its own kind of customers, and on everybody's.
 
     Attributes:
@@ -177,7 +177,7 @@ class MemberQuality(_Facts):
     alone_all: Auc
 
 
-class QualityFacts(_Facts):
+class QualityFacts(Facts):
     """Exact AUC on the test rows, which no member has (all of it demo only).
 
     Attributes:
@@ -201,7 +201,7 @@ class QualityFacts(_Facts):
     members: tuple[MemberQuality, ...]
 
 
-class ScoringCall(_Facts):
+class ScoringCall(Facts):
     """One call to the scorer.
 
     Attributes:
@@ -227,7 +227,7 @@ class ScoringCall(_Facts):
     latency_ms: NonNegative | None = None
 
 
-class LogFacts(_Facts):
+class LogFacts(Facts):
     """One audit log, verified from its first byte.
 
     Attributes:
@@ -245,7 +245,7 @@ class LogFacts(_Facts):
     verified: bool
 
 
-class TimelineEntry(_Facts):
+class TimelineEntry(Facts):
     """One log entry, as the timeline shows it.
 
     Attributes:
@@ -269,7 +269,7 @@ class TimelineEntry(_Facts):
     reasons: tuple[str, ...] = ()
 
 
-class ModelFacts(_Facts):
+class ModelFacts(Facts):
     """The registered model version.
 
     Attributes:
@@ -287,7 +287,7 @@ class ModelFacts(_Facts):
     trees: int = 0
 
 
-class DemoResult(_Facts):
+class DemoResult(Facts):
     """Everything that one demo run found.
 
     Attributes:

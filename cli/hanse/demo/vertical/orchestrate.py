@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
@@ -25,15 +26,32 @@ from hanse.demo.interruption import heed
 from hanse.demo.orchestrate import PURPOSE, SCORING_PURPOSE, prepare_folder, verify_logs
 from hanse.demo.processes import Processes
 from hanse.demo.steps import Steps
+from hanse.demo.vertical.facts import (
+    Scored,
+    VerticalFacts,
+    assumption_of,
+    attacks_of,
+    learned_of,
+    logs_of,
+    parties_of,
+    quality_of,
+    sent_of,
+)
 from hanse.demo.vertical.real import real_story
+from hanse.demo.vertical.report import write_report
 from hanse.demo.vertical.rivals import Rivals, compare_vertical
-from hanse.demo.vertical.serving import Scored, score_together
+from hanse.demo.vertical.serving import score_together
 from hanse.demo.vertical.sites import site_of, vertical_draft
 from hanse.demo.vertical.story import Story, car_story
-from hanse.demo.vertical.tables import asked_table, leakage_table, learned_table, quality_table, wire_table
+from hanse.demo.vertical.tables import (
+    asked_table,
+    attacks_table,
+    learned_table,
+    quality_table,
+    sent_table,
+)
 from hanse.learning.vertical.recipe import VerticalModel
 from hanse.policies import SignedAgreement, open_agreement
-from hanse.policies.agreement.vertical_statements import relied_on
 
 PHASES: Final = {
     "run.started": (0, "finding the people in common"),
@@ -77,20 +95,16 @@ class VerticalResult:
         agreement: What they signed.
         events: The run's events, with the second at which each arrived.
         model: The registered model.
-        scored: What a calling system was told of people.
         rivals: What it is held against.
-        entries: Entries of each verified log.
-        findings: What the logs do not account for.
+        facts: What is shown of all this, and of what was done with the model.
     """
 
     story: Story
     signed: SignedAgreement
     events: tuple[tuple[float, RunEvent], ...]
     model: FetchedVertical
-    scored: Scored
     rivals: Rivals
-    entries: dict[str, int]
-    findings: tuple[str, ...]
+    facts: VerticalFacts
 
     def as_json(self) -> dict[str, Any]:
         """The result as JSON values."""
@@ -117,11 +131,11 @@ class VerticalResult:
             "dealt_bytes": manifest.dealt,
             "leakage": [report.model_dump(mode="json") for report in manifest.leakage],
             "parts": manifest.parts,
-            "calls": [one.as_json() for one in self.scored.calls],
-            "withdrawal_seconds": round(self.scored.withdrawal_s, 3),
+            "calls": [one.model_dump(mode="json") for one in self.facts.scored.calls],
+            "withdrawal_seconds": round(self.facts.scored.withdrawal_s, 3),
             "manifest_digest": self.model.digest,
-            "log_entries": self.entries,
-            "log_findings": list(self.findings),
+            "log_entries": {log.owner: log.entries for log in self.facts.logs},
+            "log_findings": list(self.facts.findings),
         }
 
     def _seconds(self) -> dict[str, float]:
@@ -143,7 +157,7 @@ def run_vertical(options: VerticalOptions, console: Console) -> VerticalResult:
     Raises:
         HanseError: When a step fails; all processes are stopped by then.
     """
-    steps, started_at = Steps(console), datetime.now(UTC)
+    steps, started_at, started_s = Steps(console), datetime.now(UTC), time.monotonic()
     trees = options.model == "trees"
     prepare_folder(options.folder)
     rng = np.random.default_rng()
@@ -163,10 +177,9 @@ def run_vertical(options: VerticalOptions, console: Console) -> VerticalResult:
         agreement, note = federation.agree(
             vertical_draft(story, options.trees if trees else None, CALLER, options.model)
         )
-    assert agreement.vertical is not None  # noqa: S101 - the draft has it
-    relied = relied_on(agreement.vertical, agreement.training.model)
-    steps.say(f"agreement {agreement.digest[:16]}…, which everybody signs relying on this: {relied.en}")
     signed = open_agreement(note)
+    relied = assumption_of(agreement)
+    steps.say(f"agreement {agreement.digest[:16]}…, which everybody signs relying on this: {relied}")
     with Processes(options.folder / "output") as processes:
         with steps.step(f"start the coordinator and {len(story.holders)} nodes, each a process of its own"):
             federation.start(processes)
@@ -176,11 +189,30 @@ def run_vertical(options: VerticalOptions, console: Console) -> VerticalResult:
     steps.say(_withdrawn(scored))
     with steps.step("verify every log from its first byte, and that none leaves anything out"):
         logs = verify_logs(federation)
-        entries = {name: len(log.entries) for name, log in logs.items()}
         findings = tuple(_findings(logs))
     with steps.step("compare with alone, late fusion and all columns in one place (possible only in a demo)"):
         rivals = compare_vertical(story, federation.sites, agreement, model.part)
-    result = VerticalResult(story, signed, tuple(events), model, scored, rivals, entries, findings)
+    facts = VerticalFacts(
+        version=version("hanse"),
+        started_at=started_at,
+        duration_s=time.monotonic() - started_s,
+        title=story.title,
+        model=agreement.training.model,
+        agreement_id=agreement.id,
+        agreement_digest=agreement.digest,
+        assumption=relied,
+        parties=parties_of(story),
+        common=model.manifest.aligned,
+        held_out=rivals.held_out,
+        quality=quality_of(model.manifest, rivals),
+        sent=sent_of(model.manifest),
+        learned=learned_of(model.manifest),
+        attacks=tuple(attacks_of(model.manifest)),
+        scored=scored,
+        logs=logs_of(logs),
+        findings=findings,
+    )
+    result = VerticalResult(story, signed, tuple(events), model, rivals, facts)
     _present(result, options, console)
     return result
 
@@ -264,17 +296,15 @@ def _present(result: VerticalResult, options: VerticalOptions, console: Console)
     write_atomic(options.folder / "result.json", document)
     if options.json_path is not None:
         write_atomic(options.json_path, document)
-    manifest = result.model.manifest
-    console.print(quality_table(manifest, result.rivals))
-    console.print(wire_table(manifest))
-    console.print(learned_table(manifest))
-    console.print(leakage_table(manifest))
-    console.print(asked_table(result.scored))
-    found = ", ".join(result.findings) or "nothing is left out"
-    entries = ", ".join(f"{name} {count}" for name, count in result.entries.items())
+    facts, report = result.facts, options.folder / "report.html"
+    write_report(report, facts)
+    console.print(quality_table(facts))
+    console.print(sent_table(facts.sent))
+    console.print(learned_table(facts.learned))
+    console.print(attacks_table(facts.attacks, facts.joint.auc))
+    console.print(asked_table(facts.scored))
+    found = ", ".join(facts.findings) or "nothing is left out"
+    entries = ", ".join(f"{log.owner} {log.entries}" for log in facts.logs)
     console.print(f"logs verified ({entries} entries): {found}", highlight=False)
-    console.print(
-        f"the brand's part of the model: [bold]{result.model.part}[/]; sites and logs: "
-        f"[bold]{options.folder}[/]",
-        highlight=False,
-    )
+    console.print(f"the brand's part of the model: [bold]{result.model.part}[/]", highlight=False)
+    console.print(f"report: [bold]{report}[/], sites and logs: [bold]{options.folder}[/]", highlight=False)

@@ -8,11 +8,11 @@ to.
 
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ from hanse.demo.federation import CALLER, Federation, Site
 from hanse.demo.interruption import heed
 from hanse.demo.orchestrate import FOREIGN_PURPOSE, SCORER, SCORING_PURPOSE
 from hanse.demo.processes import Processes
+from hanse.demo.vertical.facts import Asked, Scored
 from hanse.demo.vertical.story import Story
 from hanse.errors import ServingError
 from hanse.server.ports import free_port
@@ -36,48 +37,6 @@ _OTHERS: Final = 3
 _POLL_S: Final = 0.02
 _LONGEST_S: Final = 10.0
 _BASIS: Final = "basis"
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """One call, and what came of it.
-
-    Attributes:
-        about: What the caller asked, in words.
-        purpose: The use that it declared.
-        people: How many it asked about.
-        joint: Scored on everybody's columns.
-        own_columns: Scored on the label holder's columns alone, and marked so.
-        denied: Not scored, by the rule.
-        code: Error code of a call that was refused; None of one that was answered.
-        latency_ms: Milliseconds at the caller, with a new connection.
-    """
-
-    about: str
-    purpose: str
-    people: int
-    joint: int
-    own_columns: int
-    denied: Mapping[str, int]
-    code: str | None
-    latency_ms: float
-
-    def as_json(self) -> dict[str, Any]:
-        """As JSON values."""
-        return asdict(self)
-
-
-@dataclass(frozen=True, slots=True)
-class Scored:
-    """What came of all calls.
-
-    Attributes:
-        calls: In order.
-        withdrawal_s: Seconds from a withdrawal at another member to the first call that was refused.
-    """
-
-    calls: tuple[Asked, ...]
-    withdrawal_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +77,7 @@ def score_together(federation: Federation, story: Story, model: str, processes: 
     processes.kill(stopped)
     without, _ = caller.ask(f"the same people, while {partner.data.name} does not answer", subjects)
     foreign, _ = caller.ask("the same people, for another purpose", subjects, FOREIGN_PURPOSE)
-    return Scored((first, withdrawn, without, foreign), effect_s)
+    return Scored(calls=(first, withdrawn, without, foreign), withdrawal_s=effect_s)
 
 
 def people_to_score(sites: Sequence[Site], story: Story) -> list[str]:
@@ -210,7 +169,13 @@ def _rests(reply: Reply) -> list[str]:
 def _told(about: str, purpose: str, subjects: Sequence[str], reply: Reply) -> Asked:
     rules = [] if reply.response is None else list(reply.response.results.rules)
     rests = Counter(_rests(reply))
-    denied = Counter(rule for rule in rules if rule)
     return Asked(
-        about, purpose, len(subjects), rests[JOINT], rests[ALONE], dict(denied), reply.code, reply.latency_ms
+        about=about,
+        purpose=purpose,
+        people=len(subjects),
+        joint=rests[JOINT],
+        own_columns=rests[ALONE],
+        denied=dict(Counter(rule for rule in rules if rule)),
+        code=reply.code,
+        latency_ms=reply.latency_ms,
     )
