@@ -112,7 +112,7 @@ def test_the_page_shows_what_was_found(page: str) -> None:
         "0.752",
         "+0.038",
         "3,170",
-        "2.13 MB",
+        "1.99 MB",
         "0.546",
         "21 ms",
         "6 by P26",

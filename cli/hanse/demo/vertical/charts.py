@@ -5,7 +5,7 @@ from typing import Final
 from markupsafe import Markup
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from hanse.demo.drawing import COIN, MARKER, SERIES, drawing, finished, legend
+from hanse.demo.drawing import COIN, FULL_WIDTH_IN, MARKER, SERIES, drawing, finished, legend
 from hanse.demo.vertical.facts import VerticalFacts
 from hanse.demo.vertical.tables import size
 
@@ -21,15 +21,18 @@ def quality(facts: VerticalFacts) -> Markup:
             [one.name for one in shown],
             [(one.auc or COIN) - COIN for one in shown],
             left=COIN,
-            xerr=[one.standard_error or 0.0 for one in shown],
             height=_BAR,
             color=[MARKER[one.kind] for one in shown],
-            error_kw={"ecolor": MARKER["ink"], "elinewidth": 0.9, "capsize": 2},
         )
+        for one in shown:
+            if one.standard_error is not None:
+                axes.errorbar(
+                    one.auc or COIN, one.name, xerr=one.standard_error, color=MARKER["ink"], capsize=3, lw=1
+                )
         axes.axvline(COIN, color=MARKER["muted"], linewidth=1)
         axes.invert_yaxis()
         axes.grid(visible=True, axis="x")
-        axes.set_xlabel("AUC on held-out people (the bars start at 0.5, a coin); whisker ± 1 s.e.")
+        axes.set_xlabel("AUC (bars start at 0.5, a coin); whisker ± 1 s.e.")
         axes.spines["left"].set_visible(False)
         described = "; ".join(f"{one.name} {one.auc:.3f}" for one in shown)
         return finished(figure, "quality", "AUC alone, joint and pooled", f"{described}.")
@@ -110,7 +113,7 @@ def calls(facts: VerticalFacts) -> Markup:
         ("on the label holder's own", "alone", [call.own_columns for call in made]),
         ("no score", "deny", [call.refused for call in made]),
     )
-    with drawing(1.1 + 0.42 * len(made)) as (figure, axes):
+    with drawing(1.1 + 0.34 * len(made), FULL_WIDTH_IN) as (figure, axes):
         left = [0] * len(made)
         for label, role, counts in bars:
             axes.barh(names, counts, left=left, height=_BAR, color=MARKER[role], label=label)

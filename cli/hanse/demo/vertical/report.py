@@ -24,7 +24,6 @@ def render_report(facts: VerticalFacts) -> str:
             "attacks": charts.attacks(facts),
             "calls": charts.calls(facts),
         },
-        total=sum(one.size_bytes for one in facts.sent),
         entries=sum(log.entries for log in facts.logs),
         worst=max((one for one in facts.attacks if one.allowed is not None), key=lambda one: one.auc or 0.0),
     )
