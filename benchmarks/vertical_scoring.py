@@ -7,8 +7,8 @@ import signal
 import statistics
 import sys
 import tempfile
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -71,17 +71,14 @@ def measure(members: Members, started: Children, options: Options, *, faults: bo
     """Starts everything in the members' folder, and asks."""
     measured = Measured()
     rounds, calls = turns = (4, 40) if options.quick else (20, 200)
-    processes = Processes(started, members, WAY_S)
-    processes.start_partner(keep_s=0)
-    port, near = processes.start()
-    with calling(port, members) as client:
+    with asking(members, started) as (processes, ports, client):
         requests = client.joint(members.requests(), PEOPLE)
-        in_turn(processes, (port, near), requests, turns, measured)
+        in_turn(processes, ports, requests, turns, measured)
         processes.end_partner()
         processes.start_partner(keep_s=3600)
         client.until_kept(requests)
         for _ in range(rounds):
-            taken_s = latencies_s(port, processes.tls, requests, calls)
+            taken_s = latencies_s(ports[0], processes.tls, requests, calls)
             measured.unanswered += calls - len(taken_s)
             measured.kept_ms.append(_median_ms(taken_s))
         if faults:
@@ -92,13 +89,19 @@ def measure(members: Members, started: Children, options: Options, *, faults: bo
 def measure_kind(members: Members, started: Children) -> Measured:
     """Asks the partner alone, of a model of another kind."""
     measured = Measured()
+    with asking(members, started) as (processes, ports, client):
+        in_turn(processes, ports, client.joint(members.requests(), PEOPLE), TURNS_OF_A_KIND, measured)
+    return measured
+
+
+@contextmanager
+def asking(members: Members, started: Children) -> Iterator[tuple[Processes, tuple[int, int], Client]]:
+    """Everything that answers, with a partner that lets nothing be kept; its ports; and who asks."""
     processes = Processes(started, members, WAY_S)
     processes.start_partner(keep_s=0)
-    port, near = processes.start()
-    with calling(port, members) as client:
-        requests = client.joint(members.requests(), PEOPLE)
-    in_turn(processes, (port, near), requests, TURNS_OF_A_KIND, measured)
-    return measured
+    ports = processes.start()
+    with calling(ports[0], members) as client:
+        yield processes, ports, client
 
 
 def in_turn(

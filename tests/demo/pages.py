@@ -37,3 +37,31 @@ def spoilt(value: Any) -> Any:
         return [spoilt(item) for item in value]
     shown = isinstance(value, str) and not re.match(KEPT, value)
     return f"{value}{HOSTILE}" if shown else value
+
+
+def check_loads_nothing(page: str) -> None:
+    outline = Outline(page)
+    assert not {"script", "link", "img", "iframe", "object"} & set(outline.tags)
+    references = [value for name, value in outline.attributes if name in {"href", "xlink:href", "src"}]
+    assert references
+    assert all(value.startswith("#") for value in references)
+    assert ("content", "default-src 'none'; style-src 'unsafe-inline'") in outline.attributes
+    assert not re.search(r"@import|url\((?!#)", page)
+
+
+def check_accessible(page: str, figures: int) -> None:
+    outline = Outline(page)
+    assert outline.tags.count("svg") == outline.tags.count("desc") == outline.tags.count("figure") == figures
+    assert outline.tags.count("table") >= figures
+    assert len(set(outline.ids)) == len(outline.ids), "an identifier appears twice"
+    labels = [value for name, value in outline.attributes if name == "aria-labelledby"]
+    assert all(part in outline.ids for value in labels for part in value.split())
+    targets = [value[1:] for name, value in outline.attributes if name in {"href", "xlink:href"}]
+    assert set(targets) <= set(outline.ids)
+
+
+def check_follows_the_scheme(page: str) -> None:
+    svg = "".join(re.findall(r"<svg.*?</svg>", page, flags=re.DOTALL))
+    assert "var(--federated)" in svg
+    # A fixed colour would be wrong in one of the two schemes.
+    assert not re.findall(r"#[0-9a-f]{6}", svg)

@@ -1,6 +1,5 @@
 import io
 import json
-import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
-from tests.demo.pages import Outline, spoilt
+from tests.demo.pages import check_accessible, check_follows_the_scheme, check_loads_nothing, spoilt
 
 from hanse.demo.report import render_report, write_report
 from hanse.demo.results import DemoResult, RoundFacts
@@ -33,31 +32,15 @@ def test_report_shows_every_figure_of_the_result(page: str) -> None:
 
 
 def test_report_is_one_file_that_loads_nothing(page: str) -> None:
-    outline = Outline(page)
-    assert not {"script", "link", "img", "iframe", "object"} & set(outline.tags)
-    references = [value for name, value in outline.attributes if name in {"href", "xlink:href", "src"}]
-    assert references
-    assert all(value.startswith("#") for value in references)
-    assert ("content", "default-src 'none'; style-src 'unsafe-inline'") in outline.attributes
-    assert not re.search(r"@import|url\((?!#)", page)
+    check_loads_nothing(page)
 
 
 def test_report_is_accessible(page: str) -> None:
-    outline = Outline(page)
-    assert outline.tags.count("svg") == outline.tags.count("desc") == outline.tags.count("figure") == 5
-    assert outline.tags.count("table") >= outline.tags.count("figure")
-    assert len(set(outline.ids)) == len(outline.ids), "an identifier appears twice"
-    labels = [value for name, value in outline.attributes if name == "aria-labelledby"]
-    assert all(part in outline.ids for value in labels for part in value.split())
-    targets = [value[1:] for name, value in outline.attributes if name in {"href", "xlink:href"}]
-    assert set(targets) <= set(outline.ids)
+    check_accessible(page, figures=5)
 
 
 def test_charts_follow_the_colour_scheme(page: str) -> None:
-    svg = "".join(re.findall(r"<svg.*?</svg>", page, flags=re.DOTALL))
-    assert "var(--federated)" in svg
-    # A fixed colour would be wrong in one of the two schemes.
-    assert not re.findall(r"#[0-9a-f]{6}", svg)
+    check_follows_the_scheme(page)
 
 
 def test_report_escapes_every_text(make_result: MakeResult) -> None:

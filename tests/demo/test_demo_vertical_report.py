@@ -1,11 +1,10 @@
 """The page of the vertical demo, of facts that are made up."""
 
-import re
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from tests.demo.pages import Outline, spoilt
+from tests.demo.pages import check_accessible, check_follows_the_scheme, check_loads_nothing, spoilt
 
 from hanse.demo.results import LogFacts
 from hanse.demo.vertical.facts import (
@@ -124,27 +123,15 @@ def test_the_page_shows_what_was_found(page: str) -> None:
 
 
 def test_the_page_is_one_file_that_loads_nothing(page: str) -> None:
-    outline = Outline(page)
-    assert not {"script", "link", "img", "iframe", "object"} & set(outline.tags)
-    references = [value for name, value in outline.attributes if name in {"href", "xlink:href", "src"}]
-    assert references
-    assert all(value.startswith("#") for value in references)
-    assert ("content", "default-src 'none'; style-src 'unsafe-inline'") in outline.attributes
+    check_loads_nothing(page)
 
 
 def test_the_page_is_accessible(page: str) -> None:
-    outline = Outline(page)
-    assert outline.tags.count("svg") == outline.tags.count("desc") == outline.tags.count("figure") == 4
-    assert len(set(outline.ids)) == len(outline.ids), "an identifier appears twice"
-    labels = [value for name, value in outline.attributes if name == "aria-labelledby"]
-    assert all(part in outline.ids for value in labels for part in value.split())
+    check_accessible(page, figures=4)
 
 
 def test_charts_follow_the_colour_scheme(page: str) -> None:
-    svg = "".join(re.findall(r"<svg.*?</svg>", page, flags=re.DOTALL))
-    assert "var(--federated)" in svg
-    # A fixed colour would be wrong in one of the two schemes.
-    assert not re.findall(r"#[0-9a-f]{6}", svg)
+    check_follows_the_scheme(page)
 
 
 def test_every_text_is_escaped() -> None:
