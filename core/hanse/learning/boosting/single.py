@@ -7,12 +7,13 @@ A call about one person is the usual one. What is computed here is what ``Binnin
 import math
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
+from operator import add
 from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
 from hanse.errors import ConfigurationError
-from hanse.learning.boosting.columns import BinnedColumn
+from hanse.learning.boosting.columns import BinnedColumn, Binning
 from hanse.learning.boosting.model import BoostedTrees
 from hanse.learning.transform import as_number, as_word, n_cells
 
@@ -61,6 +62,22 @@ class SingleRow:
             ConfigurationError: ``config.bad-data`` if a column is missing or of another length.
         """
         return [_code(column, values.get(column.name)) for column in self._columns]
+
+
+class SingleCells:
+    """Which cell of all is that of each value of a row: ``Binning.encode`` and ``Layout.offsets`` together.
+
+    Args:
+        binning: The columns.
+    """
+
+    def __init__(self, binning: Binning) -> None:
+        self._row = SingleRow(binning.columns)
+        self._offsets = binning.layout.offsets.tolist()
+
+    def at(self, values: Mapping[str, NDArray[Any]]) -> list[int]:
+        """One cell for each column; see :meth:`SingleRow.encode`."""
+        return list(map(add, self._offsets, self._row.encode(values)))
 
 
 def _code(column: _Cells, values: NDArray[Any] | None) -> int:

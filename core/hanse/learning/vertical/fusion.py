@@ -106,6 +106,11 @@ class Fusion:
         added: Floats = _stacked(self.own.logits(columns), received) @ self.weights
         return added
 
+    def logits_of_one(self, columns: Columns, received: list[float]) -> Floats:
+        """As :meth:`logits`, of a single row; shape (1,)."""
+        added: Floats = np.array([[self.own.logit_of_one(columns), *received, 1.0]]) @ self.weights
+        return added
+
     def parts(self, columns: Columns, received: list[Floats]) -> tuple[Floats, float]:
         """What each own column, then each feature holder adds to log-odds.
 

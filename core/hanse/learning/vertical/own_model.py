@@ -5,6 +5,8 @@ It is a party's share of late fusion, and what a label holder falls back on besi
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property, reduce
+from operator import add
 from typing import Annotated, Any, Final
 
 import numpy as np
@@ -14,6 +16,7 @@ from pydantic import Field
 from hanse.crypto import canonical_json
 from hanse.errors import ConfigurationError
 from hanse.learning.boosting.columns import Binning, Codes
+from hanse.learning.boosting.single import SingleCells
 from hanse.learning.vertical.cell_file import MAX_CELLS, CellFile
 from hanse.policies.fields import Many
 
@@ -25,6 +28,8 @@ L2: Final = 10.0
 """Pull on log-odds towards zero; as many rows that say nothing."""
 
 _STEPS: Final = 25
+_PAIRWISE: Final = 8
+"""So many numbers numpy adds up in another order than one after the other."""
 
 
 class _File(CellFile):
@@ -34,7 +39,7 @@ class _File(CellFile):
     base: Annotated[float, Field(allow_inf_nan=False)]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class OwnModel:
     """Log-odds of a party's cells.
 
@@ -90,6 +95,17 @@ class OwnModel:
         total = self.by_column(columns).sum(axis=1) + self.base
         logits: Floats = np.clip(total, -LARGEST_LOGIT, LARGEST_LOGIT)
         return logits
+
+    def logit_of_one(self, columns: Columns) -> float:
+        """As :meth:`logits`, of a single row, to the last digit."""
+        cells, log_odds = self._single
+        found = [log_odds[at] for at in cells.at(columns)]
+        total = reduce(add, found, 0.0) if len(found) < _PAIRWISE else float(np.sum(found))
+        return min(max(total + self.base, -LARGEST_LOGIT), LARGEST_LOGIT)
+
+    @cached_property
+    def _single(self) -> tuple[SingleCells, list[float]]:
+        return SingleCells(self.binning), self.log_odds.tolist()
 
     def by_column(self, columns: Columns) -> Floats:
         """Log-odds of people's cells, shape (rows, columns of the binning)."""

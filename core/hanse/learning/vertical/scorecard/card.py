@@ -5,8 +5,10 @@ other: a person's points are the base and the cells' of both halves. Points mean
 :mod:`hanse.learning.scorecard`.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Final
+from functools import cached_property
+from typing import Annotated, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +16,7 @@ from pydantic import Field
 
 from hanse.crypto import canonical_json
 from hanse.learning.boosting.columns import BinnedColumn, Binning, Codes
+from hanse.learning.boosting.single import SingleCells
 from hanse.learning.scorecard import Row, Scorecard, factor_and_offset
 from hanse.learning.transform import ColumnFeatures, cell_names
 from hanse.learning.vertical.cell_file import MAX_CELLS, CellFile
@@ -35,7 +38,7 @@ class _File(CellFile):
     base: _Points
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class HalfCard:
     """Points of one party's cells.
 
@@ -71,6 +74,22 @@ class HalfCard:
         """Points of people by their cells, with the base, shape (rows,)."""
         points: NDArray[np.int64] = self.by_column(codes).sum(axis=1) + self.base
         return points
+
+    def score_of_one(self, columns: Mapping[str, NDArray[Any]]) -> int:
+        """As :meth:`score`, of a single row.
+
+        Args:
+            columns: Value by column name, each of shape (1,).
+
+        Raises:
+            ConfigurationError: ``config.bad-data`` if a column is missing or of another length.
+        """
+        cells, points = self._single
+        return sum(points[at] for at in cells.at(columns)) + self.base
+
+    @cached_property
+    def _single(self) -> tuple[SingleCells, list[int]]:
+        return SingleCells(self.binning), self.points.tolist()
 
     def by_column(self, codes: Codes) -> NDArray[np.int64]:
         """Points of people's cells, shape (rows, columns of the binning)."""

@@ -5,6 +5,7 @@ Whatever comes by the wire is held against its form before anything is made of i
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from struct import Struct
 from typing import Any, ClassVar, Final, Protocol
 
 import numpy as np
@@ -20,6 +21,8 @@ Rows = NDArray[np.uint8]
 
 _NUMBER_BYTES: Final = 8
 _SINGLE_BYTES: Final = 4
+_LOGIT: Final = Struct("<d")
+_POINTS: Final = Struct("<q")
 
 
 class Form(Protocol):
@@ -80,7 +83,12 @@ class LogOdds:
 
     def require(self, rows: Rows) -> None:
         """See :class:`Form`."""
-        if not (np.abs(self.read(rows)) <= LARGEST_LOGIT).all():  # NaN is not either
+        good = (
+            abs(self.read_one(rows)) <= LARGEST_LOGIT  # NaN is not either
+            if len(rows) == 1
+            else (np.abs(self.read(rows)) <= LARGEST_LOGIT).all()
+        )
+        if not good:
             raise ProtocolError("protocol.malformed", "log-odds that no model of own columns gives")
 
     @staticmethod
@@ -92,6 +100,17 @@ class LogOdds:
     def read(rows: Rows) -> NDArray[np.float64]:
         """The inverse of :meth:`write`."""
         return _numbers_of(rows, "<f8").astype(np.float64)
+
+    @staticmethod
+    def write_one(logit: float) -> Rows:
+        """As :meth:`write`, of one person."""
+        return np.frombuffer(_LOGIT.pack(logit), np.uint8).reshape(1, _NUMBER_BYTES)
+
+    @staticmethod
+    def read_one(rows: Rows) -> float:
+        """The inverse of :meth:`write_one`."""
+        logit: float = _LOGIT.unpack(rows.tobytes())[0]
+        return logit
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +126,12 @@ class Points:
 
     def require(self, rows: Rows) -> None:
         """See :class:`Form`."""
-        points = self.read(rows)
-        if not ((points >= -MAX_POINTS) & (points <= MAX_POINTS)).all():
+        if len(rows) == 1:
+            good = -MAX_POINTS <= self.read_one(rows) <= MAX_POINTS
+        else:
+            points = self.read(rows)
+            good = bool(((points >= -MAX_POINTS) & (points <= MAX_POINTS)).all())
+        if not good:
             raise ProtocolError("protocol.malformed", "points that no card gives")
 
     @staticmethod
@@ -120,6 +143,17 @@ class Points:
     def read(rows: Rows) -> NDArray[np.int64]:
         """The inverse of :meth:`write`."""
         return _numbers_of(rows, "<i8").astype(np.int64)
+
+    @staticmethod
+    def write_one(points: int) -> Rows:
+        """As :meth:`write`, of one person."""
+        return np.frombuffer(_POINTS.pack(points), np.uint8).reshape(1, _NUMBER_BYTES)
+
+    @staticmethod
+    def read_one(rows: Rows) -> int:
+        """The inverse of :meth:`write_one`."""
+        points: int = _POINTS.unpack(rows.tobytes())[0]
+        return points
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,8 @@ class FusionFeature:
 
     def answers(self, columns: Columns, people: int) -> Rows:
         """See the protocol."""
-        del people  # as many as the columns have values
+        if people == 1:
+            return LogOdds.write_one(self.model.logit_of_one(columns))
         return LogOdds.write(self.model.logits(columns))
 
 
@@ -62,6 +63,9 @@ class FusionLabel:
 
     def scores(self, columns: Columns, answers: Mapping[str, Rows]) -> NDArray[np.float64]:
         """See the protocol."""
+        if all(len(rows) == 1 for rows in answers.values()):
+            one = [LogOdds.read_one(answers[name]) for name in self.holders]
+            return logistic(self.fusion.logits_of_one(columns, one))
         received = [LogOdds.read(answers[name]) for name in self.holders]
         return logistic(self.fusion.logits(columns, received))
 

@@ -35,7 +35,8 @@ class CardFeature:
 
     def answers(self, columns: Columns, people: int) -> Rows:
         """See the protocol."""
-        del people  # as many as the columns have values
+        if people == 1:
+            return Points.write_one(self.half.score_of_one(columns))
         return Points.write(self.half.score(self.half.binning.encode(columns)))
 
 
@@ -58,8 +59,12 @@ class CardLabel:
 
     def scores(self, columns: Columns, answers: Mapping[str, Rows]) -> NDArray[np.float64]:
         """See the protocol."""
+        said = answers[self.holder]
+        if len(said) == 1:
+            total = self.half.score_of_one(columns) + Points.read_one(said)
+            return probabilities(self.half.scale, np.array([total]))
         own = self.half.score(self.half.binning.encode(columns))
-        return probabilities(self.half.scale, own + Points.read(answers[self.holder]))
+        return probabilities(self.half.scale, own + Points.read(said))
 
 
 def open_feature(files: Mapping[str, bytes]) -> CardFeature:

@@ -66,8 +66,7 @@ class SplitFeature:
 
     def answers(self, columns: Columns, people: int) -> Rows:
         """See the protocol."""
-        del people  # as many as the columns have values
-        return self.form.write(np.tanh(self.bottom.apply(self.description.inputs.apply(columns))))
+        return self.form.write(np.tanh(self.bottom.apply(_inputs(self.description, columns, people))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +91,16 @@ class SplitLabel:
 
     def scores(self, columns: Columns, answers: Mapping[str, Rows]) -> NDArray[np.float64]:
         """See the protocol."""
-        own = np.tanh(self.bottom.apply(self.description.inputs.apply(columns)))
+        people = len(next(iter(answers.values())))
+        own = np.tanh(self.bottom.apply(_inputs(self.description, columns, people)))
         received = [form.read(answers[name]) for name, form in self.asks.items()]
         logits = self.top.apply(np.concatenate([own, *received], axis=1))
         return logistic(logits[:, 0].astype(np.float64))
+
+
+def _inputs(description: SplitDescription, columns: Columns, people: int) -> Floats32:
+    inputs = description.inputs
+    return inputs.apply_to_one(columns) if people == 1 else inputs.apply(columns)
 
 
 def open_feature(files: Mapping[str, bytes]) -> SplitFeature:
