@@ -32,7 +32,7 @@ DEADLINE_S = 2.0
 SILENT_CALLS = 3
 PEOPLE = 100
 MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of its own is made in it
-TURNS_OF_A_KIND = (10, 200)
+TURNS_OF_A_KIND = (20, 200)
 SYNCS = 2  # the partner's entry is on the disk before it answers, the label holder's before it answers
 
 

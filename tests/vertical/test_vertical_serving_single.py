@@ -12,7 +12,7 @@ from hanse.learning.boosting.columns import BinnedColumn, Binning
 from hanse.learning.vertical.fusion import Fusion
 from hanse.learning.vertical.own_model import OwnModel
 from hanse.learning.vertical.scorecard import HalfCard
-from hanse.learning.vertical.serving.forms import LogOdds, Points, rows_of
+from hanse.learning.vertical.serving.forms import Embeddings, LogOdds, Points, rows_of
 from hanse.learning.vertical.serving.late_fusion import FusionFeature, FusionLabel
 from hanse.learning.vertical.serving.scorecard import CardFeature, CardLabel
 from hanse.learning.vertical.split.inputs import Inputs
@@ -119,6 +119,14 @@ def test_no_model_says_such_log_odds_of_one(number: float) -> None:
     rows = LogOdds.write_one(number)
     with pytest.raises(ProtocolError):
         LogOdds().require(rows)
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf, 1.5, -1.5])
+def test_no_bottom_makes_such_numbers_of_one(number: float) -> None:
+    form = Embeddings(3)
+    with pytest.raises(ProtocolError):
+        form.require(form.write(np.array([[0.5, number, -1.0]], dtype=np.float32)))
+    form.require(form.write(np.array([[0.5, 1.0, -1.0]], dtype=np.float32)))
 
 
 @pytest.mark.parametrize("number", [2**41, -(2**41)])

@@ -5,7 +5,7 @@ Whatever comes by the wire is held against its form before anything is made of i
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from struct import Struct
+from struct import Struct, unpack
 from typing import Any, ClassVar, Final, Protocol
 
 import numpy as np
@@ -174,7 +174,11 @@ class Embeddings:
 
     def require(self, rows: Rows) -> None:
         """See :class:`Form`."""
-        if not (np.abs(self.read(rows)) <= 1).all():  # NaN is not either
+        if len(rows) == 1:
+            good = all(-1 <= number <= 1 for number in unpack(f"<{self.numbers}f", rows.tobytes()))
+        else:
+            good = bool((np.abs(self.read(rows)) <= 1).all())  # NaN is not either
+        if not good:
             raise ProtocolError("protocol.malformed", "numbers that no bottom of a network makes")
 
     def write(self, embedded: NDArray[np.float32]) -> Rows:
