@@ -143,7 +143,8 @@ def test_json_round_trip(columns: list[Any], data: st.DataObject) -> None:
     try:
         transform = Transform.fit(columns, np.array(counts), 10)
     except TrainingError:
-        assert max(counts) < 10
+        # Noise below zero takes something away from the bins that it is merged with.
+        assert max(counts) + sum(count for count in counts if count < 0) < 10
         return
     assert Transform.from_json(transform.to_json()) == transform
     assert Transform.from_json(transform.to_json()).digest == transform.digest
