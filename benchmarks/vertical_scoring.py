@@ -32,7 +32,7 @@ DEADLINE_S = 2.0
 SILENT_CALLS = 3
 PEOPLE = 100
 MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of its own is made in it
-TURNS_OF_A_KIND = (20, 200)
+TURNS, QUICK_TURNS = (20, 200), (4, 40)  # rounds, and calls in each
 SYNCS = 2  # the partner's entry is on the disk before it answers, the label holder's before it answers
 
 
@@ -70,7 +70,7 @@ class Measured:
 def measure(members: Members, started: Children, options: Options, *, faults: bool) -> Measured:
     """Starts everything in the members' folder, and asks."""
     measured = Measured()
-    rounds, calls = turns = (4, 40) if options.quick else (20, 200)
+    rounds, calls = turns = QUICK_TURNS if options.quick else TURNS
     with asking(members, started) as (processes, ports, client):
         requests = client.joint(members.requests(), PEOPLE)
         in_turn(processes, ports, requests, turns, measured)
@@ -90,7 +90,7 @@ def measure_kind(members: Members, started: Children) -> Measured:
     """Asks the partner alone, of a model of another kind."""
     measured = Measured()
     with asking(members, started) as (processes, ports, client):
-        in_turn(processes, ports, client.joint(members.requests(), PEOPLE), TURNS_OF_A_KIND, measured)
+        in_turn(processes, ports, client.joint(members.requests(), PEOPLE), TURNS, measured)
     return measured
 
 

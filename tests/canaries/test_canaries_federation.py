@@ -13,7 +13,7 @@ from tests.canaries.test_canaries_run import hostile_rows
 
 from hanse.client.models import fetch_model
 from hanse.client.remote import RunEvent
-from hanse.demo.calls import score
+from hanse.demo.calls import Caller
 
 pytestmark = [pytest.mark.federation, pytest.mark.slow, pytest.mark.timeout(420)]
 
@@ -79,7 +79,7 @@ def scoring(running: Any, model: str, places: Places) -> None:
         ("scoring.marketing", ids[:1] * 4, (name, version)),
     ):
         try:
-            call = score(address, caller, site.home.serving_authority, asked, purpose, subjects)
+            call = Caller(address, caller, site.home.serving_authority, asked).score(purpose, subjects)
         except UnicodeEncodeError:
             continue  # the client itself refuses to send it
         allowed.append(call.allowed)

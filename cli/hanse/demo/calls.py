@@ -30,62 +30,66 @@ class Reply:
     code: str | None
     latency_ms: float
 
+    @property
+    def rules(self) -> list[str]:
+        """The rule that denied each subject, empty where none did; nothing of a call that was refused."""
+        return [] if self.response is None else list(self.response.results.rules)
 
-def ask(
-    address: str,
-    caller: Path,
-    authority: Path,
-    model: tuple[str, str],
-    purpose: str,
-    subject_ids: Sequence[str],
-) -> Reply:
-    """Makes one call.
 
-    Args:
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A calling system of one model version.
+
+    Attributes:
         address: ``host:port`` of the scorer.
-        caller: Folder with ``tls.key`` and ``tls.crt`` of the calling system; its name is the caller's.
+        folder: With ``tls.key`` and ``tls.crt`` of the calling system; its name is the caller's.
         authority: PEM file, what the scorer's certificate chains to.
         model: Name and version.
-        purpose: The use that the caller declares.
-        subject_ids: The subjects, as the member that scores writes them; it looks up their columns.
     """
-    credentials = grpc.ssl_channel_credentials(
-        authority.read_bytes(), (caller / "tls.key").read_bytes(), (caller / "tls.crt").read_bytes()
-    )
-    request = pb.ScoreRequest(model=model[0], version=model[1], purpose=purpose, subject_ids=subject_ids)
-    started_s = time.monotonic()
-    with grpc.secure_channel(address, credentials) as channel:
-        try:
-            response = pb_grpc.ScoringStub(channel).Score(request, timeout=CALL_TIMEOUT_S)
-            status, code = "OK", None
-        except grpc.RpcError as error:
-            response, status, code = None, error.code().name, _code(error)
-    return Reply(response, status, code, 1000 * (time.monotonic() - started_s))
 
+    address: str
+    folder: Path
+    authority: Path
+    model: tuple[str, str]
 
-def score(
-    address: str,
-    caller: Path,
-    authority: Path,
-    model: tuple[str, str],
-    purpose: str,
-    subject_ids: Sequence[str],
-) -> ScoringCall:
-    """Makes one call as :func:`ask` does, and says how it went."""
-    reply = ask(address, caller, authority, model, purpose, subject_ids)
-    rules = [] if reply.response is None else list(reply.response.results.rules)
-    denied = sorted(set(rules) - {""})
-    return ScoringCall(
-        caller=caller.name,
-        purpose=purpose,
-        allowed=reply.response is not None,
-        outcome=reply.status,
-        subjects=len(subject_ids),
-        scored=rules.count(""),
-        code=reply.code,
-        rule=denied[0] if denied else None,
-        latency_ms=reply.latency_ms,
-    )
+    def ask(self, purpose: str, subject_ids: Sequence[str]) -> Reply:
+        """Makes one call.
+
+        Args:
+            purpose: The use that the caller declares.
+            subject_ids: The subjects, as the member that scores writes them; it looks up their columns.
+        """
+        key, certificate = (self.folder / name for name in ("tls.key", "tls.crt"))
+        credentials = grpc.ssl_channel_credentials(
+            self.authority.read_bytes(), key.read_bytes(), certificate.read_bytes()
+        )
+        name, version = self.model
+        request = pb.ScoreRequest(model=name, version=version, purpose=purpose, subject_ids=subject_ids)
+        started_s = time.monotonic()
+        with grpc.secure_channel(self.address, credentials) as channel:
+            try:
+                response = pb_grpc.ScoringStub(channel).Score(request, timeout=CALL_TIMEOUT_S)
+                status, code = "OK", None
+            except grpc.RpcError as error:
+                response, status, code = None, error.code().name, _code(error)
+        return Reply(response, status, code, 1000 * (time.monotonic() - started_s))
+
+    def score(self, purpose: str, subject_ids: Sequence[str]) -> ScoringCall:
+        """Makes one call as :meth:`ask` does, and says how it went."""
+        reply = self.ask(purpose, subject_ids)
+        rules = reply.rules
+        denied = sorted(set(rules) - {""})
+        return ScoringCall(
+            caller=self.folder.name,
+            purpose=purpose,
+            allowed=reply.response is not None,
+            outcome=reply.status,
+            subjects=len(subject_ids),
+            scored=rules.count(""),
+            code=reply.code,
+            rule=denied[0] if denied else None,
+            latency_ms=reply.latency_ms,
+        )
 
 
 def _code(error: grpc.RpcError) -> str | None:

@@ -24,7 +24,7 @@ from hanse.client.remote import CoordinatorClient, RunEvent
 from hanse.crypto import VerifierKey, write_atomic
 from hanse.demo import summary
 from hanse.demo.baselines import TrainedModel, compare, train_baselines
-from hanse.demo.calls import score
+from hanse.demo.calls import Caller
 from hanse.demo.data import DemoData, Rows, load
 from hanse.demo.federation import CALLER, COORDINATOR, Federation, Site
 from hanse.demo.interruption import heed
@@ -290,8 +290,9 @@ def _score(run: DemoRun, processes: Processes, steps: Steps) -> None:
         address = processes.wait_until_ready(SCORER).split()[-1]
         subjects = _subjects_to_score(site)
         model = (run.model.manifest.name, str(run.model.manifest.version))
+        crm = Caller(address, caller, site.home.serving_authority, model)
         for purpose in (SCORING_PURPOSE, FOREIGN_PURPOSE):
-            run.calls.append(score(address, caller, site.home.serving_authority, model, purpose, subjects))
+            run.calls.append(crm.score(purpose, subjects))
     for call in run.calls:
         what = (
             f"{call.scored} of {call.subjects} subjects scored"

@@ -26,7 +26,7 @@ from hanse.client.remote import CoordinatorClient, RunEvent
 from hanse.client.setup import Organisation
 from hanse.client.software import software_digest, software_version
 from hanse.crypto import VerifierKey
-from hanse.demo.calls import score
+from hanse.demo.calls import Caller
 from hanse.demo.federation import Cast, Federation, Site
 from hanse.demo.interruption import heed
 from hanse.demo.kinds import KINDS
@@ -198,9 +198,8 @@ def ask_for_scores(going: Rehearsing, processes: Processes) -> None:
     asked += [(name, FOREIGN_PURPOSE) for name in listed[:1]]
     for name, purpose in asked:
         model = (manifest.name, str(manifest.version))
-        going.calls.append(
-            score(address, folders[name], site.home.serving_authority, model, purpose, subjects)
-        )
+        caller = Caller(address, folders[name], site.home.serving_authority, model)
+        going.calls.append(caller.score(purpose, subjects))
 
 
 def examine(going: Rehearsing) -> Rehearsal:

@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from hanse.audit import VerifiedLog
 from hanse.errors import ConfigurationError
 
 Auc = Annotated[float, Field(ge=0, le=1)]
@@ -243,6 +244,11 @@ class LogFacts(Facts):
     entries: Count
     root: str
     verified: bool
+
+    @classmethod
+    def of(cls, owner: str, log: VerifiedLog) -> Self:
+        """Of a log that was verified."""
+        return cls(owner=owner, origin=log.origin, entries=log.size, root=log.root.hex(), verified=True)
 
 
 class TimelineEntry(Facts):

@@ -75,7 +75,7 @@ def result_of(
         quality=quality,
         model=_model(run.model),
         scoring=tuple(run.calls),
-        logs=tuple(_log(owner, log) for owner, log in run.logs.items()),
+        logs=tuple(LogFacts.of(owner, log) for owner, log in run.logs.items()),
         timeline=_timeline(run.logs),
         rules={rule.id: rule.message.en for rule in RULES.values() if _appears(rule.id, run.logs)},
     )
@@ -192,10 +192,6 @@ def _model(model: LoadedModel) -> ModelFacts:
         parameters=parameters,
         trees=0 if trees is None else trees.iterations,
     )
-
-
-def _log(owner: str, log: VerifiedLog) -> LogFacts:
-    return LogFacts(owner=owner, origin=log.origin, entries=log.size, root=log.root.hex(), verified=True)
 
 
 def _timeline(logs: dict[str, VerifiedLog]) -> tuple[TimelineEntry, ...]:

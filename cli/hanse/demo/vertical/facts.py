@@ -1,14 +1,13 @@
 """What the vertical demo shows a person: the one document behind its tables and its page.
 
 Figures marked "demo only" need everybody's columns or identifiers in one place; the demo has them because it
-made them up. The JSON that ``--json`` writes has all this, and what a program needs beside it.
+made them up. The JSON that ``--json`` writes is another document, for programs.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Final, Literal, TypeAlias
 
-from hanse.audit import VerifiedLog
 from hanse.demo.results import Auc, Count, Facts, LogFacts, NonNegative
 from hanse.demo.vertical.rivals import Rivals
 from hanse.demo.vertical.story import Story
@@ -285,14 +284,6 @@ def attacks_of(manifest: VerticalManifest) -> Iterator[Attack]:
             yield Attack(party=report.party, name=name, on=worst.seen, auc=worst.leaked, allowed=most)
         for known in report.disclosed:
             yield Attack(party=report.party, name=known.attack, on=known.seen, auc=known.area, allowed=None)
-
-
-def logs_of(logs: Mapping[str, VerifiedLog]) -> tuple[LogFacts, ...]:
-    """The verified logs, by owner."""
-    return tuple(
-        LogFacts(owner=owner, origin=log.origin, entries=log.size, root=log.root.hex(), verified=True)
-        for owner, log in logs.items()
-    )
 
 
 def assumption_of(agreement: Agreement) -> str:

@@ -25,6 +25,7 @@ from hanse.demo.federation import CALLER, COORDINATOR, Federation
 from hanse.demo.interruption import heed
 from hanse.demo.orchestrate import PURPOSE, SCORING_PURPOSE, prepare_folder, verify_logs
 from hanse.demo.processes import Processes
+from hanse.demo.results import LogFacts
 from hanse.demo.steps import Steps
 from hanse.demo.vertical.facts import (
     Scored,
@@ -32,7 +33,6 @@ from hanse.demo.vertical.facts import (
     assumption_of,
     attacks_of,
     learned_of,
-    logs_of,
     parties_of,
     quality_of,
     sent_of,
@@ -209,7 +209,7 @@ def run_vertical(options: VerticalOptions, console: Console) -> VerticalResult:
         learned=learned_of(model.manifest),
         attacks=tuple(attacks_of(model.manifest)),
         scored=scored,
-        logs=logs_of(logs),
+        logs=tuple(LogFacts.of(owner, log) for owner, log in logs.items()),
         findings=findings,
     )
     result = VerticalResult(story, signed, tuple(events), model, rivals, facts)

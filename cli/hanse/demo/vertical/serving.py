@@ -9,9 +9,7 @@ to.
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -19,7 +17,7 @@ from numpy.typing import NDArray
 
 from hanse.api.v1 import scoring_pb2 as pb
 from hanse.crypto import write_atomic
-from hanse.demo.calls import Reply, ask
+from hanse.demo.calls import Caller, Reply
 from hanse.demo.federation import CALLER, Federation, Site
 from hanse.demo.interruption import heed
 from hanse.demo.orchestrate import FOREIGN_PURPOSE, SCORER, SCORING_PURPOSE
@@ -28,30 +26,12 @@ from hanse.demo.vertical.facts import Asked, Scored
 from hanse.demo.vertical.story import Story
 from hanse.errors import ServingError
 from hanse.server.ports import free_port
-
-ALONE: Final = "own_columns"
-JOINT: Final = "joint"
+from hanse.server.scoring.vertical.model import BASIS_OUTPUT, JOINT, OWN_COLUMNS
 
 _CONSENTING: Final = 20
 _OTHERS: Final = 3
 _POLL_S: Final = 0.02
 _LONGEST_S: Final = 10.0
-_BASIS: Final = "basis"
-
-
-@dataclass(frozen=True, slots=True)
-class _Caller:
-    """A calling system of the label holder's scorer."""
-
-    site: Site
-    folder: Path
-    address: str
-    model: tuple[str, str]
-
-    def ask(self, about: str, subjects: Sequence[str], purpose: str = SCORING_PURPOSE) -> tuple[Asked, Reply]:
-        authority = self.site.home.serving_authority
-        reply = ask(self.address, self.folder, authority, self.model, purpose, subjects)
-        return _told(about, purpose, subjects, reply), reply
 
 
 def score_together(federation: Federation, story: Story, model: str, processes: Processes) -> Scored:
@@ -69,14 +49,15 @@ def score_together(federation: Federation, story: Story, model: str, processes: 
     """
     caller = _start(federation, model, processes)
     subjects = people_to_score(federation.sites, story)
-    first, reply = caller.ask("people who agreed, and some who did not", subjects)
+    reply = caller.ask(SCORING_PURPOSE, subjects)
+    first = _told("people who agreed, and some who did not", SCORING_PURPOSE, subjects, reply)
     partner = federation.sites[1]
     person = subjects[_first_joint(reply)]
     effect_s, withdrawn = _withdraw(federation, story, caller, person)
     stopped = _part_of(partner)
     processes.kill(stopped)
-    without, _ = caller.ask(f"the same people, while {partner.data.name} does not answer", subjects)
-    foreign, _ = caller.ask("the same people, for another purpose", subjects, FOREIGN_PURPOSE)
+    without = _asked(caller, f"the same people, while {partner.data.name} does not answer", subjects)
+    foreign = _asked(caller, "the same people, for another purpose", subjects, FOREIGN_PURPOSE)
     return Scored(calls=(first, withdrawn, without, foreign), withdrawal_s=effect_s)
 
 
@@ -106,7 +87,7 @@ def _kinds(site: Site, story: Story, place: int) -> NDArray[np.object_]:
     return kinds
 
 
-def _start(federation: Federation, model: str, processes: Processes) -> _Caller:
+def _start(federation: Federation, model: str, processes: Processes) -> Caller:
     """``hanse serve-part`` everywhere else, the links handed over, ``hanse serve`` at the label holder."""
     brand, *others = federation.sites
     folder = federation.make_callers([CALLER])[CALLER]
@@ -123,7 +104,7 @@ def _start(federation: Federation, model: str, processes: Processes) -> _Caller:
     processes.start(SCORER, ["serve", model, "--home", str(brand.home.root)], {})
     address = processes.wait_until_ready(SCORER).split()[-1]
     name, _, version = model.partition("@")
-    return _Caller(brand, folder, address, (name, version))
+    return Caller(address, folder, brand.home.serving_authority, (name, version))
 
 
 def _part_of(site: Site) -> str:
@@ -134,7 +115,7 @@ def _link_of(site: Site) -> str:
     return f"{site.data.name}.link"
 
 
-def _withdraw(federation: Federation, story: Story, caller: _Caller, person: str) -> tuple[float, Asked]:
+def _withdraw(federation: Federation, story: Story, caller: Caller, person: str) -> tuple[float, Asked]:
     """One person withdraws at another member; asks until that has reached everybody."""
     brand, partner = federation.sites[:2]
     row = int(np.flatnonzero(brand.written.subject_ids == person)[0])
@@ -144,7 +125,7 @@ def _withdraw(federation: Federation, story: Story, caller: _Caller, person: str
     began_s = time.monotonic()
     while time.monotonic() < began_s + _LONGEST_S:
         heed()
-        asked, _ = caller.ask(f"one of them, who has withdrawn at {partner.data.name}", [person])
+        asked = _asked(caller, f"one of them, who has withdrawn at {partner.data.name}", [person])
         if not asked.joint and not asked.own_columns:
             return time.monotonic() - began_s, asked
         time.sleep(_POLL_S)
@@ -163,19 +144,22 @@ def _first_joint(reply: Reply) -> int:
 def _rests(reply: Reply) -> list[str]:
     """On which columns each score rests; "" of people who have none."""
     response = reply.response or pb.ScoreResponse()
-    return next((list(one.texts) for one in response.results.outputs if one.name == _BASIS), [])
+    return next((list(one.texts) for one in response.results.outputs if one.name == BASIS_OUTPUT), [])
+
+
+def _asked(caller: Caller, about: str, subjects: Sequence[str], purpose: str = SCORING_PURPOSE) -> Asked:
+    return _told(about, purpose, subjects, caller.ask(purpose, subjects))
 
 
 def _told(about: str, purpose: str, subjects: Sequence[str], reply: Reply) -> Asked:
-    rules = [] if reply.response is None else list(reply.response.results.rules)
     rests = Counter(_rests(reply))
     return Asked(
         about=about,
         purpose=purpose,
         people=len(subjects),
         joint=rests[JOINT],
-        own_columns=rests[ALONE],
-        denied=dict(Counter(rule for rule in rules if rule)),
+        own_columns=rests[OWN_COLUMNS],
+        denied=dict(Counter(rule for rule in reply.rules if rule)),
         code=reply.code,
         latency_ms=reply.latency_ms,
     )
