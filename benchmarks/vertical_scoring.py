@@ -23,6 +23,7 @@ from vertical_scoring_parts.serving import (
     calling,
     empty_s,
     latencies_s,
+    own_core,
 )
 from vertical_scoring_parts.site import OTHERS, TREES, Members, train
 
@@ -97,11 +98,12 @@ def measure_kind(members: Members, started: Children) -> Measured:
 @contextmanager
 def asking(members: Members, started: Children) -> Iterator[tuple[Processes, tuple[int, int], Client]]:
     """Everything that answers, with a partner that lets nothing be kept; its ports; and who asks."""
-    processes = Processes(started, members, WAY_S)
-    processes.start_partner(keep_s=0)
-    ports = processes.start()
-    with calling(ports[0], members) as client:
-        yield processes, ports, client
+    with own_core() as core:
+        processes = Processes(started, members, WAY_S, core)
+        processes.start_partner(keep_s=0)
+        ports = processes.start()
+        with calling(ports[0], members) as client:
+            yield processes, ports, client
 
 
 def in_turn(

@@ -18,7 +18,7 @@ from hanse.audit.tree import root_hash
 from hanse.errors import AuditError, ServingError
 from hanse.policies import Column
 from hanse.server.scoring.call import read_call
-from hanse.server.scoring.layouts import Layouts, subjects_of
+from hanse.server.scoring.layouts import Layouts, call_of, subjects_of
 from hanse.server.scoring.messages import delimited, fields
 from hanse.server.scoring.scorer import request_digest
 from hanse.server.scoring.tensors import read_texts
@@ -163,7 +163,14 @@ def test_what_is_read_fast_is_what_is_read_slowly(
     except ServingError:
         # Values are looked at when calls are decided; only subjects of accepted calls are remembered.
         assert not np.isfinite(values).all() or not found <= {text.encode() for text in _accepted(asked)}
+        assert call_of(fast) is None
         return
+    whole = call_of(fast)
+    assert whole is not None
+    assert (whole.subjects, whole.outputs, whole.raw) == (slow.subjects, slow.outputs, slow.raw)
+    assert whole.columns.keys() == slow.columns.keys()
+    for name, column in whole.columns.items():
+        np.testing.assert_array_equal(column, slow.columns[name], strict=True)
     assert fast.request_id.decode() == request_id
     assert found == frozenset(name.encode() for name in slow.subjects)
     assert fast.layout.outputs == slow.outputs

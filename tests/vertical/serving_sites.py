@@ -45,6 +45,7 @@ from hanse.server.rounds import Means
 from hanse.server.scoring import serve
 from hanse.server.scoring.borders import CODE_TRAILER
 from hanse.server.scoring.stopping import Stop
+from hanse.server.scoring.tensors import pack_texts
 from hanse.server.vertical.registering import vertical_manifest, write_vertical
 from hanse.server.vertical.run import VerticalRun
 from hanse.settings import load_settings
@@ -310,6 +311,19 @@ class Caller:
                 tensor.contents.bytes_contents.extend(str(value).encode() for value in values)
         return request
 
+    def raw(self, request: Any) -> Any:
+        """The same request, its contents raw."""
+        made = oip.ModelInferRequest.FromString(request.SerializeToString())
+        for tensor in made.inputs:
+            contents = tensor.contents
+            made.raw_input_contents.append(
+                pack_texts(contents.bytes_contents)
+                if tensor.datatype == "BYTES"
+                else np.array(contents.fp64_contents, "<f8").tobytes()
+            )
+            tensor.ClearField("contents")
+        return made
+
     def ask(self, request: Any, timeout_s: float = 5.0) -> "Answered":
         return Answered(self._infer(request, timeout=timeout_s))
 
@@ -326,11 +340,27 @@ class Answered:
     """What a calling system was answered."""
 
     def __init__(self, response: Any) -> None:
-        outputs = {tensor.name: tensor.contents for tensor in response.outputs}
-        self.scores = np.array(outputs["score"].fp32_contents)
-        self.decisions = [text.decode() for text in outputs["decision"].bytes_contents]
-        self.basis = [text.decode() for text in outputs["basis"].bytes_contents]
+        names = [tensor.name for tensor in response.outputs]
+        if response.raw_output_contents:
+            raw = dict(zip(names, response.raw_output_contents, strict=True))
+            self.scores = np.frombuffer(raw["score"], "<f4")
+            self.decisions, self.basis = (unpack_texts(raw[name]) for name in ("decision", "basis"))
+        else:
+            outputs = {tensor.name: tensor.contents for tensor in response.outputs}
+            self.scores = np.array(outputs["score"].fp32_contents)
+            self.decisions = [text.decode() for text in outputs["decision"].bytes_contents]
+            self.basis = [text.decode() for text in outputs["basis"].bytes_contents]
         self.mark = response.parameters["basis"].string_param
+
+
+def unpack_texts(raw: bytes) -> list[str]:
+    """Texts of a BYTES tensor."""
+    found, at = [], 0
+    while at < len(raw):
+        end = at + 4 + int.from_bytes(raw[at : at + 4], "little")
+        found.append(raw[at + 4 : end].decode())
+        at = end
+    return found
 
 
 def free_address() -> str:

@@ -1,5 +1,6 @@
 """A vertical model served: the label holder's scorer asks a feature holder's service, over mutual TLS."""
 
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -35,6 +36,7 @@ from hanse.scoring.reasons import PARTNER_DATA
 from hanse.scoring.reasons.halves import attribute_half, explains
 from hanse.scoring.saying import minimised
 from hanse.server.parts.answering import require_answers
+from hanse.server.scoring.borders import CODE_TRAILER
 
 pytestmark = pytest.mark.slow
 
@@ -88,6 +90,58 @@ def test_members_score_together_and_forget_who_withdraws(trained: Trained, addre
         caller.close()
     for site in (brand, insurer):
         assert check_member(trained.entries(site), site.data.name) == []
+
+
+def test_requests_about_one_person_that_look_alike_are_read_and_refused_as_the_first(
+    trained: Trained, address: str
+) -> None:
+    brand, insurer = trained.federation.sites
+    with serving_part(trained, insurer, address), serving_scorer(trained) as scorer:
+        caller = Caller(trained, scorer.address)
+        typed = [asked(trained, caller, [place]) for place in range(90, 110)]
+        alike = [caller.raw(request) for request in typed if not _is_denied(caller, request)]
+        assert len(alike) > 5
+        expected = [caller.ask(request) for request in typed if not _is_denied(caller, request)]
+        assert [answered.mark for answered in expected] == ["joint"] * len(alike)
+        for request, told in zip(alike, expected, strict=True):
+            answered = caller.ask(request)
+            assert answered.scores.tolist() == told.scores.tolist()
+            assert (answered.decisions, answered.basis, answered.mark) == (["permit"], ["joint"], "joint")
+        for code, change in BAD.items():
+            bad = type(alike[0]).FromString(alike[0].SerializeToString())
+            change(bad)
+            assert len(bad.SerializeToString()) == len(alike[0].SerializeToString())  # as alike as can be
+            with pytest.raises(grpc.RpcError) as refused:
+                caller.ask(bad)
+            trailers = {item.key: item.value for item in cast("Any", refused.value).trailing_metadata()}
+            assert trailers[CODE_TRAILER] == code.partition(" ")[0]
+        caller.close()
+    assert check_member(trained.entries(brand), brand.data.name) == []
+
+
+def _with_nan(request: Any) -> None:
+    place = next(place for place, tensor in enumerate(request.inputs) if tensor.datatype == "FP64")
+    request.raw_input_contents[place] = np.array([np.nan], "<f8").tobytes()
+
+
+def _with_subject(request: Any, text: bytes) -> None:
+    before = request.raw_input_contents[0]
+    request.raw_input_contents[0] = before[:4] + text * (len(before) - 4)
+
+
+def _with_purpose(request: Any) -> None:
+    request.parameters["purpose"].string_param = "x" * len(PURPOSES[1])
+
+
+BAD: dict[str, Callable[[Any], None]] = {
+    "scoring.bad-input nan": _with_nan,
+    "scoring.bad-input blank": lambda request: _with_subject(request, b" "),
+    "scoring.bad-input no text": lambda request: _with_subject(request, b"\xff"),
+    "policy.denied nobody": lambda request: _with_subject(request, b"z"),
+    "policy.purpose": _with_purpose,
+    "model.not-found": lambda request: setattr(request, "model_version", "9"),
+}
+"""What is wrong with a request that looks like a good one, by the code of the refusal."""
 
 
 def test_a_feature_holder_that_is_gone_or_slow_is_answered_for_by_own_columns(
@@ -187,7 +241,8 @@ def test_reasons_name_own_columns_and_the_others_together(trained: Trained, addr
         if PARTNER_DATA in by_column:
             assert by_column[PARTNER_DATA].raises == (row[-1] > 0)
             assert (by_column[PARTNER_DATA].strength == "strongly") == (abs(row[-1]) >= 0.975)
-    assert PARTNER_DATA in found
+        # How much the others' columns say is chance in a training with noise; the most is always named.
+        assert PARTNER_DATA in by_column or not one.method or abs(row[-1]) < np.abs(row).max()
     assert found - {PARTNER_DATA}
     assert found <= names | {PARTNER_DATA}
     # Own columns alone say nothing of the others'.

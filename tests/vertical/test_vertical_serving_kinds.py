@@ -51,7 +51,7 @@ def values(name: str, seed: int) -> dict[str, Any]:
 
 def by_wire(rows: Rows, form: Form) -> Rows:
     """What arrives of what is said of people."""
-    reply = Reply(bytes(16), 0, np.ones(len(rows), np.bool_), rows)
+    reply = Reply(bytes(16), 0, [True] * len(rows), rows)
     heard = read_reply(reply.encode(b"asked"), b"asked", len(rows), form).answers
     return rows_of([row.tobytes() for row in heard], form)
 
@@ -271,7 +271,7 @@ def test_log_odds_that_no_model_gives_are_refused(said: float) -> None:
 @given(st.binary(max_size=64), st.integers(0, 4), st.sampled_from([LogOdds(), Points()]))
 def test_numbers_from_anywhere_are_read_or_refused(data: bytes, people: int, form: LogOdds | Points) -> None:
     rows = np.frombuffer(data, np.uint8)[: len(data) // form.width * form.width].reshape(-1, form.width)
-    reply = Reply(bytes(16), 0, np.ones(people, np.bool_), rows).encode(b"asked")
+    reply = Reply(bytes(16), 0, [True] * people, rows).encode(b"asked")
     try:
         heard = read_reply(reply, b"asked", people, form)
     except ProtocolError as error:

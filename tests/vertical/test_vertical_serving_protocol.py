@@ -7,13 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hanse.crypto import SigningKey
+from hanse.crypto import SigningKey, canonical_json, sha256_hex
 from hanse.errors import HanseError, IdentityError, ProtocolError, ServingError
 from hanse.learning.vertical.serving import (
     AnswerCache,
     Gathering,
     Question,
     Reply,
+    conversation,
     decode_people,
     encode_people,
     read_question,
@@ -31,7 +32,7 @@ SIDES = Sides(CUTS)
 
 def reply(answered: list[bool], epoch: bytes = bytes(16)) -> Reply:
     bits = np.random.default_rng(1).integers(0, 2, (sum(answered), CUTS), dtype=np.uint8)
-    return Reply(epoch, 30, np.array(answered), np.packbits(bits, axis=1, bitorder="little"))
+    return Reply(epoch, 30, answered, np.packbits(bits, axis=1, bitorder="little"))
 
 
 def test_questions_and_replies_say_what_was_meant() -> None:
@@ -39,7 +40,7 @@ def test_questions_and_replies_say_what_was_meant() -> None:
     assert read_question(asked) == QUESTION
     said = reply([True, False, True])
     heard = read_reply(said.encode(asked), asked, 3, SIDES)
-    assert heard.answered.tolist() == [True, False, True]
+    assert heard.answered == [True, False, True]
     assert heard.answers.tolist() == said.answers.tolist()
 
 
@@ -63,10 +64,19 @@ def test_a_reply_is_taken_for_one_question_only() -> None:
         read_reply(reply([True, True]).encode(asked), asked, 3, SIDES)
     with pytest.raises(ProtocolError):  # sides of another model
         read_reply(body, asked, 3, Sides(CUTS + 8))
-    loose = reply([True, True, True])
-    loose.answers[0, -1] |= 0x80
-    with pytest.raises(ProtocolError):  # bits where there is no cut
-        read_reply(loose.encode(asked), asked, 3, SIDES)
+    for answered in ([True, True, True], [False, True, False]):
+        loose = reply(answered)
+        loose.answers[0, -1] |= 0x80
+        with pytest.raises(ProtocolError):  # bits where there is no cut
+            read_reply(loose.encode(asked), asked, 3, SIDES)
+    nobody = reply([False, False, False])
+    assert len(read_reply(nobody.encode(asked), asked, 3, SIDES).answers) == 0
+
+
+@given(st.binary(max_size=50), st.binary(max_size=50))
+def test_a_conversation_is_named_by_canonical_json(question: bytes, answer: bytes) -> None:
+    said = {"question": sha256_hex(question), "reply": sha256_hex(answer)}
+    assert conversation(question, answer) == sha256_hex(canonical_json(said))
 
 
 @given(st.integers(0, 20), st.integers(1, 20))

@@ -27,6 +27,8 @@ _SETTLED_S: Final = 2.0
 it is read once more."""
 _KEPT_INDEXES: Final = 4
 _UNKNOWN: Final = -1
+_KNOWN: Final = np.ones(1, dtype=np.bool_)
+_KNOWN.setflags(write=False)
 
 
 class Stamp(NamedTuple):
@@ -209,6 +211,10 @@ def require_kinds(manifest: DatasetManifest, columns: Sequence[Column]) -> None:
 
 def found_in(rows: Rows, subject_ids: Sequence[str]) -> Found:
     """The rows of subjects, in the order asked."""
+    if len(subject_ids) == 1 and (place := rows.places.get(subject_ids[0])) is not None:
+        # Of one numpy would take longer to begin than to look; these are views of what is kept.
+        one = slice(place, place + 1)
+        return Found(_KNOWN, {name: _taken(values, one) for name, values in rows.columns.items()})
     wanted = (rows.places.get(subject, _UNKNOWN) for subject in subject_ids)
     places = np.fromiter(wanted, dtype=np.int64, count=len(subject_ids))
     known = places != _UNKNOWN
@@ -225,7 +231,9 @@ def _rows(source: DataSource, columns: Sequence[Column], subject_ids: Sequence[s
 def _kept(column: Column, values: npt.NDArray[Any]) -> npt.NDArray[np.float64] | Coded:
     """Numbers as they are; of texts each word once, or a column of long words would fill the memory."""
     if column.kind == "numeric":
-        return np.asarray(values, dtype=np.float64)
+        kept = np.array(values, dtype=np.float64)
+        kept.setflags(write=False)  # parts of it are handed out
+        return kept
     numbers: dict[str, int] = {}
     codes = np.fromiter(
         (numbers.setdefault(word, len(numbers)) for word in values.tolist()),
@@ -237,7 +245,9 @@ def _kept(column: Column, values: npt.NDArray[Any]) -> npt.NDArray[np.float64] |
     return Coded(codes, words)
 
 
-def _taken(values: npt.NDArray[np.float64] | Coded, places: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+def _taken(
+    values: npt.NDArray[np.float64] | Coded, places: npt.NDArray[np.int64] | slice
+) -> npt.NDArray[Any]:
     found: npt.NDArray[Any] = (
         values.words[values.codes[places]] if isinstance(values, Coded) else values[places]
     )

@@ -19,7 +19,7 @@ BOTH, LIKELY, WORTHY, OTHER = 1.0, 2.0, 3.0, 4.0
 
 def rounded(scores: FloatArray, decimals: int) -> FloatArray:
     """Scores rounded to so many decimals, halves to the even one."""
-    result: FloatArray = np.round(np.clip(scores, 0.0, 1.0), decimals).astype(np.float64)
+    result: FloatArray = scores.clip(0.0, 1.0).round(decimals).astype(np.float64, copy=False)
     return result
 
 

@@ -41,6 +41,11 @@ class LedgerWatch:
         self._connection = connection
         self._driver: Any = connection.connection.driver_connection
 
+    @property
+    def is_quick(self) -> bool:
+        """Whether looking takes microseconds, which an event loop may do; a server is to be waited for."""
+        return self._database.is_sqlite
+
     def version(self) -> Hashable:
         """Differs from every earlier one if anything was committed in between, by any process.
 

@@ -12,8 +12,6 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Final
 
-import numpy as np
-
 from hanse.audit import ConsentState, Counts, Event, EventType
 from hanse.errors import PolicyError, ServingError
 from hanse.learning.vertical.serving import (
@@ -180,15 +178,15 @@ class Answering:
         epoch = self.epoch  # before the consents are read: what changes meanwhile is another epoch
         refs = [site.kept.people[place] for place in question.places]
         rules, hidden, facts.consent = self._consents.decide(site, job, refs)
-        answered = np.array([rule is None for rule in rules], dtype=np.bool_)
-        at = np.flatnonzero(answered).tolist()
+        at = [one for one, rule in enumerate(rules) if rule is None]
         position = {old: new for new, old in enumerate(at)}
         hides = {
             name: [position[one] for one in places if one in position] for name, places in hidden.items()
         }
         known, answers = await self._people.answers([question.places[one] for one in at], hides)
-        answered[answered] = known
-        facts.rules = tuple(None if one else _REFUSED for one in answered.tolist())
+        each = iter(known)
+        answered = [rule is None and next(each) for rule in rules]
+        facts.rules = tuple(None if one else _REFUSED for one in answered)
         return Reply(epoch, site.keep_s, answered, answers)
 
     def _event(self, facts: _Facts, kind: EventType, reasons: tuple[str, ...] = ()) -> Event:

@@ -4,9 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
 from hanse.learning.subject_values import SubjectValues, Values, without
 from hanse.learning.vertical.serving import FeatureHalf, Rows
 from hanse.policies import Column, Pseudonymiser
@@ -39,7 +36,7 @@ class PartPeople:
 
     async def answers(
         self, places: Sequence[int], hidden: Mapping[str, Sequence[int]]
-    ) -> tuple[NDArray[np.bool_], Rows]:
+    ) -> tuple[Sequence[bool], Rows]:
         """What the part says of people, by what is known of them now.
 
         Args:
@@ -53,12 +50,12 @@ class PartPeople:
             ConfigurationError: If the data is not as declared.
         """
         asked = [subject for place in places if (subject := self.subjects[place]) is not None]
-        at = np.array([self.subjects[place] is not None for place in places], dtype=np.bool_)
         found = await self.data.look_up(self.columns, asked)
-        if found.known.all() and not hidden:
+        each = iter(found.known.tolist())
+        at = [self.subjects[place] is not None and next(each) for place in places]
+        if all(at) and not hidden:
             return at, self.part.answers(found.values, len(asked))
-        at[at] = found.known
-        position = {old: new for new, old in enumerate(np.flatnonzero(at).tolist())}
+        position = {old: new for new, old in enumerate(one for one, is_known in enumerate(at) if is_known)}
         values: Values = {name: column[found.known] for name, column in found.values.items()}
         left = {
             name: [position[one] for one in positions if one in position]

@@ -140,7 +140,7 @@ class AlikeCalls:
                 served = self._site.table.route(layout.model, layout.version, call.request.subjects)
             except HanseError:
                 continue
-            if isinstance(served, LocalModel) and layout.agreement == served.agreement.digest:
+            if isinstance(served, LocalModel) and layout.bound_to == served.agreement.digest:
                 key = (call.caller, call.purpose, served.digest, layout.rows, layout.names, layout.dtype)
                 group = groups.setdefault(key, _Group(served, [], []))
                 group.calls.append(call)

@@ -7,6 +7,7 @@ other values: which these are is known from where they lie. Whatever is not quit
 :func:`read_call`, which also says what is wrong with it: this module refuses nothing.
 """
 
+import math
 from struct import Struct
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -34,7 +35,7 @@ class Layout(NamedTuple):
     """What is known of requests that look alike.
 
     Attributes:
-        agreement: Digest of the agreement whose columns they bring.
+        bound_to: Digest of what says which columns and outputs there are: an agreement, or a model version.
         model: Name of the model that they ask for.
         version: Version that they ask for.
         purpose: The purpose that they declare; None if that stands elsewhere.
@@ -49,7 +50,7 @@ class Layout(NamedTuple):
         fixed: What stays.
     """
 
-    agreement: str
+    bound_to: str
     model: str
     version: str
     purpose: str | None
@@ -109,13 +110,13 @@ class Layouts:
                     return Alike(layout, request_id, subjects, b"".join(contents))
         return None
 
-    def learn(self, body: bytes, request: oip.ModelInferRequest, agreement: str, call: Call) -> None:
+    def learn(self, body: bytes, request: oip.ModelInferRequest, bound_to: str, call: Call) -> None:
         """Remembers what a request looks like, if its columns are all numbers of one type.
 
         Args:
             body: A request that was read.
             request: What protobuf made of it.
-            agreement: Digest of the agreement of the model that it is for.
+            bound_to: See :class:`Layout`.
             call: What it was read as.
         """
         types = {tensor.datatype for tensor in request.inputs if tensor.name != SUBJECT_INPUT}
@@ -137,12 +138,12 @@ class Layouts:
         self._count += 1
         length = lengths.pop()
         layout = Layout(
-            agreement, request.model_name, request.model_version, purpose, len(call.subjects), subject,
+            bound_to, request.model_name, request.model_version, purpose, len(call.subjects), subject,
             length.to_bytes(_LENGTH_BYTES, "little"), np.dtype([("length", "<u4"), ("name", f"V{length}")]),
             tuple(names), NUMERIC_TYPES[types.pop()], call.outputs, skeleton.cut, skeleton.fixed,
         )  # fmt: skip
         alike = self._known.setdefault(skeleton.before, {}).setdefault(skeleton.cut.size, [])
-        # The same request under another agreement takes the place of the one before.
+        # The same request, bound to something else, takes the place of the one before.
         alike[:] = [other for other in alike if other.fixed != layout.fixed] + [layout]
 
 
@@ -160,6 +161,36 @@ def subjects_of(alike: Alike) -> Subjects | None:
     if (subjects["length"] != names.itemsize).any():
         return None
     return names if layout.rows >= _MANY_ROWS else frozenset(names.tolist())
+
+
+def call_of(alike: Alike) -> Call | None:
+    """The call, as :func:`hanse.server.scoring.call.read_call` would read it.
+
+    Returns:
+        None if that is to read it: a value is not finite, a subject of another length, blank or no text.
+    """
+    layout = alike.layout
+    subjects = _texts_of(alike)
+    values = np.frombuffer(alike.values, layout.dtype).astype(np.float64)
+    # Of few values numpy would take longer to begin than to look.
+    good = all(map(math.isfinite, values.tolist())) if layout.rows == 1 else np.isfinite(values).all()
+    if subjects is None or not good:
+        return None
+    columns = dict(zip(layout.names, values.reshape(len(layout.names), layout.rows), strict=True))
+    return Call(subjects, columns, layout.outputs, raw=True)
+
+
+def _texts_of(alike: Alike) -> tuple[str, ...] | None:
+    """Identifiers of the subjects; None if one is of another length, blank or no text."""
+    raw, length = alike.subjects, alike.layout.subject_type.itemsize
+    each = [raw[at : at + length] for at in range(0, len(raw), length)]
+    if not all(one.startswith(alike.layout.subject_length) for one in each):
+        return None
+    try:
+        texts = tuple(one[_LENGTH_BYTES:].decode() for one in each)
+    except UnicodeDecodeError:
+        return None
+    return texts if all(map(str.strip, texts)) else None
 
 
 class _Skeleton(NamedTuple):

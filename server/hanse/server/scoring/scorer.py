@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import hmac
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -32,7 +33,7 @@ from hanse.server.scoring.minimising import everybody, said
 from hanse.server.scoring.models.following import Follower
 from hanse.server.scoring.models.statistics import Statistics
 from hanse.server.scoring.quota import Quota, Uncounted
-from hanse.server.scoring.served import Calling, Columns, LocalModel, ModelTable, Scored, Served
+from hanse.server.scoring.served import Calling, Columns, LocalModel, ModelTable, Scored, Scores, Served
 from hanse.server.scoring.telling import tell
 from hanse.server.scoring.turns import AlikeTold, Turn, Turns, Work
 
@@ -164,7 +165,7 @@ class Scorer:
         """
         subjects = subjects_of(request)
         if subjects is None or not self._consents.remembers(
-            request.layout.agreement, bytes(next(iter(subjects)))
+            request.layout.bound_to, bytes(next(iter(subjects)))
         ):
             return False
         if self._under_way[caller] >= self.site.calls_per_caller:
@@ -266,7 +267,7 @@ class Scorer:
         is_all = facts.rules.count(None) == facts.rows
         admitted = np.array([rule is None for rule in facts.rules]) if not is_all else everybody(facts.rows)
         served = asked.served
-        work: Work | npt.NDArray[np.float64]
+        work: Work | Scores
         outputs: dict[str, Output] = {}
         if isinstance(served, LocalModel) and not (asked.outputs or asked.reasons):
             own = columns if is_all else {name: values[admitted] for name, values in columns.items()}
@@ -279,7 +280,7 @@ class Scorer:
             for extra in self.site.extras:
                 outputs |= await extra.outputs(asked, columns, admitted, work)
 
-        def finish(probabilities: npt.NDArray[np.float64]) -> _Said:
+        def finish(probabilities: Scores) -> _Said:
             told = said(served, columns, admitted, probabilities)
             if is_all:
                 return told, outputs
@@ -378,9 +379,9 @@ async def _scored(
     calling = Calling(asked.caller, asked.purpose, asked.subjects, asked.until, asked.outputs)
     scored = await asked.served.scored(calling, columns, admitted)
     facts.marks, facts.alone = scored.marks, scored.alone
-    is_denied = np.isnan(scored.probabilities)
-    if not is_denied.any():
+    if not any(map(math.isnan, scored.probabilities.tolist())):
         return admitted, scored
+    is_denied = np.isnan(scored.probabilities)
     facts.rules = _denied_too(facts.rules, np.flatnonzero(admitted)[is_denied].tolist())
     _require_anybody(facts)
     left = replace(scored, probabilities=scored.probabilities[~is_denied])

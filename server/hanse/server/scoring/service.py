@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from operator import methodcaller
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import grpc
 from google.protobuf.message import Message
@@ -26,7 +26,7 @@ from hanse.server.scoring.call import (
     write_response,
 )
 from hanse.server.scoring.callers import Callers
-from hanse.server.scoring.layouts import Layouts
+from hanse.server.scoring.layouts import Alike, Layouts, call_of
 from hanse.server.scoring.limits import Then
 from hanse.server.scoring.noted import Noted
 from hanse.server.scoring.scorer import AlikeAnswer, Scorer
@@ -43,6 +43,18 @@ PURPOSE_METADATA: Final = "x-hanse-purpose"
 _serialise = methodcaller("SerializeToString")
 
 
+class _Seen(NamedTuple):
+    """What requests looked like.
+
+    Attributes:
+        together: Those that are decided together, row by row.
+        alone: All others.
+    """
+
+    together: Layouts
+    alone: Layouts
+
+
 class InferenceService:
     """The six methods of the protocol.
 
@@ -55,7 +67,7 @@ class InferenceService:
     def __init__(self, scorer: Scorer, callers: Callers, version: str) -> None:
         self._scorer = scorer
         self._callers = callers
-        self._layouts = Layouts()
+        self._seen = _Seen(Layouts(), Layouts())
         self._version = version
         self.ready = True
 
@@ -118,14 +130,13 @@ class InferenceService:
         return response
 
     async def _infer(self, body: bytes, context: IncomingCall) -> bytes:
-        reading = _Reading(self._scorer, self._callers, self._layouts, body, context)
+        reading = _Reading(self._scorer, self._callers, self._seen, body, context)
         answer = await self._scorer.answer(body, reading.read)
-        call = reading.call
-        return write_response(reading.request.id.encode(), call.outputs, answer, raw=call.raw)
+        return write_response(reading.request_id, reading.call.outputs, answer, raw=reading.call.raw)
 
     def infer_alike(self, body: bytes, call: IncomingCall, noted: Noted, then: Then) -> bool:
         """Answers a request that looks like one before: a :data:`hanse.server.scoring.limits.Quick`."""
-        request = self._layouts.read(body)
+        request = self._seen.together.read(body)
         if request is None:
             return False
         caller = self._callers.known(call)
@@ -171,14 +182,14 @@ def _declared(context: IncomingCall) -> set[str]:
 class _Reading:
     """Reads one call; what the response needs of it stays here."""
 
-    request: oip.ModelInferRequest
+    request_id: bytes
     call: Call
 
     def __init__(
-        self, scorer: Scorer, callers: Callers, layouts: Layouts, body: bytes, context: IncomingCall
+        self, scorer: Scorer, callers: Callers, seen: _Seen, body: bytes, context: IncomingCall
     ) -> None:
         self._scorer = scorer
-        self._layouts = layouts
+        self._seen = seen
         self._callers = callers
         self._body = body
         self._context = context
@@ -186,19 +197,44 @@ class _Reading:
     def read(self, facts: Facts) -> Asked:
         """Every check of the request in its order: caller, purpose, model, columns, shape."""
         facts.caller = self._callers.identify(self._context)
-        self.request = request = parse(oip.ModelInferRequest, self._body)
+        alike = self._seen.alone.read(self._body)
+        return (None if alike is None else self._read_alike(facts, alike)) or self._read_anew(facts)
+
+    def _read_alike(self, facts: Facts, alike: Alike) -> Asked | None:
+        """A request that looks like one that was good; None where it is to be read anew."""
+        layout = alike.layout
+        purposes = _declared(self._context) | ({layout.purpose} if layout.purpose is not None else set())
+        if len(purposes) != 1:
+            return None
+        (facts.purpose,) = purposes
+        served = self._scorer.admit(facts, layout.model, layout.version, alike.subjects)
+        call = call_of(alike) if layout.bound_to == served.digest else None
+        if call is None:
+            return None
+        self.request_id, self.call = alike.request_id, call
+        return self._asked(facts, served, _beside_scores(call.outputs))
+
+    def _read_anew(self, facts: Facts) -> Asked:
+        request = parse(oip.ModelInferRequest, self._body)
+        self.request_id = request.id.encode()
         facts.purpose = read_purpose(request, _declared(self._context))
         served = self._scorer.admit(facts, request.model_name, request.model_version, routing_bytes(request))
         self.call = call = self._read_all(request, served)
-        outputs = tuple(name for name in call.outputs if name not in OUTPUTS)
+        outputs = _beside_scores(call.outputs)
         if not outputs and may_be_alike(served):
-            self._layouts.learn(self._body, request, served.agreement.digest, call)
+            self._seen.together.learn(self._body, request, served.agreement.digest, call)
+        else:
+            self._seen.alone.learn(self._body, request, served.digest, call)
+        return self._asked(facts, served, outputs)
+
+    def _asked(self, facts: Facts, served: Served, outputs: tuple[str, ...]) -> Asked:
+        assert facts.caller is not None and facts.purpose is not None  # noqa: S101, PT018 - admitted
         return Asked(
             facts.caller,
             facts.purpose,
             served,
-            call.subjects,
-            call.columns,
+            self.call.subjects,
+            self.call.columns,
             outputs,
             until=until(self._context),
         )
@@ -208,3 +244,8 @@ class _Reading:
         check_columns(served.agreement.agreement, names)
         extras = self._scorer.extra_outputs(served)
         return read_call(request, served.columns, self._scorer.site.maximum_rows, extras)
+
+
+def _beside_scores(outputs: tuple[str, ...]) -> tuple[str, ...]:
+    """Those that only some models serve."""
+    return tuple(name for name in outputs if name not in OUTPUTS)

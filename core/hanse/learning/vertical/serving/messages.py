@@ -6,15 +6,15 @@ among them: neither a reply to another question nor one that was given before is
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 from google.protobuf.message import DecodeError
-from numpy.typing import NDArray
 
 from hanse.api.v1 import part_answers_pb2 as pb
-from hanse.crypto import canonical_json, sha256_hex
+from hanse.crypto import sha256_hex
 from hanse.errors import ProtocolError
 from hanse.learning.vertical.serving.forms import Form, Rows
 
@@ -74,7 +74,7 @@ class Reply:
 
     epoch: bytes
     keep_s: int
-    answered: NDArray[np.bool_]
+    answered: Sequence[bool]
     answers: Rows
 
     def encode(self, question: bytes) -> bytes:
@@ -87,8 +87,8 @@ class Reply:
             question=hashlib.sha256(question).digest(),
             epoch=self.epoch,
             keep_s=self.keep_s,
-            answered=self.answered.astype(np.uint8).tobytes(),
-            answers=np.ascontiguousarray(self.answers).tobytes(),
+            answered=bytes(self.answered),
+            answers=self.answers.tobytes(),
         ).SerializeToString(deterministic=True)
 
 
@@ -144,7 +144,7 @@ def read_reply(body: bytes, question: bytes, places: int, form: Form) -> Reply:
         raise ProtocolError("protocol.malformed", "a reply of another form")
     answers = np.frombuffer(message.answers, np.uint8).reshape(count, width)
     form.require(answers)
-    return Reply(message.epoch, message.keep_s, np.frombuffer(answered, np.bool_), answers)
+    return Reply(message.epoch, message.keep_s, [one == 1 for one in answered], answers)
 
 
 def conversation(question: bytes, reply: bytes) -> str:
@@ -154,7 +154,8 @@ def conversation(question: bytes, reply: bytes) -> str:
         question: Its exact bytes.
         reply: Its exact bytes.
     """
-    return sha256_hex(canonical_json({"question": sha256_hex(question), "reply": sha256_hex(reply)}))
+    # As canonical JSON has it: the digests are hex digits, which nothing is escaped in.
+    return sha256_hex(f'{{"question":"{sha256_hex(question)}","reply":"{sha256_hex(reply)}"}}'.encode())
 
 
 def _parse(message: Any, body: bytes, what: str) -> None:  # noqa: ANN401 - any protobuf message

@@ -2,14 +2,15 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection
-from typing import Final
+from collections.abc import Callable, Collection, Hashable
+from functools import partial
+from typing import Final, TypeVar
 
 from hanse.errors import HanseError
 from hanse.policies import ConsentLedger
-from hanse.policies.ledger.watching import LedgerChanges
 
 _MOST_EVENTS: Final = 10_000
+_Read = TypeVar("_Read")
 
 _log = logging.getLogger(__name__)
 
@@ -29,25 +30,29 @@ async def watch_consents(
         period_s: How often to look, seconds.
         needed: Whether anybody wants to be told yet; told then of all that has happened since the start.
     """
-    head = ledger.head()
+    head, watch = ledger.head(), ledger.watch()
+    seen: Hashable = None
     while True:
         if not needed():
             await asyncio.sleep(period_s)
             continue
         try:
-            changes = await _read(ledger, head)
-            if changes.head != head:
-                changed(changes.touched)
-            head = changes.head
+            version = watch.version() if watch.is_quick else await _in_thread(watch.version)
+            if version != seen:
+                changes = await _in_thread(partial(ledger.changes, head, _MOST_EVENTS))
+                if changes.head != head:
+                    changed(changes.touched)
+                head, seen = changes.head, version
         except HanseError as error:
             _log.warning("the consent ledger cannot be followed: %s", error.code)
+            seen = None
             changed(None)
         await asyncio.sleep(period_s)
 
 
-async def _read(ledger: ConsentLedger, head: int) -> LedgerChanges:
-    """What happened since a head; who cancels it gets it back when nothing reads the ledger any more."""
-    reading = asyncio.ensure_future(asyncio.to_thread(ledger.changes, head, _MOST_EVENTS))
+async def _in_thread(read: Callable[[], _Read]) -> _Read:
+    """What is read in a thread; who cancels it gets it back when nothing reads the ledger any more."""
+    reading = asyncio.ensure_future(asyncio.to_thread(read))
     try:
         return await asyncio.shield(reading)
     finally:

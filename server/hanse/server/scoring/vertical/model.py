@@ -1,6 +1,7 @@
 """A vertical model version as a scorer serves it."""
 
 import asyncio
+import math
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -89,30 +90,31 @@ class VerticalModel(Served):
                 for that.
         """
         all_refs = [self.pseudonymiser.ref(subject) for subject in calling.subjects]
-        self.forget([ref for ref, is_in in zip(all_refs, admitted.tolist(), strict=True) if not is_in])
-        own = _rows(columns, admitted)
-        refs = [ref for ref, is_in in zip(all_refs, admitted.tolist(), strict=True) if is_in]
-        common = np.array([ref in self.places for ref in refs], dtype=np.bool_)
-        probabilities = np.full(len(refs), np.nan)
-        alone = ~common
+        is_admitted = admitted.tolist()
+        self.forget([ref for ref, is_in in zip(all_refs, is_admitted, strict=True) if not is_in])
+        own = _rows(columns, is_admitted)
+        refs = [ref for ref, is_in in zip(all_refs, is_admitted, strict=True) if is_in]
+        common = [ref in self.places for ref in refs]
+        alone = [not is_common for is_common in common]
         asked = REASONS in calling.outputs and REASONS in self.outputs
         why = Why(self.agreement.agreement, self.member, len(refs)) if asked else None
         try:
             joint = await self._joint(calling, [ref for ref in refs if ref in self.places], own, common, why)
-            probabilities[common] = joint
+            probabilities = _spread(joint, common)
         except ServingError as error:
             if self.fallback is None or error.code not in _FALLS_BACK:
                 raise
-            alone = np.ones(len(refs), dtype=np.bool_)
-        if self.fallback is not None and alone.any():
+            alone = [True] * len(refs)
+            probabilities = np.full(len(refs), np.nan)
+        if self.fallback is not None and any(alone):
             mine = _rows(own, alone)
-            probabilities[alone] = self.fallback.scores(mine, {})
+            probabilities[np.array(alone, dtype=np.bool_)] = self.fallback.scores(mine, {})
             if why is not None:
                 why.note(np.flatnonzero(alone), self.fallback, mine, {})
-        outputs, marks = self._told(probabilities, alone, admitted)
+        outputs, marks = _told(probabilities.tolist(), alone, is_admitted)
         if why is not None:
             outputs[REASONS] = why.output(admitted)
-        return Scored(probabilities, outputs, marks, alone=bool(alone.all()))
+        return Scored(probabilities, outputs, marks, alone=all(alone))
 
     def forget(self, refs: Sequence[str]) -> None:
         """Drops what is kept of people who have withdrawn.
@@ -128,7 +130,7 @@ class VerticalModel(Served):
         calling: Calling,
         refs: Sequence[str],
         own: Columns,
-        common: npt.NDArray[np.bool_],
+        common: Sequence[bool],
         why: Why | None,
     ) -> npt.NDArray[np.float64]:
         """Scores of common people; NaN for whom a feature holder refuses."""
@@ -137,20 +139,20 @@ class VerticalModel(Served):
         asking = Asking(calling.caller, calling.purpose, self._until(calling))
         places = [self.places[ref] for ref in refs]
         heard = await _all([partner.answers(places, asking) for partner in self.partners])
-        answered = np.array([None not in row for row in zip(*heard, strict=True)] or [True] * len(refs))
-        scores = np.full(len(refs), np.nan)
-        if answered.any():
-            chosen = common.copy()
-            chosen[common] = answered
-            said = {
-                partner.name: rows_of(_kept(rows, answered), partner.model.form)
-                for partner, rows in zip(self.partners, heard, strict=True)
-            }
-            mine = _rows(own, chosen)
-            scores[answered] = self.part.scores(mine, said)
-            if why is not None:
-                why.note(np.flatnonzero(chosen), self.part, mine, said)
-        return scores
+        answered = [None not in row for row in zip(*heard, strict=True)] or [True] * len(refs)
+        if not any(answered):
+            return np.full(len(refs), np.nan)
+        said = {
+            partner.name: rows_of(_kept(rows, answered), partner.model.form)
+            for partner, rows in zip(self.partners, heard, strict=True)
+        }
+        each = iter(answered)
+        chosen = [is_common and next(each) for is_common in common]
+        mine = _rows(own, chosen)
+        scores = self.part.scores(mine, said)
+        if why is not None:
+            why.note(np.flatnonzero(chosen), self.part, mine, said)
+        return _spread(scores, answered)
 
     def _until(self, calling: Calling) -> float:
         """When waiting ends: with time left to answer the call otherwise, and to log it."""
@@ -160,20 +162,29 @@ class VerticalModel(Served):
         left_s = calling.until - now
         return now + min(self.patience_s, left_s - min(_LONGEST_RESERVE_S, 0.25 * max(left_s, 0.0)))
 
-    def _told(
-        self,
-        probabilities: npt.NDArray[np.float64],
-        alone: npt.NDArray[np.bool_],
-        admitted: npt.NDArray[np.bool_],
-    ) -> tuple[dict[str, Sequence[bytes]], dict[str, str]]:
-        """On which columns each score rests, and all of them."""
-        known = ~np.isnan(probabilities)
-        rests = np.where(known, np.where(alone, OWN_COLUMNS, JOINT), "")
-        rows = np.full(len(admitted), "", dtype=object)
-        rows[admitted] = rests
-        used = sorted(set(rests[known].tolist()))
-        basis = used[0] if len(used) == 1 else "mixed"
-        return {BASIS_OUTPUT: [str(row).encode() for row in rows]}, {BASIS_OUTPUT: basis} if used else {}
+
+def _told(
+    probabilities: Sequence[float], alone: Sequence[bool], admitted: Sequence[bool]
+) -> tuple[dict[str, Sequence[bytes]], dict[str, str]]:
+    """On which columns each score rests, and all of them."""
+    rests = [
+        "" if math.isnan(one) else OWN_COLUMNS if is_alone else JOINT
+        for one, is_alone in zip(probabilities, alone, strict=True)
+    ]
+    used = sorted({*rests} - {""})
+    basis = used[0] if len(used) == 1 else "mixed"
+    each = iter(rests)
+    rows = [next(each).encode() if is_in else b"" for is_in in admitted]
+    return {BASIS_OUTPUT: rows}, {BASIS_OUTPUT: basis} if used else {}
+
+
+def _spread(scores: npt.NDArray[np.float64], known: Sequence[bool]) -> npt.NDArray[np.float64]:
+    """Scores of those of whom they are known, in their places; NaN in the others."""
+    if all(known):
+        return scores
+    spread = np.full(len(known), np.nan)
+    spread[np.array(known, dtype=np.bool_)] = scores
+    return spread
 
 
 async def _all(asked: Sequence[Coroutine[Any, Any, list[Heard]]]) -> list[list[Heard]]:
@@ -188,9 +199,12 @@ async def _all(asked: Sequence[Coroutine[Any, Any, list[Heard]]]) -> list[list[H
             task.cancel()
 
 
-def _kept(rows: Sequence[Heard], answered: npt.NDArray[np.bool_]) -> list[bytes]:
-    return [row or b"" for row, is_answered in zip(rows, answered.tolist(), strict=True) if is_answered]
+def _kept(rows: Sequence[Heard], answered: Sequence[bool]) -> list[bytes]:
+    return [row or b"" for row, is_answered in zip(rows, answered, strict=True) if is_answered]
 
 
-def _rows(columns: Columns, chosen: npt.NDArray[np.bool_]) -> Columns:
-    return columns if chosen.all() else {name: values[chosen] for name, values in columns.items()}
+def _rows(columns: Columns, chosen: Sequence[bool]) -> Columns:
+    if all(chosen):
+        return columns
+    where = np.array(chosen, dtype=np.bool_)
+    return {name: values[where] for name, values in columns.items()}

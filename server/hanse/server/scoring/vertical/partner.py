@@ -216,7 +216,7 @@ class Partner:
             reply = read_reply(end.body, question, len(places), self.model.form)
         except HanseError as error:
             raise ServingError("scoring.partner-invalid", f"{self.name}: {error.detail}") from error
-        answered = int(reply.answered.sum())
+        answered = sum(reply.answered)
         event = self._event(EventType.PART_HEARD, asking.purpose, len(places), answered)
         self._note(event.model_copy(update={"conversation": conversation(question, end.body)}))
         return self._taken(places, reply, min(reply.keep_s, self.model.keep_s))
@@ -224,7 +224,7 @@ class Partner:
     def _taken(self, places: Sequence[int], reply: Reply, keep_s: int) -> Mapping[int, Heard]:
         rows = iter(reply.answers)
         heard: dict[int, Heard] = {}
-        for place, is_answered in zip(places, reply.answered.tolist(), strict=True):
+        for place, is_answered in zip(places, reply.answered, strict=True):
             found = next(rows).tobytes() if is_answered else None
             heard[place] = found
             if found is not None:
