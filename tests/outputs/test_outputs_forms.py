@@ -10,6 +10,7 @@ from hypothesis.extra.numpy import arrays
 
 from hanse.errors import ServingError
 from hanse.policies import Scoring
+from hanse.scoring.forms import rounded
 from hanse.scoring.saying import minimised, require_form, segment_names
 
 DECILES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.5, 0.7, 0.9)
@@ -55,6 +56,13 @@ def test_every_form_at_its_edges() -> None:
     np.testing.assert_array_equal(
         said("segment", [0.5, 0.5, 0.5, below, below, NAN], [100, 99, NAN, 200, 0, 200]), [1, 2, 2, 3, 4, NAN]
     )
+
+
+@given(arrays(np.float64, st.integers(2, 9), elements=st.floats(-0.5, 1.5) | st.just(NAN)), st.integers(0, 6))
+def test_a_score_alone_is_rounded_as_among_others(scores: np.ndarray[Any, Any], decimals: int) -> None:
+    together = rounded(scores, decimals)
+    alone = np.concatenate([rounded(scores[at : at + 1], decimals) for at in range(len(scores))])
+    np.testing.assert_array_equal(alone, together)
 
 
 def test_a_list_has_the_highest_and_no_more() -> None:

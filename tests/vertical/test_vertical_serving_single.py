@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from hanse.errors import ConfigurationError, ProtocolError
 from hanse.learning.boosting.columns import BinnedColumn, Binning
+from hanse.learning.boosting.objective import scores, scores_of_one
+from hanse.learning.boosting.settings import BoostingSettings
 from hanse.learning.vertical.fusion import Fusion
-from hanse.learning.vertical.own_model import OwnModel
+from hanse.learning.vertical.own_model import OwnModel, logistic
 from hanse.learning.vertical.scorecard import HalfCard
 from hanse.learning.vertical.serving.forms import Embeddings, LogOdds, Points, rows_of
 from hanse.learning.vertical.serving.late_fusion import FusionFeature, FusionLabel
@@ -51,6 +54,18 @@ def people(described: Binning, rng: np.random.Generator) -> Columns:
 
 def each(columns: Columns) -> list[Columns]:
     return [{name: values[at : at + 1] for name, values in columns.items()} for at in range(PEOPLE)]
+
+
+logits = arrays(np.float64, st.integers(2, 40), elements=st.floats(-60, 60) | st.sampled_from(ODD))
+
+
+@given(logits, st.floats(0.1, 10))
+def test_probabilities_of_one_are_those_of_many(raw: np.ndarray[Any, Any], weight: float) -> None:
+    settings = BoostingSettings(positive_weight=weight)
+    alone = [logistic(raw[at : at + 1]).item() for at in range(len(raw))]
+    np.testing.assert_array_equal(alone, logistic(raw))
+    alone = [scores_of_one(settings, [one]).item() for one in raw.tolist()]
+    np.testing.assert_array_equal(alone, scores(settings, raw[:, None])[:, 0])
 
 
 @given(st.integers(1, 20), st.integers(0, 2**32))

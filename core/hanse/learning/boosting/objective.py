@@ -9,6 +9,7 @@ Boosting System", KDD 2016, equations 4 and 5).
 """
 
 import math
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -142,3 +143,19 @@ def scores(settings: BoostingSettings, raw: Floats) -> Floats:
         low, high = settings.value_range
         return np.clip(low + (high - low) * raw, low, high)
     return sigmoid(raw - math.log(settings.positive_weight))
+
+
+def scores_of_one(settings: BoostingSettings, raw: Sequence[float]) -> Floats:
+    """As :func:`scores`, of one row, to the last digit.
+
+    Args:
+        settings: The run's.
+        raw: One for each label.
+
+    Returns:
+        Shape (1, labels).
+    """
+    if settings.value_range is not None or len(raw) != 1:
+        return scores(settings, np.array([raw]))
+    # Of one number numpy takes longer to begin than to compute; its tangent is not always Python's.
+    return np.array([[0.5 * (1.0 + np.tanh(0.5 * (raw[0] - math.log(settings.positive_weight))))]])

@@ -131,6 +131,9 @@ class OwnModel:
 
 def logistic(logits: Floats) -> Floats:
     """Probabilities."""
+    if logits.shape == (1,):  # of one number numpy takes longer to begin than to compute
+        logit = min(max(logits.item(), -40.0), 40.0)
+        return np.array([1.0 / (1.0 + np.exp(-logit))])
     values: Floats = 1.0 / (1.0 + np.exp(-np.clip(logits, -40.0, 40.0)))
     return values
 

@@ -274,7 +274,7 @@ class Scorer:
             work = Work(served, own, int(admitted.sum()))
         else:
             admitted, scored = await _scored(facts, asked, columns, admitted)
-            is_all = is_all and bool(admitted.all())
+            is_all = facts.rules.count(None) == facts.rows
             work = scored.probabilities
             outputs |= {name: values for name, values in scored.outputs.items() if name in asked.outputs}
             for extra in self.site.extras:

@@ -140,4 +140,6 @@ def whole_card(label_half: HalfCard, *others: tuple[Row, ...]) -> Scorecard:
 def probabilities(scale: PointScale, points: NDArray[np.int64]) -> NDArray[np.float64]:
     """Of yes, at totals of points."""
     factor, offset = factor_and_offset(scale)
+    if points.shape == (1,):  # of one number numpy takes longer to begin than to compute
+        return logistic(np.array([(points.item() - offset) / factor]))
     return logistic((points.astype(np.float64) - offset) / factor)

@@ -18,7 +18,7 @@ from hanse.errors import ServingError
 from hanse.learning.boosting.columns import BinnedColumn, Binning, Codes
 from hanse.learning.boosting.forest import LEAF, Forest
 from hanse.learning.boosting.model import BoostedDescription, BoostedTrees, decode_trees, encode_trees
-from hanse.learning.boosting.objective import Floats, scores
+from hanse.learning.boosting.objective import Floats, scores, scores_of_one
 from hanse.learning.boosting.settings import MAX_CODES, BoostingSettings
 from hanse.learning.boosting.single import SingleRow, SingleScore
 from hanse.learning.vertical.trees.released import ReleasedColumn
@@ -246,7 +246,7 @@ class LabelPart:
                 raise _not_a_side(holder)
             number = ~int.from_bytes(bits, "little")  # code 0 is the left
             codes += [number >> cut & 1 for cut in range(holder.cuts)]
-        return scores(self.trees.settings, np.array([trees.raw(codes)]))
+        return scores_of_one(self.trees.settings, trees.raw(codes))
 
     @cached_property
     def _single(self) -> tuple[SingleRow, SingleScore]:

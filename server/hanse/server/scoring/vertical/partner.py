@@ -222,10 +222,11 @@ class Partner:
         return self._taken(places, reply, min(reply.keep_s, self.model.keep_s))
 
     def _taken(self, places: Sequence[int], reply: Reply, keep_s: int) -> Mapping[int, Heard]:
-        rows = iter(reply.answers)
+        said, width, at = reply.answers.tobytes(), reply.answers.shape[1], 0
         heard: dict[int, Heard] = {}
         for place, is_answered in zip(places, reply.answered, strict=True):
-            found = next(rows).tobytes() if is_answered else None
+            found = said[at : at + width] if is_answered else None
+            at += width * is_answered
             heard[place] = found
             if found is not None:
                 self.cache.put(self.model.people[place], found, reply.epoch, keep_s)
