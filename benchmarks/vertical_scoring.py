@@ -7,7 +7,7 @@ import signal
 import statistics
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,7 +33,7 @@ DEADLINE_S = 2.0
 SILENT_CALLS = 3
 PEOPLE = 100
 MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of its own is made in it
-TURNS, QUICK_TURNS = (40, 100), (12, 40)  # rounds, and calls in each
+TURNS, QUICK_TURNS = (40, 100), (20, 40)  # rounds, and calls in each
 SYNCS = 2  # the partner's entry is on the disk before it answers, the label holder's before it answers
 
 
@@ -75,81 +75,82 @@ class Measured:
         )
 
 
-def measure(members: Members, started: Children, options: Options, *, faults: bool) -> Measured:
-    """Starts everything in the members' folder, and asks."""
-    measured = Measured()
-    rounds, calls = turns = QUICK_TURNS if options.quick else TURNS
-    with asking(members, started) as (processes, ports, client):
-        requests = client.joint(members.requests(), PEOPLE)
-        in_turn(processes, ports, requests, turns, measured)
-        processes.end_partner()
-        processes.start_partner(keep_s=3600)
-        client.until_kept(requests)
-        for _ in range(rounds):
-            taken_s = latencies_s(ports[0], processes.tls, requests, calls)
-            measured.unanswered += calls - len(taken_s)
-            measured.kept_ms.append(_median_ms(taken_s))
-        if faults:
-            without(processes, client, requests, measured)
-    return measured
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Everything that answers for one model, and who asks.
 
+    Attributes:
+        processes: What answers.
+        port: Of the scorer.
+        empty_port: Of the way to the partner that says nothing.
+        client: Who asks.
+        requests: Calls that are answered by both members.
+        measured: Gets the figures.
+    """
 
-def measure_kind(members: Members, started: Children) -> Measured:
-    """Asks the partner alone, of a model of another kind."""
-    measured = Measured()
-    with asking(members, started) as (processes, ports, client):
-        in_turn(processes, ports, client.joint(members.requests(), PEOPLE), TURNS, measured)
-    return measured
+    processes: Processes
+    port: int
+    empty_port: int
+    client: Client
+    requests: list[bytes]
+    measured: Measured = field(default_factory=Measured)
 
 
 @contextmanager
-def asking(members: Members, started: Children) -> Iterator[tuple[Processes, tuple[int, int], Client]]:
-    """Everything that answers, with a partner that lets nothing be kept; its ports; and who asks."""
-    with own_core() as core:
-        processes = Processes(started, members, WAY_S, core)
-        processes.start_partner(keep_s=0)
-        ports = processes.start()
-        with calling(ports[0], members) as client:
-            yield processes, ports, client
+def answering(members: Members, started: Children, core: int | None) -> Iterator[Asked]:
+    """Starts everything in the members' folder, with a partner that lets nothing be kept."""
+    processes = Processes(started, members, WAY_S, core)
+    processes.start_partner(keep_s=0)
+    port, empty_port = processes.start()
+    with calling(port, members) as client:
+        yield Asked(processes, port, empty_port, client, client.joint(members.requests(), PEOPLE))
 
 
-def in_turn(
-    processes: Processes,
-    ports: tuple[int, int],
-    requests: list[bytes],
-    turns: tuple[int, int],
-    measured: Measured,
-) -> None:
-    """Calls a partner that says nothing, then the scorer, round after round.
+def ask_in_turn(models: Sequence[Asked], turns: tuple[int, int]) -> None:
+    """Calls a partner that says nothing, then the scorer, of each model by turns, round after round.
 
     Args:
-        processes: What answers.
-        ports: Of the scorer, and of the way to the partner that says nothing.
-        requests: Calls that ask the partner.
+        models: What is asked.
         turns: Rounds, and calls in each.
-        measured: Gets the figures.
     """
-    (port, near), (rounds, calls) = ports, turns
+    rounds, calls = turns
     for _ in range(rounds):
-        measured.empty_ms.append(_median_ms(empty_s(near, processes.tls, calls)))
-        taken_s = latencies_s(port, processes.tls, requests, calls)
-        measured.unanswered += calls - len(taken_s)
-        measured.joint_ms.append(_median_ms(taken_s))
+        for one in models:
+            empty = empty_s(one.empty_port, one.processes.tls, calls)
+            one.measured.empty_ms.append(_median_ms(empty))
+            one.measured.joint_ms.append(_round_ms(one, calls))
 
 
-def without(processes: Processes, client: Client, requests: list[bytes], measured: Measured) -> None:
+def ask_for_kept(asked: Asked, turns: tuple[int, int]) -> None:
+    """Starts the partner anew, lets its answers be kept, and asks for those."""
+    asked.processes.end_partner()
+    asked.processes.start_partner(keep_s=3600)
+    asked.client.until_kept(asked.requests)
+    rounds, calls = turns
+    asked.measured.kept_ms += (_round_ms(asked, calls) for _ in range(rounds))
+
+
+def _round_ms(asked: Asked, calls: int) -> float:
+    taken_s = latencies_s(asked.port, asked.processes.tls, asked.requests, calls)
+    asked.measured.unanswered += calls - len(taken_s)
+    return _median_ms(taken_s)
+
+
+def without(asked: Asked) -> None:
     """Stops the partner, lets it go on, kills it, starts it again; each call has a deadline."""
+    processes, client, measured = asked.processes, asked.client, asked.measured
+    request = asked.requests[0]
     processes.signal_partner(signal.SIGSTOP)
-    client.until(requests[0], OWN_COLUMNS)  # what was kept is dropped when nothing is heard any more
-    measured.silent = [client.ask(request, DEADLINE_S) for request in requests[:SILENT_CALLS]]
+    client.until(request, OWN_COLUMNS)  # what was kept is dropped when nothing is heard any more
+    measured.silent = [client.ask(each, DEADLINE_S) for each in asked.requests[:SILENT_CALLS]]
     processes.signal_partner(signal.SIGCONT)
-    client.until(requests[0], JOINT)
+    client.until(request, JOINT)
     processes.end_partner(signal.SIGKILL)
-    measured.until_fallback_s = client.until(requests[0], OWN_COLUMNS)
-    measured.gone = [client.ask(request, DEADLINE_S) for request in requests]
+    measured.until_fallback_s = client.until(request, OWN_COLUMNS)
+    measured.gone = [client.ask(each, DEADLINE_S) for each in asked.requests]
     processes.start_partner(keep_s=0)
-    client.until(requests[0], JOINT)
-    measured.back = [client.ask(request, DEADLINE_S) for request in requests]
+    client.until(request, JOINT)
+    measured.back = [client.ask(each, DEADLINE_S) for each in asked.requests]
 
 
 def figures(
@@ -211,30 +212,62 @@ def _median_ms(taken_s: list[float]) -> float:
     return statistics.median(taken_s or [float("inf")]) * 1e3
 
 
+def in_memory(trees: Members, folder: Path, options: Options) -> dict[str, Measured]:
+    """Models of all kinds by turns, members' folders in memory; in short trees alone, and its faults.
+
+    Args:
+        trees: The members with a model of trees.
+        folder: In memory.
+        options: Of the command line.
+
+    Returns:
+        What was measured, by kind.
+    """
+    members: dict[str, Members] = {TREES: trees.copied(folder / TREES)}
+    for kind in () if options.quick else OTHERS:
+        (folder / kind).mkdir()
+        members[kind] = train(folder / kind, kind)
+    turns = QUICK_TURNS if options.quick else TURNS
+    with ExitStack() as stack:
+        core = stack.enter_context(own_core())
+        models = {
+            kind: stack.enter_context(
+                answering(one, stack.enter_context(children(folder / f"{kind}-logs")), core)
+            )
+            for kind, one in members.items()
+        }
+        ask_in_turn(list(models.values()), turns)
+        ask_for_kept(models[TREES], turns)
+        if options.quick:
+            without(models[TREES])
+    return {kind: one.measured for kind, one in models.items()}
+
+
+def on_disk(trees: Members, logs: Path, options: Options) -> Measured:
+    """A model of trees, members' folders where they were trained, and its faults."""
+    turns = QUICK_TURNS if options.quick else TURNS
+    with own_core() as core, children(logs) as started, answering(trees, started, core) as asked:
+        ask_in_turn([asked], turns)
+        ask_for_kept(asked, turns)
+        without(asked)
+    return asked.measured
+
+
 def main() -> int:
     """Trains, measures, prints."""
     options = parse_options((__doc__ or "").partition("\n")[0])
     with ExitStack() as stack:
         disk = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hanse-vertical-scoring-")))
         (disk / "members").mkdir()
-        members = train(disk / "members", TREES)
-        memory = on_disk = None
+        trees = train(disk / "members", TREES)
         kinds: dict[str, Measured] = {}
         if MEMORY.is_dir():
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=MEMORY, prefix="hanse-")))
-            copied = members.copied(folder / "members")
-            with children(folder / "logs") as started:
-                memory = measure(copied, started, options, faults=options.quick)
-            for kind in () if options.quick else OTHERS:
-                (folder / kind).mkdir()
-                other = train(folder / kind, kind)
-                with children(folder / f"{kind}-logs") as started:
-                    kinds[kind] = measure_kind(other, started)
-        if memory is None or not options.quick:
-            with children(disk / "logs") as started:
-                on_disk = measure(members, started, options, faults=True)
+            folder = stack.enter_context(tempfile.TemporaryDirectory(dir=MEMORY, prefix="hanse-"))
+            kinds = in_memory(trees, Path(folder), options)
+        memory = kinds.pop(TREES, None)
+        there = None if memory is not None and options.quick else on_disk(trees, disk / "logs", options)
         disk_ms = sync_ms(disk, 50 if options.quick else 300)
-    return finish("Vertical scoring", figures(on_disk, memory, disk_ms, kinds), options)
+    return finish("Vertical scoring", figures(there, memory, disk_ms, kinds), options)
 
 
 if __name__ == "__main__":
