@@ -41,4 +41,5 @@ def _keep(report: dict[str, Any], count: int) -> None:
     print(text)  # noqa: T201 - the figures are what it is run for
     folder = os.environ.get("HANSE_SOAK_REPORTS")
     if folder:
+        Path(folder).mkdir(parents=True, exist_ok=True)
         Path(folder, f"withdrawals-{count}.json").write_text(text)
