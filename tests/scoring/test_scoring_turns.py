@@ -212,6 +212,13 @@ def test_a_request_that_differs_in_anything_else_is_read_slowly() -> None:
         changed = oip.ModelInferRequest.FromString(example.SerializeToString())
         change(changed)
         assert layouts.read(changed.SerializeToString()) is None
+    # What nobody reads is not remembered beyond a bound.
+    padded = example.SerializeToString() + b"\xfa\x07" + b"\x80\x80\x04" + bytes(1 << 16)
+    layouts.learn(
+        padded, oip.ModelInferRequest.FromString(padded), AGREEMENT, read_call(example, columns, 10)
+    )
+    assert layouts.read(padded) is None
+    assert layouts.read(example.SerializeToString()) is not None
     # Protobuf reads the last id; a second one after all else is not overlooked.
     assert (
         layouts.read(example.SerializeToString() + oip.ModelInferRequest(id="x").SerializeToString()) is None

@@ -20,6 +20,8 @@ from hanse.server.scoring.messages import DELIMITED, fields, short_text
 from hanse.server.scoring.tensors import NUMERIC_TYPES
 
 _MOST_LAYOUTS: Final = 256
+_MOST_FIXED_BYTES: Final = 1 << 15
+"""What is remembered of a request is at most this: a caller may fill what nobody reads."""
 _LENGTH_BYTES: Final = 4
 _MANY_ROWS: Final = 64
 """From here on it takes less time to look all subjects up together."""
@@ -128,6 +130,8 @@ class Layouts:
         del names[subject]
         skeleton = _skeleton(body)
         if skeleton is None or len(skeleton.fixed) != len(names) + 2:
+            return
+        if len(skeleton.before) + sum(map(len, skeleton.fixed)) > _MOST_FIXED_BYTES:
             return
         purpose = None
         if PURPOSE_PARAMETER in request.parameters:
