@@ -109,7 +109,7 @@ class LogOdds:
     @staticmethod
     def write_one(logit: float) -> Rows:
         """As :meth:`write`, of one person."""
-        return np.frombuffer(_LOGIT.pack(logit), np.uint8).reshape(1, _NUMBER_BYTES)
+        return _bytes_of_one(logit, _LOGIT)
 
     @staticmethod
     def read_one(rows: Rows) -> float:
@@ -152,7 +152,7 @@ class Points:
     @staticmethod
     def write_one(points: int) -> Rows:
         """As :meth:`write`, of one person."""
-        return np.frombuffer(_POINTS.pack(points), np.uint8).reshape(1, _NUMBER_BYTES)
+        return _bytes_of_one(points, _POINTS)
 
     @staticmethod
     def read_one(rows: Rows) -> int:
@@ -200,6 +200,10 @@ class Embeddings:
 def rows_of(said: Sequence[bytes], form: Form) -> Rows:
     """What is said of people, each as bytes of the form's width."""
     return np.frombuffer(b"".join(said), np.uint8).reshape(len(said), form.width)
+
+
+def _bytes_of_one(number: float, kind: Struct) -> Rows:
+    return np.frombuffer(kind.pack(number), np.uint8).reshape(1, _NUMBER_BYTES)
 
 
 def _bytes_of(numbers: NDArray[Any], kind: str) -> Rows:
