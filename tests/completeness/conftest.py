@@ -126,7 +126,7 @@ def with_losses(local: LocalFederation) -> None:
 
 
 def score(local: LocalFederation) -> None:
-    """What the scorer of the first member logs: a start, an answer and a refusal."""
+    """What the scorer of the first member logs: a start, answers, one of them taken back, a refusal."""
     site = local.federation.sites[0]
     key = SigningKey.load(site.home.node_key)
     actor = Actor(organisation=site.data.name, key_id=key.verifier.key_id, role="scorer")
@@ -135,6 +135,10 @@ def score(local: LocalFederation) -> None:
     log.append(Event(type=EventType.SCORER_STARTED, **fields))
     counts = Counts(rows_in=5, rows_out=4, by_rule={"P26": 1})
     log.append(Event(type=EventType.SCORE_ANSWERED, decision="permit", counts=counts, **fields))
+    fewer = Counts(rows_in=4, rows_out=3, by_rule={"P26": 1})
+    log.append(Event(type=EventType.SCORE_WITHHELD, decision="permit", counts=fewer, **fields))
+    none = Counts(rows_in=3, rows_out=3)
+    log.append(Event(type=EventType.SCORE_WITHHELD, decision="deny", reasons=("P23",), counts=none, **fields))
     log.append(Event(type=EventType.SCORE_DENIED, decision="deny", reasons=("P23",), **fields))
 
 

@@ -204,6 +204,7 @@ CASES: dict[str, Callable[[Story], list[Finding]]] = {
     "consent-stale": stale,
     "consent-unlogged": lambda s: own(s, drop(T.CONSENT_WITHDRAWN), "insurer"),
     "round-after-refusal": lambda s: own(s, after_refusal),
+    "score-unanswered": lambda s: own(s, drop(T.SCORE_ANSWERED)),
     "scorer-unstarted": lambda s: own(s, drop(T.SCORER_STARTED)),
     "checkpoint-beyond": overlong,
     "checkpoint-differs": lambda s: s.compare("brand", own=unwritten(s.logs["brand"], 1)),

@@ -15,7 +15,7 @@ ALONE = {
     ("member", EventType.AGREEMENT_ACCEPTED): "of a run that was refused at once",
     ("member", EventType.RUN_PREPARED): "as the last step before a run failed",
     ("member", EventType.ROUND_TRAINED): "as the last step before a run failed",
-    ("member", EventType.SCORE_ANSWERED): "a call: the caller was told the index of its entry",
+    ("member", EventType.SCORE_WITHHELD): "a call: the caller was told the index of its entry, or refused",
     ("member", EventType.SCORE_DENIED): "a call that was refused",
 }
 """What nothing else in the same log speaks of: if its actor never wrote it, no check can miss it there."""

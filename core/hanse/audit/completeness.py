@@ -21,11 +21,18 @@ from hanse.audit.figures import excluded_too_many_or_few
 from hanse.audit.findings import Finding
 from hanse.audit.member_runs import MemberRun
 from hanse.audit.order import Order
+from hanse.audit.scores import Scores
 from hanse.audit.shared_runs import ENDS, SHARED, TRIAL, SharedRun
 from hanse.audit.stated import StatedCheckpoints
 
 _SCORED = frozenset(
-    {EventType.SCORE_ANSWERED, EventType.SCORE_DENIED, EventType.PART_ANSWERED, EventType.PART_DENIED}
+    {
+        EventType.SCORE_ANSWERED,
+        EventType.SCORE_DENIED,
+        EventType.SCORE_WITHHELD,
+        EventType.PART_ANSWERED,
+        EventType.PART_DENIED,
+    }
 )
 """What a scorer answers, and what a feature holder answers a scorer."""
 
@@ -131,6 +138,7 @@ class _Member:
     consent: ConsentHeads
     signed: set[str] = field(default_factory=set)
     scorers: set[tuple[str | None, str | None]] = field(default_factory=set)
+    scores: Scores = field(default_factory=Scores)
     open: dict[str, tuple[int, MemberRun]] = field(default_factory=dict)
     over: set[str] = field(default_factory=set)
     refusal: int | None = None
@@ -178,6 +186,8 @@ class _Member:
             self.scorers.add(served)
         if entry.counts is not None and excluded_too_many_or_few(entry.counts):
             yield self._finding("rows-differ", index, "subjects asked for are not those answered and denied")
+        if self.scores.withheld_too_many(entry):
+            yield self._finding("score-unanswered", index, "more are withheld than were answered before it")
 
     def _of_run(self, index: int, entry: Entry, run: str) -> Iterator[Finding]:
         if entry.type is EventType.AGREEMENT_ACCEPTED:

@@ -122,6 +122,7 @@ class EventType(StrEnum):
     SCORER_STOPPED = "scorer.stopped"
     SCORE_ANSWERED = "score.answered"
     SCORE_DENIED = "score.denied"
+    SCORE_WITHHELD = "score.withheld"
     PART_ANSWERED = "part.answered"
     PART_DENIED = "part.denied"
     PART_HEARD = "part.heard"

@@ -128,6 +128,7 @@ KINDS: Final = MappingProxyType(
         "consent-unlogged": Kind("The consent ledger changed without an entry.", _NODE),
         "round-after-refusal": Kind("The site went on after its witness refused the shared log.", _NODE),
         "scorer-unstarted": Kind("Calls were answered by a scorer whose start is not logged.", _ASK),
+        "score-unanswered": Kind("Scores were withheld that, by the log, were not to be given.", _ASK),
         # Both logs together
         "checkpoint-beyond": Kind("A member signed for a longer log than it shows.", _ASK),
         "checkpoint-differs": Kind("A member's log is not the one that it signed for: rewritten.", _ASK),

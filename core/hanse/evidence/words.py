@@ -55,6 +55,7 @@ SAYS: Final = MappingProxyType(
         EventType.SCORER_STOPPED: "The scorer stopped",
         EventType.SCORE_ANSWERED: "Scores were given",
         EventType.SCORE_DENIED: "Scores were denied",
+        EventType.SCORE_WITHHELD: "Scores that an earlier entry speaks of were not given after all",
         EventType.PART_ANSWERED: "The label holder was told on which side of cuts people are whom it scores",
         EventType.PART_DENIED: "The label holder was refused an answer about people it scores",
         EventType.PART_HEARD: "A feature holder's answer about people who are scored was received",

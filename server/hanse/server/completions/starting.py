@@ -6,9 +6,11 @@ A task begins in the loop's next round. Python 3.12 has eager tasks; this does a
 import asyncio
 from collections.abc import Coroutine, Generator
 from contextvars import copy_context
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from typing_extensions import override
+
+_Result = TypeVar("_Result")
 
 
 def start(coroutine: Coroutine[Any, Any, None]) -> "asyncio.Task[None] | None":
@@ -23,16 +25,40 @@ def start(coroutine: Coroutine[Any, Any, None]) -> "asyncio.Task[None] | None":
     Raises:
         BaseException: What the coroutine raises before it has to wait.
     """
-    context = copy_context()
     try:
-        awaited = context.run(coroutine.send, None)
+        return _rest(coroutine)
     except StopIteration:
         return None
-    loop = asyncio.get_running_loop()
-    return loop.create_task(_Rest(coroutine, awaited), context=context)
 
 
-class _Rest(Coroutine[Any, Any, None]):
+def begin(coroutine: Coroutine[Any, Any, _Result]) -> "asyncio.Future[_Result]":
+    """Like :func:`start`, of a coroutine whose result is needed.
+
+    Args:
+        coroutine: See :func:`start`.
+
+    Returns:
+        The task that does the rest, or a future that is done.
+
+    Raises:
+        BaseException: What the coroutine raises before it has to wait.
+    """
+    try:
+        return _rest(coroutine)
+    except StopIteration as end:
+        done: asyncio.Future[_Result] = asyncio.get_running_loop().create_future()
+        done.set_result(end.value)
+        return done
+
+
+def _rest(coroutine: Coroutine[Any, Any, _Result]) -> "asyncio.Task[_Result]":
+    """Runs a coroutine until it has to wait; ``StopIteration`` if it never has to."""
+    context = copy_context()
+    awaited = context.run(coroutine.send, None)
+    return asyncio.get_running_loop().create_task(_Rest(coroutine, awaited), context=context)
+
+
+class _Rest(Coroutine[Any, Any, _Result], Generic[_Result]):
     """What is left of a coroutine that waits for something.
 
     Args:
@@ -40,7 +66,7 @@ class _Rest(Coroutine[Any, Any, None]):
         awaited: What it waits for.
     """
 
-    def __init__(self, coroutine: Coroutine[Any, Any, None], awaited: object) -> None:
+    def __init__(self, coroutine: Coroutine[Any, Any, _Result], awaited: object) -> None:
         self._coroutine = coroutine
         self._awaited: object = awaited
         self._is_told = False
@@ -63,5 +89,5 @@ class _Rest(Coroutine[Any, Any, None]):
         self._coroutine.close()
 
     @override
-    def __await__(self) -> Generator[Any, Any, None]:
+    def __await__(self) -> Generator[Any, Any, _Result]:
         return self._coroutine.__await__()

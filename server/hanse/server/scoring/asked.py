@@ -15,6 +15,34 @@ Output: TypeAlias = npt.NDArray[Any] | Sequence[bytes]
 """One value per subject: numbers, or texts in UTF-8."""
 
 
+@dataclass(frozen=True, slots=True)
+class LogPlace:
+    """Where a call is in the log.
+
+    Attributes:
+        index: Index of the entry, which is on disk.
+        position: Place of the call among those of the entry, from 0.
+        path: See :func:`hanse.audit.requests.check_request`.
+    """
+
+    index: int
+    position: int
+    path: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """An entry that a call has already, while other members are asked (docs/adr/0061).
+
+    Attributes:
+        place: Where it is; it says that the call is answered.
+        rules: The rule that denied each subject, as it says: nobody else is answered about.
+    """
+
+    place: LogPlace
+    rules: tuple[str | None, ...]
+
+
 @dataclass(slots=True)
 class Facts:
     """What is known about a call so far; the entry of a refused call says no more than this.
@@ -33,6 +61,7 @@ class Facts:
         log_index: Index of the entry in the log, once it is there.
         marks: What is said of the answer as a whole, by name.
         alone: Whether nobody else's consents are in the answer.
+        ahead: The entry that was written while others were asked, if any were.
     """
 
     request_digest: str
@@ -48,6 +77,7 @@ class Facts:
     log_index: int | None = None
     marks: Mapping[str, str] = field(default_factory=dict)
     alone: bool = True
+    ahead: Ahead | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,21 +103,6 @@ class Asked:
     outputs: tuple[str, ...] = ()
     reasons: bool = False
     until: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class LogPlace:
-    """Where a call is in the log.
-
-    Attributes:
-        index: Index of the entry, which is on disk.
-        position: Place of the call among those of the entry, from 0.
-        path: See :func:`hanse.audit.requests.check_request`.
-    """
-
-    index: int
-    position: int
-    path: tuple[bytes, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,10 +90,24 @@ def denied(facts: Facts, primary: Served, error: HanseError) -> Event:
         facts: What is known about it.
         primary: Named where no model version was found for the call.
         error: Why.
+
+    Returns:
+        The entry, which takes back one that was written while others were asked, if there is one.
     """
     reasons = (error.code,) if error.rule is None else (error.code, error.rule)
-    entry = _entry(facts, primary, EventType.SCORE_DENIED, "deny", reasons)
+    kind = EventType.SCORE_DENIED if facts.ahead is None else EventType.SCORE_WITHHELD
+    entry = _entry(facts, primary, kind, "deny", reasons)
     return merged([entry], entry.request)
+
+
+def withheld(facts: Facts, primary: Served) -> CallEntry:
+    """The entry of a call that is answered about fewer subjects than its entry says.
+
+    Args:
+        facts: What is known about it.
+        primary: See :func:`answered`.
+    """
+    return _entry(facts, primary, EventType.SCORE_WITHHELD, "permit", ())
 
 
 def merged(entries: Sequence[CallEntry], request: str) -> Event:
@@ -166,12 +180,16 @@ def _entry(
     served, consent = facts.served or primary, facts.consent
     purpose = _known(facts.purpose)
     head, root, size = (None, None, None) if consent is None else (consent.head, consent.root, consent.size)
-    admitted = facts.rules.count(None)
-    by_rule = {} if admitted == len(facts.rules) else Counter(filter(None, facts.rules))
+    rows, rules = facts.rows, facts.rules
+    if kind is EventType.SCORE_WITHHELD and facts.ahead is not None:  # of those whom that one admitted
+        rules = tuple(rule for rule, before in zip(rules, facts.ahead.rules, strict=True) if before is None)
+        rows = len(rules)
+    admitted = rules.count(None)
+    by_rule = {} if admitted == len(rules) else Counter(filter(None, rules))
     shared = Shared(
         kind, decision, reasons, served.agreement.digest, purpose, facts.caller, head, root, served.digest
     )
-    return CallEntry(shared, facts.request_digest, facts.rows, admitted, by_rule, hidden_counts(facts), size)
+    return CallEntry(shared, facts.request_digest, rows, admitted, by_rule, hidden_counts(facts), size)
 
 
 def _known(purpose: str | None) -> str | None:

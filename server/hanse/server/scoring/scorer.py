@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -19,12 +19,13 @@ import numpy.typing as npt
 from hanse.errors import AuditError, HanseError, PolicyError, ServingError
 from hanse.learning.subject_values import SubjectValues, without
 from hanse.policies import Agreement, ConsentLedger, Job, Pseudonymiser, daily_rows
+from hanse.server.completions import begin
 from hanse.server.scoring.alike import AlikeCall, AlikeCalls, Permitted
-from hanse.server.scoring.asked import Answer, Asked, Extra, Facts, LogPlace, Output, Reader
+from hanse.server.scoring.asked import Ahead, Answer, Asked, Extra, Facts, LogPlace, Output, Reader
 from hanse.server.scoring.borders import known
 from hanse.server.scoring.commits import GroupCommit
 from hanse.server.scoring.consents import Consents
-from hanse.server.scoring.entries import answered, denied
+from hanse.server.scoring.entries import answered, denied, withheld
 from hanse.server.scoring.freshness import Freshness, Unbounded, elapsed_s, reading_consents
 from hanse.server.scoring.layouts import Alike, subjects_of
 from hanse.server.scoring.leases import Account
@@ -41,6 +42,13 @@ _Said: TypeAlias = tuple[npt.NDArray[np.float32], Mapping[str, Output]]
 AlikeAnswer: TypeAlias = tuple[Facts, Answer | Exception] | BaseException | None
 _MOST_LOOKS: Final = 2
 _DIGEST_CONTEXT: Final = b"hanse/score-request/v1\0"
+
+
+class _Decided(NamedTuple):
+    """See :class:`hanse.server.scoring.turns.Turn`."""
+
+    finish: Callable[[Scores], _Said]
+    work: Work | Scores
 
 
 def _no_notes(_agreement: Agreement) -> None:
@@ -125,7 +133,7 @@ class Scorer:
             try:
                 asked = read(facts)
                 place.enter_context(self._one_more(asked.caller))
-                turn = await self._decide(facts, asked)
+                decided = await self._decide(facts, asked)
             except asyncio.CancelledError:
                 error = ServingError("scoring.abandoned", "it was given up before it was answered")
                 tell(facts, await self.site.log.append(denied(facts, self.site.table.primary, error)))
@@ -133,7 +141,7 @@ class Scorer:
             except Exception as raised:  # noqa: BLE001 - a call that failed leaves an entry, whatever failed
                 raise await self._refused(facts, raised, began_ns) from None
             try:
-                (scores, outputs), entry = await self._turns.take(turn)
+                (scores, outputs), entry = await self._take(facts, decided)
             except AuditError:
                 raise
             except Exception as raised:  # noqa: BLE001 - likewise
@@ -241,7 +249,7 @@ class Scorer:
         facts.job = self._consents.open_call(served, facts.caller, facts.purpose, self.site.clock())
         return served
 
-    async def _decide(self, facts: Facts, asked: Asked) -> Turn[_Said]:
+    async def _decide(self, facts: Facts, asked: Asked) -> _Decided:
         """Quota, subjects; what is left is the model, and the form in which scores may leave."""
         if facts.job is None:
             raise PolicyError("policy.denied", "a call that was not admitted", rule="P01")
@@ -273,7 +281,7 @@ class Scorer:
             own = columns if is_all else {name: values[admitted] for name, values in columns.items()}
             work = Work(served, own, int(admitted.sum()))
         else:
-            admitted, scored = await _scored(facts, asked, columns, admitted)
+            admitted, scored = await self._scored(facts, asked, columns, admitted)
             is_all = facts.rules.count(None) == facts.rows
             work = scored.probabilities
             outputs |= {name: values for name, values in scored.outputs.items() if name in asked.outputs}
@@ -288,7 +296,50 @@ class Scorer:
             scores[admitted] = told
             return scores, outputs
 
-        return Turn(answered(facts, self.site.table.primary), finish, work)
+        return _Decided(finish, work)
+
+    async def _scored(
+        self, facts: Facts, asked: Asked, columns: Columns, admitted: npt.NDArray[np.bool_]
+    ) -> tuple[npt.NDArray[np.bool_], Scored]:
+        """Who is scored after other members have had their say, and what the model says of these."""
+        calling = Calling(asked.caller, asked.purpose, asked.subjects, asked.until, asked.outputs)
+        scoring = begin(asked.served.scored(calling, columns, admitted))
+        scored = scoring.result() if scoring.done() else await self._meanwhile(facts, scoring)
+        facts.marks, facts.alone = scored.marks, scored.alone
+        if not any(map(math.isnan, scored.probabilities.tolist())):
+            return admitted, scored
+        is_denied = np.isnan(scored.probabilities)
+        facts.rules = _denied_too(facts.rules, np.flatnonzero(admitted)[is_denied].tolist())
+        _require_anybody(facts)
+        left = replace(scored, probabilities=scored.probabilities[~is_denied])
+        return np.array([rule is None for rule in facts.rules]), left
+
+    async def _meanwhile(self, facts: Facts, scoring: "asyncio.Future[Scored]") -> Scored:
+        """Waits for what other members say; the entry is written meanwhile (docs/adr/0061)."""
+        rules = facts.rules
+        writing = self._turns.write(answered(facts, self.site.table.primary))
+        try:
+            return await scoring
+        finally:
+            # Also of a call that fails: what takes the entry back must come after it.
+            if not writing.done():
+                await asyncio.wait([writing])
+            facts.ahead = Ahead(writing.result()[1], rules)
+
+    async def _take(self, facts: Facts, decided: _Decided) -> tuple[_Said, LogPlace]:
+        """Waits for the turn of a call, or answers one whose entry is on disk already.
+
+        Raises:
+            AuditError: ``audit.unavailable`` or ``audit.integrity``; nothing may be answered then.
+            Exception: What the model or ``finish`` raised.
+        """
+        (finish, work), ahead, primary = decided, facts.ahead, self.site.table.primary
+        if ahead is None or isinstance(work, Work):
+            return await self._turns.take(Turn(answered(facts, primary), finish, work))
+        told = finish(work)
+        if facts.rules == ahead.rules:
+            return told, ahead.place
+        return told, (await self._turns.write(withheld(facts, primary)))[1]
 
     @contextmanager
     def _one_more(self, caller: str) -> Iterator[None]:
@@ -370,22 +421,6 @@ def _facts(call: AlikeCall, permitted: Permitted, entry: LogPlace) -> Facts:
 def _nobody(rows: int) -> tuple[None, ...]:
     """The rules of a call, where none denied anybody."""
     return (None,) * rows
-
-
-async def _scored(
-    facts: Facts, asked: Asked, columns: Columns, admitted: npt.NDArray[np.bool_]
-) -> tuple[npt.NDArray[np.bool_], Scored]:
-    """Who is scored after other members have had their say, and what the model says of these."""
-    calling = Calling(asked.caller, asked.purpose, asked.subjects, asked.until, asked.outputs)
-    scored = await asked.served.scored(calling, columns, admitted)
-    facts.marks, facts.alone = scored.marks, scored.alone
-    if not any(map(math.isnan, scored.probabilities.tolist())):
-        return admitted, scored
-    is_denied = np.isnan(scored.probabilities)
-    facts.rules = _denied_too(facts.rules, np.flatnonzero(admitted)[is_denied].tolist())
-    _require_anybody(facts)
-    left = replace(scored, probabilities=scored.probabilities[~is_denied])
-    return np.array([rule is None for rule in facts.rules]), left
 
 
 def _charged(job: Job, asked: Asked) -> tuple[Account, int, datetime]:

@@ -30,6 +30,7 @@ LONGEST_WAIT_S: Final = 0.01
 
 _Result = TypeVar("_Result")
 _Scores = npt.NDArray[np.float64]
+_NO_SCORES: Final[_Scores] = np.zeros(0)
 AlikeTold: TypeAlias = tuple[Permitted, LogPlace] | BaseException | None
 
 
@@ -150,6 +151,20 @@ class Turns:
         self._wait(turn, done)
         return await done
 
+    def write(self, entry: CallEntry) -> "asyncio.Future[tuple[None, LogPlace]]":
+        """Hands in the entry of a call whose scores come from elsewhere.
+
+        Args:
+            entry: What the log is to say of it.
+
+        Returns:
+            Nothing, and where the entry is, which is on disk; or what :meth:`take` would raise. Not to be
+            cancelled: nobody would learn whether the entry is there.
+        """
+        done: asyncio.Future[tuple[None, LogPlace]] = self._loop.create_future()
+        self._wait(Turn(entry, _elsewhere, _NO_SCORES), done)
+        return done
+
     def hand_in(self, call: AlikeCall, then: Callable[[AlikeTold], None]) -> None:
         """Hands in a call that looks like one before.
 
@@ -242,6 +257,10 @@ class Turns:
             for position, (each, path) in enumerate(zip(group, own, strict=True)):
                 if not each.done.done():
                     each.done.set_result((each.result, LogPlace(index, position, path)))
+
+
+def _elsewhere(_scores: _Scores) -> None:
+    """What is made of scores that do not come from here."""
 
 
 def _computed(waiting: Sequence[_Waiting]) -> list[_Ready]:

@@ -14,6 +14,7 @@ from hanse.errors import PolicyError, ServingError
 from hanse.learning.vertical.serving import LabelHalf, rows_of
 from hanse.policies import Pseudonymiser
 from hanse.scoring.reasons.halves import explains
+from hanse.server.completions import begin
 from hanse.server.scoring.own.messages import REASONS
 from hanse.server.scoring.served import Calling, Columns, Scored, Served
 from hanse.server.scoring.vertical.explaining import Why
@@ -191,8 +192,9 @@ async def _all(asked: Sequence[Coroutine[Any, Any, list[Heard]]]) -> list[list[H
     """Waits for all; when one fails, nobody waits for the others, and their questions go on unheard."""
     if len(asked) == 1:
         return [await asked[0]]
-    tasks = [asyncio.ensure_future(one) for one in asked]
+    tasks: list[asyncio.Future[list[Heard]]] = []
     try:
+        tasks += map(begin, asked)
         return list(await asyncio.gather(*tasks))
     finally:
         for task in tasks:
