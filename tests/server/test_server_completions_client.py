@@ -9,7 +9,16 @@ from typing import Final
 import grpc
 import pytest
 
-from hanse.server.completions import CallClient, CallEnd, CallServer, Handler, IncomingCall, start
+from hanse.server.completions import (
+    CallClient,
+    CallEnd,
+    CallServer,
+    Handler,
+    IncomingCall,
+    Meanwhile,
+    begin,
+    start,
+)
 
 METHOD: Final = "/tests.Echo/Say"
 TIMEOUT_S: Final = 20.0
@@ -108,6 +117,82 @@ def test_calls_under_way_end_with_the_connection_and_none_begins_after_it() -> N
 
 
 _whose: ContextVar[str] = ContextVar("whose", default="nobody")
+
+
+def test_a_result_that_is_there_at_once_needs_no_task_and_another_comes_later() -> None:
+    async def one(waited: "asyncio.Future[int] | None") -> int:
+        return 7 if waited is None else await waited
+
+    async def run() -> None:
+        begun = begin(one(None))
+        assert not isinstance(begun, asyncio.Task)
+        assert begun.result() == 7
+        waited = asyncio.get_running_loop().create_future()
+        begun = begin(one(waited))
+        assert not begun.done()
+        waited.set_result(8)
+        assert await begun == 8
+
+    asyncio.run(run())
+
+
+def test_something_else_is_done_once_when_one_has_to_wait_and_never_if_not() -> None:
+    done: list[str] = []
+
+    async def one(*waited: "asyncio.Future[int]") -> int:
+        done.append("asked")
+        found = sum([await each for each in waited])
+        async with asyncio.timeout(TIMEOUT_S):  # of the current task, which is that of who waits
+            await asyncio.sleep(0)
+        return found
+
+    async def at_once() -> int:
+        return 7
+
+    async def run() -> None:
+        assert await Meanwhile(at_once(), lambda: done.append("never")) == 7
+        loop = asyncio.get_running_loop()
+        first, second = loop.create_future(), loop.create_future()
+
+        def do() -> None:
+            done.append("done")
+            loop.call_soon(first.set_result, 3)
+            loop.call_soon(second.set_result, 4)
+
+        assert await Meanwhile(one(first, second), do) == 7
+
+    asyncio.run(run())
+    assert done == ["asked", "done"]
+
+
+def test_who_waits_and_does_something_else_meanwhile_is_refused_and_cancelled_as_without() -> None:
+    done: list[str] = []
+
+    async def one(waited: "asyncio.Future[int]") -> int:
+        try:
+            return await waited
+        except asyncio.CancelledError:
+            done.append("cancelled")
+            raise
+        except ValueError:
+            return 9
+
+    async def waiting(waited: "asyncio.Future[int]") -> int:
+        return await Meanwhile(one(waited), lambda: done.append("done"))
+
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        waited = loop.create_future()
+        loop.call_soon(waited.set_exception, ValueError())
+        assert await waiting(waited) == 9
+        task = asyncio.create_task(waiting(loop.create_future()))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(run())
+    assert done == ["done", "done", "cancelled"]
 
 
 def test_what_need_not_wait_is_done_in_place() -> None:

@@ -8,6 +8,6 @@ are ready at once (docs/adr/0054).
 from hanse.server.completions.call import IncomingCall
 from hanse.server.completions.client import CallClient, CallEnd
 from hanse.server.completions.server import CallServer, Handler
-from hanse.server.completions.starting import begin, start
+from hanse.server.completions.starting import Meanwhile, begin, start
 
-__all__ = ["CallClient", "CallEnd", "CallServer", "Handler", "IncomingCall", "begin", "start"]
+__all__ = ["CallClient", "CallEnd", "CallServer", "Handler", "IncomingCall", "Meanwhile", "begin", "start"]

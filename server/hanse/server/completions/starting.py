@@ -4,7 +4,7 @@ A task begins in the loop's next round. Python 3.12 has eager tasks; this does a
 """
 
 import asyncio
-from collections.abc import Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator
 from contextvars import copy_context
 from typing import Any, Generic, TypeVar
 
@@ -56,6 +56,38 @@ def _rest(coroutine: Coroutine[Any, Any, _Result]) -> "asyncio.Task[_Result]":
     context = copy_context()
     awaited = context.run(coroutine.send, None)
     return asyncio.get_running_loop().create_task(_Rest(coroutine, awaited), context=context)
+
+
+class Meanwhile(Generator[Any, Any, _Result]):
+    """What is awaited instead of a coroutine, to do something as soon as that has to wait.
+
+    Args:
+        coroutine: The coroutine.
+        do: Is called once, the first time that it has to wait; never if it does not.
+    """
+
+    def __init__(self, coroutine: Coroutine[Any, Any, _Result], do: Callable[[], None]) -> None:
+        self._coroutine = coroutine
+        self._do: Callable[[], None] | None = do
+
+    def __await__(self) -> Generator[Any, Any, _Result]:
+        return self
+
+    @override
+    def send(self, value: Any, /) -> Any:
+        awaited = self._coroutine.send(value)
+        do, self._do = self._do, None
+        if do is not None:
+            do()
+        return awaited
+
+    @override
+    def throw(self, *error: Any) -> Any:
+        return self._coroutine.throw(*error)
+
+    @override
+    def close(self) -> None:
+        self._coroutine.close()
 
 
 class _Rest(Coroutine[Any, Any, _Result], Generic[_Result]):

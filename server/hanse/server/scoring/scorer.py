@@ -6,12 +6,12 @@ import hmac
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
-from typing import Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,7 @@ import numpy.typing as npt
 from hanse.errors import AuditError, HanseError, PolicyError, ServingError
 from hanse.learning.subject_values import SubjectValues, without
 from hanse.policies import Agreement, ConsentLedger, Job, Pseudonymiser, daily_rows
-from hanse.server.completions import begin
+from hanse.server.completions import Meanwhile
 from hanse.server.scoring.alike import AlikeCall, AlikeCalls, Permitted
 from hanse.server.scoring.asked import Ahead, Answer, Asked, Extra, Facts, LogPlace, Output, Reader
 from hanse.server.scoring.borders import known
@@ -303,8 +303,7 @@ class Scorer:
     ) -> tuple[npt.NDArray[np.bool_], Scored]:
         """Who is scored after other members have had their say, and what the model says of these."""
         calling = Calling(asked.caller, asked.purpose, asked.subjects, asked.until, asked.outputs)
-        scoring = begin(asked.served.scored(calling, columns, admitted))
-        scored = scoring.result() if scoring.done() else await self._meanwhile(facts, scoring)
+        scored = await self._meanwhile(facts, asked.served.scored(calling, columns, admitted))
         facts.marks, facts.alone = scored.marks, scored.alone
         if not any(map(math.isnan, scored.probabilities.tolist())):
             return admitted, scored
@@ -314,17 +313,23 @@ class Scorer:
         left = replace(scored, probabilities=scored.probabilities[~is_denied])
         return np.array([rule is None for rule in facts.rules]), left
 
-    async def _meanwhile(self, facts: Facts, scoring: "asyncio.Future[Scored]") -> Scored:
-        """Waits for what other members say; the entry is written meanwhile (docs/adr/0061)."""
+    async def _meanwhile(self, facts: Facts, scoring: Coroutine[Any, Any, Scored]) -> Scored:
+        """Scores; if that has to wait for others, the entry is written meanwhile (docs/adr/0061)."""
         rules = facts.rules
-        writing = self._turns.write(answered(facts, self.site.table.primary))
+        writing: asyncio.Future[tuple[None, LogPlace]] | None = None
+
+        def write() -> None:
+            nonlocal writing
+            writing = self._turns.write(answered(facts, self.site.table.primary))
+
         try:
-            return await scoring
+            return await Meanwhile(scoring, write)
         finally:
             # Also of a call that fails: what takes the entry back must come after it.
-            if not writing.done():
-                await asyncio.wait([writing])
-            facts.ahead = Ahead(writing.result()[1], rules)
+            if writing is not None:
+                if not writing.done():
+                    await asyncio.wait([writing])
+                facts.ahead = Ahead(writing.result()[1], rules)
 
     async def _take(self, facts: Facts, decided: _Decided) -> tuple[_Said, LogPlace]:
         """Waits for the turn of a call, or answers one whose entry is on disk already.
