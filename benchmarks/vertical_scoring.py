@@ -23,7 +23,6 @@ from vertical_scoring_parts.serving import (
     calling,
     empty_s,
     latencies_s,
-    own_core,
 )
 from vertical_scoring_parts.site import OTHERS, TREES, Members, train
 
@@ -32,9 +31,9 @@ MOST_ABOVE_MS = 2.0
 DEADLINE_S = 2.0
 SILENT_CALLS = 3
 PEOPLE = 100
+ON_DISK = "trees-on-disk"  # all others are in memory, where a sync costs nothing
 MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of its own is made in it
 TURNS, QUICK_TURNS = (40, 100), (20, 40)  # rounds, and calls in each
-SYNCS = 2  # the partner's entry is on the disk before it answers, the label holder's before it answers
 
 
 @dataclass
@@ -64,15 +63,15 @@ class Measured:
 
     @property
     def above_ms(self) -> float:
-        """What a call takes beyond the partner's delay: the best round of each."""
-        return min(self.joint_ms) - min(self.empty_ms)
-
-    @property
-    def usually_above_ms(self) -> float:
-        """The same in the median round, with whatever else the machine did."""
+        """What a call takes beyond the partner's delay, in the median round."""
         return statistics.median(
             joint - empty for joint, empty in zip(self.joint_ms, self.empty_ms, strict=True)
         )
+
+    @property
+    def least_above_ms(self) -> float:
+        """The same in the best round of each, with whatever else the machine did left out."""
+        return min(self.joint_ms) - min(self.empty_ms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +96,9 @@ class Asked:
 
 
 @contextmanager
-def answering(members: Members, started: Children, core: int | None) -> Iterator[Asked]:
+def answering(members: Members, started: Children) -> Iterator[Asked]:
     """Starts everything in the members' folder, with a partner that lets nothing be kept."""
-    processes = Processes(started, members, WAY_S, core)
+    processes = Processes(started, members, WAY_S)
     processes.start_partner(keep_s=0)
     port, empty_port = processes.start()
     with calling(port, members) as client:
@@ -153,29 +152,27 @@ def without(asked: Asked) -> None:
     measured.back = [client.ask(each, DEADLINE_S) for each in asked.requests]
 
 
-def figures(
-    disk: Measured | None, memory: Measured | None, disk_ms: float, kinds: Mapping[str, Measured]
-) -> list[Figure]:
-    """The figures, with their bars; faults are of the disk, if anything is."""
-    found = [] if disk is None else _times("on the disk", disk)
+def figures(measured: Mapping[str, Measured], disk_ms: float) -> list[Figure]:
+    """The figures, with their bars; where there is no memory to measure in, the disk has the bar."""
+    found: list[Figure] = []
+    for name, one in measured.items():
+        found += _times(name, one) if one.kept_ms else ()
+        found += _above(name, one, disk_ms, barred=name != ON_DISK or len(measured) == 1)
     found.append(Figure("the disk's sync, median", disk_ms, "ms"))
-    if memory is not None:
-        found += _times("in memory", memory)
-    if disk is not None:
-        rest_ms, bar = disk.above_ms - SYNCS * disk_ms, None if memory else MOST_ABOVE_MS
-        found.append(Figure("beyond the delay, without two syncs of the disk", rest_ms, "ms", bar))
-    above = None if memory is None else memory.above_ms
-    found.append(Figure("beyond the delay, where a sync costs nothing", above, "ms", MOST_ABOVE_MS))
-    found += (
-        Figure(f"{kind}: beyond the delay, where a sync costs nothing", each.above_ms, "ms", MOST_ABOVE_MS)
-        for kind, each in kinds.items()
-    )
-    unanswered = sum(each.unanswered for each in (disk, memory, *kinds.values()) if each)
-    faults = disk or memory
+    (faulty,) = (one for one in measured.values() if one.silent)
+    unanswered = sum(one.unanswered for one in measured.values())
+    return [*found, *_faults(faulty), Figure("calls that were not answered", unanswered, "calls", 0)]
+
+
+def _above(name: str, measured: Measured, disk_ms: float, *, barred: bool) -> list[Figure]:
+    """Beyond the delay. Of the syncs only the partner's is waited for, the other one is made meanwhile."""
+    said, sync_ms = f"{name}: beyond the delay", 0.0
+    if name == ON_DISK:
+        said, sync_ms = f"{said}, without the disk's sync", disk_ms
+    bar = MOST_ABOVE_MS if barred else None
     return [
-        *found,
-        *(_faults(faults) if faults else ()),
-        Figure("calls that were not answered", unanswered, "calls", 0),
+        Figure(said, measured.above_ms - sync_ms, "ms", bar),
+        Figure(f"{said}, in the best round", measured.least_above_ms - sync_ms, "ms"),
     ]
 
 
@@ -190,12 +187,11 @@ def _faults(measured: Measured) -> list[Figure]:
     ]
 
 
-def _times(where: str, measured: Measured) -> list[Figure]:
+def _times(name: str, measured: Measured) -> list[Figure]:
     return [
-        Figure(f"{where}: empty call to the partner, median", min(measured.empty_ms), "ms"),
-        Figure(f"{where}: ours, the partner asked, median", min(measured.joint_ms), "ms"),
-        Figure(f"{where}: beyond the empty call in the median round", measured.usually_above_ms, "ms"),
-        Figure(f"{where}: ours, from kept answers, median", min(measured.kept_ms), "ms"),
+        Figure(f"{name}: empty call to the partner", statistics.median(measured.empty_ms), "ms"),
+        Figure(f"{name}: ours, the partner asked", statistics.median(measured.joint_ms), "ms"),
+        Figure(f"{name}: ours, from kept answers", statistics.median(measured.kept_ms), "ms"),
     ]
 
 
@@ -212,45 +208,44 @@ def _median_ms(taken_s: list[float]) -> float:
     return statistics.median(taken_s or [float("inf")]) * 1e3
 
 
-def in_memory(trees: Members, folder: Path, options: Options) -> dict[str, Measured]:
-    """Models of all kinds by turns, members' folders in memory; in short trees alone, and its faults.
+def measure(members: Mapping[str, Members], logs: Path, options: Options) -> dict[str, Measured]:
+    """All models by turns; then kept answers of those of trees, and the faults of the last of these.
 
     Args:
-        trees: The members with a model of trees.
-        folder: In memory.
+        members: With a model each, by what is said of it.
+        logs: A folder for what processes say.
         options: Of the command line.
 
     Returns:
-        What was measured, by kind.
+        What was measured, likewise.
     """
-    members: dict[str, Members] = {TREES: trees.copied(folder / TREES)}
-    for kind in () if options.quick else OTHERS:
-        (folder / kind).mkdir()
-        members[kind] = train(folder / kind, kind)
     turns = QUICK_TURNS if options.quick else TURNS
     with ExitStack() as stack:
-        core = stack.enter_context(own_core())
         models = {
-            kind: stack.enter_context(
-                answering(one, stack.enter_context(children(folder / f"{kind}-logs")), core)
-            )
-            for kind, one in members.items()
+            name: stack.enter_context(answering(one, stack.enter_context(children(logs / name))))
+            for name, one in members.items()
         }
         ask_in_turn(list(models.values()), turns)
-        ask_for_kept(models[TREES], turns)
-        if options.quick:
-            without(models[TREES])
-    return {kind: one.measured for kind, one in models.items()}
+        of_trees = [models[name] for name in (TREES, ON_DISK) if name in models]
+        for one in of_trees:
+            ask_for_kept(one, turns)
+        without(of_trees[-1])
+    return {name: one.measured for name, one in models.items()}
 
 
-def on_disk(trees: Members, logs: Path, options: Options) -> Measured:
-    """A model of trees, members' folders where they were trained, and its faults."""
-    turns = QUICK_TURNS if options.quick else TURNS
-    with own_core() as core, children(logs) as started, answering(trees, started, core) as asked:
-        ask_in_turn([asked], turns)
-        ask_for_kept(asked, turns)
-        without(asked)
-    return asked.measured
+def trained(disk: Path, memory: Path | None, options: Options) -> dict[str, Members]:
+    """Members with models: of trees on the disk and in memory, of other kinds in memory; in short one."""
+    (disk / "members").mkdir()
+    trees = train(disk / "members", TREES)
+    if memory is None:
+        return {ON_DISK: trees}
+    found = {TREES: trees.copied(memory / TREES)}
+    if not options.quick:
+        for kind in OTHERS:
+            (memory / kind).mkdir()
+            found[kind] = train(memory / kind, kind)
+        found[ON_DISK] = trees
+    return found
 
 
 def main() -> int:
@@ -258,16 +253,12 @@ def main() -> int:
     options = parse_options((__doc__ or "").partition("\n")[0])
     with ExitStack() as stack:
         disk = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hanse-vertical-scoring-")))
-        (disk / "members").mkdir()
-        trees = train(disk / "members", TREES)
-        kinds: dict[str, Measured] = {}
+        memory = None
         if MEMORY.is_dir():
-            folder = stack.enter_context(tempfile.TemporaryDirectory(dir=MEMORY, prefix="hanse-"))
-            kinds = in_memory(trees, Path(folder), options)
-        memory = kinds.pop(TREES, None)
-        there = None if memory is not None and options.quick else on_disk(trees, disk / "logs", options)
+            memory = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=MEMORY, prefix="hanse-")))
+        found = measure(trained(disk, memory, options), disk / "logs", options)
         disk_ms = sync_ms(disk, 50 if options.quick else 300)
-    return finish("Vertical scoring", figures(there, memory, disk_ms, kinds), options)
+    return finish("Vertical scoring", figures(found, disk_ms), options)
 
 
 if __name__ == "__main__":

@@ -29,7 +29,6 @@ _HERE: Final = Path(__file__).parent
 _AT_ONCE: Final = 16
 _EMPTY: Final = "empty.port"
 _PARTNER: Final = "partner.port"
-_TWO_CORES: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +53,10 @@ class Processes:
         children: Starts them.
         members: Whose they are.
         way_s: How long bytes take to the partner, and back from it, each.
-        core: Where the label holder's scorer runs, alone; None for where the system puts it.
     """
 
-    def __init__(self, children: Children, members: Members, way_s: float, core: int | None) -> None:
+    def __init__(self, children: Children, members: Members, way_s: float) -> None:
         self._children = children
-        self._core = core
         self._members = members
         self._way_ms = way_s * 1e3
         self._started = 0
@@ -76,7 +73,7 @@ class Processes:
         self._members.link(f"127.0.0.1:{self._relay(_PARTNER)}")
         home = self._members.label_holder.root
         serve = ("-m", "hanse.cli", "serve", self._members.model, "--home", str(home))
-        port = self._start(*serve, "--address", "127.0.0.1:0", core=self._core)
+        port = self._start(*serve, "--address", "127.0.0.1:0")
         return port, self._relay(_EMPTY)
 
     def start_partner(self, *, keep_s: int) -> None:
@@ -102,14 +99,12 @@ class Processes:
     def _leads_to(self, target: str, port: int) -> None:
         (self._children.logs / target).write_text(str(port))
 
-    def _start(self, *arguments: str, core: int | None = None, **environment: str) -> int:
+    def _start(self, *arguments: str, **environment: str) -> int:
         self._started += 1
         name = f"{self._started}"
         path = os.pathsep.join((str(_HERE.parent), *filter(None, sys.path)))
         own = {"PYTHONPATH": path, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1", **environment}
         self._children.start(name, [sys.executable, *arguments], own)
-        if core is not None:
-            os.sched_setaffinity(self._children.pid(name), {core})  # before it has any thread
         return self._announced(name)
 
     def _announced(self, name: str) -> int:
@@ -122,28 +117,6 @@ class Processes:
                     return int(line.rpartition(":")[2])
             time.sleep(0.05)
         sys.exit(f"a process did not start within {READY_S} s")
-
-
-@contextmanager
-def own_core() -> Iterator[int | None]:
-    """Keeps this process, and what it starts, off one core.
-
-    A partner, the way to it and the caller are on other machines than the label holder's scorer. Here they
-    take turns with it, on its core and in its caches, unless it has one of its own.
-
-    Yields:
-        The core; None where there is only one, or the system does not let a process choose.
-    """
-    allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set[int]()
-    if len(allowed) < _TWO_CORES:
-        yield None
-        return
-    core = min(allowed)
-    os.sched_setaffinity(0, allowed - {core})
-    try:
-        yield core
-    finally:
-        os.sched_setaffinity(0, allowed)
 
 
 def latencies_s(port: int, tls: ssl.SSLContext, requests: Sequence[bytes], calls: int) -> list[float]:
