@@ -34,9 +34,10 @@ from hanse.demo.federation import CALLER, Federation, Site
 from hanse.demo.processes import Processes
 from hanse.demo.vertical.sites import site_of, vertical_draft
 from hanse.demo.vertical.story import car_story
+from hanse.learning.subject_values import Found
 from hanse.learning.vertical.recipe import VerticalModel
 from hanse.learning.vertical.serving import KeptPart, open_kept
-from hanse.policies import Agreement, Answers, Identity, Pseudonymiser, Scoring, open_agreement
+from hanse.policies import Agreement, Answers, Column, Identity, Pseudonymiser, Scoring, open_agreement
 from hanse.policies.witnessing import PROOF_FILE, REGISTRATION_FILE
 from hanse.server.parts import PartData, serve_part
 from hanse.server.party import RunContext
@@ -228,6 +229,21 @@ class Running:
     def _announce(self, address: str) -> None:
         self.address = address
         self._ready.set()
+
+
+class Waiting:
+    """Data that is read when something else has happened."""
+
+    def __init__(self, data: PartData, happened: Callable[[], Awaitable[object]]) -> None:
+        self._data = data
+        self._happened = happened
+
+    def subject_ids(self) -> Sequence[str]:
+        return self._data.subject_ids()
+
+    async def look_up(self, columns: Sequence[Column], subject_ids: Sequence[str]) -> Found:
+        await self._happened()
+        return await self._data.look_up(columns, subject_ids)
 
 
 def hand_link(trained: Trained, site: Site, address: str) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import compress
 from typing import Any
 
@@ -12,6 +13,7 @@ from tests.vertical.serving_sites import (
     Caller,
     Running,
     Trained,
+    Waiting,
     asked,
     eventually,
     free_address,
@@ -24,8 +26,6 @@ from tests.vertical.serving_sites import (
 from hanse.audit import AuditLog, Entry, Event, EventType
 from hanse.audit.completeness import check_member
 from hanse.errors import AuditError
-from hanse.learning.subject_values import Found
-from hanse.policies import Column
 from hanse.server.parts import PartData
 
 pytestmark = pytest.mark.slow
@@ -48,26 +48,11 @@ class Gate:
         Running.loop().call_soon_threadsafe(self._open.clear)
 
     def before(self, data: PartData) -> PartData:
-        return Gated(data, self)
+        return Waiting(data, self.passed)
 
     async def passed(self) -> None:
         self.asked += 1
         await self._open.wait()
-
-
-class Gated:
-    """See :class:`Gate`."""
-
-    def __init__(self, data: PartData, gate: Gate) -> None:
-        self._data = data
-        self._gate = gate
-
-    def subject_ids(self) -> Sequence[str]:
-        return self._data.subject_ids()
-
-    async def look_up(self, columns: Sequence[Column], subject_ids: Sequence[str]) -> Found:
-        await self._gate.passed()
-        return await self._data.look_up(columns, subject_ids)
 
 
 @pytest.fixture(scope="module")
@@ -104,11 +89,11 @@ def people(trained: Trained, caller: Caller, basis: str) -> list[int]:
 def refused_by_the_partner_alone(trained: Trained, caller: Caller) -> int:
     """The place of somebody about whom the partner is asked, and says nothing."""
     for place in people(trained, caller, ""):
-        before = len(trained.of_type(trained.brand, EventType.PART_HEARD))
+        before = _heard(trained)
         assert mark_of(caller, asked(trained, caller, [place])) == "policy.denied"
         eventually(lambda: len(scores(trained)) > 0)
         if scores(trained)[-1].type is EventType.SCORE_WITHHELD:
-            eventually(lambda count=before: _heard(trained) > count)
+            eventually(partial(_heard_more, trained, before))
             return place
     raise AssertionError("nobody")
 
@@ -119,6 +104,10 @@ def scores(trained: Trained, after: int = 0) -> list[Entry]:
 
 def _heard(trained: Trained) -> int:
     return len(trained.of_type(trained.brand, EventType.PART_HEARD))
+
+
+def _heard_more(trained: Trained, before: int) -> bool:
+    return _heard(trained) > before
 
 
 def size(trained: Trained) -> int:

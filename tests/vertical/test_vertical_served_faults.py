@@ -17,6 +17,7 @@ from tests.vertical.serving_sites import (
     PURPOSES,
     Caller,
     Trained,
+    Waiting,
     asked,
     eventually,
     free_address,
@@ -35,8 +36,6 @@ from hanse.audit import EventType
 from hanse.audit.completeness import check_member
 from hanse.demo.federation import Site
 from hanse.demo.processes import Processes
-from hanse.learning.subject_values import Found
-from hanse.policies import Column
 from hanse.server.parts import PartData
 from hanse.server.scoring.lease_store import LeaseStore
 from hanse.server.scoring.vertical import model
@@ -90,7 +89,7 @@ def test_two_partners_are_asked_side_by_side(tmp_path: Path) -> None:
     meeting = asyncio.Barrier(2)
 
     def meet(data: PartData) -> PartData:
-        return Meeting(data, meeting)
+        return Waiting(data, meeting.wait)
 
     with (
         serving_part(three, insurer, free_address(), seen_as=meet, keep_s=0),
@@ -106,21 +105,6 @@ def test_two_partners_are_asked_side_by_side(tmp_path: Path) -> None:
     assert {entry.peer for entry in heard} == {"insurer", "media"}
     for site in three.federation.sites:
         assert check_member(three.entries(site), site.data.name) == []
-
-
-class Meeting:
-    """Data that is read when everybody has come to read."""
-
-    def __init__(self, data: PartData, meeting: asyncio.Barrier) -> None:
-        self._data = data
-        self._meeting = meeting
-
-    def subject_ids(self) -> Sequence[str]:
-        return self._data.subject_ids()
-
-    async def look_up(self, columns: Sequence[Column], subject_ids: Sequence[str]) -> Found:
-        await self._meeting.wait()
-        return await self._data.look_up(columns, subject_ids)
 
 
 @pytest.mark.federation
@@ -255,7 +239,7 @@ def test_the_deadline_of_our_own_service_reaches_the_partner_too(
     name, _, version = trained.model.partition("@")
     with (
         serving_part(
-            trained, insurer, free_address(), seen_as=lambda data: Meeting(data, asyncio.Barrier(99))
+            trained, insurer, free_address(), seen_as=lambda data: Waiting(data, asyncio.Barrier(99).wait)
         ),
         # As patient as may be: only the call's own deadline ends the wait.
         calling(trained, patience_s=60.0) as caller,
@@ -280,7 +264,7 @@ def test_own_columns_answer_for_a_partner_that_is_slower_than_consents_count(tra
     insurer = trained.federation.sites[1]
     with (
         serving_part(
-            trained, insurer, free_address(), seen_as=lambda data: Meeting(data, asyncio.Barrier(99))
+            trained, insurer, free_address(), seen_as=lambda data: Waiting(data, asyncio.Barrier(99).wait)
         ),
         calling(trained, bound_s=3.0, patience_s=4.0) as caller,
     ):
