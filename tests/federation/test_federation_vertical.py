@@ -27,13 +27,15 @@ from hanse.policies import Identity
 pytestmark = [pytest.mark.federation, pytest.mark.slow, pytest.mark.timeout(400)]
 
 PHASES_OF_A_RUN = 3
+PEOPLE = 6000
+"""Some fifty of those held out then have the label; with a third of that, areas differ by .1 now and then."""
 PATIENCE_S = 60
 """Of the agreements: how long a run waits for whoever is gone."""
 
 
 @pytest.mark.parametrize("model", ["trees", "scorecard"])
 def test_members_learn_together_and_the_logs_tell_one_story(tmp_path: Path, model: VerticalModel) -> None:
-    options = VerticalOptions(None, 2, 2000, 8, tmp_path / "demo", tmp_path / "result.json", model)
+    options = VerticalOptions(None, 2, PEOPLE, 8, tmp_path / "demo", tmp_path / "result.json", model)
     result = run_vertical(options, Console(quiet=True))
     manifest = result.model.manifest
     assert manifest.aligned == result.rivals.people > 0

@@ -40,7 +40,7 @@ PURPOSES = ("joint_modelling.propensity", "scoring.marketing")
 
 @pytest.fixture(scope="module")
 def story() -> Story:
-    return car_story(1200, 2, np.random.default_rng(5))
+    return car_story(4800, 2, np.random.default_rng(5))
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def test_members_align_train_and_evaluate(two: LocalFederation, story: Story) ->
     assert vertical is not None
     usable = [brand.written.consenting, insurer.written.consenting]
     assert outcome.aligned == len(plain_join(story.holders, usable, vertical.alignment))
-    assert 0.5 < outcome.figures["auc"] <= 1
+    assert 0.55 < outcome.figures["auc"] <= 1
     assert {"auc_alone", "log_loss", "auc_standard_error"} <= set(outcome.figures)
 
     # What was sent is attacked before the model is released, and the manifest says how that went.
