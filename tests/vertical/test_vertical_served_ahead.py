@@ -81,7 +81,7 @@ def serving(trained: Trained, gate: Gate) -> Iterator[Caller]:
 
 def people(trained: Trained, caller: Caller, basis: str) -> list[int]:
     """Places of people whom both members let be scored, or whom at least one does not."""
-    places = list(range(60))
+    places = list(range(len(trained.people(trained.brand))))
     answered = caller.ask(asked(trained, caller, places), PATIENCE_S)
     return list(compress(places, [one == basis for one in answered.basis]))
 
