@@ -36,7 +36,7 @@ from hanse.scoring.saying import minimised
 pytestmark = [pytest.mark.federation, pytest.mark.slow, pytest.mark.timeout(300)]
 
 WAIT_S = 30.0
-DAILY = 300
+DAILY, AT_ONCE = 300, 100
 
 
 @contextmanager
@@ -68,7 +68,7 @@ def test_a_model_is_served_under_both_members_rules_whatever_becomes_of_one(
         scorer_process(processes, trained, free_address()) as caller,
     ):
         start_part(processes, trained, insurer, address)
-        places = list(range(40))
+        places = list(range(AT_ONCE))
         request = asked(trained, caller, places)
         eventually(lambda: mark_of(caller, request) == "joint", WAIT_S)
         answered = caller.ask(request, DEADLINE_S)
@@ -102,8 +102,8 @@ def test_a_model_is_served_under_both_members_rules_whatever_becomes_of_one(
 
 def asked_until_refused(trained: Trained, caller: Caller) -> str:
     """Asks about others until the feature holder has had enough for a day; the code of the refusal."""
-    for first in range(40, 40 + 2 * DAILY, 40):
-        mark = mark_of(caller, asked(trained, caller, list(range(first, first + 40))))
+    for first in range(AT_ONCE, AT_ONCE + DAILY + 1, AT_ONCE):
+        mark = mark_of(caller, asked(trained, caller, list(range(first, first + AT_ONCE))))
         if mark != "joint":
             return mark
     return "joint"
